@@ -1,0 +1,122 @@
+"""Every error a user can meet, with its exit code.
+
+An error says what happened (``message``) and what to do next (``hint``). The CLI prints
+both on stderr and exits with ``exit_code``; a traceback appears only with ``--debug``.
+The codes 64 and up follow BSD ``sysexits.h`` where it has a fitting one.
+"""
+
+from __future__ import annotations
+
+__all__ = [
+    "BundleCorruptError",
+    "DeviceUnavailableError",
+    "InputInvalidError",
+    "InputNotFoundError",
+    "InputTooLongError",
+    "MissingExtraError",
+    "ModelNotFoundError",
+    "ModelUnavailableError",
+    "NlpsuiteError",
+    "OptionError",
+    "PluginError",
+    "StorageError",
+    "UnknownTaskError",
+    "UnsupportedModelError",
+]
+
+
+class NlpsuiteError(Exception):
+    """Base of all errors that are the user's to mend.
+
+    Args:
+        message: what happened, with the names and numbers involved.
+        hint: what to do next; empty only where the message already says it.
+    """
+
+    exit_code = 1
+
+    def __init__(self, message: str, *, hint: str = "") -> None:
+        super().__init__(message)
+        self.message = message
+        self.hint = hint
+
+    def __str__(self) -> str:
+        return f"{self.message}\n{self.hint}" if self.hint else self.message
+
+
+class OptionError(NlpsuiteError):
+    """An option has a value it can't take."""
+
+    exit_code = 2
+
+
+class UnknownTaskError(NlpsuiteError):
+    """No installed plugin offers a task of that name."""
+
+    exit_code = 64
+
+
+class InputInvalidError(NlpsuiteError):
+    """The input can be read but not used: empty, binary, wrongly encoded."""
+
+    exit_code = 65
+
+
+class InputNotFoundError(NlpsuiteError):
+    """The input does not exist or can't be opened."""
+
+    exit_code = 66
+
+
+class InputTooLongError(NlpsuiteError):
+    """The input is longer than the task takes; the message states both lengths."""
+
+    exit_code = 67
+
+
+class ModelNotFoundError(NlpsuiteError):
+    """The name given with ``--model`` names nothing."""
+
+    exit_code = 68
+
+
+class ModelUnavailableError(NlpsuiteError):
+    """The model exists but can't be had now: no network, wrong checksum, no pip."""
+
+    exit_code = 69
+
+
+class PluginError(NlpsuiteError):
+    """A plugin failed to load or broke its contract; the message names the culprit."""
+
+    exit_code = 70
+
+
+class DeviceUnavailableError(NlpsuiteError):
+    """The device asked for can't be used; the message carries the provider's reason."""
+
+    exit_code = 71
+
+
+class BundleCorruptError(NlpsuiteError):
+    """A bundle is incomplete or differs from its manifest."""
+
+    exit_code = 72
+
+
+class StorageError(NlpsuiteError):
+    """The output or the cache can't be written: permissions, disk full."""
+
+    exit_code = 73
+
+
+class MissingExtraError(NlpsuiteError):
+    """An optional dependency is needed that is not installed."""
+
+    exit_code = 75
+
+
+class UnsupportedModelError(NlpsuiteError):
+    """The checkpoint's architecture, tensor type or tokenizer is not one we can run."""
+
+    exit_code = 76

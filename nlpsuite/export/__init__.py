@@ -1,0 +1,1 @@
+"""Weights and an architecture become a bundle. Only ``graph`` needs torch."""

@@ -1,0 +1,178 @@
+"""torch module to weight-free graph template. The only part of the exporter that needs torch."""
+
+from __future__ import annotations
+
+import contextlib
+import io
+import json
+import logging
+import warnings
+from collections.abc import Iterator
+from typing import Any
+
+import onnx
+import onnx_ir as ir
+import torch
+from onnxscript import optimizer
+from torch import Tensor, nn
+from torch.export import Dim
+
+from nlpsuite.export.template import CONFIG_KEY, WEIGHTS_PLACEHOLDER
+from nlpsuite.models.config import DecoderConfig
+from nlpsuite.models.decoder import DecoderLanguageModel, SlotState, empty_state
+
+__all__ = ["export_slots_template"]
+
+_OPSET = 24  # the first with TensorScatter
+# Constants up to this size are part of the graph; larger ones are weights.
+_INLINE_LIMIT = 1024
+
+
+class _SlotsGraph(nn.Module):
+    """The decoder with its state flattened into named inputs and outputs."""
+
+    def __init__(self, decoder: DecoderLanguageModel) -> None:
+        super().__init__()
+        self.decoder = decoder
+
+    def forward(
+        self,
+        input_ids: Tensor,
+        write_indices: Tensor,
+        logit_indices: Tensor,
+        caches: tuple[tuple[Tensor, Tensor], ...],
+    ) -> tuple[Tensor, list[Tensor]]:
+        logits, state = self.decoder(input_ids, SlotState(write_indices, caches), logit_indices)
+        return logits, [tensor for layer in state.caches for tensor in layer]
+
+
+def export_slots_template(config: DecoderConfig) -> onnx.ModelProto:
+    """The *slots* graph of a decoder, with named weights that hold no data.
+
+    Inputs: ``input_ids`` (batch, sequence), ``write_indices`` (batch), ``logit_indices``
+    (batch, reads), all int64, and ``cache.{i}.key`` / ``cache.{i}.value`` (batch, kv_heads,
+    cache_length, head_dim) float32. Outputs: ``logits`` (batch, reads, vocab) and
+    ``updated.{i}.key`` / ``updated.{i}.value``, which may share memory with the caches.
+    Linear layers are ``MatMul(x, Transpose(weight))`` with weights in checkpoint layout.
+    """
+    decoder = _weightless(config)
+    layers = range(config.num_hidden_layers)
+    cache_names = [f"{i}.{kind}" for i in layers for kind in ("key", "value")]
+    state = empty_state(config, rows=2, length=16)
+    batch, sequence, reads, length = (
+        Dim(name, min=1, max=2**30) for name in ("batch", "sequence", "reads", "cache_length")
+    )
+    cache_shape = {0: batch, 2: length}
+    with _quiet():
+        program = torch.onnx.export(
+            _SlotsGraph(decoder).eval(),
+            (torch.zeros(2, 3, dtype=torch.int64), state.write_indices, torch.zeros(2, 4, dtype=torch.int64))
+            + (state.caches,),
+            dynamo=True,
+            opset_version=_OPSET,
+            input_names=["input_ids", "write_indices", "logit_indices"] + [f"cache.{n}" for n in cache_names],
+            output_names=["logits"] + [f"updated.{n}" for n in cache_names],
+            dynamic_shapes={
+                "input_ids": {0: batch, 1: sequence},
+                "write_indices": {0: batch},
+                "logit_indices": {0: batch, 1: reads},
+                "caches": tuple((cache_shape, cache_shape) for _ in layers),
+            },
+            optimize=False,
+        )
+        assert program is not None
+        model = program.model
+        # Transpose(weight) stays unfolded, so that weights keep their checkpoint name and layout.
+        optimizer.optimize_ir(model, should_fold=lambda node: False if node.op_type == "Transpose" else None)
+    _drop_weights(model, config)
+    return _canonical(ir.serde.serialize_model(model), config)
+
+
+def _weightless(config: DecoderConfig) -> DecoderLanguageModel:
+    """A decoder whose parameters are allocated but never written or initialised."""
+    with torch.device("meta"):
+        decoder = DecoderLanguageModel(config)
+    inv_freq = decoder.rotary_frequencies()
+    decoder = decoder.to_empty(device="cpu")
+    decoder.inv_freq = inv_freq
+    if config.tie_word_embeddings:
+        decoder.lm_head.weight = decoder.model.embed_tokens.weight
+    return decoder.eval()
+
+
+def _drop_weights(model: ir.Model, config: DecoderConfig) -> None:
+    """Replace every large initializer by a reference without bytes, under its checkpoint name."""
+    graph = model.graph
+    for value in list(graph.initializers.values()):
+        tensor = value.const_value
+        assert tensor is not None and value.name is not None
+        if tensor.nbytes <= _INLINE_LIMIT and not value.name.endswith(".weight"):
+            continue
+        name = value.name.removeprefix("decoder.")
+        if config.tie_word_embeddings and name == "lm_head.weight":
+            name = "model.embed_tokens.weight"
+        value.const_value = ir.ExternalTensor(
+            WEIGHTS_PLACEHOLDER, offset=0, length=0, dtype=tensor.dtype, shape=ir.Shape(tensor.shape), name=name
+        )
+        graph.initializers.pop(value.name)
+        value.name = name
+        graph.initializers[name] = value
+
+
+def _canonical(model: onnx.ModelProto, config: DecoderConfig) -> onnx.ModelProto:
+    """Names and metadata that depend on the model alone, not on the exporter's run."""
+    graph = model.graph
+    fixed = {v.name for v in (*graph.input, *graph.output, *graph.initializer) if not v.name.startswith("val_")}
+    renamed: dict[str, str] = {}
+    for tensor in graph.initializer:
+        if tensor.name not in fixed:
+            renamed[tensor.name] = f"const.{len(renamed)}"
+            tensor.name = renamed[tensor.name]
+    for position, node in enumerate(graph.node):
+        node.name = f"{node.op_type}.{position}"
+        node.doc_string = ""
+        del node.metadata_props[:]
+        for i, name in enumerate(node.input):
+            node.input[i] = renamed.get(name, name)
+        for i, name in enumerate(node.output):
+            if name not in fixed:
+                renamed[name] = f"t.{position}.{i}"
+            node.output[i] = renamed.get(name, name)
+    # Shapes of intermediate values carry the exporter's symbols; onnxruntime infers its own.
+    del graph.value_info[:]
+    for value in (*graph.input, *graph.output):
+        del value.metadata_props[:]
+    for tensor in graph.initializer:
+        del tensor.metadata_props[:]
+    del graph.metadata_props[:]
+    del model.metadata_props[:]
+    graph.name, graph.doc_string = "slots", ""
+    model.producer_name, model.producer_version, model.doc_string = "nlpsuite", "", ""
+    model.metadata_props.add(key=CONFIG_KEY, value=json.dumps(config.to_hf(), sort_keys=True))
+    onnx.checker.check_model(_with_empty_weights(model))
+    return model
+
+
+def _with_empty_weights(model: onnx.ModelProto) -> onnx.ModelProto:
+    """A copy that the checker accepts: it insists on the bytes of external data, so weights become inputs."""
+    copy = onnx.ModelProto()
+    copy.CopyFrom(model)
+    weights: list[Any] = [t for t in copy.graph.initializer if t.data_location == onnx.TensorProto.EXTERNAL]
+    for tensor in weights:
+        copy.graph.initializer.remove(tensor)
+        copy.graph.input.append(onnx.helper.make_tensor_value_info(tensor.name, tensor.data_type, tensor.dims))
+    return copy
+
+
+@contextlib.contextmanager
+def _quiet() -> Iterator[None]:
+    """torch's exporter reports progress and missing extras on stdout and in the log."""
+    logger = logging.getLogger("torch.onnx")
+    level = logger.level
+    logger.setLevel(logging.ERROR)
+    try:
+        with warnings.catch_warnings(), contextlib.redirect_stdout(io.StringIO()):
+            warnings.simplefilter("ignore")
+            yield
+    finally:
+        logger.setLevel(level)

@@ -1,0 +1,44 @@
+"""Graph templates: find the one that fits a model, read it."""
+
+from __future__ import annotations
+
+import json
+from importlib import resources
+from typing import TYPE_CHECKING
+
+from nlpsuite.models.config import DecoderConfig
+
+if TYPE_CHECKING:
+    import onnx
+
+__all__ = ["CONFIG_KEY", "WEIGHTS_PLACEHOLDER", "template_for"]
+
+# The external-data location of a weight that has not been filled in.
+WEIGHTS_PLACEHOLDER = "weights-to-be-filled"
+# The model's config.json, kept in the template's metadata: it says which models fit.
+CONFIG_KEY = "nlpsuite.config"
+
+
+def template_for(config: DecoderConfig) -> onnx.ModelProto | None:
+    """The shipped template for exactly this configuration, or None."""
+    import onnx
+
+    for entry in sorted(_templates().iterdir(), key=lambda e: e.name):
+        if entry.name.endswith(".onnx"):
+            model = onnx.load_model_from_string(entry.read_bytes())
+            if template_config(model) == config:
+                return model
+    return None
+
+
+def template_config(model: onnx.ModelProto) -> DecoderConfig:
+    """The configuration a template was exported from."""
+    properties = {p.key: p.value for p in model.metadata_props}
+    return DecoderConfig.from_hf(json.loads(properties[CONFIG_KEY]))
+
+
+def _templates() -> resources.abc.Traversable:
+    """The templates' directory: inside an installed package, or ``exported/`` of a checkout."""
+    package = resources.files("nlpsuite")
+    installed = package / "export" / "templates"
+    return installed if installed.is_dir() else package / ".." / "exported" / "templates"

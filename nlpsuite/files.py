@@ -1,0 +1,143 @@
+"""Writing files so that a crash, a full disk or a second process leaves nothing half-made."""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import hashlib
+import os
+import shutil
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+
+from nlpsuite.errors import StorageError
+
+__all__ = ["atomic_directory", "atomic_write_text", "fsync_directory", "remove_stale", "sha256_file"]
+
+_TEMPORARY = ".incomplete-"
+
+
+def sha256_file(path: Path, chunk_bytes: int = 1 << 20) -> str:
+    """Hexadecimal sha256 of a file, read in chunks. Raises OSError."""
+    digest = hashlib.sha256()
+    with path.open("rb", buffering=0) as file:
+        while chunk := file.read(chunk_bytes):
+            digest.update(chunk)
+    return digest.hexdigest()
+
+
+def fsync_directory(path: Path) -> None:
+    """Make a rename inside ``path`` durable. A no-op where directories can't be opened."""
+    with contextlib.suppress(PermissionError, IsADirectoryError):
+        fd = os.open(path, os.O_RDONLY)
+        try:
+            os.fsync(fd)
+        finally:
+            os.close(fd)
+
+
+@contextlib.contextmanager
+def _storage_errors(target: Path) -> Iterator[None]:
+    """Turn an OSError raised while writing ``target`` into a StorageError."""
+    try:
+        yield
+    except OSError as error:
+        if error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG):
+            free = _free_bytes(target)
+            raise StorageError(
+                f"No space left while writing {target} ({free / 1e6:,.0f} MB free).",
+                hint="Free some space, or set NLPSUITE_CACHE to a directory on a larger disk. "
+                "Nothing half-written was kept.",
+            ) from error
+        raise StorageError(
+            f"Can't write {target}: {error.strerror or error}.",
+            hint="Check the permissions, or choose another place "
+            "(--output for results, NLPSUITE_CACHE for the model cache).",
+        ) from error
+
+
+def _free_bytes(path: Path) -> int:
+    for candidate in (path, *path.parents):
+        with contextlib.suppress(OSError):
+            return shutil.disk_usage(candidate).free
+    return 0
+
+
+@contextlib.contextmanager
+def atomic_directory(target: Path) -> Iterator[Path]:
+    """Build a directory under a temporary name and rename it to ``target`` at the end.
+
+    Yields the temporary directory. If the body raises, it is removed and ``target`` is
+    untouched. If another process finished ``target`` first, theirs stays and ours goes.
+
+    Raises:
+        StorageError: the place can't be written or the disk is full.
+    """
+    with _storage_errors(target):
+        target.parent.mkdir(parents=True, exist_ok=True)
+        building = Path(tempfile.mkdtemp(prefix=f"{_TEMPORARY}{os.getpid()}-", dir=target.parent))
+    try:
+        with _storage_errors(target):
+            yield building
+            for path in building.rglob("*"):
+                if path.is_file():
+                    with path.open("rb+") as file:
+                        os.fsync(file.fileno())
+            building.chmod(0o755)
+            if target.is_dir():
+                return
+            try:
+                os.rename(building, target)
+            except OSError:
+                if not target.is_dir():
+                    raise
+            fsync_directory(target.parent)
+    finally:
+        shutil.rmtree(building, ignore_errors=True)
+
+
+def atomic_write_text(target: Path, text: str) -> None:
+    """Write UTF-8 text to ``target`` through a temporary file in the same directory.
+
+    Raises:
+        StorageError: the place can't be written or the disk is full.
+    """
+    with _storage_errors(target):
+        fd, name = tempfile.mkstemp(prefix=_TEMPORARY, dir=target.parent)
+        try:
+            with os.fdopen(fd, "w", encoding="utf-8", newline="") as file:
+                file.write(text)
+                file.flush()
+                os.fsync(file.fileno())
+            # mkstemp makes the file private; a result should have the usual permissions.
+            umask = os.umask(0)
+            os.umask(umask)
+            os.chmod(name, 0o666 & ~umask)
+            os.replace(name, target)
+        except BaseException:
+            with contextlib.suppress(OSError):
+                os.unlink(name)
+            raise
+        fsync_directory(target.parent)
+
+
+def remove_stale(directory: Path) -> None:
+    """Remove what a killed process left half-built in ``directory``."""
+    with contextlib.suppress(OSError):
+        for path in directory.glob(f"{_TEMPORARY}*"):
+            owner = path.name.removeprefix(_TEMPORARY).split("-")[0]
+            if owner.isdigit() and not _alive(int(owner)):
+                shutil.rmtree(path, ignore_errors=True)
+
+
+def _alive(pid: int) -> bool:
+    if os.name == "nt":  # os.kill(pid, 0) would end the process there
+        return True
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return False
+    except OSError:
+        return True
+    return True

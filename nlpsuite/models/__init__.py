@@ -1,0 +1,1 @@
+"""Architectures and checkpoint readers. Only ``decoder`` needs torch."""

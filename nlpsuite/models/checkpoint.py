@@ -1,0 +1,146 @@
+"""What every checkpoint offers, whatever its file format, and how to open one.
+
+Tensor names are those of a Hugging Face Llama checkpoint; ``expected_shapes`` lists them.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Protocol
+
+import numpy as np
+import numpy.typing as npt
+
+from nlpsuite.errors import (
+    BundleCorruptError,
+    ModelNotFoundError,
+    ModelUnavailableError,
+    UnsupportedModelError,
+)
+from nlpsuite.models.config import DecoderConfig
+
+__all__ = ["Checkpoint", "check_tensors", "expected_shapes", "open_checkpoint"]
+
+
+class Checkpoint(Protocol):
+    """Weights, configuration and tokenizer of a base model.
+
+    Attributes:
+        config: the shape of the model.
+        name: a name for people.
+        licence: the licence as the model states it, or None.
+    """
+
+    config: DecoderConfig
+    name: str
+    licence: str | None
+
+    def tensor_names(self) -> list[str]:
+        """The names of ``expected_shapes(config)``, in that order."""
+
+    def tensor(self, name: str) -> npt.NDArray[np.float32]:
+        """A parameter in float32, of the shape ``expected_shapes`` gives.
+
+        Raises:
+            BundleCorruptError: no such tensor.
+            UnsupportedModelError: it is stored in a way that can't be read.
+        """
+
+    def tokenizer_files(self) -> dict[str, str]:
+        """File name -> text of ``tokenizer.json``, ``tokenizer_config.json``,
+        ``generation_config.json`` and, if there is one, ``chat_template.jinja``.
+
+        Raises:
+            UnsupportedModelError: the tokenizer is missing or of a kind that can't be used.
+            BundleCorruptError: its parts don't fit together.
+        """
+
+    def source_files(self) -> list[Path]:
+        """The files that hold the weights, sorted; their sha256 sums identify the weights."""
+
+
+def open_checkpoint(path: Path) -> Checkpoint:
+    """Open a ``.gguf`` file or a Hugging Face directory with safetensors weights.
+
+    Reads headers only; every tensor the configuration demands is checked for its shape.
+
+    Raises:
+        ModelNotFoundError: there is nothing at ``path``.
+        ModelUnavailableError: it can't be read.
+        UnsupportedModelError: another format, architecture or storage type.
+        BundleCorruptError: damaged, incomplete or inconsistent.
+    """
+    # Here, because both modules build on this one.
+    from nlpsuite.models.checkpoint_gguf import GGUFCheckpoint
+    from nlpsuite.models.checkpoint_hf import SafetensorsCheckpoint
+
+    try:
+        if path.is_dir():
+            return SafetensorsCheckpoint(path)
+        if not path.exists():
+            raise ModelNotFoundError(f"No model at {path}.", hint="Name a .gguf file or a model directory.")
+        with path.open("rb") as file:
+            magic = file.read(4)
+    except OSError as error:
+        raise ModelUnavailableError(
+            f"Can't read {path}: {error.strerror or error}.", hint="Check the permissions."
+        ) from error
+    if magic == b"GGUF" or path.suffix.lower() == ".gguf":
+        return GGUFCheckpoint(path)
+    raise UnsupportedModelError(f"{path} is not a model file that can be read.", hint=_file_hint(path))
+
+
+def _file_hint(path: Path) -> str:
+    if path.suffix.lower() == ".safetensors":
+        return "Name the directory instead: config.json and tokenizer.json are needed too."
+    if path.suffix.lower() in (".bin", ".pt", ".pth", ".pkl", ".ckpt"):
+        return "Pickled weights can run code and are never opened: convert them to safetensors."
+    return "Name a .gguf file or a directory with config.json, tokenizer.json and model.safetensors."
+
+
+def expected_shapes(config: DecoderConfig) -> Iterator[tuple[str, tuple[int, ...]]]:
+    """Name and shape of each parameter of a Llama model; matrices are (outputs, inputs)."""
+    hidden, inner = config.hidden_size, config.intermediate_size
+    queries = config.num_attention_heads * config.head_dim
+    keys = config.num_key_value_heads * config.head_dim
+    yield "model.embed_tokens.weight", (config.vocab_size, hidden)
+    for i in range(config.num_hidden_layers):
+        layer = f"model.layers.{i}"
+        yield f"{layer}.self_attn.q_proj.weight", (queries, hidden)
+        yield f"{layer}.self_attn.k_proj.weight", (keys, hidden)
+        yield f"{layer}.self_attn.v_proj.weight", (keys, hidden)
+        yield f"{layer}.self_attn.o_proj.weight", (hidden, queries)
+        yield f"{layer}.mlp.gate_proj.weight", (inner, hidden)
+        yield f"{layer}.mlp.up_proj.weight", (inner, hidden)
+        yield f"{layer}.mlp.down_proj.weight", (hidden, inner)
+        yield f"{layer}.input_layernorm.weight", (hidden,)
+        yield f"{layer}.post_attention_layernorm.weight", (hidden,)
+    yield "model.norm.weight", (hidden,)
+    if not config.tie_word_embeddings:
+        yield "lm_head.weight", (config.vocab_size, hidden)
+
+
+def check_tensors(
+    path: Path, config: DecoderConfig, shape_of: Callable[[str], tuple[int, ...] | None]
+) -> list[str]:
+    """The names of all parameters, after checking that ``shape_of`` knows each with its right shape.
+
+    Raises:
+        BundleCorruptError: a tensor is missing or has another shape; names the first.
+    """
+    names = []
+    # Stops at the first gap: a config that claims a billion layers costs nothing.
+    for name, expected in expected_shapes(config):
+        shape = shape_of(name)
+        if shape is None:
+            raise BundleCorruptError(
+                f"{path}: tensor {name} is missing.", hint="The model is incomplete: download it again."
+            )
+        if shape != expected:
+            raise BundleCorruptError(
+                f"{path}: tensor {name} has shape {list(shape)}; its configuration demands {list(expected)}.",
+                hint="Weights and configuration are of different models: download them again.",
+            )
+        names.append(name)
+    return names

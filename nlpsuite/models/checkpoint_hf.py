@@ -1,0 +1,196 @@
+"""A Llama checkpoint in a Hugging Face directory with safetensors weights.
+
+Weights in pickles (``pytorch_model.bin`` and the like) are never opened: unpickling runs
+whatever code the file holds.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import math
+import re
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+import numpy.typing as npt
+
+from nlpsuite.errors import BundleCorruptError, ModelUnavailableError, UnsupportedModelError
+from nlpsuite.models.checkpoint import check_tensors
+from nlpsuite.models.config import DecoderConfig
+from nlpsuite.models.hf_tokenizer import DAMAGED, read_json, read_text, tokenizer_files
+
+__all__ = ["SafetensorsCheckpoint"]
+
+_SINGLE, _INDEX = "model.safetensors", "model.safetensors.index.json"
+_PICKLES = ("*.bin", "*.pt", "*.pth", "*.pkl", "*.ckpt")
+# numpy has no bfloat16: its bits are the upper half of a float32.
+_DTYPES = {"F32": "<f4", "F16": "<f2", "BF16": "<u2"}
+
+
+class _Stored(NamedTuple):
+    """A tensor in a safetensors file; ``start`` and ``end`` count bytes of ``data``."""
+
+    data: npt.NDArray[np.uint8]
+    dtype: str
+    shape: tuple[int, ...]
+    start: int
+    end: int
+
+
+class SafetensorsCheckpoint:
+    """A directory with config.json, tokenizer.json and model.safetensors, whole or in shards.
+
+    See ``Checkpoint``. Stored types: F32, F16, BF16.
+
+    Raises:
+        UnsupportedModelError: another architecture or storage type; no safetensors, no tokenizer.
+        BundleCorruptError: damaged, or a tensor is missing or has the wrong shape.
+        ModelUnavailableError: a file can't be read.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+        self.name = _name(path)
+        self.licence = _licence(path)
+        self.config = _config(path)
+        if not (path / "tokenizer.json").is_file():
+            raise UnsupportedModelError(
+                f"{path} has no tokenizer.json.",
+                hint="Save the model's fast tokenizer into the directory "
+                "(transformers: AutoTokenizer.from_pretrained(...).save_pretrained(...)).",
+            )
+        self._weights, self._tensors = _open_weights(path)
+        self._names = check_tensors(path, self.config, self._shape)
+        for name in self._tensors.keys() - set(self._names):
+            # A tied head is a copy of the embedding; old checkpoints keep the rotary frequencies.
+            if name != "lm_head.weight" and not name.endswith(".rotary_emb.inv_freq"):
+                raise UnsupportedModelError(f"{path}: tensor {name} is not part of a plain Llama model.")
+        for name in self._names:
+            if (dtype := self._tensors[name].dtype) not in _DTYPES:
+                raise UnsupportedModelError(
+                    f"{path}: tensor {name} is stored as {dtype}.", hint=f"Supported: {', '.join(_DTYPES)}."
+                )
+
+    def tensor_names(self) -> list[str]:
+        return list(self._names)
+
+    def tensor(self, name: str) -> npt.NDArray[np.float32]:
+        if name not in self._names:
+            raise BundleCorruptError(f"{self._path} has no tensor {name}.")
+        stored = self._tensors[name]
+        values = stored.data[stored.start : stored.end].view(_DTYPES[stored.dtype])
+        if stored.dtype == "BF16":
+            floats = (values.astype(np.uint32) << 16).view(np.float32)
+        else:
+            floats = values.astype(np.float32)  # a copy, so that nothing keeps the file mapped
+        return np.asarray(floats).reshape(stored.shape)
+
+    def tokenizer_files(self) -> dict[str, str]:
+        return tokenizer_files(self._path, self.config)
+
+    def source_files(self) -> list[Path]:
+        return sorted(self._weights)
+
+    def _shape(self, name: str) -> tuple[int, ...] | None:
+        stored = self._tensors.get(name)
+        return None if stored is None else stored.shape
+
+
+def _name(path: Path) -> str:
+    """The directory's name; owner/name for a directory in the cache of huggingface_hub."""
+    resolved = path.resolve()
+    for part in reversed(resolved.parts):
+        if part.startswith("models--"):
+            return part.removeprefix("models--").replace("--", "/")
+    return resolved.name
+
+
+def _licence(path: Path) -> str | None:
+    """The licence in the front matter of the model card, if there is one."""
+    card = path / "README.md"
+    if not card.is_file():
+        return None
+    front_matter = re.match(
+        r"---\s*\n(.*?)\n---", card.read_text(encoding="utf-8", errors="replace"), re.DOTALL
+    )
+    licence = front_matter and re.search(r"^license:\s*([\w.+-]+)\s*$", front_matter[1], re.MULTILINE)
+    return licence[1] if licence else None
+
+
+def _config(path: Path) -> DecoderConfig:
+    if not (path / "config.json").is_file():
+        files = sorted(file.name for file in path.glob("*.gguf"))
+        hint = (
+            f"Name the file itself: {path / files[0]}." if files else "Name a Hugging Face model directory."
+        )
+        raise UnsupportedModelError(f"{path} has no config.json.", hint=hint)
+    try:
+        config = DecoderConfig.from_hf(read_json(path / "config.json"))
+    except (TypeError, ValueError, AttributeError, LookupError, ArithmeticError) as error:
+        raise BundleCorruptError(f"{path / 'config.json'} has a value of the wrong type: {error}.") from None
+    for field in dataclasses.fields(config):
+        value = getattr(config, field.name)
+        # Annotations are strings here: "int", "float" or "bool".
+        if type(value).__name__ != field.type or not math.isfinite(value):
+            raise BundleCorruptError(
+                f"{path / 'config.json'}: {field.name} is {value!r}, must be {field.type}."
+            )
+    return config
+
+
+def _open_weights(path: Path) -> tuple[list[Path], dict[str, _Stored]]:
+    """The files that hold the weights (an index among them), and the tensors by name."""
+    if (path / _SINGLE).is_file():
+        return [path / _SINGLE], _open_file(path / _SINGLE)
+    if not (path / _INDEX).is_file():
+        pickles = [file.name for pattern in _PICKLES for file in sorted(path.glob(pattern))]
+        raise UnsupportedModelError(
+            f"{path} has no {_SINGLE}" + (f", only {pickles[0]}." if pickles else "."),
+            hint="Pickled weights can run code and are never opened: convert them to safetensors "
+            "(transformers: model.save_pretrained(..., safe_serialization=True))."
+            if pickles
+            else "Name a directory with the model's weights as safetensors.",
+        )
+    weight_map = read_json(path / _INDEX).get("weight_map")
+    if not isinstance(weight_map, dict) or not weight_map:
+        raise BundleCorruptError(f"{path / _INDEX} has no weight_map.", hint=DAMAGED)
+    shards: dict[str, dict[str, _Stored]] = {}
+    tensors = {}
+    for name, shard in weight_map.items():
+        # The index comes with the model: it may name files beside itself and nothing else.
+        if not isinstance(shard, str) or not re.fullmatch(r"[\w-][\w.-]*\.safetensors", shard):
+            raise BundleCorruptError(
+                f"{path / _INDEX} names the file {shard!r}, which is no plain file name."
+            )
+        if shard not in shards:
+            shards[shard] = _open_file(path / shard)
+        if name not in shards[shard]:
+            raise BundleCorruptError(f"{path / shard} lacks tensor {name}.", hint=DAMAGED)
+        tensors[name] = shards[shard][name]
+    return [path / _INDEX, *(path / shard for shard in shards)], tensors
+
+
+def _open_file(path: Path) -> dict[str, _Stored]:
+    """Map a safetensors file; the library checks its header first."""
+    import safetensors
+
+    try:
+        with safetensors.safe_open(path, framework="numpy"):
+            pass
+        data = np.memmap(path, np.uint8, mode="r")
+    except safetensors.SafetensorError as error:
+        raise BundleCorruptError(f"{path} is not a valid safetensors file: {error}.", hint=DAMAGED) from None
+    except FileNotFoundError:
+        raise BundleCorruptError(f"{path} is missing.", hint=DAMAGED) from None
+    except OSError as error:
+        raise ModelUnavailableError(f"Can't read {path}: {error}.", hint="Check the permissions.") from error
+    start = 8 + int.from_bytes(data[:8].tobytes(), "little")
+    header = json.loads(data[8:start].tobytes())
+    header.pop("__metadata__", None)
+    tensors = {}
+    for name, entry in header.items():
+        begin, end = entry["data_offsets"]
+        tensors[name] = _Stored(data, entry["dtype"], tuple(entry["shape"]), start + begin, start + end)
+    return tensors

@@ -1,0 +1,23 @@
+"""Where nlpsuite keeps things on this machine. Nothing is created by asking."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+__all__ = ["bundles_dir", "cache_dir"]
+
+
+def cache_dir() -> Path:
+    """The cache: ``$NLPSUITE_CACHE`` if set, else the platform's user cache directory."""
+    override = os.environ.get("NLPSUITE_CACHE")
+    if override:
+        return Path(override).expanduser()
+    import platformdirs
+
+    return Path(platformdirs.user_cache_dir("nlpsuite", appauthor=False))
+
+
+def bundles_dir() -> Path:
+    """Where bundles built on this machine are cached, one directory each."""
+    return cache_dir() / "bundles"

@@ -1,0 +1,1 @@
+"""Runs a bundle: numpy, onnxruntime and tokenizers only."""

@@ -1,0 +1,108 @@
+"""Which device a model runs on, decided when a model is loaded, never at import."""
+
+from __future__ import annotations
+
+import contextlib
+import ctypes
+import io
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+from nlpsuite.errors import DeviceUnavailableError
+
+__all__ = ["Device", "DeviceChoice", "choose_device", "cuda_problem"]
+
+DeviceChoice = Literal["auto", "cuda", "cpu"]
+
+
+@dataclass(frozen=True)
+class Device:
+    """A device of onnxruntime.
+
+    Attributes:
+        kind: ``cpu`` or ``cuda``, the name onnxruntime uses for memory.
+    """
+
+    kind: Literal["cpu", "cuda"]
+
+    @property
+    def provider(self) -> str:
+        return "CUDAExecutionProvider" if self.kind == "cuda" else "CPUExecutionProvider"
+
+    @property
+    def providers(self) -> list[str]:
+        """Providers for a session; on CUDA, operators without a kernel run on the CPU."""
+        return [self.provider] if self.kind == "cpu" else [self.provider, "CPUExecutionProvider"]
+
+
+def choose_device(choice: DeviceChoice = "auto") -> Device:
+    """Resolve ``auto`` to CUDA where it works, else to the CPU.
+
+    Raises:
+        DeviceUnavailableError: CUDA was asked for and can't be used; the message has the reason.
+    """
+    if choice == "cpu":
+        return Device("cpu")
+    problem = cuda_problem()
+    if problem is None:
+        return Device("cuda")
+    if choice == "auto":
+        return Device("cpu")
+    raise DeviceUnavailableError(
+        f"CUDA can't be used: {problem}.",
+        hint="Use --device auto or cpu, or see what `nlpsuite doctor` advises.",
+    )
+
+
+def cuda_problem() -> str | None:
+    """Why the CUDA provider can't be used here, or None if it can.
+
+    Checked before onnxruntime tries, since its own attempt writes to stderr and then goes on
+    with the CPU.
+    """
+    import onnxruntime
+
+    if "CUDAExecutionProvider" not in onnxruntime.get_available_providers():
+        return "this onnxruntime is the CPU build; the GPU build is the package onnxruntime-gpu"
+    problem = _driver_problem()
+    if problem is None:
+        problem = _library_problem(Path(onnxruntime.__file__).parent / "capi")
+    return problem
+
+
+def _driver_problem() -> str | None:
+    """Ask the CUDA driver for its devices (cuInit, cuDeviceGetCount)."""
+    name = "nvcuda.dll" if sys.platform == "win32" else "libcuda.so.1"
+    try:
+        driver = ctypes.CDLL(name)
+    except OSError:
+        return f"no NVIDIA driver was found ({name})"
+    status = driver.cuInit(0)
+    if status != 0:
+        return f"the NVIDIA driver does not start (cuInit returned {status})"
+    count = ctypes.c_int(0)
+    status = driver.cuDeviceGetCount(ctypes.byref(count))
+    if status != 0 or count.value == 0:
+        return "the NVIDIA driver reports no device"
+    return None
+
+
+def _library_problem(capi: Path) -> str | None:
+    """Load the provider's library, which needs CUDA's and cuDNN's."""
+    import onnxruntime
+
+    name = "onnxruntime_providers_cuda.dll" if sys.platform == "win32" else "libonnxruntime_providers_cuda.so"
+    if hasattr(onnxruntime, "preload_dlls"):
+        # Finds the libraries of the `cuda` extra's packages; prints about each it doesn't.
+        with contextlib.redirect_stdout(io.StringIO()):
+            onnxruntime.preload_dlls()
+    try:
+        # The shared interface must be there first, with its symbols visible.
+        shared = name.replace("_cuda", "_shared")
+        ctypes.CDLL(str(capi / shared), mode=ctypes.RTLD_GLOBAL)
+        ctypes.CDLL(str(capi / name))
+    except OSError as error:
+        return f"a library is missing ({error}); install the extra `nlpsuite[cuda]`"
+    return None

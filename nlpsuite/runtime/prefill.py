@@ -1,0 +1,96 @@
+"""Reading prompts into slots: ragged rows in chunks, a shared beginning only once."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+import numpy.typing as npt
+
+from nlpsuite.runtime.session import SlotSession
+from nlpsuite.runtime.tokenizer import common_prefix
+
+__all__ = ["feed", "prefill"]
+
+# Tokens of one run, all rows together: enough for full speed, small enough for memory.
+_CHUNK = 512
+# A shorter shared beginning is not worth a run of its own.
+_MIN_SHARED = 24
+
+
+def prefill(session: SlotSession, rows: Sequence[Sequence[int]], first: int) -> npt.NDArray[np.float32]:
+    """Read each row's tokens into its slot, ``first`` on; return the logits (B, V) after the last.
+
+    A beginning that all rows share is computed in one slot and copied.
+    """
+    session.reserve(first + len(rows), max(map(len, rows)) + 1)
+    shared = min(common_prefix(rows), min(map(len, rows)) - 1) if len(rows) > 1 else 0
+    if shared < _MIN_SHARED or session.device.kind != "cpu":  # elsewhere copies cost more
+        shared = 0
+    if shared:
+        feed(session, [rows[0][:shared]], np.zeros(1, np.int64), first)
+        session.copy_slot(first, [first + i for i in range(1, len(rows))], shared)
+    starts = np.full(len(rows), shared, np.int64)
+    out: list[npt.NDArray[np.float32]] = []
+    for group in _groups([len(row) - shared for row in rows]):
+        tails = [rows[i][shared:] for i in group]
+        out.append(feed(session, tails, starts[group.start : group.stop], first + group.start)[:, -1])
+    return np.concatenate(out)
+
+
+def feed(
+    session: SlotSession, rows: Sequence[Sequence[int]], starts: npt.NDArray[np.int64], first: int, *, read_all: bool = False
+) -> npt.NDArray[np.float32]:
+    """Run rows of different lengths, each from its own start, and return logits.
+
+    Args:
+        rows: the new tokens of each slot, at least one each.
+        starts: (B,) how many tokens each slot has already seen.
+        first: the first slot.
+        read_all: return logits after every token, (B, S, V), where those past a row's own
+            length mean nothing; otherwise after each row's last token, (B, 1, V).
+    """
+    lengths = np.array([len(row) for row in rows])
+    width = max(1, _CHUNK // len(rows))
+    longest = int(lengths.max())
+    session.reserve(first + len(rows), int(starts.max()) + longest + width)
+    last: npt.NDArray[np.float32] | None = None
+    pieces = []
+    for at in range(0, longest, width):
+        size = min(width, longest - at)
+        ids = np.zeros((len(rows), size), np.int64)
+        for i, row in enumerate(rows):
+            part = row[at : at + size]
+            ids[i, : len(part)] = part
+        # A row that is through writes its padding behind its end, where nothing is read.
+        begin = starts + np.minimum(at, lengths)
+        if read_all:
+            reads = np.broadcast_to(np.arange(size), (len(rows), size))
+        else:
+            reads = np.clip(lengths - 1 - at, 0, size - 1)[:, None]
+        logits = session.run(ids, begin, reads, first)
+        if read_all:
+            pieces.append(logits)
+            continue
+        ends_here = (lengths > at) & (lengths <= at + size)
+        if last is None:
+            last = logits
+        else:
+            last[ends_here] = logits[ends_here]
+    return np.concatenate(pieces, axis=1) if read_all else last  # type: ignore[return-value]
+
+
+def _groups(lengths: Sequence[int]) -> list[range]:
+    """Consecutive rows to run together: at most a chunk of tokens, at most a quarter padding."""
+    groups: list[range] = []
+    begin = 0
+    for end in range(1, len(lengths) + 1):
+        if end == len(lengths) or not _fits(lengths[begin : end + 1]):
+            groups.append(range(begin, end))
+            begin = end
+    return groups
+
+
+def _fits(lengths: Sequence[int]) -> bool:
+    area = max(lengths) * len(lengths)
+    return area <= _CHUNK and sum(lengths) >= 0.75 * area

@@ -1,0 +1,124 @@
+"""What goes into the language model and what comes out."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Literal
+
+from nlpsuite.errors import OptionError
+
+__all__ = ["Completion", "FinishReason", "Message", "Prompt", "Sampling"]
+
+FinishReason = Literal["stop", "length", "sentence", "context", "choice"]
+
+
+@dataclass(frozen=True)
+class Message:
+    """One turn of a conversation. ``content`` is data: it can never become a control token."""
+
+    role: Literal["system", "user", "assistant"]
+    content: str
+
+
+@dataclass(frozen=True)
+class Sampling:
+    """How the next token is drawn. The default is greedy decoding.
+
+    Attributes:
+        temperature: divides the logits; 0 takes the most likely token.
+        top_k: keep the k most likely tokens; 0 keeps all.
+        top_p: keep the smallest set of tokens whose probability reaches p
+            (Holtzman et al. 2020, arXiv:1904.09751); 1 keeps all.
+        min_p: drop tokens less likely than this fraction of the most likely one
+            (Nguyen et al. 2024, arXiv:2407.01082); 0 keeps all.
+        repetition_penalty: weakens tokens generated before by this factor (Keskar et al.
+            2019, arXiv:1909.05858). Tokens of the prompt are not penalised: a summary
+            should use its source's words.
+        seed: of the random generator; the same seed gives the same text whatever else
+            is in the batch.
+
+    Raises:
+        OptionError: a value out of range.
+    """
+
+    temperature: float = 0.0
+    top_k: int = 0
+    top_p: float = 1.0
+    min_p: float = 0.0
+    repetition_penalty: float = 1.0
+    seed: int = 0
+
+    def __post_init__(self) -> None:
+        checks = {
+            "temperature": (0 <= self.temperature <= 100, "between 0 and 100"),
+            "top_k": (self.top_k >= 0, "0 (off) or more"),
+            "top_p": (0 < self.top_p <= 1, "above 0 and at most 1"),
+            "min_p": (0 <= self.min_p <= 1, "between 0 and 1"),
+            "repetition_penalty": (0.1 <= self.repetition_penalty <= 10, "between 0.1 and 10"),
+            "seed": (self.seed >= 0, "0 or more"),
+        }
+        for name, (good, range_) in checks.items():
+            if not good:
+                raise OptionError(f"{name} is {getattr(self, name)}, must be {range_}.")
+
+
+@dataclass(frozen=True)
+class Prompt:
+    """One request to the language model: a conversation or plain text, and how to go on.
+
+    Attributes:
+        messages: the conversation, rendered by the model's chat template. Empty for ``text``.
+        text: text to continue as it stands, without a chat template.
+        prefill: the beginning of the answer, which the model continues; it is part of the
+            completion's text.
+        choices: if given, nothing is generated: each choice is scored as continuation.
+        prior: a prompt without content; the choices' log-probabilities after it measure the
+            model's liking for the words themselves (Zhao et al. 2021, arXiv:2102.09690).
+        max_tokens: most tokens to generate.
+        sentence_end_after: once that many tokens are out, stop at the next sentence end.
+        stop: strings that end the text; they are not part of it.
+        sampling: how tokens are drawn.
+    """
+
+    messages: tuple[Message, ...] = ()
+    text: str = ""
+    prefill: str = ""
+    choices: tuple[str, ...] = ()
+    prior: Prompt | None = None
+    max_tokens: int = 256
+    sentence_end_after: int | None = None
+    stop: tuple[str, ...] = ()
+    sampling: Sampling = field(default_factory=Sampling)
+
+    def __post_init__(self) -> None:
+        if self.max_tokens < 1:
+            raise OptionError(f"max_tokens is {self.max_tokens}, must be 1 or more.")
+        if any(not s for s in self.stop):
+            raise OptionError("A stop string is empty; it would end every text at once.")
+        if any(not c.strip() for c in self.choices):
+            raise OptionError("A choice is empty.")
+
+
+@dataclass(frozen=True)
+class Completion:
+    """The model's answer to one prompt.
+
+    Attributes:
+        text: prefill and generated text, or the likeliest choice.
+        finish: why it ended: ``stop`` (end token or stop string), ``sentence`` (see
+            ``Prompt.sentence_end_after``), ``length`` (``max_tokens``), ``context`` (the
+            model's context is full) or ``choice`` (choices were scored).
+        prompt_tokens: tokens read, the prefill's included.
+        completion_tokens: tokens generated (0 for choices).
+        logprobs: natural log-probability of each choice, in the order of the prompt's.
+        prior_logprobs: the same after the prompt's ``prior``; empty without one.
+        first_token_seconds: from the start of the call to the first generated token.
+    """
+
+    text: str
+    finish: FinishReason
+    prompt_tokens: int
+    completion_tokens: int = 0
+    logprobs: tuple[float, ...] = ()
+    prior_logprobs: tuple[float, ...] = ()
+    first_token_seconds: float | None = None

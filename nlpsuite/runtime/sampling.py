@@ -1,0 +1,61 @@
+"""From logits to the next token, in numpy."""
+
+from __future__ import annotations
+
+import numpy as np
+import numpy.typing as npt
+
+from nlpsuite.runtime.prompt import Sampling
+
+__all__ = ["Sampler", "log_softmax"]
+
+Floats = npt.NDArray[np.float32]
+
+
+def log_softmax(logits: Floats) -> npt.NDArray[np.float64]:
+    """Log-probabilities over the last axis; any shape, summed in float64."""
+    shifted = logits.astype(np.float64) - logits.max(axis=-1, keepdims=True)
+    normalised: npt.NDArray[np.float64] = shifted - np.log(np.exp(shifted).sum(axis=-1, keepdims=True))
+    return normalised
+
+
+class Sampler:
+    """Draws one row's tokens.
+
+    Args:
+        sampling: the settings.
+        stream: distinguishes rows that share a seed, so that equal prompts in one batch
+            draw differently and a row's draws don't depend on its neighbours.
+    """
+
+    def __init__(self, sampling: Sampling, stream: int = 0) -> None:
+        self._sampling = sampling
+        self._rng = np.random.default_rng([sampling.seed, stream])
+        self._seen: set[int] = set()
+
+    def draw(self, logits: Floats) -> int:
+        """The next token's id. ``logits`` (V,) may be changed in place."""
+        s = self._sampling
+        if s.repetition_penalty != 1.0 and self._seen:
+            seen = np.fromiter(self._seen, np.int64)
+            values = logits[seen]
+            logits[seen] = np.where(values > 0, values / s.repetition_penalty, values * s.repetition_penalty)
+        token = int(logits.argmax()) if s.temperature == 0 else self._sample(logits)
+        self._seen.add(token)
+        return token
+
+    def _sample(self, logits: Floats) -> int:
+        s = self._sampling
+        ids = np.arange(len(logits))
+        if 0 < s.top_k < len(logits):
+            ids = np.argpartition(logits, -s.top_k)[-s.top_k :]
+        # Most likely first; ties by id, so that the order never depends on the partition.
+        ids = ids[np.lexsort((ids, -logits[ids]))]
+        probabilities = np.exp(log_softmax(logits[ids] / np.float32(s.temperature)))
+        keep = len(ids)
+        if s.top_p < 1:
+            keep = int(np.searchsorted(probabilities.cumsum(), s.top_p)) + 1
+        if s.min_p > 0:
+            keep = min(keep, int((probabilities >= s.min_p * probabilities[0]).sum()))
+        kept = probabilities[: max(keep, 1)]
+        return int(ids[self._rng.choice(len(kept), p=kept / kept.sum())])

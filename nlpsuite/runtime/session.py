@@ -1,0 +1,178 @@
+"""One ONNX graph in onnxruntime, with the state of its rows kept in place between runs.
+
+The *slots* graph has a state per row ("slot") of the batch: inputs ``cache.*`` with matching
+outputs ``updated.*``. Input and output are bound to the same memory, so onnxruntime writes
+new keys and values in place. A run covers a contiguous range of slots, which costs nothing:
+the range's memory is bound by its address.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from nlpsuite.errors import BundleCorruptError, DeviceUnavailableError
+from nlpsuite.runtime.device import Device
+
+__all__ = ["SlotSession"]
+
+Ints = npt.NDArray[np.int64]
+
+_DTYPES = {"tensor(float)": np.float32, "tensor(float16)": np.float16}
+# The state grows in steps of this many positions: attention reads all of it every step.
+_LENGTH_STEP = 128
+
+
+class _State:
+    """Memory of one state tensor for all slots, on the host or on the device."""
+
+    def __init__(self, device: Device, dtype: type, dims: list[int | str]) -> None:
+        self._device, self._dtype, self._dims = device, dtype, dims
+        self._host: npt.NDArray[Any] | None = None
+        self._value: Any = None
+        self.shape: tuple[int, ...] = ()
+
+    def allocate(self, slots: int, length: int) -> None:
+        """Make room, keeping what is there. New memory is zero: masked garbage could be NaN."""
+        shape = tuple({"batch": slots, "cache_length": length}.get(d, 0) if isinstance(d, str) else d for d in self._dims)
+        fresh = np.zeros(shape, self._dtype)
+        if self.shape:
+            with self.on_host() as old:
+                fresh[tuple(slice(0, size) for size in old.shape)] = old
+        self.shape = shape
+        if self._device.kind == "cpu":
+            self._host = fresh
+        else:
+            import onnxruntime
+
+            self._value = onnxruntime.OrtValue.ortvalue_from_numpy(fresh, self._device.kind, 0)
+
+    @contextmanager
+    def on_host(self) -> Iterator[npt.NDArray[Any]]:
+        """The whole state as an array; changes reach the device when the block ends."""
+        if self._host is not None:
+            yield self._host
+        else:
+            array = self._value.numpy()
+            yield array
+            self._value.update_inplace(array)
+
+    def bind(self, binding: Any, source: str, target: str, first: int, count: int) -> None:
+        base = self._host.ctypes.data if self._host is not None else self._value.data_ptr()
+        slot_bytes = int(np.prod(self.shape[1:])) * np.dtype(self._dtype).itemsize
+        place = (self._device.kind, 0, self._dtype, (count, *self.shape[1:]), base + first * slot_bytes)
+        binding.bind_input(source, *place)
+        binding.bind_output(target, *place)
+
+
+class SlotSession:
+    """Runs a slots graph.
+
+    Args:
+        graph: the ONNX file, its external data beside it.
+        device: where to run.
+        threads: of one run; 0 lets onnxruntime use every core.
+
+    Raises:
+        BundleCorruptError: onnxruntime can't load the graph.
+        DeviceUnavailableError: the device's provider did not start.
+    """
+
+    def __init__(self, graph: Path, device: Device, threads: int = 0) -> None:
+        import onnxruntime
+
+        options = onnxruntime.SessionOptions()
+        options.log_severity_level = 4  # its own warnings would reach the user's terminal
+        options.intra_op_num_threads = threads
+        try:
+            self._session = onnxruntime.InferenceSession(
+                str(graph), options, providers=device.providers, enable_fallback=0
+            )
+        except Exception as error:
+            if device.kind != "cpu":
+                raise DeviceUnavailableError(
+                    f"The model can't be loaded on {device.kind}: {error}", hint="Use --device cpu."
+                ) from None
+            raise BundleCorruptError(f"onnxruntime can't load {graph}: {error}") from None
+        if self._session.get_providers()[0] != device.provider:
+            raise DeviceUnavailableError(
+                f"onnxruntime did not start {device.provider}.", hint="Use --device cpu, or see `nlpsuite doctor`."
+            )
+        self.device = device
+        self._states: dict[str, _State] = {}
+        for value in self._session.get_inputs():
+            if value.name.startswith("cache."):
+                self._states[value.name] = _State(device, _DTYPES[value.type], value.shape)
+        self.slots = self.length = 0
+        self._bindings: dict[tuple[int, int], Any] = {}
+
+    def reserve(self, slots: int, length: int) -> None:
+        """Make room for ``slots`` rows of ``length`` positions, keeping what is there.
+
+        Afterwards ``self.slots`` and ``self.length`` are at least that.
+        """
+        slots = max(slots, self.slots)
+        length = max(-(-length // _LENGTH_STEP) * _LENGTH_STEP, self.length)
+        if (slots, length) == (self.slots, self.length):
+            return
+        for state in self._states.values():
+            state.allocate(slots, length)
+        self.slots, self.length = slots, length
+        self._bindings.clear()
+
+    def release(self) -> None:
+        """Forget all rows and free their memory."""
+        for state in self._states.values():
+            state.shape = ()
+        self.slots = self.length = 0
+        self._bindings.clear()
+
+    def copy_slot(self, source: int, targets: list[int], length: int) -> None:
+        """Copy the first ``length`` positions of a slot's state to other slots."""
+        for state in self._states.values():
+            with state.on_host() as array:
+                for target in targets:
+                    array[target][..., :length, :] = array[source][..., :length, :]
+
+    def run(self, input_ids: Ints, write_indices: Ints, logit_indices: Ints, first: int = 0) -> npt.NDArray[np.float32]:
+        """Run slots ``first`` to ``first + B`` over S new tokens each.
+
+        Args:
+            input_ids: (B, S).
+            write_indices: (B,) tokens each slot has seen; its state is overwritten from there.
+            logit_indices: (B, K) positions among the S whose logits are wanted.
+
+        Returns:
+            logits (B, K, V), float32.
+        """
+        count, new = input_ids.shape
+        if first + count > self.slots or int(write_indices.max()) + new > self.length:
+            raise ValueError(f"slots {first}+{count} or positions {write_indices.max()}+{new} were not reserved")
+        binding = self._binding(first, count)
+        # Held until the run ends: onnxruntime reads them where they are.
+        inputs = [np.ascontiguousarray(a, np.int64) for a in (input_ids, write_indices, logit_indices)]
+        for name, array in zip(("input_ids", "write_indices", "logit_indices"), inputs):
+            binding.bind_cpu_input(name, array)
+        binding.bind_output("logits", "cpu")
+        self._session.run_with_iobinding(binding)
+        logits: npt.NDArray[Any] = binding.get_outputs()[self._logits_at].numpy()
+        return logits.astype(np.float32, copy=False)
+
+    @property
+    def _logits_at(self) -> int:
+        # Outputs come in the order they were bound: the states once, then logits last.
+        return len(self._states)
+
+    def _binding(self, first: int, count: int) -> Any:
+        """The IO binding of a range of slots; the states' part is made once per range."""
+        if (first, count) not in self._bindings:
+            binding = self._session.io_binding()
+            for source, state in self._states.items():
+                state.bind(binding, source, "updated." + source.removeprefix("cache."), first, count)
+            self._bindings[first, count] = binding
+        return self._bindings[first, count]

@@ -1,0 +1,85 @@
+"""Token ids to text, piece by piece: whole UTF-8 characters, and nothing of a stop string."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+
+__all__ = ["TextStream", "ends_sentence"]
+
+_REPLACEMENT = "�"
+_SENTENCE_ENDS = ".!?。！？…"
+_CLOSING = "\"')]}»”’"
+
+
+class TextStream:
+    """Decodes one row's tokens as they come.
+
+    Text that may still change is held back: bytes of an unfinished character, and anything
+    that may turn out to be the beginning of a stop string.
+
+    Args:
+        decode: token ids to text.
+        stop: strings that end the text.
+        prefill: text that stands before the first token; it is not given out again.
+    """
+
+    def __init__(self, decode: Callable[[Sequence[int]], str], stop: Sequence[str] = (), prefill: str = "") -> None:
+        self._decode = decode
+        self._stop = tuple(stop)
+        self._ids: list[int] = []
+        # Tokens before `_context` are settled; those between it and `_read` are decoded again
+        # with each new one, because a tokenizer's decoder may look at its neighbours.
+        self._context = self._read = 0
+        self._held = ""
+        self.text = prefill
+        self.stopped = False
+
+    def push(self, token: int) -> str:
+        """Take one token; return the text that is now certain (often a word, maybe nothing)."""
+        self._ids.append(token)
+        before = self._decode(self._ids[self._context : self._read])
+        after = self._decode(self._ids[self._context :])
+        if after.endswith(_REPLACEMENT) and len(self._ids) - self._read < 8:
+            return ""  # most likely an unfinished character; eight tokens of that are just bad bytes
+        self._context, self._read = self._read, len(self._ids)
+        return self._release(after[len(before) :])
+
+    def finish(self) -> str:
+        """No more tokens come: return what was held back."""
+        if self.stopped:
+            return ""
+        before = self._decode(self._ids[self._context : self._read])
+        tail = self._decode(self._ids[self._context :])[len(before) :]
+        self._context = self._read = len(self._ids)
+        piece = self._release(tail)
+        if not self.stopped:
+            self.text += self._held
+            piece, self._held = piece + self._held, ""
+        return piece
+
+    def _release(self, new: str) -> str:
+        self._held += new
+        ends = [at for at in (self._held.find(s) for s in self._stop) if at >= 0]
+        if ends:
+            self.stopped = True
+            piece, self._held = self._held[: min(ends)], ""
+        else:
+            hold = max((_overlap(self._held, s) for s in self._stop), default=0)
+            cut = len(self._held) - hold
+            piece, self._held = self._held[:cut], self._held[cut:]
+        self.text += piece
+        return piece
+
+
+def _overlap(text: str, stop: str) -> int:
+    """Length of the longest end of ``text`` that is a beginning of ``stop``."""
+    for size in range(min(len(text), len(stop) - 1), 0, -1):
+        if text.endswith(stop[:size]):
+            return size
+    return 0
+
+
+def ends_sentence(text: str) -> bool:
+    """Whether ``text`` ends with a sentence's last character, closing quotes and brackets aside."""
+    bare = text.rstrip(_CLOSING)
+    return bool(bare) and bare[-1] in _SENTENCE_ENDS

@@ -1,0 +1,172 @@
+"""Text to token ids and back, keeping the user's text and the model's control tokens apart.
+
+A control token such as ``<|im_start|>`` tells the model who speaks. Only a chat template may
+write one. The user's text is marked before the template sees it, so that after rendering a
+control token that the template wrote can be told from the same characters in a text.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from nlpsuite.errors import BundleCorruptError, UnsupportedModelError
+from nlpsuite.runtime.prompt import Message, Prompt
+
+if TYPE_CHECKING:
+    import tokenizers
+
+__all__ = ["Tokenizer"]
+
+_PRIVATE_USE = range(0xE000, 0xF8FF)
+
+
+class Tokenizer:
+    """A bundle's tokenizer and chat template. Make one with ``Tokenizer.open``."""
+
+    def __init__(self, core: tokenizers.Tokenizer, chat_template: str | None, variables: dict[str, Any]) -> None:
+        self._core = core
+        # Control tokens in a text are then split like any other characters.
+        self._core.encode_special_tokens = True
+        self._controls = {t.content: i for i, t in core.get_added_tokens_decoder().items() if t.special}
+        self._control_ids = frozenset(self._controls.values())
+        longest_first = sorted(self._controls, key=len, reverse=True)
+        self._control_pattern = re.compile("|".join(map(re.escape, longest_first))) if longest_first else None
+        self._chat_template = chat_template
+        self._variables = variables
+        self._compiled: Any = None
+
+    @classmethod
+    def open(cls, directory: Path) -> Tokenizer:
+        """Load ``tokenizer.json``, ``tokenizer_config.json`` and ``chat_template.jinja``.
+
+        Raises:
+            BundleCorruptError: a file is missing or unreadable.
+        """
+        import tokenizers
+
+        try:
+            core = tokenizers.Tokenizer.from_file(str(directory / "tokenizer.json"))
+            config = json.loads((directory / "tokenizer_config.json").read_text(encoding="utf-8"))
+            template_file = directory / "chat_template.jinja"
+            template = template_file.read_text(encoding="utf-8") if template_file.is_file() else None
+        except Exception as error:  # tokenizers raises plain Exception
+            raise BundleCorruptError(f"The tokenizer in {directory} can't be loaded: {error}.") from None
+        variables = {name: _token_text(config.get(name)) for name in ("bos_token", "eos_token", "pad_token")}
+        return cls(core, template, variables)
+
+    @property
+    def has_chat_template(self) -> bool:
+        return self._chat_template is not None
+
+    def encode_text(self, text: str) -> list[int]:
+        """Ids of plain text; control tokens in it are text."""
+        ids: list[int] = self._core.encode(text, add_special_tokens=False).ids
+        return ids
+
+    def decode(self, ids: Sequence[int]) -> str:
+        """Text of ids, without control tokens; invalid UTF-8 becomes U+FFFD."""
+        kept = [i for i in ids if i not in self._control_ids]
+        text: str = self._core.decode(kept, skip_special_tokens=False)
+        return text
+
+    def encode_prompt(self, prompt: Prompt) -> list[int]:
+        """Ids of a prompt: its conversation through the chat template, or its plain text.
+
+        Raises:
+            UnsupportedModelError: messages are given but the model has no chat template,
+                or the template refuses them.
+        """
+        head, tail = self._pieces(prompt)
+        return [*head, *self.encode_text(tail)]
+
+    def encode_choices(self, prompt: Prompt) -> tuple[list[int], list[list[int]]]:
+        """A context shared by all of the prompt's choices, and each choice's own tokens after it.
+
+        Context and choice are encoded as one text, since a token may span their border; the
+        shared context ends before the first token that differs.
+        """
+        head, tail = self._pieces(prompt)
+        rows = [[*head, *self.encode_text(tail + choice)] for choice in prompt.choices]
+        shared = common_prefix([[*head, *self.encode_text(tail)], *rows])
+        # Every choice needs a token of its own, also one that is a beginning of another.
+        shared = min(shared, *(len(row) - 1 for row in rows))
+        return rows[0][:shared], [row[shared:] for row in rows]
+
+    def _pieces(self, prompt: Prompt) -> tuple[list[int], str]:
+        """Everything up to the last control token as ids, and the text after it."""
+        if not prompt.messages:
+            return [], prompt.text + prompt.prefill
+        rendered, marker = self._render(prompt.messages)
+        ids: list[int] = []
+        at = 0
+        for match in self._control_pattern.finditer(rendered) if self._control_pattern else ():
+            ids.extend(self.encode_text(rendered[at : match.start()].replace(marker, "")))
+            ids.append(self._controls[match.group()])
+            at = match.end()
+        return ids, rendered[at:].replace(marker, "") + prompt.prefill
+
+    def _render(self, messages: Sequence[Message]) -> tuple[str, str]:
+        """The conversation as the template writes it, with the marker that breaks up look-alikes."""
+        if self._chat_template is None:
+            raise UnsupportedModelError(
+                "This model has no chat template, so it can't follow instructions.",
+                hint="Use an instruction-tuned model, or the task `complete`.",
+            )
+        contents = "".join(m.content for m in messages) + self._chat_template
+        marker = next(chr(c) for c in _PRIVATE_USE if chr(c) not in contents)
+        marked = [{"role": m.role, "content": self._mark(m.content, marker)} for m in messages]
+        if self._compiled is None:
+            self._compiled = _compile(self._chat_template)
+        try:
+            rendered: str = self._compiled.render(
+                messages=marked, add_generation_prompt=True, **self._variables
+            )
+        except Exception as error:  # whatever a template does
+            raise UnsupportedModelError(f"The model's chat template refused the conversation: {error}") from None
+        return rendered, marker
+
+    def _mark(self, content: str, marker: str) -> str:
+        """Put a marker behind every character that could begin a control token.
+
+        One more goes in front of a content that could end a control token which the
+        template's own text began.
+        """
+        firsts = {control[0] for control in self._controls}
+        ends = (control[i:] for control in self._controls for i in range(1, len(control)))
+        lead = marker if any(content.startswith(end) for end in ends) else ""
+        return lead + "".join(c + marker if c in firsts else c for c in content)
+
+
+def common_prefix(rows: Sequence[Sequence[int]]) -> int:
+    """Number of leading items that all rows share."""
+    shared = 0
+    for column in zip(*rows):
+        if any(item != column[0] for item in column):
+            break
+        shared += 1
+    return shared
+
+
+def _token_text(value: Any) -> str | None:
+    """A token in tokenizer_config.json is a string or an object with ``content``."""
+    return value.get("content") if isinstance(value, dict) else value
+
+
+def _compile(source: str) -> Any:
+    """A chat template in a sandbox, with the helpers that Hugging Face templates use."""
+    import datetime
+
+    from jinja2.sandbox import ImmutableSandboxedEnvironment
+
+    def refuse(message: str) -> None:
+        raise ValueError(message)
+
+    environment = ImmutableSandboxedEnvironment(trim_blocks=True, lstrip_blocks=True)
+    environment.filters["tojson"] = lambda value, **kw: json.dumps(value, ensure_ascii=False, **kw)
+    environment.globals["raise_exception"] = refuse
+    environment.globals["strftime_now"] = lambda form: datetime.datetime.now().strftime(form)
+    return environment.from_string(source)

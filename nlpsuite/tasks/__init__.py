@@ -1,0 +1,1 @@
+"""Tasks: record to prompt to output. No torch, no command line."""
