@@ -11,7 +11,7 @@ import json
 import math
 import re
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -19,7 +19,7 @@ import numpy.typing as npt
 from nlpsuite.errors import BundleCorruptError, ModelUnavailableError, UnsupportedModelError
 from nlpsuite.models.checkpoint import check_tensors
 from nlpsuite.models.config import DecoderConfig
-from nlpsuite.models.hf_tokenizer import DAMAGED, read_json, read_text, tokenizer_files
+from nlpsuite.models.hf_tokenizer import DAMAGED, read_json, tokenizer_files
 
 __all__ = ["SafetensorsCheckpoint"]
 

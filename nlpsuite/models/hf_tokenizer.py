@@ -71,13 +71,13 @@ def tokenizer_files(path: Path, config: DecoderConfig) -> dict[str, str]:
         token = _content(settings.get(f"{role}_token")) or _content(older.get(f"{role}_token"))
         named = tokenizer.token_to_id(token) if token is not None else None
         found = [i for source in declared for i in _ids(source.get(f"{role}_token_id"), config.vocab_size)]
-        ids[role] = [*found, *([] if named is None else [named])]
+        ids[role] = [*([] if named is None else [named]), *found]
     first = {role: found[0] if found else None for role, found in ids.items()}
 
     document = json.loads(text)
     # A bundle's tokenizer adds, cuts and pads nothing by itself.
     document.update(post_processor=None, truncation=None, padding=None)
-    control = {t["content"]: t["id"] for t in document.get("added_tokens") or [] if t["special"]}
+    control = {t["content"]: t["id"] for t in document.get("added_tokens") or [] if t.get("special")}
     first["pad"] = choose_pad(control, declared=first["pad"], bos=first["bos"], eos=ids["eos"])
     files = {
         "tokenizer.json": json.dumps(document, ensure_ascii=False),

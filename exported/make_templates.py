@@ -1,0 +1,20 @@
+"""Make the weight-free graph templates of the models that run without torch.
+
+Run from the root of a checkout, with the extra ``train`` installed:
+
+    python exported/make_templates.py
+
+A test compares a fresh export with the committed file.
+"""
+
+from pathlib import Path
+
+from nlpsuite.export.graph import export_slots_template
+from nlpsuite.models.sources import SMOLLM2_135M_CONFIG
+
+TEMPLATES = Path(__file__).parent / "templates"
+
+if __name__ == "__main__":
+    TEMPLATES.mkdir(exist_ok=True)
+    model = export_slots_template(SMOLLM2_135M_CONFIG)
+    (TEMPLATES / "smollm2-135m.slots.onnx").write_bytes(model.SerializeToString(deterministic=True))

@@ -1,0 +1,177 @@
+"""The runtime's face: load a bundle, complete prompts, score text."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Iterable, Iterator, Sequence
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+
+from nlpsuite.errors import BundleCorruptError, InputTooLongError
+from nlpsuite.runtime.bundle import Bundle
+from nlpsuite.runtime.device import DeviceChoice, choose_device
+from nlpsuite.runtime.prompt import Completion, Prompt
+from nlpsuite.runtime.scheduler import Scheduler, TextPiece
+from nlpsuite.runtime.scoring import continuation_logprobs, token_logprobs
+from nlpsuite.runtime.session import SlotSession
+from nlpsuite.runtime.tokenizer import Tokenizer
+
+__all__ = ["LanguageModel"]
+
+
+class LanguageModel:
+    """A bundle ready to run. Make one with ``LanguageModel.load``.
+
+    One instance serves one call at a time.
+    """
+
+    def __init__(self, bundle: Bundle, session: SlotSession, tokenizer: Tokenizer, max_slots: int) -> None:
+        self.bundle, self.tokenizer = bundle, tokenizer
+        self.device = session.device
+        self._session, self._max_slots = session, max_slots
+        self._priors: dict[Prompt, tuple[float, ...]] = {}
+        self._verifier: _Verifier | None = None
+
+    @classmethod
+    def load(
+        cls, path: Path | str, *, device: DeviceChoice = "auto", threads: int = 0, max_slots: int = 16
+    ) -> LanguageModel:
+        """Load a bundle directory.
+
+        The files' checksums are computed in the background while the model loads and reads
+        its first prompt; nothing is returned before they are known to be right.
+
+        Args:
+            device: ``auto`` takes CUDA where it works.
+            threads: of the CPU; 0 uses every core.
+            max_slots: most prompts in the running batch.
+
+        Raises:
+            ModelNotFoundError, BundleCorruptError, DeviceUnavailableError.
+        """
+        bundle = Bundle.open(Path(path))
+        chosen = choose_device(device)
+        verifier = _Verifier(bundle)
+        try:
+            session = SlotSession(bundle.path / bundle.graph("slots").path, chosen, threads)
+            tokenizer = Tokenizer.open(bundle.path)
+        except BundleCorruptError:
+            verifier.wait()  # says which file it is, if one has changed
+            raise
+        model = cls(bundle, session, tokenizer, max_slots)
+        model._verifier = verifier
+        return model
+
+    @property
+    def context_length(self) -> int:
+        """Most tokens of a prompt and its completion together."""
+        return self.bundle.context_length
+
+    def count_tokens(self, prompt: Prompt | str) -> int:
+        """Tokens of a prompt as the model will read it, or of plain text."""
+        if isinstance(prompt, str):
+            return len(self.tokenizer.encode_text(prompt))
+        return len(self.tokenizer.encode_prompt(prompt))
+
+    def complete(self, prompts: Sequence[Prompt]) -> list[Completion]:
+        """Completions in the order of the prompts; prompts with choices are scored."""
+        done = {i: c for i, c in self.stream(prompts) if isinstance(c, Completion)}
+        return [done[i] for i in range(len(prompts))]
+
+    def stream(self, prompts: Sequence[Prompt]) -> Iterator[tuple[int, str | Completion]]:
+        """Yield ``(index, piece of text)`` as text comes and ``(index, completion)`` at each end.
+
+        Raises:
+            InputTooLongError: a prompt leaves no room in the context for an answer.
+            BundleCorruptError: the bundle's files have changed.
+        """
+        scored = [i for i, prompt in enumerate(prompts) if prompt.choices]
+        for i, completion in zip(scored, self._score([prompts[i] for i in scored])):
+            yield i, completion
+        generated = [i for i, prompt in enumerate(prompts) if not prompt.choices]
+        scheduler = Scheduler(
+            self._session, self.tokenizer, self.bundle.end_token_ids, self.context_length, self._max_slots
+        )
+        for event in scheduler.run(prompts[i] for i in generated):
+            self._verified()
+            if isinstance(event, TextPiece):
+                yield generated[event.index], event.text
+            else:
+                yield generated[event[0]], event[1]
+
+    def token_logprobs(self, text: str) -> npt.NDArray[np.float64]:
+        """Natural log-probability of each token of ``text`` after the first, given those before."""
+        result = token_logprobs(self._session, self.tokenizer.encode_text(text), self.context_length)
+        self._verified()
+        return result
+
+    def _score(self, prompts: Sequence[Prompt]) -> Iterable[Completion]:
+        for begin in range(0, len(prompts), self._max_slots):
+            batch = prompts[begin : begin + self._max_slots]
+            missing = list(dict.fromkeys(p for q in batch if (p := _prior(q)) and p not in self._priors))
+            results = self._logprobs([*batch, *missing])
+            self._priors.update(zip(missing, (scores for _, scores in results[len(batch) :])))
+            self._verified()
+            for prompt, (tokens, scores) in zip(batch, results):
+                prior = _prior(prompt)
+                yield Completion(
+                    text=prompt.choices[int(np.argmax(scores))],
+                    finish="choice",
+                    prompt_tokens=tokens,
+                    logprobs=scores,
+                    prior_logprobs=self._priors[prior] if prior else (),
+                )
+
+    def _logprobs(self, prompts: Sequence[Prompt]) -> list[tuple[int, tuple[float, ...]]]:
+        """Per prompt the tokens of its context and the log-probabilities of its choices."""
+        encoded = [self.tokenizer.encode_choices(prompt) for prompt in prompts]
+        for context, choices in encoded:
+            total = len(context) + max(map(len, choices))
+            if total > self.context_length:
+                raise InputTooLongError(
+                    f"The prompt has {total:,} tokens; the model's context is {self.context_length:,}.",
+                    hint="Shorten the input.",
+                )
+        # An empty context still needs a token before the first choice.
+        rows = [(context or [min(self.bundle.end_token_ids)], choices) for context, choices in encoded]
+        order = sorted(range(len(rows)), key=lambda i: len(rows[i][0]))
+        scores = continuation_logprobs(self._session, [rows[i][0] for i in order], [rows[i][1] for i in order])
+        by_index = dict(zip(order, scores))
+        return [(len(encoded[i][0]), tuple(by_index[i])) for i in range(len(rows))]
+
+    def _verified(self) -> None:
+        if self._verifier is not None:
+            self._verifier.wait()
+            self._verifier = None
+
+
+def _prior(prompt: Prompt) -> Prompt | None:
+    """The prior's prompt with the choices that it is asked about."""
+    if prompt.prior is None:
+        return None
+    import dataclasses
+
+    return dataclasses.replace(prompt.prior, choices=prompt.choices, prior=None)
+
+
+class _Verifier:
+    """Hashes a bundle's files on a thread of its own (hashing releases the interpreter)."""
+
+    def __init__(self, bundle: Bundle) -> None:
+        self._error: BundleCorruptError | None = None
+        self._thread = threading.Thread(target=self._run, args=(bundle,), daemon=True)
+        self._thread.start()
+
+    def _run(self, bundle: Bundle) -> None:
+        try:
+            bundle.verify()
+        except BundleCorruptError as error:
+            self._error = error
+
+    def wait(self) -> None:
+        """Return once the files are known to be right. Raises BundleCorruptError."""
+        self._thread.join()
+        if self._error is not None:
+            raise self._error

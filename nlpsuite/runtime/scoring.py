@@ -1,0 +1,59 @@
+"""Exact log-probabilities of given text."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+import numpy.typing as npt
+
+from nlpsuite.errors import InputTooLongError
+from nlpsuite.runtime.prefill import feed, prefill
+from nlpsuite.runtime.sampling import log_softmax
+from nlpsuite.runtime.session import SlotSession
+
+__all__ = ["continuation_logprobs", "token_logprobs"]
+
+# Positions whose logits are held at once: 64 × a vocabulary of 50,000 × 4 bytes = 13 MB.
+_READ_CHUNK = 64
+
+
+def continuation_logprobs(
+    session: SlotSession, contexts: Sequence[Sequence[int]], continuations: Sequence[Sequence[Sequence[int]]]
+) -> list[list[float]]:
+    """Log-probability of each row's continuations after its context (natural logarithm).
+
+    One pass reads all contexts and gives every continuation's first token; only longer
+    continuations cost another pass, which starts from the context's state and is rolled back
+    by writing over it.
+
+    Args:
+        contexts: a row's context ids, at least one each.
+        continuations: for each row, the ids of its continuations; rows may differ in number.
+    """
+    first = log_softmax(prefill(session, contexts, first=0))
+    totals = [[float(first[i, c[0]]) for c in row] for i, row in enumerate(continuations)]
+    for choice in range(max(map(len, continuations))):
+        fed = [list(row[choice][:-1]) if choice < len(row) else [] for row in continuations]
+        if not any(fed):
+            continue
+        lengths = np.array([len(context) for context in contexts])
+        # A row with nothing to read is fed a token that is never looked at.
+        logits = feed(session, [ids or [0] for ids in fed], lengths, first=0, read_all=True)
+        for i, ids in enumerate(fed):
+            if ids:
+                steps = log_softmax(logits[i, : len(ids)])
+                totals[i][choice] += float(steps[np.arange(len(ids)), continuations[i][choice][1:]].sum())
+    return totals
+
+
+def token_logprobs(session: SlotSession, ids: Sequence[int], context_length: int) -> npt.NDArray[np.float64]:
+    """Log-probability of each token after the first, given all before it; (len(ids) - 1,)."""
+    if len(ids) > context_length:
+        raise InputTooLongError(f"{len(ids):,} tokens exceed the model's context of {context_length:,}.")
+    out = []
+    for at in range(0, len(ids) - 1, _READ_CHUNK):
+        part = ids[at : min(at + _READ_CHUNK, len(ids) - 1)]
+        logits = feed(session, [part], np.array([at]), first=0, read_all=True)[0]
+        out.append(log_softmax(logits)[np.arange(len(part)), ids[at + 1 : at + 1 + len(part)]])
+    return np.concatenate(out) if out else np.zeros(0)

@@ -1,0 +1,194 @@
+"""Tokenizers rebuilt from GGUF metadata: equal to llama.cpp's, token for token."""
+
+from __future__ import annotations
+
+import json
+import time
+from pathlib import Path
+from typing import Any
+
+import pytest
+from tokenizers import Tokenizer, pre_tokenizers
+
+from nlpsuite.errors import BundleCorruptError, UnsupportedModelError
+from nlpsuite.models.gguf import GGUFFile
+from nlpsuite.models.gguf_tokenizer import choose_pad, tokenizer_files
+
+HERE = Path(__file__).parent
+ROWS = json.loads((HERE / "golden_token_ids.json").read_text(encoding="utf-8"))
+OTHER_PRE_TOKENIZERS = json.loads((HERE / "golden_pre_tokenizers.json").read_text(encoding="utf-8"))
+
+
+def tiny_metadata(**changes: Any) -> dict[str, Any]:
+    """Three control tokens, one user-defined, all bytes and two merges."""
+    alphabet = sorted(pre_tokenizers.ByteLevel.alphabet())
+    tokens = ["<|endoftext|>", "<|im_start|>", "<|im_end|>", "<tool>", *alphabet, "ab", "abc"]
+    metadata = {
+        "tokenizer.ggml.model": "gpt2",
+        "tokenizer.ggml.pre": "smollm",
+        "tokenizer.ggml.tokens": tokens,
+        "tokenizer.ggml.token_type": [3, 3, 3, 4] + [1] * (len(tokens) - 4),
+        "tokenizer.ggml.merges": ["a b", "ab c"],
+        "tokenizer.ggml.bos_token_id": 1,
+        "tokenizer.ggml.eos_token_id": 2,
+        "tokenizer.ggml.padding_token_id": 2,
+        "llama.context_length": 128,
+    }
+    return metadata | {f"tokenizer.ggml.{key}": value for key, value in changes.items()}
+
+
+def files_of(**changes: Any) -> dict[str, Any]:
+    files = tokenizer_files(tiny_metadata(**changes))
+    return {name: json.loads(text) for name, text in files.items() if name.endswith(".json")}
+
+
+def text_tokenizer(metadata: dict[str, Any]) -> Tokenizer:
+    """As the runtime encodes untrusted text: without any added token."""
+    document = json.loads(tokenizer_files(metadata)["tokenizer.json"])
+    document["added_tokens"] = []
+    return Tokenizer.from_str(json.dumps(document))
+
+
+def test_control_tokens_are_special_and_user_defined_ones_are_not() -> None:
+    added = files_of()["tokenizer.json"]["added_tokens"]
+    assert [(t["id"], t["content"], t["special"]) for t in added] == [
+        (0, "<|endoftext|>", True),
+        (1, "<|im_start|>", True),
+        (2, "<|im_end|>", True),
+        (3, "<tool>", False),
+    ]
+
+
+def test_text_and_control_tokens_round_trip() -> None:
+    metadata = tiny_metadata()
+    tokenizer = Tokenizer.from_str(tokenizer_files(metadata)["tokenizer.json"])
+    text = "<|im_start|>abc 12\té<tool><|im_end|>"
+    ids = tokenizer.encode(text).ids
+    assert ids[0] == 1
+    assert ids[-2:] == [3, 2]
+    assert metadata["tokenizer.ggml.tokens"].index("abc") in ids
+    assert tokenizer.decode(ids, skip_special_tokens=False) == text
+
+
+def test_look_alikes_in_untrusted_text_get_no_control_ids() -> None:
+    ids = text_tokenizer(tiny_metadata()).encode("<|im_start|>abc<|im_end|>").ids
+    assert min(ids) > 3
+
+
+def test_digits_are_single_tokens() -> None:
+    metadata = tiny_metadata()
+    metadata["tokenizer.ggml.tokens"] += ["12"]
+    metadata["tokenizer.ggml.token_type"] += [1]
+    metadata["tokenizer.ggml.merges"] += ["1 2"]
+    assert text_tokenizer(metadata).encode("12").tokens == ["1", "2"]
+    metadata["tokenizer.ggml.pre"] = "gpt-2"
+    assert text_tokenizer(metadata).encode("12").tokens == ["12"]
+
+
+def test_nothing_is_added_by_itself() -> None:
+    document = files_of(add_bos_token=True)["tokenizer.json"]
+    assert document["post_processor"] is None
+    assert document["truncation"] is None
+    assert files_of(add_bos_token=True)["tokenizer_config.json"]["add_bos_token"] is True
+
+
+def test_all_ends_of_generation_are_listed() -> None:
+    assert files_of()["generation_config.json"] == {
+        "bos_token_id": 1,
+        "eos_token_id": [0, 2],
+        "pad_token_id": 0,
+    }
+
+
+def test_padding_is_no_token_that_ends_a_prompt() -> None:
+    config = files_of()["tokenizer_config.json"]
+    assert config["pad_token"] == "<|endoftext|>"
+    assert (config["bos_token"], config["eos_token"]) == ("<|im_start|>", "<|im_end|>")
+    assert config["model_max_length"] == 128
+    assert choose_pad({"<pad>": 7}, declared=5, bos=1, eos=[2]) == 5
+    assert choose_pad({"<pad>": 7}, declared=2, bos=1, eos=[2]) == 7
+    assert choose_pad({}, declared=None, bos=0, eos=[0]) == 0
+    assert choose_pad({}, declared=None, bos=None, eos=[]) is None
+
+
+def test_a_beginning_marked_as_text_is_still_a_control_token() -> None:
+    metadata = tiny_metadata()
+    metadata["tokenizer.ggml.token_type"][1] = 1
+    added = json.loads(tokenizer_files(metadata)["tokenizer.json"])["added_tokens"]
+    assert {"<|im_start|>", "<|im_end|>"} <= {t["content"] for t in added if t["special"]}
+
+
+def test_the_chat_template_is_a_file_of_its_own() -> None:
+    metadata = tiny_metadata()
+    assert "chat_template.jinja" not in tokenizer_files(metadata)
+    metadata["tokenizer.chat_template"] = "{{ messages }}"
+    files = tokenizer_files(metadata)
+    assert files["chat_template.jinja"] == "{{ messages }}"
+    assert "chat_template" not in json.loads(files["tokenizer_config.json"])
+
+
+@pytest.mark.parametrize(
+    ("changes", "name"),
+    [
+        ({"model": "llama"}, "'llama'"),
+        ({"model": None}, "None"),
+        ({"pre": "deepseek-coder"}, "'deepseek-coder'"),
+        ({"pre": ["smollm"]}, "smollm"),
+    ],
+)
+def test_other_tokenizers_are_refused_by_name(changes: dict[str, Any], name: str) -> None:
+    with pytest.raises(UnsupportedModelError, match=name):
+        tokenizer_files(tiny_metadata(**changes))
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"tokens": None},
+        {"tokens": [1, 2]},
+        {"tokens": ["a", "a"]},
+        {"tokens": ["a", ""]},
+        {"merges": None},
+        {"merges": ["a"]},
+        {"merges": ["a z"]},
+        {"merges": ["xx yy"]},
+        {"token_type": [1]},
+        {"eos_token_id": 10_000},
+        {"bos_token_id": -1},
+        {"padding_token_id": "0"},
+    ],
+    ids=str,
+)
+def test_metadata_that_do_not_fit_together_are_refused(changes: dict[str, Any]) -> None:
+    with pytest.raises(BundleCorruptError):
+        tokenizer_files(tiny_metadata(**changes))
+
+
+@pytest.mark.model
+def test_default_model_equals_llama_cpp_token_for_token(default_gguf: Path) -> None:
+    tokenizer = text_tokenizer(GGUFFile.open(default_gguf).metadata)
+    for row in ROWS:
+        assert tokenizer.encode(row["text"], add_special_tokens=False).ids == row["ids"], row["text"]
+
+
+@pytest.mark.model
+@pytest.mark.parametrize("name", OTHER_PRE_TOKENIZERS)
+def test_other_pre_tokenizers_equal_llama_cpp(default_gguf: Path, name: str) -> None:
+    metadata = GGUFFile.open(default_gguf).metadata | {"tokenizer.ggml.pre": name}
+    tokenizer = text_tokenizer(metadata)
+    for row, ids in zip(ROWS, OTHER_PRE_TOKENIZERS[name], strict=True):
+        assert tokenizer.encode(row["text"], add_special_tokens=False).ids == ids, row["text"]
+
+
+@pytest.mark.model
+def test_default_model_is_rebuilt_quickly(default_gguf: Path) -> None:
+    metadata = GGUFFile.open(default_gguf).metadata
+    start = time.perf_counter()
+    files = tokenizer_files(metadata)
+    assert time.perf_counter() - start < 2  # 0.2 s on an idle machine
+    assert json.loads(files["generation_config.json"]) == {
+        "bos_token_id": 1,
+        "eos_token_id": [0, 2],
+        "pad_token_id": 0,
+    }
+    assert "<|im_start|>" in files["chat_template.jinja"]
