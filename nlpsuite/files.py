@@ -104,7 +104,7 @@ def atomic_write_text(target: Path, text: str) -> None:
         StorageError: the place can't be written or the disk is full.
     """
     with _storage_errors(target):
-        fd, name = tempfile.mkstemp(prefix=_TEMPORARY, dir=target.parent)
+        fd, name = tempfile.mkstemp(prefix=f"{_TEMPORARY}{os.getpid()}-", dir=target.parent)
         try:
             with os.fdopen(fd, "w", encoding="utf-8", newline="") as file:
                 file.write(text)
@@ -127,8 +127,12 @@ def remove_stale(directory: Path) -> None:
     with contextlib.suppress(OSError):
         for path in directory.glob(f"{_TEMPORARY}*"):
             owner = path.name.removeprefix(_TEMPORARY).split("-")[0]
-            if owner.isdigit() and not _alive(int(owner)):
+            if not owner.isdigit() or _alive(int(owner)):
+                continue
+            if path.is_dir():
                 shutil.rmtree(path, ignore_errors=True)
+            else:
+                path.unlink()
 
 
 def _alive(pid: int) -> bool:

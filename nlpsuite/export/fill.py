@@ -11,7 +11,7 @@ import numpy.typing as npt
 
 from nlpsuite.errors import UnsupportedModelError
 from nlpsuite.export.quantize import BLOCK, quantize_int8
-from nlpsuite.models.checkpoint import Checkpoint
+from nlpsuite.models.checkpoint import Checkpoint, expected_shapes
 
 if TYPE_CHECKING:
     import onnx
@@ -37,7 +37,8 @@ def fill_template(
     tensor is written once, however many nodes read it (a tied embedding and head do).
 
     Raises:
-        UnsupportedModelError: the template asks for a tensor that the checkpoint lacks.
+        UnsupportedModelError: the template asks for a tensor that the checkpoint lacks or
+            has in another shape.
         OSError: the files can't be written.
     """
     import onnx
@@ -50,12 +51,9 @@ def fill_template(
     quantized = _rewrite_linear_layers(model, set(wanted), precision)
 
     data_path = path.with_name(path.name + "_data")
-    available = set(checkpoint.tensor_names())
     filled: list[onnx.TensorProto] = [t for t in graph.initializer if t.name not in wanted]
     with data_path.open("wb") as file:
         for done, name in enumerate(wanted):
-            if name not in available:
-                raise UnsupportedModelError(f"The checkpoint has no tensor {name!r}.")
             for part, array in _encoded(name, checkpoint.tensor(name), name in quantized):
                 filled.append(_append(file, data_path.name, part, array))
             on_progress((done + 1) / len(wanted))
@@ -65,9 +63,16 @@ def fill_template(
 
 
 def _check_shapes(wanted: dict[str, onnx.TensorProto], checkpoint: Checkpoint) -> None:
+    """Refuse, before anything is written, weights that the graph would read wrongly."""
     missing = sorted(set(wanted) - set(checkpoint.tensor_names()))
     if missing:
         raise UnsupportedModelError(f"The checkpoint has no tensor {missing[0]!r}.")
+    shapes = dict(expected_shapes(checkpoint.config))
+    for name, tensor in wanted.items():
+        if tuple(tensor.dims) != shapes.get(name):
+            raise UnsupportedModelError(
+                f"The graph wants {name} of shape {list(tensor.dims)}; the checkpoint's is {list(shapes.get(name, ()))}."
+            )
 
 
 def _encoded(

@@ -11,6 +11,8 @@ __all__ = ["BLOCK", "dequantize_int8", "quantize_int8"]
 # own 8-bit blocks have this size, so a Q8_0 tensor passes through without loss.
 BLOCK = 32
 _ZERO_POINT = 128
+# Blocks of yet smaller numbers become zero: the scale's reciprocal would overflow.
+_SMALLEST_SCALE = np.finfo(np.float32).tiny
 
 
 def quantize_int8(
@@ -32,6 +34,7 @@ def quantize_int8(
         weight = np.pad(weight, ((0, 0), (0, blocks * BLOCK - columns)))
     grouped = weight.reshape(rows, blocks, BLOCK)
     scales = np.abs(grouped).max(axis=2) / np.float32(127)
+    scales[scales < _SMALLEST_SCALE] = 0
     inverse = np.divide(1, scales, out=np.zeros_like(scales), where=scales > 0)
     levels = np.rint(grouped * inverse[:, :, None])
     return (levels + _ZERO_POINT).astype(np.uint8), scales

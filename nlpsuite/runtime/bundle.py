@@ -81,7 +81,7 @@ class Bundle:
             raise _corrupt(path, f"{MANIFEST} can't be read ({error})") from None
         try:
             bundle = cls._parse(path, json.loads(text))
-        except (ValueError, KeyError, TypeError, AttributeError) as error:
+        except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
             raise _corrupt(path, f"{MANIFEST} is damaged ({error!r})") from None
         bundle._check_sizes()
         return bundle
@@ -107,7 +107,10 @@ class Bundle:
             context_length=int(manifest["context_length"]),
             end_token_ids=tuple(int(i) for i in manifest["end_token_ids"]),
             graphs=graphs,
-            files={str(name): dict(entry) for name, entry in manifest["files"].items()},
+            files={
+                str(name): {"sha256": str(entry["sha256"]), "bytes": int(entry["bytes"])}
+                for name, entry in manifest["files"].items()
+            },
             licence=manifest.get("licence"),
             origin=manifest.get("origin", {}),
             created_by=str(manifest.get("created_by", "")),

@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 
-from nlpsuite.errors import BundleCorruptError, InputTooLongError
+from nlpsuite.errors import InputTooLongError, OptionError
 from nlpsuite.runtime.bundle import Bundle
 from nlpsuite.runtime.device import DeviceChoice, choose_device
 from nlpsuite.runtime.prompt import Completion, Prompt
@@ -51,13 +51,15 @@ class LanguageModel:
         Raises:
             ModelNotFoundError, BundleCorruptError, DeviceUnavailableError.
         """
+        if max_slots < 1:
+            raise OptionError(f"max_slots is {max_slots}, must be 1 or more.")
         bundle = Bundle.open(Path(path))
         chosen = choose_device(device)
         verifier = _Verifier(bundle)
         try:
             session = SlotSession(bundle.path / bundle.graph("slots").path, chosen, threads)
             tokenizer = Tokenizer.open(bundle.path)
-        except BundleCorruptError:
+        except Exception:
             verifier.wait()  # says which file it is, if one has changed
             raise
         model = cls(bundle, session, tokenizer, max_slots)
@@ -160,14 +162,14 @@ class _Verifier:
     """Hashes a bundle's files on a thread of its own (hashing releases the interpreter)."""
 
     def __init__(self, bundle: Bundle) -> None:
-        self._error: BundleCorruptError | None = None
+        self._error: Exception | None = None
         self._thread = threading.Thread(target=self._run, args=(bundle,), daemon=True)
         self._thread.start()
 
     def _run(self, bundle: Bundle) -> None:
         try:
             bundle.verify()
-        except BundleCorruptError as error:
+        except Exception as error:  # whatever it is, the files are not known to be right
             self._error = error
 
     def wait(self) -> None:

@@ -53,7 +53,7 @@ def feed(
     lengths = np.array([len(row) for row in rows])
     width = max(1, _CHUNK // len(rows))
     longest = int(lengths.max())
-    session.reserve(first + len(rows), int(starts.max()) + longest + width)
+    session.reserve(first + len(rows), int(starts.max()) + longest)
     last: npt.NDArray[np.float32] | None = None
     pieces = []
     for at in range(0, longest, width):

@@ -19,6 +19,11 @@ class Message:
     role: Literal["system", "user", "assistant"]
     content: str
 
+    def __post_init__(self) -> None:
+        # A chat template writes the role beside control tokens, so it can't be just any text.
+        if self.role not in ("system", "user", "assistant"):
+            raise OptionError(f"A message has the role {self.role!r}; it must be system, user or assistant.")
+
 
 @dataclass(frozen=True)
 class Sampling:

@@ -51,7 +51,11 @@ class Sampler:
             ids = np.argpartition(logits, -s.top_k)[-s.top_k :]
         # Most likely first; ties by id, so that the order never depends on the partition.
         ids = ids[np.lexsort((ids, -logits[ids]))]
-        probabilities = np.exp(log_softmax(logits[ids] / np.float32(s.temperature)))
+        # Shifted first and in float64: a tiny temperature then drives the others to zero, not to NaN.
+        shifted = logits[ids].astype(np.float64) - logits[ids[0]]
+        with np.errstate(over="ignore"):
+            probabilities = np.exp(shifted / s.temperature)
+        probabilities /= probabilities.sum()
         keep = len(ids)
         if s.top_p < 1:
             keep = int(np.searchsorted(probabilities.cumsum(), s.top_p)) + 1

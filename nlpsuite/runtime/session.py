@@ -52,6 +52,10 @@ class _State:
 
             self._value = onnxruntime.OrtValue.ortvalue_from_numpy(fresh, self._device.kind, 0)
 
+    def release(self) -> None:
+        """Give the memory back."""
+        self.shape, self._host, self._value = (), None, None
+
     @contextmanager
     def on_host(self) -> Iterator[npt.NDArray[Any]]:
         """The whole state as an array; changes reach the device when the block ends."""
@@ -128,7 +132,7 @@ class SlotSession:
     def release(self) -> None:
         """Forget all rows and free their memory."""
         for state in self._states.values():
-            state.shape = ()
+            state.release()
         self.slots = self.length = 0
         self._bindings.clear()
 

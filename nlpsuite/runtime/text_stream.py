@@ -28,8 +28,9 @@ class TextStream:
         self._stop = tuple(stop)
         self._ids: list[int] = []
         # Tokens before `_context` are settled; those between it and `_read` are decoded again
-        # with each new one, because a tokenizer's decoder may look at its neighbours.
-        self._context = self._read = 0
+        # with each new one, because a tokenizer's decoder may look at its neighbours. `_given`
+        # characters of what the tokens from `_context` on decode to have been released.
+        self._context = self._read = self._given = 0
         self._held = ""
         self.text = prefill
         self.stopped = False
@@ -37,20 +38,24 @@ class TextStream:
     def push(self, token: int) -> str:
         """Take one token; return the text that is now certain (often a word, maybe nothing)."""
         self._ids.append(token)
-        before = self._decode(self._ids[self._context : self._read])
         after = self._decode(self._ids[self._context :])
-        if after.endswith(_REPLACEMENT) and len(self._ids) - self._read < 8:
-            return ""  # most likely an unfinished character; eight tokens of that are just bad bytes
-        self._context, self._read = self._read, len(self._ids)
-        return self._release(after[len(before) :])
+        unfinished = after.endswith(_REPLACEMENT)  # most likely a character cut in two
+        if unfinished and len(self._ids) - self._read < 8:
+            return ""
+        # After eight such tokens these are bad bytes, or characters that straddle every border
+        # of tokens: only the last one can still change, and it has at most three tokens so far.
+        new = after.removesuffix(_REPLACEMENT)[self._given :]
+        self._context = max(self._context, len(self._ids) - 4) if unfinished else self._read
+        self._read = len(self._ids)
+        self._given = len(self._decode(self._ids[self._context :]).removesuffix(_REPLACEMENT))
+        return self._release(new)
 
     def finish(self) -> str:
         """No more tokens come: return what was held back."""
         if self.stopped:
             return ""
-        before = self._decode(self._ids[self._context : self._read])
-        tail = self._decode(self._ids[self._context :])[len(before) :]
-        self._context = self._read = len(self._ids)
+        tail = self._decode(self._ids[self._context :])[self._given :]
+        self._context, self._given = len(self._ids), 0
         piece = self._release(tail)
         if not self.stopped:
             self.text += self._held

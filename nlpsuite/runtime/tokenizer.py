@@ -10,10 +10,11 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Sequence
+from itertools import chain
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from nlpsuite.errors import BundleCorruptError, UnsupportedModelError
+from nlpsuite.errors import BundleCorruptError, InputInvalidError, UnsupportedModelError
 from nlpsuite.runtime.prompt import Message, Prompt
 
 if TYPE_CHECKING:
@@ -21,7 +22,8 @@ if TYPE_CHECKING:
 
 __all__ = ["Tokenizer"]
 
-_PRIVATE_USE = range(0xE000, 0xF8FF)
+# Characters without a meaning; the last two ranges are there for texts full of the first.
+_PRIVATE_USE = (range(0xE000, 0xF900), range(0xF0000, 0xFFFFE), range(0x100000, 0x10FFFE))
 
 
 class Tokenizer:
@@ -53,9 +55,9 @@ class Tokenizer:
             config = json.loads((directory / "tokenizer_config.json").read_text(encoding="utf-8"))
             template_file = directory / "chat_template.jinja"
             template = template_file.read_text(encoding="utf-8") if template_file.is_file() else None
+            variables = {name: _token_text(config.get(name)) for name in ("bos_token", "eos_token", "pad_token")}
         except Exception as error:  # tokenizers raises plain Exception
             raise BundleCorruptError(f"The tokenizer in {directory} can't be loaded: {error}.") from None
-        variables = {name: _token_text(config.get(name)) for name in ("bos_token", "eos_token", "pad_token")}
         return cls(core, template, variables)
 
     @property
@@ -116,8 +118,10 @@ class Tokenizer:
                 "This model has no chat template, so it can't follow instructions.",
                 hint="Use an instruction-tuned model, or the task `complete`.",
             )
-        contents = "".join(m.content for m in messages) + self._chat_template
-        marker = next(chr(c) for c in _PRIVATE_USE if chr(c) not in contents)
+        used = set(self._chat_template).union(*(m.content for m in messages))
+        marker = next((c for c in map(chr, chain(*_PRIVATE_USE)) if c not in used), None)
+        if marker is None:
+            raise InputInvalidError("The text contains every private-use character of Unicode; it is no text.")
         marked = [{"role": m.role, "content": self._mark(m.content, marker)} for m in messages]
         if self._compiled is None:
             self._compiled = _compile(self._chat_template)

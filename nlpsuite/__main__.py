@@ -1,0 +1,5 @@
+"""``python -m nlpsuite``."""
+
+from nlpsuite.cli import main
+
+main()

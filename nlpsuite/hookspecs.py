@@ -1,0 +1,23 @@
+"""The plugin contract, version 1: everything a plugin can implement."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import pluggy
+
+if TYPE_CHECKING:
+    from nlpsuite.tasks.base import Task
+
+__all__ = ["ENTRY_POINT_GROUP", "hookimpl", "nlpsuite_task"]
+
+# The group's name carries the contract's version, which can thus be read without an import.
+ENTRY_POINT_GROUP = "nlpsuite.tasks.v1"
+
+hookspec = pluggy.HookspecMarker("nlpsuite")
+hookimpl = pluggy.HookimplMarker("nlpsuite")
+
+
+@hookspec(firstresult=True)
+def nlpsuite_task(name: str) -> Task[Any] | None:
+    """Return the task that the entry point ``name`` stands for."""

@@ -1,0 +1,92 @@
+"""What a task is: options, a prompt for a record, and how to read the answer."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, ClassVar, Generic, Literal, TypeVar
+
+from nlpsuite.runtime.prompt import Completion, Message, Prompt
+from nlpsuite.tasks.long_text import Part
+from nlpsuite.tasks.options import Options
+
+__all__ = ["Output", "Record", "Task"]
+
+O = TypeVar("O", bound=Options)
+
+
+@dataclass(frozen=True)
+class Record:
+    """One input of a task.
+
+    Attributes:
+        text: the input text; for a conversation, the newest message.
+        history: earlier turns of a conversation, oldest first.
+    """
+
+    text: str
+    history: tuple[Message, ...] = ()
+
+
+@dataclass(frozen=True)
+class Output:
+    """One result of a task. ``str(output)`` is its text.
+
+    Attributes:
+        text: the result as text; for a classification, the label.
+        label: the label of a classification.
+        probabilities: of every label; they sum to 1.
+        data: further JSON values that the task wants to give.
+    """
+
+    text: str
+    label: str | None = None
+    probabilities: Mapping[str, float] | None = None
+    data: Mapping[str, Any] = field(default_factory=dict)
+
+    def __str__(self) -> str:
+        return self.text
+
+
+class Task(ABC, Generic[O]):
+    """Base of all tasks. A task holds no state: one instance serves many threads.
+
+    Class attributes:
+        name: as users type it; also the name of the plugin's entry point.
+        version: changes whenever prompts or parsing change results.
+        options: the class of the task's options.
+        long_input: what happens to a text too long for one prompt. ``split``: it is cut at
+            paragraph and sentence ends, and the parts are merged; ``window``: only its end
+            is used, with a notice; ``error``: it is refused.
+        merging: for ``split``. ``again``: the parts' outputs, joined, are solved as a new
+            text; ``join``: ``join`` makes one output of them.
+        max_prompt_tokens: split above this many tokens, even if the model's context is
+            longer. None means the context alone decides.
+        streams: the output's text is the completion's text, so it may be shown as it comes.
+        strips: white space around the completion is not part of the output.
+        conversational: the task takes a history; ``nlpsuite run`` offers a dialogue.
+    """
+
+    name: ClassVar[str]
+    version: ClassVar[str] = "1"
+    options: ClassVar[type[Options]] = Options
+    long_input: ClassVar[Literal["split", "window", "error"]] = "error"
+    merging: ClassVar[Literal["again", "join"]] = "join"
+    max_prompt_tokens: ClassVar[int | None] = None
+    streams: ClassVar[bool] = False
+    strips: ClassVar[bool] = True
+    conversational: ClassVar[bool] = False
+
+    @abstractmethod
+    def prompt(self, record: Record, options: O) -> Prompt:
+        """The request that solves ``record``. Depends on its arguments alone."""
+
+    def parse(self, completion: Completion, record: Record, options: O) -> Output:
+        """Read an answer. Takes any text without raising: models say anything."""
+        return Output(completion.text.strip() if self.strips else completion.text)
+
+    def join(self, outputs: Sequence[Output], parts: Sequence[Part], options: O) -> Output:
+        """One output of the outputs of a split text's parts; by default their texts in order."""
+        pieces = [out.text + part.separator for out, part in zip(outputs, parts)]
+        return Output("".join(pieces).rstrip())

@@ -1,0 +1,126 @@
+"""A task's options: declared once, usable as CLI flags, Python keywords and JSON.
+
+    @dataclass(frozen=True)
+    class Options(GenerationOptions):
+        length: Literal["short", "long"] = option("short", "how long the summary is")
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import difflib
+import types
+import typing
+from dataclasses import dataclass
+from typing import Any, Literal, TypeVar
+
+from nlpsuite.errors import OptionError
+from nlpsuite.runtime.prompt import Prompt, Sampling
+
+__all__ = ["GenerationOptions", "OptionSpec", "Options", "make_options", "option", "option_specs"]
+
+_T = TypeVar("_T")
+_O = TypeVar("_O", bound="Options")
+
+
+def option(default: _T, help: str) -> _T:
+    """Declare an option of a task: a dataclass field with a help text."""
+    field: _T = dataclasses.field(default=default, metadata={"help": help})
+    return field
+
+
+@dataclass(frozen=True)
+class Options:
+    """Base of every task's options; a frozen dataclass of fields made with ``option``."""
+
+
+@dataclass(frozen=True)
+class GenerationOptions(Options):
+    """Options that every generating task takes. None leaves the choice to the task."""
+
+    max_tokens: int | None = option(None, "most tokens to generate")
+    temperature: float | None = option(None, "randomness; 0 takes the likeliest token")
+    top_k: int | None = option(None, "draw from the k likeliest tokens only; 0 is off")
+    top_p: float | None = option(None, "draw from the likeliest tokens that sum to p; 1 is off")
+    min_p: float | None = option(None, "drop tokens below this fraction of the likeliest; 0 is off")
+    repetition_penalty: float | None = option(None, "weaken words used before; 1 is off")
+    seed: int | None = option(None, "of the random draws; the same seed gives the same text")
+
+    def apply(self, prompt: Prompt) -> Prompt:
+        """The prompt with what the user set in place of the task's own choices.
+
+        Raises:
+            OptionError: a value out of range.
+        """
+        given = {f.name: getattr(self, f.name) for f in dataclasses.fields(Sampling)}
+        sampling = dataclasses.replace(prompt.sampling, **{k: v for k, v in given.items() if v is not None})
+        if self.max_tokens is None:
+            return dataclasses.replace(prompt, sampling=sampling)
+        # The user's length goes before the task's own idea of where to stop.
+        return dataclasses.replace(
+            prompt, sampling=sampling, max_tokens=self.max_tokens, sentence_end_after=None
+        )
+
+
+@dataclass(frozen=True)
+class OptionSpec:
+    """What a front end needs to know about one option.
+
+    Attributes:
+        type: ``bool``, ``int``, ``float`` or ``str``.
+        choices: the values allowed; empty allows all of the type.
+    """
+
+    name: str
+    type: type
+    default: Any
+    help: str
+    choices: tuple[str, ...] = ()
+
+
+def option_specs(cls: type[Options]) -> list[OptionSpec]:
+    """The options a class declares, its own first and inherited ones after."""
+    hints = typing.get_type_hints(cls)
+    specs = [_spec(field, hints[field.name]) for field in dataclasses.fields(cls)]
+    inherited = {f.name for f in dataclasses.fields(GenerationOptions)}
+    return sorted(specs, key=lambda spec: spec.name in inherited)
+
+
+def _spec(field: dataclasses.Field[Any], hint: Any) -> OptionSpec:
+    if isinstance(hint, types.UnionType) or typing.get_origin(hint) is typing.Union:
+        hint = next(arg for arg in typing.get_args(hint) if arg is not type(None))
+    choices: tuple[str, ...] = ()
+    if typing.get_origin(hint) is Literal:
+        choices, hint = typing.get_args(hint), str
+    if hint not in (bool, int, float, str):
+        raise TypeError(f"option {field.name!r} has type {hint!r}; use bool, int, float, str or a Literal of strings")
+    return OptionSpec(field.name, hint, field.default, field.metadata.get("help", ""), choices)
+
+
+def make_options(cls: type[_O], values: dict[str, Any]) -> _O:
+    """Build a task's options from keywords.
+
+    Raises:
+        OptionError: an unknown name, a wrong type or a value that isn't allowed.
+    """
+    specs = {spec.name: spec for spec in option_specs(cls)}
+    checked = {}
+    for name, value in values.items():
+        if name not in specs:
+            close = difflib.get_close_matches(name, specs, n=1)
+            hint = f"Did you mean {close[0]!r}?" if close else f"Options: {', '.join(specs) or 'none'}."
+            raise OptionError(f"There is no option {name!r}.", hint=hint)
+        checked[name] = _checked(specs[name], value)
+    return cls(**checked)
+
+
+def _checked(spec: OptionSpec, value: Any) -> Any:
+    if value is None and spec.default is None:
+        return None
+    if spec.choices and value not in spec.choices:
+        raise OptionError(f"{spec.name} is {value!r}, must be one of {', '.join(spec.choices)}.")
+    if spec.type is float and type(value) is int:
+        return float(value)
+    if type(value) is not spec.type:
+        raise OptionError(f"{spec.name} is {value!r}, must be of type {spec.type.__name__}.")
+    return value

@@ -1,0 +1,188 @@
+"""A task with a model: what ``nlpsuite.load`` returns and the CLI runs."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from nlpsuite.runtime.language_model import LanguageModel
+from nlpsuite.runtime.prompt import Completion
+from nlpsuite.tasks.base import Output, Record, Task
+from nlpsuite.tasks.options import make_options
+from nlpsuite.tasks.solve import Limits, Step, solve
+
+__all__ = ["Pipeline", "Result"]
+
+
+@dataclass
+class Result:
+    """An output and what it took.
+
+    Attributes:
+        prompt_tokens, completion_tokens: read and generated, over all parts.
+        parts: prompts that were answered.
+        finish: why the last text ended; see ``Completion.finish``.
+        seconds: wall time, without loading the model.
+        first_token_seconds: until the first token of the first prompt; None for scoring.
+        notices: what the user should know about the input's treatment.
+    """
+
+    output: Output
+    prompt_tokens: int = 0
+    completion_tokens: int = 0
+    parts: int = 0
+    finish: str = ""
+    seconds: float = 0.0
+    first_token_seconds: float | None = None
+    notices: list[str] = field(default_factory=list)
+
+
+class Pipeline:
+    """A task bound to a model and its options.
+
+        summarize = nlpsuite.load("summarize", length="short")
+        print(summarize("A long text …"))
+    """
+
+    def __init__(self, task: Task[Any], model: LanguageModel, max_parts: int = 64, **options: Any) -> None:
+        self.task, self.model = task, model
+        self._given = options
+        self.options = make_options(task.options, options)
+        self._limits = Limits(model.context_length, model.count_tokens, max_parts)
+
+    def __call__(self, text: str, **options: Any) -> Output:
+        """Run the task on one text; keywords override the pipeline's options."""
+        return self.run(Record(text), **options).output
+
+    def map(self, texts: Iterable[str], **options: Any) -> list[Output]:
+        """Run the task on many texts, batched."""
+        return [result.output for result in self.run_batch([Record(t) for t in texts], **options)]
+
+    def run(
+        self,
+        record: Record,
+        on_text: Callable[[str], None] | None = None,
+        on_notice: Callable[[str], None] = lambda notice: None,
+        **options: Any,
+    ) -> Result:
+        """Run the task on one record.
+
+        Args:
+            on_text: called with pieces of the output's text as they come, if the task streams;
+                else once with the whole. The pieces join to exactly the output's text.
+
+        Raises:
+            NlpsuiteError: an unknown option, a text too long, a damaged model.
+        """
+        [result] = self._drive([record], options, on_text, on_notice)
+        return result
+
+    def run_batch(self, records: Sequence[Record], **options: Any) -> list[Result]:
+        """Run the task on many records; their prompts share the running batch."""
+        return self._drive(records, options, None, lambda notice: None)
+
+    def _drive(
+        self,
+        records: Sequence[Record],
+        options: dict[str, Any],
+        on_text: Callable[[str], None] | None,
+        on_notice: Callable[[str], None],
+    ) -> list[Result]:
+        started = time.perf_counter()
+        chosen = make_options(self.task.options, {**self._given, **options})
+        solvers = [solve(self.task, record, chosen, self._limits) for record in records]
+        results = [Result(Output("")) for _ in records]
+        steps: dict[int, Step] = {i: next(solver) for i, solver in enumerate(solvers)}
+        streamed = False
+        while steps:
+            for i, step in steps.items():
+                if step.notice:
+                    results[i].notices.append(step.notice)
+                    on_notice(step.notice)
+            show = on_text if on_text and all(step.final for step in steps.values()) else None
+            streamed = streamed or show is not None
+            completions = self._answer(steps, show)
+            following: dict[int, Step] = {}
+            for i, answers in completions.items():
+                _count(results[i], answers)
+                try:
+                    following[i] = solvers[i].send(answers)
+                except StopIteration as stop:
+                    results[i].output = stop.value
+                    results[i].seconds = time.perf_counter() - started
+            steps = following
+        if on_text and not streamed:
+            on_text(results[0].output.text)
+        return results
+
+    def _answer(
+        self, steps: dict[int, Step], on_text: Callable[[str], None] | None
+    ) -> dict[int, list[Completion]]:
+        """Completions of all steps' prompts, in one batch."""
+        prompts = [prompt for step in steps.values() for prompt in step.prompts]
+        separators = [s for step in steps.values() for s in step.separators]
+        shown = _InOrder(separators, self.task.strips, on_text) if on_text else None
+        done: dict[int, Completion] = {}
+        for index, event in self.model.stream(prompts):
+            if isinstance(event, Completion):
+                done[index] = event
+            if shown:
+                shown.take(index, event)
+        ordered = iter(done[i] for i in range(len(prompts)))
+        return {i: [next(ordered) for _ in step.prompts] for i, step in steps.items()}
+
+
+def _count(result: Result, completions: list[Completion]) -> None:
+    if result.parts == 0:
+        result.first_token_seconds = completions[0].first_token_seconds
+    result.parts += len(completions)
+    result.prompt_tokens += sum(c.prompt_tokens for c in completions)
+    result.completion_tokens += sum(c.completion_tokens for c in completions)
+    result.finish = completions[-1].finish
+
+
+class _InOrder:
+    """Shows the texts of several prompts one after the other.
+
+    Texts come interleaved; those whose turn it isn't wait. Where the task strips its outputs,
+    white space is held until a word follows, so that what was shown equals the stripped text.
+    """
+
+    def __init__(self, separators: list[str], strip: bool, show: Callable[[str], None]) -> None:
+        self._separators, self._strip, self._show = separators, strip, show
+        self._waiting: list[str] = [""] * len(separators)
+        self._done = [False] * len(separators)
+        self._turn = 0
+        self._begun = False
+        self._space = ""
+
+    def take(self, index: int, event: str | Completion) -> None:
+        if isinstance(event, Completion):
+            self._done[index] = True
+        else:
+            self._waiting[index] += event
+        while self._turn < len(self._waiting):
+            text, self._waiting[self._turn] = self._waiting[self._turn], ""
+            self._put(text if self._begun or not self._strip else text.lstrip())
+            if not self._done[self._turn]:
+                return
+            self._space = self._separators[self._turn]
+            self._begun = False
+            self._turn += 1
+
+    def _put(self, text: str) -> None:
+        if not self._strip:
+            text, self._space = self._space + text, ""
+            if text:
+                self._show(text)
+            return
+        if text:
+            self._begun = True
+        bare = text.rstrip()
+        if bare:
+            self._show(self._space + bare)
+            self._space = text[len(bare) :]
+        else:
+            self._space += text

@@ -1,0 +1,34 @@
+"""Talk with the model, in a dialogue or with a single question."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from nlpsuite import GenerationOptions, Message, Prompt, Record, Sampling, Task, hookimpl, option
+
+
+@dataclass(frozen=True)
+class Options(GenerationOptions):
+    system: str | None = option(None, "instructions that hold for the whole conversation")
+
+
+class Chat(Task[Options]):
+    name = "chat"
+    options = Options
+    long_input = "error"
+    streams = True
+    conversational = True
+
+    def prompt(self, record: Record, options: Options) -> Prompt:
+        system = (Message("system", options.system),) if options.system else ()
+        prompt = Prompt(
+            messages=(*system, *record.history, Message("user", record.text)),
+            max_tokens=512,
+            sampling=Sampling(temperature=0.2, top_p=0.9, repetition_penalty=1.05),
+        )
+        return options.apply(prompt)
+
+
+@hookimpl
+def nlpsuite_task() -> Chat:
+    return Chat()

@@ -1,0 +1,33 @@
+"""Continue code (or any text) from where it ends."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from nlpsuite import GenerationOptions, Prompt, Record, Task, hookimpl, option
+
+
+@dataclass(frozen=True)
+class Options(GenerationOptions):
+    stop: str | None = option(None, "end the completion before this text")
+
+
+class Complete(Task[Options]):
+    name = "complete"
+    options = Options
+    long_input = "window"
+    streams = True
+    strips = False  # white space is part of code
+
+    def prompt(self, record: Record, options: Options) -> Prompt:
+        prompt = Prompt(
+            text=record.text,
+            max_tokens=96,
+            stop=(options.stop,) if options.stop else (),
+        )
+        return options.apply(prompt)
+
+
+@hookimpl
+def nlpsuite_task() -> Complete:
+    return Complete()

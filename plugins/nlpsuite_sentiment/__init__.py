@@ -1,0 +1,64 @@
+"""Tell whether a text is positive or negative, with probabilities."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from nlpsuite import Completion, Options, Output, Prompt, Record, Task, hookimpl, option
+from nlpsuite.tasks.long_text import Part
+
+_LABELS = ("positive", "negative")
+
+
+@dataclass(frozen=True)
+class SentimentOptions(Options):
+    calibrate: bool = option(True, "correct for the model's liking of the label words themselves")
+
+
+class Sentiment(Task[SentimentOptions]):
+    name = "sentiment"
+    options = SentimentOptions
+    long_input = "split"
+    max_prompt_tokens = 1_000
+
+    def prompt(self, record: Record, options: SentimentOptions) -> Prompt:
+        return Prompt(
+            text=_frame(record.text),
+            choices=tuple(f" {label}" for label in _LABELS),
+            prior=Prompt(text=_frame("N/A")) if options.calibrate else None,
+        )
+
+    def parse(self, completion: Completion, record: Record, options: SentimentOptions) -> Output:
+        scores = list(completion.logprobs)
+        if completion.prior_logprobs:
+            scores = [score - prior for score, prior in zip(scores, completion.prior_logprobs)]
+        top = max(scores)
+        weights = [math.exp(score - top) for score in scores]
+        return _output([weight / sum(weights) for weight in weights])
+
+    def join(self, outputs: Sequence[Output], parts: Sequence[Part], options: SentimentOptions) -> Output:
+        """The parts' probabilities, averaged by the parts' lengths."""
+        total = sum(len(part.text) for part in parts)
+        return _output(
+            [
+                sum((out.probabilities or {})[label] * len(part.text) for out, part in zip(outputs, parts)) / total
+                for label in _LABELS
+            ]
+        )
+
+
+def _frame(text: str) -> str:
+    return f"Review: {text.strip()}\nSentiment:"
+
+
+def _output(probabilities: list[float]) -> Output:
+    by_label = dict(zip(_LABELS, probabilities))
+    label = max(by_label, key=by_label.__getitem__)
+    return Output(text=f"{label} ({by_label[label]:.0%})", label=label, probabilities=by_label)
+
+
+@hookimpl
+def nlpsuite_task() -> Sentiment:
+    return Sentiment()

