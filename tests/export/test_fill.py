@@ -1,0 +1,172 @@
+"""Filling a template: the files, what is in them, what is refused."""
+
+from __future__ import annotations
+
+import copy
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import onnx
+import pytest
+from onnx.external_data_helper import ExternalDataInfo
+
+from nlpsuite.errors import UnsupportedModelError
+from nlpsuite.export.fill import fill_template
+from nlpsuite.export.quantize import dequantize_int8
+from nlpsuite.models.checkpoint import Checkpoint, expected_shapes
+from nlpsuite.runtime.bundle import Bundle
+
+EMBEDDING = "model.embed_tokens.weight"
+TYPES = {onnx.TensorProto.FLOAT: np.float32, onnx.TensorProto.UINT8: np.uint8}
+
+
+def read(bundle: Path) -> tuple[onnx.ModelProto, dict[str, tuple[ExternalDataInfo, np.ndarray]]]:
+    """The graph, and each external tensor with where it is and what it holds."""
+    graph = bundle / Bundle.open(bundle).graph().path
+    model = onnx.load(graph, load_external_data=False)
+    stored = {}
+    for tensor in model.graph.initializer:
+        if tensor.data_location != onnx.TensorProto.EXTERNAL:
+            continue
+        info = ExternalDataInfo(tensor)
+        data = (graph.parent / info.location).read_bytes()[info.offset : info.offset + info.length]
+        stored[tensor.name] = info, np.frombuffer(data, TYPES[tensor.data_type]).reshape(tuple(tensor.dims))
+    return model, stored
+
+
+@pytest.fixture(scope="module")
+def template(tiny_bundle: Path, tiny_checkpoint: Checkpoint) -> onnx.ModelProto:
+    """A small template with the two ways in which a graph reads a weight."""
+    del tiny_bundle
+    rows = dict(expected_shapes(tiny_checkpoint.config))[EMBEDDING]
+    weight = onnx.TensorProto(
+        name=EMBEDDING, dims=rows, data_type=onnx.TensorProto.FLOAT, data_location=onnx.TensorProto.EXTERNAL
+    )
+    weight.external_data.add(key="location", value="weights-to-be-filled")
+    make = onnx.helper.make_node
+    info = onnx.helper.make_tensor_value_info
+    graph = onnx.helper.make_graph(
+        [
+            make("Gather", [EMBEDDING, "ids"], ["x"], name="lookup"),
+            make("Transpose", [EMBEDDING], ["w"], perm=[1, 0]),
+            make("MatMul", ["x", "w"], ["y"], name="head"),
+        ],
+        "g",
+        [info("ids", onnx.TensorProto.INT64, ["b", "s"])],
+        [info("y", onnx.TensorProto.FLOAT, ["b", "s", rows[0]])],
+        [weight],
+    )
+    return onnx.helper.make_model(graph, opset_imports=[onnx.helper.make_opsetid("", 21)])
+
+
+def test_fp32_holds_the_checkpoints_weights_as_they_are(tiny_bundle: Path, tiny_checkpoint: Checkpoint) -> None:
+    model, stored = read(tiny_bundle)
+    assert set(stored) == set(tiny_checkpoint.tensor_names())
+    for name, (_, array) in stored.items():
+        np.testing.assert_array_equal(array, tiny_checkpoint.tensor(name))
+    assert [n for n in model.graph.node if n.op_type == "Transpose" and n.input[0] in stored] == []
+
+
+def test_int8_holds_blocks_within_half_a_scale(tiny_bundle_int8: Path, tiny_checkpoint: Checkpoint) -> None:
+    _, stored = read(tiny_bundle_int8)
+    matrices = [n for n, shape in expected_shapes(tiny_checkpoint.config) if len(shape) == 2]
+    vectors = [n for n, shape in expected_shapes(tiny_checkpoint.config) if len(shape) == 1]
+    assert set(stored) == {f"{n}.{part}" for n in matrices for part in ("int8", "scales")} | set(vectors)
+    for name in matrices:
+        weight = tiny_checkpoint.tensor(name)
+        scales = stored[f"{name}.scales"][1]
+        restored = dequantize_int8(stored[f"{name}.int8"][1], scales, weight.shape[1])
+        limit = np.repeat(scales, 32, axis=1)[:, : weight.shape[1]] / 2
+        assert (np.abs(restored - weight) <= limit * 1.001).all()
+    for name in vectors:
+        np.testing.assert_array_equal(stored[name][1], tiny_checkpoint.tensor(name))
+
+
+@pytest.mark.parametrize("bundle", ["tiny_bundle", "tiny_bundle_int8"])
+def test_every_tensor_is_stored_once_and_aligned(bundle: str, request: pytest.FixtureRequest) -> None:
+    path = request.getfixturevalue(bundle)
+    model, stored = read(path)
+    names = [t.name for t in model.graph.initializer]
+    assert len(names) == len(set(names))
+    places = sorted((info.offset, info.offset + info.length) for info, _ in stored.values())
+    assert all(start % 4096 == 0 for start, _ in places)
+    assert all(end <= following for (_, end), (following, _) in zip(places, places[1:]))
+    size = (path / "onnx" / "slots.onnx_data").stat().st_size
+    assert size == places[-1][1]
+    assert size - sum(end - start for start, end in places) < 4096 * len(places)  # nothing but gaps beside
+    assert {info.location for info, _ in stored.values()} == {"slots.onnx_data"}
+    assert sorted(p.name for p in (path / "onnx").iterdir()) == ["slots.onnx", "slots.onnx_data"]
+
+
+@pytest.mark.parametrize("bundle,operator", [("tiny_bundle", "FusedMatMul"), ("tiny_bundle_int8", "MatMulNBits")])
+def test_embedding_and_head_read_one_tensor(
+    bundle: str, operator: str, request: pytest.FixtureRequest
+) -> None:
+    model, stored = read(request.getfixturevalue(bundle))
+    tensor = EMBEDDING if operator == "FusedMatMul" else f"{EMBEDDING}.int8"
+    readers = [node.op_type for node in model.graph.node if tensor in node.input]
+    assert sorted(readers) == sorted(["Gather", operator])
+    assert sum(name.startswith(EMBEDDING) or name.startswith("lm_head") for name in stored) == (
+        1 if operator == "FusedMatMul" else 2
+    )
+    assert sum(node.op_type == operator for node in model.graph.node) == 2 * 7 + 1
+
+
+def test_the_graph_passes_the_checker(tiny_bundle: Path) -> None:
+    onnx.checker.check_model(str(tiny_bundle / "onnx" / "slots.onnx"))
+
+
+def test_the_same_inputs_give_the_same_bytes(
+    template: onnx.ModelProto, tiny_checkpoint: Checkpoint, tmp_path: Path
+) -> None:
+    before = template.SerializeToString(deterministic=True)
+    for folder in ("a", "b"):
+        (tmp_path / folder).mkdir()
+        fill_template(template, tiny_checkpoint, "int8", tmp_path / folder / "g.onnx")
+    for name in ("g.onnx", "g.onnx_data"):
+        assert (tmp_path / "a" / name).read_bytes() == (tmp_path / "b" / name).read_bytes()
+    assert template.SerializeToString(deterministic=True) == before
+
+
+@pytest.mark.parametrize("precision,tolerance", [("fp32", 1e-4), ("int8", 0.05)])
+def test_a_filled_graph_computes_what_the_template_says(
+    precision: Any, tolerance: float, template: onnx.ModelProto, tiny_checkpoint: Checkpoint, tmp_path: Path
+) -> None:
+    import onnxruntime
+
+    fill_template(template, tiny_checkpoint, precision, tmp_path / "g.onnx")
+    assert sorted(p.name for p in tmp_path.iterdir()) == ["g.onnx", "g.onnx_data"]
+    session = onnxruntime.InferenceSession(str(tmp_path / "g.onnx"), providers=["CPUExecutionProvider"])
+    ids = np.array([[0, 1, 2], [297, 42, 17]])
+    (out,) = session.run(None, {"ids": ids})
+    weight = tiny_checkpoint.tensor(EMBEDDING)
+    expected = weight[ids] @ weight.T
+    assert np.abs(out - expected).max() <= tolerance * np.abs(expected).max()
+
+
+def test_progress_runs_to_one(template: onnx.ModelProto, tiny_checkpoint: Checkpoint, tmp_path: Path) -> None:
+    seen: list[float] = []
+    fill_template(template, tiny_checkpoint, "fp32", tmp_path / "g.onnx", seen.append)
+    assert seen == [1.0]
+
+
+def test_a_missing_tensor_is_refused_before_anything_is_written(
+    template: onnx.ModelProto, tiny_checkpoint: Checkpoint, tmp_path: Path
+) -> None:
+    wanting = copy.deepcopy(template)
+    wanting.graph.initializer[0].name = "model.absent.weight"
+    with pytest.raises(UnsupportedModelError, match=r"no tensor 'model\.absent\.weight'"):
+        fill_template(wanting, tiny_checkpoint, "fp32", tmp_path / "g.onnx")
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize("precision", ["fp32", "int8"])
+def test_a_wrong_shape_is_refused_before_anything_is_written(
+    precision: Any, template: onnx.ModelProto, tiny_checkpoint: Checkpoint, tmp_path: Path
+) -> None:
+    other = copy.deepcopy(template)
+    other.graph.initializer[0].dims[0] += 1
+    with pytest.raises(UnsupportedModelError, match=EMBEDDING):
+        fill_template(other, tiny_checkpoint, precision, tmp_path / "g.onnx")
+    assert list(tmp_path.iterdir()) == []
