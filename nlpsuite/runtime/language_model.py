@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import dataclasses
 import threading
 from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 
 import numpy as np
@@ -73,9 +75,9 @@ class LanguageModel:
 
     def count_tokens(self, prompt: Prompt | str) -> int:
         """Tokens of a prompt as the model will read it, or of plain text."""
-        if isinstance(prompt, str):
-            return len(self.tokenizer.encode_text(prompt))
-        return len(self.tokenizer.encode_prompt(prompt))
+        with self._blaming_damage():
+            encoded = self.tokenizer.encode_text if isinstance(prompt, str) else self.tokenizer.encode_prompt
+            return len(encoded(prompt))  # type: ignore[arg-type]
 
     def complete(self, prompts: Sequence[Prompt]) -> list[Completion]:
         """Completions in the order of the prompts; prompts with choices are scored."""
@@ -89,9 +91,12 @@ class LanguageModel:
             InputTooLongError: a prompt leaves no room in the context for an answer.
             BundleCorruptError: the bundle's files have changed.
         """
+        with self._blaming_damage():
+            yield from self._events(prompts)
+
+    def _events(self, prompts: Sequence[Prompt]) -> Iterator[tuple[int, str | Completion]]:
         scored = [i for i, prompt in enumerate(prompts) if prompt.choices]
-        for i, completion in zip(scored, self._score([prompts[i] for i in scored])):
-            yield i, completion
+        yield from zip(scored, self._score([prompts[i] for i in scored]))
         generated = [i for i, prompt in enumerate(prompts) if not prompt.choices]
         scheduler = Scheduler(
             self._session, self.tokenizer, self.bundle.end_token_ids, self.context_length, self._max_slots
@@ -105,25 +110,28 @@ class LanguageModel:
 
     def token_logprobs(self, text: str) -> npt.NDArray[np.float64]:
         """Natural log-probability of each token of ``text`` after the first, given those before."""
-        result = token_logprobs(self._session, self.tokenizer.encode_text(text), self.context_length)
+        with self._blaming_damage():
+            result = token_logprobs(self._session, self.tokenizer.encode_text(text), self.context_length)
         self._verified()
         return result
 
     def _score(self, prompts: Sequence[Prompt]) -> Iterable[Completion]:
         for begin in range(0, len(prompts), self._max_slots):
             batch = prompts[begin : begin + self._max_slots]
-            missing = list(dict.fromkeys(p for q in batch if (p := _prior(q)) and p not in self._priors))
+            asked = [_priors(prompt) for prompt in batch]
+            missing = list(dict.fromkeys(p for priors in asked for p in priors if p not in self._priors))
             results = self._logprobs([*batch, *missing])
             self._priors.update(zip(missing, (scores for _, scores in results[len(batch) :])))
             self._verified()
-            for prompt, (tokens, scores) in zip(batch, results):
-                prior = _prior(prompt)
+            for prompt, priors, (tokens, scores) in zip(batch, asked, results):
                 yield Completion(
                     text=prompt.choices[int(np.argmax(scores))],
                     finish="choice",
                     prompt_tokens=tokens,
                     logprobs=scores,
-                    prior_logprobs=self._priors[prior] if prior else (),
+                    prior_logprobs=tuple(np.mean([self._priors[p] for p in priors], axis=0).tolist())
+                    if priors
+                    else (),
                 )
 
     def _logprobs(self, prompts: Sequence[Prompt]) -> list[tuple[int, tuple[float, ...]]]:
@@ -143,19 +151,24 @@ class LanguageModel:
         by_index = dict(zip(order, scores))
         return [(len(encoded[i][0]), tuple(by_index[i])) for i in range(len(rows))]
 
+    @contextmanager
+    def _blaming_damage(self) -> Iterator[None]:
+        """Whatever fails on changed files is their fault: say so instead of what came of it."""
+        try:
+            yield
+        except Exception:
+            self._verified()
+            raise
+
     def _verified(self) -> None:
         if self._verifier is not None:
             self._verifier.wait()
             self._verifier = None
 
 
-def _prior(prompt: Prompt) -> Prompt | None:
-    """The prior's prompt with the choices that it is asked about."""
-    if prompt.prior is None:
-        return None
-    import dataclasses
-
-    return dataclasses.replace(prompt.prior, choices=prompt.choices, prior=None)
+def _priors(prompt: Prompt) -> list[Prompt]:
+    """The prompts without content, with the choices that they are asked about."""
+    return [dataclasses.replace(prior, choices=prompt.choices, priors=()) for prior in prompt.priors]
 
 
 class _Verifier:

@@ -39,6 +39,9 @@ class Sampling:
         repetition_penalty: weakens tokens generated before by this factor (Keskar et al.
             2019, arXiv:1909.05858). Tokens of the prompt are not penalised: a summary
             should use its source's words.
+        copy_bias: added to the logits of tokens that would go on copying a passage of the
+            prompt, once two tokens in a row agree with it. Keeps a small model's summary
+            close to its source; 0 is off.
         seed: of the random generator; the same seed gives the same text whatever else
             is in the batch.
 
@@ -51,6 +54,7 @@ class Sampling:
     top_p: float = 1.0
     min_p: float = 0.0
     repetition_penalty: float = 1.0
+    copy_bias: float = 0.0
     seed: int = 0
 
     def __post_init__(self) -> None:
@@ -60,6 +64,7 @@ class Sampling:
             "top_p": (0 < self.top_p <= 1, "above 0 and at most 1"),
             "min_p": (0 <= self.min_p <= 1, "between 0 and 1"),
             "repetition_penalty": (0.1 <= self.repetition_penalty <= 10, "between 0.1 and 10"),
+            "copy_bias": (0 <= self.copy_bias <= 100, "between 0 and 100"),
             "seed": (self.seed >= 0, "0 or more"),
         }
         for name, (good, range_) in checks.items():
@@ -77,8 +82,9 @@ class Prompt:
         prefill: the beginning of the answer, which the model continues; it is part of the
             completion's text.
         choices: if given, nothing is generated: each choice is scored as continuation.
-        prior: a prompt without content; the choices' log-probabilities after it measure the
-            model's liking for the words themselves (Zhao et al. 2021, arXiv:2102.09690).
+        priors: prompts without content; the choices' log-probabilities after them, averaged,
+            measure the model's liking for the words themselves (Zhao et al. 2021,
+            arXiv:2102.09690).
         max_tokens: most tokens to generate.
         sentence_end_after: once that many tokens are out, stop at the next sentence end.
         stop: strings that end the text; they are not part of it.
@@ -89,7 +95,7 @@ class Prompt:
     text: str = ""
     prefill: str = ""
     choices: tuple[str, ...] = ()
-    prior: Prompt | None = None
+    priors: tuple[Prompt, ...] = ()
     max_tokens: int = 256
     sentence_end_after: int | None = None
     stop: tuple[str, ...] = ()
@@ -116,7 +122,7 @@ class Completion:
         prompt_tokens: tokens read, the prefill's included.
         completion_tokens: tokens generated (0 for choices).
         logprobs: natural log-probability of each choice, in the order of the prompt's.
-        prior_logprobs: the same after the prompt's ``prior``; empty without one.
+        prior_logprobs: the mean of the same after the prompt's ``priors``; empty without.
         first_token_seconds: from the start of the call to the first generated token.
     """
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import numpy as np
 import numpy.typing as npt
 
@@ -26,12 +28,19 @@ class Sampler:
         sampling: the settings.
         stream: distinguishes rows that share a seed, so that equal prompts in one batch
             draw differently and a row's draws don't depend on its neighbours.
+        source: the prompt's tokens, for ``Sampling.copy_bias``.
     """
 
-    def __init__(self, sampling: Sampling, stream: int = 0) -> None:
+    def __init__(self, sampling: Sampling, stream: int = 0, source: Sequence[int] = ()) -> None:
         self._sampling = sampling
         self._rng = np.random.default_rng([sampling.seed, stream])
         self._seen: set[int] = set()
+        self._last: tuple[int, ...] = ()
+        # Two tokens of the source to those that follow them there.
+        self._followers: dict[tuple[int, ...], set[int]] = {}
+        if sampling.copy_bias > 0:
+            for first, second, third in zip(source, source[1:], source[2:]):
+                self._followers.setdefault((first, second), set()).add(third)
 
     def draw(self, logits: Floats) -> int:
         """The next token's id. ``logits`` (V,) may be changed in place."""
@@ -40,8 +49,11 @@ class Sampler:
             seen = np.fromiter(self._seen, np.int64)
             values = logits[seen]
             logits[seen] = np.where(values > 0, values / s.repetition_penalty, values * s.repetition_penalty)
+        if self._last in self._followers:
+            logits[list(self._followers[self._last])] += np.float32(s.copy_bias)
         token = int(logits.argmax()) if s.temperature == 0 else self._sample(logits)
         self._seen.add(token)
+        self._last = (*self._last[-1:], token)
         return token
 
     def _sample(self, logits: Floats) -> int:

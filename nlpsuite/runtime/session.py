@@ -155,7 +155,8 @@ class SlotSession:
             logits (B, K, V), float32.
         """
         count, new = input_ids.shape
-        if first + count > self.slots or int(write_indices.max()) + new > self.length:
+        inside = 0 <= first <= self.slots - count and int(write_indices.min()) >= 0
+        if not inside or int(write_indices.max()) + new > self.length:
             raise ValueError(f"slots {first}+{count} or positions {write_indices.max()}+{new} were not reserved")
         binding = self._binding(first, count)
         # Held until the run ends: onnxruntime reads them where they are.

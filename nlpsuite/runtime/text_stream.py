@@ -8,7 +8,7 @@ __all__ = ["TextStream", "ends_sentence"]
 
 _REPLACEMENT = "�"
 _SENTENCE_ENDS = ".!?。！？…"
-_CLOSING = "\"')]}»”’"
+_CLOSING = "\"')]}»”’」』）】"
 
 
 class TextStream:
@@ -44,10 +44,14 @@ class TextStream:
             return ""
         # After eight such tokens these are bad bytes, or characters that straddle every border
         # of tokens: only the last one can still change, and it has at most three tokens so far.
-        new = after.removesuffix(_REPLACEMENT)[self._given :]
-        self._context = max(self._context, len(self._ids) - 4) if unfinished else self._read
-        self._read = len(self._ids)
-        self._given = len(self._decode(self._ids[self._context :]).removesuffix(_REPLACEMENT))
+        if unfinished:
+            new = after.removesuffix(_REPLACEMENT)[self._given :]
+            self._context = self._read = max(self._context, len(self._ids) - 4)
+            self._given = len(self._decode(self._ids[self._context :]).removesuffix(_REPLACEMENT))
+        else:
+            new = after[self._given :]
+            self._context, self._read = self._read, len(self._ids)
+            self._given = len(self._decode(self._ids[self._context :]))
         return self._release(new)
 
     def finish(self) -> str:

@@ -123,9 +123,9 @@ class Tokenizer:
         if marker is None:
             raise InputInvalidError("The text contains every private-use character of Unicode; it is no text.")
         marked = [{"role": m.role, "content": self._mark(m.content, marker)} for m in messages]
-        if self._compiled is None:
-            self._compiled = _compile(self._chat_template)
         try:
+            if self._compiled is None:
+                self._compiled = _compile(self._chat_template)
             rendered: str = self._compiled.render(
                 messages=marked, add_generation_prompt=True, **self._variables
             )
@@ -136,12 +136,13 @@ class Tokenizer:
     def _mark(self, content: str, marker: str) -> str:
         """Put a marker behind every character that could begin a control token.
 
-        One more goes in front of a content that could end a control token which the
-        template's own text began.
+        One more goes in front of a content that could go on with a control token which the
+        template's own text began, also if the template strips it.
         """
         firsts = {control[0] for control in self._controls}
         ends = (control[i:] for control in self._controls for i in range(1, len(control)))
-        lead = marker if any(content.startswith(end) for end in ends) else ""
+        bare = content.strip()
+        lead = marker if any(bare.startswith(end) or (bare and bare in end) for end in ends) else ""
         return lead + "".join(c + marker if c in firsts else c for c in content)
 
 

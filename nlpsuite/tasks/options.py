@@ -52,7 +52,7 @@ class GenerationOptions(Options):
         Raises:
             OptionError: a value out of range.
         """
-        given = {f.name: getattr(self, f.name) for f in dataclasses.fields(Sampling)}
+        given = {f.name: getattr(self, f.name, None) for f in dataclasses.fields(Sampling)}
         sampling = dataclasses.replace(prompt.sampling, **{k: v for k, v in given.items() if v is not None})
         if self.max_tokens is None:
             return dataclasses.replace(prompt, sampling=sampling)

@@ -10,6 +10,23 @@ from nlpsuite import Completion, Options, Output, Prompt, Record, Task, hookimpl
 from nlpsuite.tasks.long_text import Part
 
 _LABELS = ("positive", "negative")
+# Two examples of each label, of different things, so that the model sees what is asked.
+_EXAMPLES = """\
+Review: The food was cold and the staff were rude.
+Sentiment: negative
+
+Review: I loved every minute of it.
+Sentiment: positive
+
+Review: It broke after two days.
+Sentiment: negative
+
+Review: A warm, funny and clever story.
+Sentiment: positive
+
+"""
+# Texts that say nothing: what the model thinks of them is its bias.
+_NEUTRAL = ("", "[MASK]", "The film lasts two hours.", "It is a film.")
 
 
 @dataclass(frozen=True)
@@ -27,7 +44,7 @@ class Sentiment(Task[SentimentOptions]):
         return Prompt(
             text=_frame(record.text),
             choices=tuple(f" {label}" for label in _LABELS),
-            prior=Prompt(text=_frame("N/A")) if options.calibrate else None,
+            priors=tuple(Prompt(text=_frame(text)) for text in _NEUTRAL) if options.calibrate else (),
         )
 
     def parse(self, completion: Completion, record: Record, options: SentimentOptions) -> Output:
@@ -50,7 +67,7 @@ class Sentiment(Task[SentimentOptions]):
 
 
 def _frame(text: str) -> str:
-    return f"Review: {text.strip()}\nSentiment:"
+    return f"{_EXAMPLES}Review: {text.strip()}\nSentiment:"
 
 
 def _output(probabilities: list[float]) -> Output:

@@ -36,9 +36,8 @@ def read(bundle: Path) -> tuple[onnx.ModelProto, dict[str, tuple[ExternalDataInf
 
 
 @pytest.fixture(scope="module")
-def template(tiny_bundle: Path, tiny_checkpoint: Checkpoint) -> onnx.ModelProto:
+def template(tiny_checkpoint: Checkpoint) -> onnx.ModelProto:
     """A small template with the two ways in which a graph reads a weight."""
-    del tiny_bundle
     rows = dict(expected_shapes(tiny_checkpoint.config))[EMBEDDING]
     weight = onnx.TensorProto(
         name=EMBEDDING, dims=rows, data_type=onnx.TensorProto.FLOAT, data_location=onnx.TensorProto.EXTERNAL
@@ -57,10 +56,12 @@ def template(tiny_bundle: Path, tiny_checkpoint: Checkpoint) -> onnx.ModelProto:
         [info("y", onnx.TensorProto.FLOAT, ["b", "s", rows[0]])],
         [weight],
     )
-    return onnx.helper.make_model(graph, opset_imports=[onnx.helper.make_opsetid("", 21)])
+    return onnx.helper.make_model(graph, opset_imports=[onnx.helper.make_opsetid("", 21)], ir_version=10)
 
 
-def test_fp32_holds_the_checkpoints_weights_as_they_are(tiny_bundle: Path, tiny_checkpoint: Checkpoint) -> None:
+def test_fp32_holds_the_checkpoints_weights_as_they_are(
+    tiny_bundle: Path, tiny_checkpoint: Checkpoint
+) -> None:
     model, stored = read(tiny_bundle)
     assert set(stored) == set(tiny_checkpoint.tensor_names())
     for name, (_, array) in stored.items():
@@ -99,7 +100,9 @@ def test_every_tensor_is_stored_once_and_aligned(bundle: str, request: pytest.Fi
     assert sorted(p.name for p in (path / "onnx").iterdir()) == ["slots.onnx", "slots.onnx_data"]
 
 
-@pytest.mark.parametrize("bundle,operator", [("tiny_bundle", "FusedMatMul"), ("tiny_bundle_int8", "MatMulNBits")])
+@pytest.mark.parametrize(
+    "bundle,operator", [("tiny_bundle", "FusedMatMul"), ("tiny_bundle_int8", "MatMulNBits")]
+)
 def test_embedding_and_head_read_one_tensor(
     bundle: str, operator: str, request: pytest.FixtureRequest
 ) -> None:

