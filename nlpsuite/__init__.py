@@ -1,7 +1,7 @@
 """nlpsuite: NLP applications as plugins on one language model.
 
-    import nlpsuite
-    print(nlpsuite.load("summarize")(text))
+import nlpsuite
+print(nlpsuite.load("summarize")(text))
 """
 
 from __future__ import annotations

@@ -100,7 +100,8 @@ def find_task(name: str) -> TaskPlugin:
     if plugin.rivals and plugin.distribution != _CORE:
         others = " and ".join((plugin.distribution, *plugin.rivals))
         raise PluginError(
-            f"The task {name!r} is offered by {others}.", hint=f"Uninstall one: pip uninstall {plugin.rivals[0]}"
+            f"The task {name!r} is offered by {others}.",
+            hint=f"Uninstall one: pip uninstall {plugin.rivals[0]}",
         )
     return plugin
 

@@ -111,7 +111,9 @@ def _run(args: list[str]) -> int:
         if debug:
             raise
         click.echo(f"Unexpected error: {type(error).__name__}: {error}", err=True)
-        click.echo("  This is a fault of nlpsuite. Run again with --debug and report what it prints.", err=True)
+        click.echo(
+            "  This is a fault of nlpsuite. Run again with --debug and report what it prints.", err=True
+        )
         return 1
 
 

@@ -24,7 +24,9 @@ def hold_dialogue(pipeline: Pipeline) -> int:
 
     with contextlib.suppress(ImportError):  # Windows
         import readline  # noqa: F401  (line editing and history for input())
-    click.echo(f"{pipeline.model.bundle.name}. /clear forgets the conversation, /quit or Ctrl-D ends it.", err=True)
+    click.echo(
+        f"{pipeline.model.bundle.name}. /clear forgets the conversation, /quit or Ctrl-D ends it.", err=True
+    )
     history: tuple[Message, ...] = ()
     while True:
         try:

@@ -57,12 +57,22 @@ def _versions() -> list[Finding]:
         except metadata.PackageNotFoundError:
             optional = package == "torch"
             advice = "only needed to train and to export other models: pip install 'nlpsuite[train]'"
-            found.append(Finding(package, "not installed" if optional else "broken: missing", advice if optional else "reinstall nlpsuite"))
+            found.append(
+                Finding(
+                    package,
+                    "not installed" if optional else "broken: missing",
+                    advice if optional else "reinstall nlpsuite",
+                )
+            )
     return found
 
 
 def _runtime() -> list[Finding]:
-    names = [d.metadata["Name"] for d in metadata.distributions() if d.metadata["Name"] in ("onnxruntime", "onnxruntime-gpu")]
+    names = [
+        d.metadata["Name"]
+        for d in metadata.distributions()
+        if d.metadata["Name"] in ("onnxruntime", "onnxruntime-gpu")
+    ]
     if len(set(names)) > 1:
         return [Finding("onnxruntime", "broken: onnxruntime and onnxruntime-gpu are both installed",
                         "pip uninstall -y onnxruntime onnxruntime-gpu && pip install onnxruntime-gpu")]  # fmt: skip
@@ -74,7 +84,11 @@ def _runtime() -> list[Finding]:
 
     providers = ", ".join(p.removesuffix("ExecutionProvider") for p in onnxruntime.get_available_providers())
     problem = cuda_problem()
-    gpu = Finding("GPU", "CUDA works") if problem is None else Finding("GPU", f"not used: {problem}", "tasks run on the CPU")
+    gpu = (
+        Finding("GPU", "CUDA works")
+        if problem is None
+        else Finding("GPU", f"not used: {problem}", "tasks run on the CPU")
+    )
     return [Finding("onnxruntime", f"{onnxruntime.__version__} (built with {providers})"),
             Finding("CPU", f"{os.cpu_count()} cores"), gpu]  # fmt: skip
 
@@ -88,11 +102,21 @@ def _cache() -> list[Finding]:
     writable = existing.is_dir() and os.access(existing, os.W_OK)
     free = shutil.disk_usage(existing).free / 1e9
     state = f"{place} ({free:,.1f} GB free)"
-    found = [Finding("cache", state) if writable else Finding("cache", f"broken: {place} can't be written", "set NLPSUITE_CACHE to a directory of yours")]
+    found = [
+        Finding("cache", state)
+        if writable
+        else Finding(
+            "cache", f"broken: {place} can't be written", "set NLPSUITE_CACHE to a directory of yours"
+        )
+    ]
     bundles = store.cached()
     for bundle in bundles:
         advice = f"nlpsuite models rm {bundle.path.name}" if bundle.error else ""
-        state = f"damaged: {bundle.error}" if bundle.error else f"{bundle.path.name} ({bundle.size_bytes / 1e6:,.0f} MB)"
+        state = (
+            f"damaged: {bundle.error}"
+            if bundle.error
+            else f"{bundle.path.name} ({bundle.size_bytes / 1e6:,.0f} MB)"
+        )
         found.append(Finding("model", state, advice))
     return found if bundles else [*found, Finding("model", "none yet", "nlpsuite pull")]
 

@@ -32,7 +32,9 @@ def read_input(path: str, encoding: str = "utf-8") -> Input:
     try:
         data = sys.stdin.buffer.read() if path == "-" else Path(path).read_bytes()
     except FileNotFoundError:
-        raise InputNotFoundError(f"There is no file {path}.", hint="Check the name, or use --text TEXT.") from None
+        raise InputNotFoundError(
+            f"There is no file {path}.", hint="Check the name, or use --text TEXT."
+        ) from None
     except IsADirectoryError:
         raise InputNotFoundError(
             f"{path} is a directory.", hint=f"Name its files, for example {path.rstrip('/')}/*.txt."

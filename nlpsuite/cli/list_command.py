@@ -17,7 +17,10 @@ def command(as_json: bool) -> None:
     """List the tasks that are installed. Imports no plugin."""
     plugins = installed_tasks().values()
     if as_json:
-        rows = [{"task": p.name, "summary": p.summary, "distribution": p.distribution, "version": p.version} for p in plugins]
+        rows = [
+            {"task": p.name, "summary": p.summary, "distribution": p.distribution, "version": p.version}
+            for p in plugins
+        ]
         click.echo(json.dumps(rows, indent=2, ensure_ascii=False))
         return
     width = max((len(p.name) for p in plugins), default=0)

@@ -31,7 +31,8 @@ def command(ctx: click.Context, as_json: bool) -> None:
         click.echo("No models yet. `nlpsuite pull` fetches the default one.", err=True)
     rows_ = [("BUNDLE", "PRECISION", "SIZE", "ORIGIN")] if bundles else []
     rows_ += [
-        (b.path.name, b.precision or "-", f"{b.size_bytes / 1e6:,.0f} MB", b.error or b.origin) for b in bundles
+        (b.path.name, b.precision or "-", f"{b.size_bytes / 1e6:,.0f} MB", b.error or b.origin)
+        for b in bundles
     ]
     widths = [max(len(row[i]) for row in rows_) for i in range(3)] if rows_ else []
     for row in rows_:

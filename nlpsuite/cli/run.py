@@ -60,10 +60,16 @@ def run_task(
         from nlpsuite.cli.dialogue import hold_dialogue
 
         return hold_dialogue(pipeline)
-    printer = _Printer(task, as_json, to_file=output is not None, several=len(inputs) > 1, loaded_in=loaded_in)
+    printer = _Printer(
+        task, as_json, to_file=output is not None, several=len(inputs) > 1, loaded_in=loaded_in
+    )
     code = 0
     for item in inputs:
-        result = item if isinstance(item, NlpsuiteError) else _attempt(lambda item=item: printer.run(pipeline, item))
+        result = (
+            item
+            if isinstance(item, NlpsuiteError)
+            else _attempt(lambda item=item: printer.run(pipeline, item))
+        )
         if isinstance(result, NlpsuiteError):
             show_error(result)
             code = code or result.exit_code
@@ -85,7 +91,9 @@ def _attempt(action: Callable[[], Any]) -> Any:
 def _readers(files: tuple[str, ...], texts: tuple[str, ...], encoding: str) -> Iterator[Callable[[], Input]]:
     if not files and not texts:
         if sys.stdin.isatty():
-            raise click.UsageError("Nothing to work on: name a FILE, or use --text TEXT, or - for standard input.")
+            raise click.UsageError(
+                "Nothing to work on: name a FILE, or use --text TEXT, or - for standard input."
+            )
         files = ("-",)
     if files.count("-") > 1:
         raise click.UsageError("Standard input (-) can be read only once.")
@@ -125,7 +133,9 @@ def _load(task: Task[Any], options: dict[str, Any], model_options: dict[str, Any
 class _Printer:
     """Prints results as text or JSON lines, on stdout or into ``collected``."""
 
-    def __init__(self, task: Task[Any], as_json: bool, *, to_file: bool, several: bool, loaded_in: float) -> None:
+    def __init__(
+        self, task: Task[Any], as_json: bool, *, to_file: bool, several: bool, loaded_in: float
+    ) -> None:
         self._task, self._as_json, self._to_file = task, as_json, to_file
         self._several, self._loaded_in = several, loaded_in
         self.collected = ""
@@ -138,7 +148,9 @@ class _Printer:
         streaming = not self._as_json and not self._to_file and sys.stdout.isatty()
         result = pipeline.run(Record(item.text), on_text=self._put if streaming else None, on_notice=_notice)
         if self._as_json:
-            self._put(json.dumps(self._report(pipeline, item, result), ensure_ascii=False, allow_nan=False) + "\n")
+            self._put(
+                json.dumps(self._report(pipeline, item, result), ensure_ascii=False, allow_nan=False) + "\n"
+            )
         else:
             self._put("\n" if streaming else result.output.text + "\n")
 

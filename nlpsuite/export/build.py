@@ -66,7 +66,10 @@ def build_bundle(
                 "files": [{"name": p.name, "sha256": sha256_file(p)} for p in checkpoint.source_files()],
             },
             "files": {
-                path.relative_to(building).as_posix(): {"sha256": sha256_file(path), "bytes": path.stat().st_size}
+                path.relative_to(building).as_posix(): {
+                    "sha256": sha256_file(path),
+                    "bytes": path.stat().st_size,
+                }
                 for path in sorted(building.rglob("*"))
                 if path.is_file()
             },

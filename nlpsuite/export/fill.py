@@ -182,7 +182,9 @@ def _quantized_lookup(
     zero, last, flat = constants
     name = node.name
     yield make_node("Gather", [f"{weight}.int8", ids], [f"{out}.levels"], name=f"{name}.levels", axis=0)
-    yield make_node("Cast", [f"{out}.levels"], [f"{out}.float"], name=f"{name}.cast", to=onnx.TensorProto.FLOAT)
+    yield make_node(
+        "Cast", [f"{out}.levels"], [f"{out}.float"], name=f"{name}.cast", to=onnx.TensorProto.FLOAT
+    )
     yield make_node("Sub", [f"{out}.float", zero], [f"{out}.signed"], name=f"{name}.sub")
     yield make_node("Gather", [f"{weight}.scales", ids], [f"{out}.scale"], name=f"{name}.scale", axis=0)
     yield make_node("Unsqueeze", [f"{out}.scale", last], [f"{out}.scale4"], name=f"{name}.unsqueeze")

@@ -112,7 +112,12 @@ def _drop_weights(model: ir.Model, config: DecoderConfig) -> None:
         if config.tie_word_embeddings and name == "lm_head.weight":
             name = "model.embed_tokens.weight"
         value.const_value = ir.ExternalTensor(
-            WEIGHTS_PLACEHOLDER, offset=0, length=0, dtype=tensor.dtype, shape=ir.Shape(tensor.shape), name=name
+            WEIGHTS_PLACEHOLDER,
+            offset=0,
+            length=0,
+            dtype=tensor.dtype,
+            shape=ir.Shape(tensor.shape),
+            name=name,
         )
         graph.initializers.pop(value.name)
         value.name = name
@@ -122,7 +127,9 @@ def _drop_weights(model: ir.Model, config: DecoderConfig) -> None:
 def _canonical(model: onnx.ModelProto, config: DecoderConfig) -> onnx.ModelProto:
     """Names and metadata that depend on the model alone, not on the exporter's run."""
     graph = model.graph
-    fixed = {v.name for v in (*graph.input, *graph.output, *graph.initializer) if not v.name.startswith("val_")}
+    fixed = {
+        v.name for v in (*graph.input, *graph.output, *graph.initializer) if not v.name.startswith("val_")
+    }
     renamed: dict[str, str] = {}
     for tensor in graph.initializer:
         if tensor.name not in fixed:
@@ -160,7 +167,9 @@ def _with_empty_weights(model: onnx.ModelProto) -> onnx.ModelProto:
     weights: list[Any] = [t for t in copy.graph.initializer if t.data_location == onnx.TensorProto.EXTERNAL]
     for tensor in weights:
         copy.graph.initializer.remove(tensor)
-        copy.graph.input.append(onnx.helper.make_tensor_value_info(tensor.name, tensor.data_type, tensor.dims))
+        copy.graph.input.append(
+            onnx.helper.make_tensor_value_info(tensor.name, tensor.data_type, tensor.dims)
+        )
     return copy
 
 

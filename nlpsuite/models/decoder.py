@@ -206,4 +206,3 @@ class DecoderLanguageModel(nn.Module):
         if state is None:
             return logits, None
         return logits, SlotState(state.write_indices + S, tuple(caches))
-

@@ -147,7 +147,9 @@ class LanguageModel:
         # An empty context still needs a token before the first choice.
         rows = [(context or [min(self.bundle.end_token_ids)], choices) for context, choices in encoded]
         order = sorted(range(len(rows)), key=lambda i: len(rows[i][0]))
-        scores = continuation_logprobs(self._session, [rows[i][0] for i in order], [rows[i][1] for i in order])
+        scores = continuation_logprobs(
+            self._session, [rows[i][0] for i in order], [rows[i][1] for i in order]
+        )
         by_index = dict(zip(order, scores))
         return [(len(encoded[i][0]), tuple(by_index[i])) for i in range(len(rows))]
 

@@ -39,7 +39,12 @@ def prefill(session: SlotSession, rows: Sequence[Sequence[int]], first: int) -> 
 
 
 def feed(
-    session: SlotSession, rows: Sequence[Sequence[int]], starts: npt.NDArray[np.int64], first: int, *, read_all: bool = False
+    session: SlotSession,
+    rows: Sequence[Sequence[int]],
+    starts: npt.NDArray[np.int64],
+    first: int,
+    *,
+    read_all: bool = False,
 ) -> npt.NDArray[np.float32]:
     """Run rows of different lengths, each from its own start, and return logits.
 

@@ -39,7 +39,10 @@ class _State:
 
     def allocate(self, slots: int, length: int) -> None:
         """Make room, keeping what is there. New memory is zero: masked garbage could be NaN."""
-        shape = tuple({"batch": slots, "cache_length": length}.get(d, 0) if isinstance(d, str) else d for d in self._dims)
+        shape = tuple(
+            {"batch": slots, "cache_length": length}.get(d, 0) if isinstance(d, str) else d
+            for d in self._dims
+        )
         fresh = np.zeros(shape, self._dtype)
         if self.shape:
             with self.on_host() as old:
@@ -105,7 +108,8 @@ class SlotSession:
             raise BundleCorruptError(f"onnxruntime can't load {graph}: {error}") from None
         if self._session.get_providers()[0] != device.provider:
             raise DeviceUnavailableError(
-                f"onnxruntime did not start {device.provider}.", hint="Use --device cpu, or see `nlpsuite doctor`."
+                f"onnxruntime did not start {device.provider}.",
+                hint="Use --device cpu, or see `nlpsuite doctor`.",
             )
         self.device = device
         self._states: dict[str, _State] = {}
@@ -143,7 +147,9 @@ class SlotSession:
                 for target in targets:
                     array[target][..., :length, :] = array[source][..., :length, :]
 
-    def run(self, input_ids: Ints, write_indices: Ints, logit_indices: Ints, first: int = 0) -> npt.NDArray[np.float32]:
+    def run(
+        self, input_ids: Ints, write_indices: Ints, logit_indices: Ints, first: int = 0
+    ) -> npt.NDArray[np.float32]:
         """Run slots ``first`` to ``first + B`` over S new tokens each.
 
         Args:
@@ -157,7 +163,9 @@ class SlotSession:
         count, new = input_ids.shape
         inside = 0 <= first <= self.slots - count and int(write_indices.min()) >= 0
         if not inside or int(write_indices.max()) + new > self.length:
-            raise ValueError(f"slots {first}+{count} or positions {write_indices.max()}+{new} were not reserved")
+            raise ValueError(
+                f"slots {first}+{count} or positions {write_indices.max()}+{new} were not reserved"
+            )
         binding = self._binding(first, count)
         # Held until the run ends: onnxruntime reads them where they are.
         inputs = [np.ascontiguousarray(a, np.int64) for a in (input_ids, write_indices, logit_indices)]

@@ -23,7 +23,9 @@ class TextStream:
         prefill: text that stands before the first token; it is not given out again.
     """
 
-    def __init__(self, decode: Callable[[Sequence[int]], str], stop: Sequence[str] = (), prefill: str = "") -> None:
+    def __init__(
+        self, decode: Callable[[Sequence[int]], str], stop: Sequence[str] = (), prefill: str = ""
+    ) -> None:
         self._decode = decode
         self._stop = tuple(stop)
         self._ids: list[int] = []

@@ -29,7 +29,9 @@ _PRIVATE_USE = (range(0xE000, 0xF900), range(0xF0000, 0xFFFFE), range(0x100000, 
 class Tokenizer:
     """A bundle's tokenizer and chat template. Make one with ``Tokenizer.open``."""
 
-    def __init__(self, core: tokenizers.Tokenizer, chat_template: str | None, variables: dict[str, Any]) -> None:
+    def __init__(
+        self, core: tokenizers.Tokenizer, chat_template: str | None, variables: dict[str, Any]
+    ) -> None:
         self._core = core
         # Control tokens in a text are then split like any other characters.
         self._core.encode_special_tokens = True
@@ -55,7 +57,9 @@ class Tokenizer:
             config = json.loads((directory / "tokenizer_config.json").read_text(encoding="utf-8"))
             template_file = directory / "chat_template.jinja"
             template = template_file.read_text(encoding="utf-8") if template_file.is_file() else None
-            variables = {name: _token_text(config.get(name)) for name in ("bos_token", "eos_token", "pad_token")}
+            variables = {
+                name: _token_text(config.get(name)) for name in ("bos_token", "eos_token", "pad_token")
+            }
         except Exception as error:  # tokenizers raises plain Exception
             raise BundleCorruptError(f"The tokenizer in {directory} can't be loaded: {error}.") from None
         return cls(core, template, variables)
@@ -121,7 +125,9 @@ class Tokenizer:
         used = set(self._chat_template).union(*(m.content for m in messages))
         marker = next((c for c in map(chr, chain(*_PRIVATE_USE)) if c not in used), None)
         if marker is None:
-            raise InputInvalidError("The text contains every private-use character of Unicode; it is no text.")
+            raise InputInvalidError(
+                "The text contains every private-use character of Unicode; it is no text."
+            )
         marked = [{"role": m.role, "content": self._mark(m.content, marker)} for m in messages]
         try:
             if self._compiled is None:
@@ -130,7 +136,9 @@ class Tokenizer:
                 messages=marked, add_generation_prompt=True, **self._variables
             )
         except Exception as error:  # whatever a template does
-            raise UnsupportedModelError(f"The model's chat template refused the conversation: {error}") from None
+            raise UnsupportedModelError(
+                f"The model's chat template refused the conversation: {error}"
+            ) from None
         return rendered, marker
 
     def _mark(self, content: str, marker: str) -> str:

@@ -1,8 +1,8 @@
 """A task's options: declared once, usable as CLI flags, Python keywords and JSON.
 
-    @dataclass(frozen=True)
-    class Options(GenerationOptions):
-        length: Literal["short", "long"] = option("short", "how long the summary is")
+@dataclass(frozen=True)
+class Options(GenerationOptions):
+    length: Literal["short", "long"] = option("short", "how long the summary is")
 """
 
 from __future__ import annotations
@@ -93,7 +93,9 @@ def _spec(field: dataclasses.Field[Any], hint: Any) -> OptionSpec:
     if typing.get_origin(hint) is Literal:
         choices, hint = typing.get_args(hint), str
     if hint not in (bool, int, float, str):
-        raise TypeError(f"option {field.name!r} has type {hint!r}; use bool, int, float, str or a Literal of strings")
+        raise TypeError(
+            f"option {field.name!r} has type {hint!r}; use bool, int, float, str or a Literal of strings"
+        )
     return OptionSpec(field.name, hint, field.default, field.metadata.get("help", ""), choices)
 
 

@@ -42,8 +42,8 @@ class Result:
 class Pipeline:
     """A task bound to a model and its options.
 
-        summarize = nlpsuite.load("summarize", length="short")
-        print(summarize("A long text …"))
+    summarize = nlpsuite.load("summarize", length="short")
+    print(summarize("A long text …"))
     """
 
     def __init__(self, task: Task[Any], model: LanguageModel, max_parts: int = 64, **options: Any) -> None:

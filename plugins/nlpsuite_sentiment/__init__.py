@@ -60,7 +60,8 @@ class Sentiment(Task[SentimentOptions]):
         total = sum(len(part.text) for part in parts)
         return _output(
             [
-                sum((out.probabilities or {})[label] * len(part.text) for out, part in zip(outputs, parts)) / total
+                sum((out.probabilities or {})[label] * len(part.text) for out, part in zip(outputs, parts))
+                / total
                 for label in _LABELS
             ]
         )

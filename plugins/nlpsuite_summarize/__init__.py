@@ -37,11 +37,11 @@ class Summarize(Task[Options]):
                 Message("system", "You write short, faithful summaries. Use only facts from the text."),
                 Message("user", f"Summarize the following text {form}.\n\nText:\n{text}"),
             ),
-            prefill="- " if bullets else "",
+            prefill="-" if bullets else "",
             max_tokens=most,
             sentence_end_after=enough,
             # Without the bias this model invents numbers and names (see dev/LOG.md).
-            sampling=Sampling(repetition_penalty=1.05, copy_bias=2.0),
+            sampling=Sampling(repetition_penalty=1.05, copy_bias=3.0),
         )
         return options.apply(prompt)
 

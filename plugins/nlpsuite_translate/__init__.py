@@ -25,7 +25,10 @@ class Translate(Task[Options]):
         text = record.text.strip()
         prompt = Prompt(
             messages=(
-                Message("system", f"You translate from {options.from_} to {options.to}. Answer with the translation only."),
+                Message(
+                    "system",
+                    f"You translate from {options.from_} to {options.to}. Answer with the translation only.",
+                ),
                 Message("user", f"{options.from_}: {text}\n{options.to}:"),
             ),
             # Translations are about as long as their source; a token is at least a character.
