@@ -6,6 +6,7 @@ import json
 import sys
 import time
 from collections.abc import Callable, Iterator
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -65,14 +66,10 @@ def run_task(
     )
     code = 0
     for item in inputs:
-        result = (
-            item
-            if isinstance(item, NlpsuiteError)
-            else _attempt(lambda item=item: printer.run(pipeline, item))
-        )
-        if isinstance(result, NlpsuiteError):
-            show_error(result)
-            code = code or result.exit_code
+        failed = item if isinstance(item, NlpsuiteError) else _attempt(partial(printer.run, pipeline, item))
+        if isinstance(failed, NlpsuiteError):
+            show_error(failed)
+            code = code or failed.exit_code
     if output:
         from nlpsuite.files import atomic_write_text
 
@@ -98,9 +95,9 @@ def _readers(files: tuple[str, ...], texts: tuple[str, ...], encoding: str) -> I
     if files.count("-") > 1:
         raise click.UsageError("Standard input (-) can be read only once.")
     for path in files:
-        yield lambda path=path: read_input(path, encoding)
+        yield partial(read_input, path, encoding)
     for text in texts:
-        yield lambda text=text: _given(text)
+        yield partial(_given, text)
 
 
 def _given(text: str) -> Input:

@@ -173,7 +173,7 @@ def _quantized_lookup(
             f"A tied embedding of width {shape[1]} can't be quantised in blocks of {BLOCK}.",
             hint="Use --precision fp32.",
         )
-    constants = {
+    constants: dict[str, npt.NDArray[Any]] = {
         f"{out}.zero": np.array(128, np.float32),
         f"{out}.last": np.array([-1], np.int64),
         f"{out}.shape": np.array([0, 0, shape[1]], np.int64),

@@ -116,7 +116,7 @@ def _drop_weights(model: ir.Model, config: DecoderConfig) -> None:
             offset=0,
             length=0,
             dtype=tensor.dtype,
-            shape=ir.Shape(tensor.shape),
+            shape=ir.Shape([int(size) for size in tensor.shape]),  # type: ignore[arg-type]
             name=name,
         )
         graph.initializers.pop(value.name)

@@ -42,8 +42,8 @@ class Sampling:
         copy_bias: added to the logits of tokens that would go on copying a passage of the
             prompt, once two tokens in a row agree with it. Keeps a small model's summary
             close to its source; 0 is off.
-        seed: of the random generator; the same seed gives the same text whatever else
-            is in the batch.
+        seed: of the random generator; the same prompt and seed give the same text,
+            whatever else is in the batch.
 
     Raises:
         OptionError: a value out of range.

@@ -26,14 +26,12 @@ class Sampler:
 
     Args:
         sampling: the settings.
-        stream: distinguishes rows that share a seed, so that equal prompts in one batch
-            draw differently and a row's draws don't depend on its neighbours.
         source: the prompt's tokens, for ``Sampling.copy_bias``.
     """
 
-    def __init__(self, sampling: Sampling, stream: int = 0, source: Sequence[int] = ()) -> None:
+    def __init__(self, sampling: Sampling, source: Sequence[int] = ()) -> None:
         self._sampling = sampling
-        self._rng = np.random.default_rng([sampling.seed, stream])
+        self._rng = np.random.default_rng(sampling.seed)
         self._seen: set[int] = set()
         self._last: tuple[int, ...] = ()
         # Two tokens of the source to those that follow them there.

@@ -106,7 +106,7 @@ class Scheduler:
                 hint="Shorten the input.",
             )
         stream = TextStream(self._tokenizer.decode, prompt.stop, prompt.prefill)
-        return _Row(index, prompt, ids, Sampler(prompt.sampling, index, ids), stream, position=len(ids))
+        return _Row(index, prompt, ids, Sampler(prompt.sampling, ids), stream, position=len(ids))
 
     def _step(self, active: list[_Row]) -> np.ndarray:
         """Feed every row the token it drew last; logits (B, V)."""

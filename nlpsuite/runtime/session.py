@@ -43,7 +43,7 @@ class _State:
             {"batch": slots, "cache_length": length}.get(d, 0) if isinstance(d, str) else d
             for d in self._dims
         )
-        fresh = np.zeros(shape, self._dtype)
+        fresh: npt.NDArray[Any] = np.zeros(shape, self._dtype)
         if self.shape:
             with self.on_host() as old:
                 fresh[tuple(slice(0, size) for size in old.shape)] = old
