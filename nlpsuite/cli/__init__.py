@@ -98,8 +98,12 @@ def _run(args: list[str]) -> int:
     except (click.Abort, KeyboardInterrupt):
         click.echo("Interrupted.", err=True)
         return 130
-    except BrokenPipeError:
-        # The reader (head, less) has gone. Python would complain while closing stdout.
+    except SystemExit as error:
+        # click ends so, with a stdout that no longer complains, when the reader (head, less) has gone.
+        if isinstance(sys.stdout, click.utils.PacifyFlushWrapper):
+            return 0
+        return error.code if isinstance(error.code, int) else 1
+    except BrokenPipeError:  # the same, in the flush above
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 0
     except NlpsuiteError as error:

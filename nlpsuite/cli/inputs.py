@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from nlpsuite.errors import InputInvalidError, InputNotFoundError
+from nlpsuite.tasks.base import check_unicode
 
 __all__ = ["Input", "check_text", "read_input"]
 
@@ -60,11 +61,16 @@ def read_input(path: str, encoding: str = "utf-8") -> Input:
             f"{name} is not valid {encoding}: byte 0x{data[error.start]:02x} at offset {error.start:,}.",
             hint="Name its encoding, for example --encoding latin-1 or --encoding cp1252.",
         ) from None
+    except UnicodeError as error:  # codecs that decode no text
+        raise InputInvalidError(
+            f"{name} can't be read as {encoding}: {error}.", hint="Examples: utf-8, latin-1, cp1252, utf-16."
+        ) from None
     check_text(text, name)
     return Input(path, text)
 
 
 def check_text(text: str, name: str) -> None:
-    """Raises InputInvalidError if there is nothing but white space."""
+    """Raises InputInvalidError if there is nothing but white space, or half a character."""
+    check_unicode(text, name)
     if not text.strip():
         raise InputInvalidError(f"{name} is empty.", hint="There must be some text to work on.")

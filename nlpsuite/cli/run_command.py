@@ -90,7 +90,7 @@ def _common_flags() -> list[click.Parameter]:
         click.Option(["--model"], metavar="MODEL", help="Bundle, .gguf, checkpoint directory or hf:owner/name."),
         click.Option(["--precision"], type=click.Choice(["int8", "fp32"]), help="Of the weights.  [default: int8]"),
         click.Option(["--device"], type=click.Choice(["auto", "cuda", "cpu"]), default="auto", show_default=True),
-        click.Option(["--threads"], type=click.IntRange(0), default=0, help="CPU threads; 0 uses every core."),
+        click.Option(["--threads"], type=click.IntRange(0, 256), default=0, help="CPU threads; 0 uses every core."),
         click.Option(["--max-parts"], type=click.IntRange(1), default=64, show_default=True,
                      help="Most parts a long text is split into."),
         click.Option(["--encoding"], default="utf-8", show_default=True, help="Of the input files."),

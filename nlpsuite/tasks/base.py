@@ -7,11 +7,12 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, ClassVar, Generic, Literal, TypeVar
 
+from nlpsuite.errors import InputInvalidError
 from nlpsuite.runtime.prompt import Completion, Message, Prompt
 from nlpsuite.tasks.long_text import Part
 from nlpsuite.tasks.options import Options
 
-__all__ = ["Output", "Record", "Task"]
+__all__ = ["Output", "Record", "Task", "check_unicode"]
 
 O = TypeVar("O", bound=Options)
 
@@ -27,6 +28,9 @@ class Record:
 
     text: str
     history: tuple[Message, ...] = ()
+
+    def __post_init__(self) -> None:
+        check_unicode(self.text, "The text")
 
 
 @dataclass(frozen=True)
@@ -90,3 +94,14 @@ class Task(ABC, Generic[O]):
         """One output of the outputs of a split text's parts; by default their texts in order."""
         pieces = [out.text + part.separator for out, part in zip(outputs, parts)]
         return Output("".join(pieces).rstrip())
+
+
+def check_unicode(text: str, name: str) -> None:
+    """Raises InputInvalidError if ``text`` has a lone surrogate, which no tokenizer takes."""
+    try:
+        text.encode()
+    except UnicodeEncodeError as error:
+        raise InputInvalidError(
+            f"{name} has a lone surrogate (U+{ord(text[error.start]):04X}) at character {error.start:,}.",
+            hint="It was decoded wrongly: pass valid UTF-8, or use a file and --encoding.",
+        ) from None

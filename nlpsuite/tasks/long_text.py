@@ -77,7 +77,8 @@ def _pieces(text: str, limit: int, count: Callable[[str], int], level: int) -> I
             yield Part(inner[-1].text, inner[-1].separator + piece.separator)
 
 
-def _cut(text: str, boundary: re.Pattern[str]) -> Iterator[Part]:
+def _cut(text: str, boundary: re.Pattern[str]) -> list[Part]:
+    parts: list[Part] = []
     at = 0
     for match in boundary.finditer(text):
         matched = match.group()
@@ -85,10 +86,15 @@ def _cut(text: str, boundary: re.Pattern[str]) -> Iterator[Part]:
         space = matched[len(matched.rstrip()) :] if matched.strip() else matched
         end = match.end() - len(space)
         if end > at:
-            yield Part(text[at:end], space)
+            parts.append(Part(text[at:end], space))
+        elif parts:  # white space right behind a boundary of no width
+            parts[-1] = Part(parts[-1].text, parts[-1].separator + space)
+        else:
+            continue
         at = match.end()
     if at < len(text):
-        yield Part(text[at:])
+        parts.append(Part(text[at:]))
+    return parts
 
 
 def keep_end(text: str, limit: int, count: Callable[[str], int]) -> str:

@@ -125,4 +125,6 @@ def _checked(spec: OptionSpec, value: Any) -> Any:
         return float(value)
     if type(value) is not spec.type:
         raise OptionError(f"{spec.name} is {value!r}, must be of type {spec.type.__name__}.")
+    if isinstance(value, str) and not value.isascii() and any("\ud800" <= c <= "\udfff" for c in value):
+        raise OptionError(f"{spec.name} is {value!r}, which is not valid Unicode.", hint="Pass valid UTF-8.")
     return value

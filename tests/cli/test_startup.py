@@ -1,0 +1,58 @@
+"""What starting costs, and what is not imported."""
+
+from __future__ import annotations
+
+import statistics
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+HEAVY = ("torch", "transformers", "numpy", "onnxruntime", "tokenizers", "onnx", "jinja2")
+LIMIT_SECONDS = 0.150
+
+
+def nlpsuite(*args: str) -> list[str]:
+    return [sys.executable, "-c", "from nlpsuite.cli import main; main()", *args]
+
+
+@pytest.mark.parametrize("args", [["--help"], ["--version"], ["list"]])
+def test_it_starts_within_150_ms(args: list[str]) -> None:
+    best = 1.0
+    for _ in range(4):  # the machine may be busy: the quietest of four rounds counts
+        times = []
+        for _ in range(5):
+            started = time.perf_counter()
+            subprocess.run(nlpsuite(*args), check=True, capture_output=True)
+            times.append(time.perf_counter() - started)
+        best = min(best, statistics.median(times))
+        if best <= LIMIT_SECONDS:
+            return
+    assert best <= LIMIT_SECONDS
+
+
+def imported(args: list[str]) -> set[str]:
+    command = [sys.executable, "-X", "importtime", *nlpsuite(*args)[1:]]
+    result = subprocess.run(command, capture_output=True, text=True, stdin=subprocess.DEVNULL)
+    assert result.returncode == 0, result.stderr[-2000:]
+    names = [line.rsplit("|", 1)[1].strip() for line in result.stderr.splitlines() if line.startswith("import time:")]
+    assert "nlpsuite.cli" in names
+    return {name.split(".")[0] for name in names}
+
+
+@pytest.mark.parametrize("args", [["--help"], ["--version"], ["list"], ["run", "--help"], ["completion", "zsh"]])
+def test_nothing_heavy_is_imported(args: list[str]) -> None:
+    assert imported(args).isdisjoint(HEAVY)
+
+
+def test_running_a_task_imports_no_torch(tiny_bundle: Path) -> None:
+    modules = imported(["run", "complete", "--model", str(tiny_bundle), "--text", "the", "--max-tokens", "2"])
+    assert "onnxruntime" in modules
+    assert modules.isdisjoint({"torch", "transformers", "onnx", "gguf", "safetensors", "jinja2"})
+
+
+def test_importing_the_package_is_cheap() -> None:
+    code = "import sys, nlpsuite; print('numpy' in sys.modules, 'click' in sys.modules)"
+    assert subprocess.check_output([sys.executable, "-c", code], text=True) == "False False\n"

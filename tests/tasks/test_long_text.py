@@ -1,0 +1,31 @@
+"""Splitting loses nothing and keeps to the limit."""
+
+from hypothesis import given
+from hypothesis import strategies as st
+
+from nlpsuite.tasks.long_text import keep_end, split_text
+
+TEXTS = st.text(st.sampled_from("ab é。.!?\"')\n\t 字"), max_size=200)
+
+
+def count(text: str) -> int:
+    return len(text.encode())
+
+
+@given(TEXTS, st.integers(4, 40))
+def test_parts_join_to_the_text(text: str, limit: int) -> None:
+    assert "".join(p.text + p.separator for p in split_text(text, limit, count)) == text or not text.strip()
+
+
+@given(TEXTS.map(str.strip), st.integers(4, 40))
+def test_parts_keep_to_the_limit_and_are_not_empty(text: str, limit: int) -> None:
+    for part in split_text(text, limit, count):
+        assert part.text and count(part.text) <= limit
+
+
+@given(TEXTS, st.integers(1, 40))
+def test_keep_end(text: str, limit: int) -> None:
+    kept = keep_end(text, limit, count)
+    assert text.endswith(kept) and count(kept) <= limit
+    longer = text[-len(kept) - 1 :]
+    assert kept == text or count(longer) > limit or text[-len(kept) - 1] == "\n"

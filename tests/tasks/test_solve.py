@@ -1,0 +1,72 @@
+"""Driving ``solve`` with scripted answers: a token is a character."""
+
+from collections.abc import Callable
+
+import pytest
+
+from nlpsuite.errors import InputTooLongError
+from nlpsuite.runtime.prompt import Completion, Prompt
+from nlpsuite.tasks.base import Output, Record, Task
+from nlpsuite.tasks.options import Options
+from nlpsuite.tasks.solve import Limits, Step, solve
+
+
+class Echo(Task[Options]):
+    name = "echo"
+    streams = True
+
+    def prompt(self, record: Record, options: Options) -> Prompt:
+        return Prompt(text="frame:" + record.text, max_tokens=10)
+
+
+def make(**attributes: object) -> Echo:
+    task: Echo = type("Changed", (Echo,), attributes)()
+    return task
+
+
+def drive(task: Echo, text: str, answer: Callable[[str], str], max_parts: int = 64) -> tuple[Output, list[Step]]:
+    limits = Limits(60, lambda p: len(p if isinstance(p, str) else p.text), max_parts)
+    solver = solve(task, Record(text), Options(), limits)
+    steps = [next(solver)]
+    while True:
+        assert all(len(p.text) <= 50 for p in steps[-1].prompts) and len(steps) < 50
+        try:
+            steps.append(solver.send([Completion(answer(p.text), "stop", 1) for p in steps[-1].prompts]))
+        except StopIteration as stop:
+            return stop.value, steps
+
+
+LONG = "one two three. " * 20
+
+
+def test_short_text() -> None:
+    output, [step] = drive(make(), "short", str.upper)
+    assert output.text == "FRAME:SHORT" and step.final and not step.notice
+
+
+def test_join() -> None:
+    output, [step] = drive(make(long_input="split"), LONG, lambda p: p.removeprefix("frame:"))
+    assert output.text == LONG.strip() and step.final and f"{len(step.prompts)} parts" in step.notice
+
+
+def test_again() -> None:
+    output, steps = drive(make(long_input="split", merging="again"), LONG, lambda p: "x.")
+    assert output.text == "x." and len(steps) >= 2
+    assert [step.final for step in steps] == [False] * (len(steps) - 1) + [True]
+
+
+def test_again_ends_when_nothing_shrinks() -> None:
+    output, _ = drive(make(long_input="split", merging="again"), LONG, lambda p: p * 2)
+    assert output.text
+
+
+def test_window() -> None:
+    _, [step] = drive(make(long_input="window"), LONG, str)
+    assert LONG.endswith(step.prompts[0].text.removeprefix("frame:")) and "306" in step.notice and "50" in step.notice
+
+
+def test_refusals_state_both_lengths() -> None:
+    with pytest.raises(InputTooLongError, match="306 tokens; echo takes 50"):
+        drive(make(), LONG, str)
+    with pytest.raises(InputTooLongError, match="300 tokens.*2 parts of 44"):
+        drive(make(long_input="split"), LONG, str, max_parts=2)
