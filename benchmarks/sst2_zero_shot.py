@@ -16,7 +16,9 @@ def main(path: str) -> None:
     with open(path, encoding="utf-8", newline="") as file:
         rows = list(csv.reader(file, delimiter="\t", quoting=csv.QUOTE_NONE))[1:]
     gold = ["positive" if label == "1" else "negative" for label, _ in rows]
-    print(f"majority class: {max(gold.count('positive'), gold.count('negative')) / len(gold):.1%}, n = {len(gold)}")
+    print(
+        f"majority class: {max(gold.count('positive'), gold.count('negative')) / len(gold):.1%}, n = {len(gold)}"
+    )
     sentiment = nlpsuite.load("sentiment")
     for calibrate in (True, False):
         started = time.perf_counter()

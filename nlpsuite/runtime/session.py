@@ -8,6 +8,7 @@ the range's memory is bound by its address.
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -95,7 +96,8 @@ class SlotSession:
 
         options = onnxruntime.SessionOptions()
         options.log_severity_level = 4  # its own warnings would reach the user's terminal
-        options.intra_op_num_threads = threads
+        # More threads than that only cost memory.
+        options.intra_op_num_threads = min(threads, 4 * (os.cpu_count() or 1))
         try:
             self._session = onnxruntime.InferenceSession(
                 str(graph), options, providers=device.providers, enable_fallback=0

@@ -19,6 +19,9 @@ from nlpsuite.tasks.long_text import Part, keep_end, split_text
 
 __all__ = ["Limits", "Step", "solve"]
 
+# No text worth working on has more characters a token than this.
+_CHARACTERS_PER_TOKEN = 16
+
 
 @dataclass(frozen=True)
 class Limits:
@@ -59,11 +62,15 @@ def solve(
     Raises:
         InputTooLongError: the text is longer than the task takes.
     """
-    # A text far beyond the limit need not be turned into a prompt to know that it is.
-    prompt = task.prompt(record, options)
+    # Of a text that can't possibly fit only the end is read: it tells how long the rest is.
+    end = dataclasses.replace(record, text=record.text[-limits.context_length * _CHARACTERS_PER_TOKEN :])
+    prompt = task.prompt(end, options)
     room = limits.context_length - _answer_tokens(prompt)
     budget = min(room, task.max_prompt_tokens or room)
-    length = limits.count_tokens(prompt)
+    length = limits.count_tokens(prompt) * len(record.text) // max(1, len(end.text))
+    if len(end.text) < len(record.text) and length <= budget:
+        prompt = task.prompt(record, options)
+        length = limits.count_tokens(prompt)
     notice = ""
     if length > budget:
         frame = limits.count_tokens(task.prompt(dataclasses.replace(record, text=""), options))
@@ -74,7 +81,7 @@ def solve(
             )
         if task.long_input == "error":
             raise InputTooLongError(
-                f"The text makes a prompt of {length:,} tokens; {task.name} takes {budget:,}.",
+                f"The text makes a prompt of about {length:,} tokens; {task.name} takes {budget:,}.",
                 hint="Shorten it, ask for fewer tokens (--max-tokens), or use a model with a longer context.",
             )
         if task.long_input == "split":
@@ -82,7 +89,7 @@ def solve(
             return result
         kept = keep_end(record.text, budget - frame, limits.count_tokens)
         notice = (
-            f"The text makes a prompt of {length:,} tokens; {task.name} reads the last {budget:,}: "
+            f"The text makes a prompt of about {length:,} tokens; {task.name} reads the last {budget:,}: "
             f"{len(kept):,} of {len(record.text):,} characters."
         )
         record = dataclasses.replace(record, text=kept)
@@ -94,13 +101,17 @@ def solve(
 def _solve_parts(
     task: Task[Any], record: Record, options: Any, limits: Limits, part_tokens: int
 ) -> Generator[Step, list[Completion], Output]:
-    parts = split_text(record.text, part_tokens, limits.count_tokens)
-    if len(parts) > limits.max_parts:
-        total = limits.count_tokens(record.text)
+    sample = record.text[: part_tokens * _CHARACTERS_PER_TOKEN]
+    total = limits.count_tokens(sample) * len(record.text) // max(1, len(sample))
+    parts: list[Part] = []
+    if total <= 2 * part_tokens * limits.max_parts:  # else it need not be split to know that it's too long
+        parts = split_text(record.text, part_tokens, limits.count_tokens)
+    if not 0 < len(parts) <= limits.max_parts:
+        needed = len(parts) or -(-total // part_tokens) * 5 // 4
         raise InputTooLongError(
-            f"The text has {total:,} tokens; {task.name} takes up to about "
+            f"The text has about {total:,} tokens; {task.name} takes up to about "
             f"{part_tokens * limits.max_parts:,} ({limits.max_parts} parts of {part_tokens:,}).",
-            hint=f"Give a shorter text, or allow more with --max-parts {len(parts)}.",
+            hint=f"Give a shorter text, or allow more with --max-parts {needed}.",
         )
     records = [dataclasses.replace(record, text=part.text) for part in parts]
     joins = task.merging == "join"

@@ -9,7 +9,10 @@ from nlpsuite import GenerationOptions, Message, Prompt, Record, Sampling, Task,
 
 @dataclass(frozen=True)
 class Options(GenerationOptions):
-    system: str | None = option(None, "instructions that hold for the whole conversation")
+    system: str = option(
+        "You are a helpful assistant. Answer briefly and to the point.",
+        "instructions that hold for the whole conversation",
+    )
 
 
 class Chat(Task[Options]):

@@ -9,7 +9,7 @@ from nlpsuite import GenerationOptions, Prompt, Record, Task, hookimpl, option
 
 @dataclass(frozen=True)
 class Options(GenerationOptions):
-    stop: str | None = option(None, "end the completion before this text")
+    stop: str = option("\n```", "end the completion before this text")
 
 
 class Complete(Task[Options]):

@@ -170,11 +170,19 @@ def test_completion(cli, shell: str) -> None:
 
 
 def test_completion_offers_tasks() -> None:
-    environment = {**os.environ, "_NLPSUITE_COMPLETE": "bash_complete", "COMP_WORDS": "nlpsuite run su", "COMP_CWORD": "2"}
+    environment = {
+        **os.environ,
+        "_NLPSUITE_COMPLETE": "bash_complete",
+        "COMP_WORDS": "nlpsuite run su",
+        "COMP_CWORD": "2",
+    }
     code = "from nlpsuite.cli import main; main()"
     started = time.perf_counter()
     result = subprocess.run(
-        [sys.executable, "-c", f"import sys; sys.argv[0] = 'nlpsuite'; {code}"], env=environment, capture_output=True, text=True
+        [sys.executable, "-c", f"import sys; sys.argv[0] = 'nlpsuite'; {code}"],
+        env=environment,
+        capture_output=True,
+        text=True,
     )
     assert "summarize" in result.stdout
     assert time.perf_counter() - started < 5

@@ -37,12 +37,18 @@ def imported(args: list[str]) -> set[str]:
     command = [sys.executable, "-X", "importtime", *nlpsuite(*args)[1:]]
     result = subprocess.run(command, capture_output=True, text=True, stdin=subprocess.DEVNULL)
     assert result.returncode == 0, result.stderr[-2000:]
-    names = [line.rsplit("|", 1)[1].strip() for line in result.stderr.splitlines() if line.startswith("import time:")]
+    names = [
+        line.rsplit("|", 1)[1].strip()
+        for line in result.stderr.splitlines()
+        if line.startswith("import time:")
+    ]
     assert "nlpsuite.cli" in names
     return {name.split(".")[0] for name in names}
 
 
-@pytest.mark.parametrize("args", [["--help"], ["--version"], ["list"], ["run", "--help"], ["completion", "zsh"]])
+@pytest.mark.parametrize(
+    "args", [["--help"], ["--version"], ["list"], ["run", "--help"], ["completion", "zsh"]]
+)
 def test_nothing_heavy_is_imported(args: list[str]) -> None:
     assert imported(args).isdisjoint(HEAVY)
 

@@ -31,7 +31,10 @@ def test_bullets(default_bundle: Path) -> None:
 
 @pytest.mark.parametrize(
     "text, label",
-    [("A wonderful, touching film. I loved it!", "positive"), ("Terrible, boring, a waste of money.", "negative")],
+    [
+        ("A wonderful, touching film. I loved it!", "positive"),
+        ("Terrible, boring, a waste of money.", "negative"),
+    ],
 )
 def test_sentiment(default_bundle: Path, text: str, label: str) -> None:
     assert run(default_bundle, "sentiment", "--text", text).stdout.startswith(label)
@@ -49,7 +52,9 @@ def test_time_to_first_text(default_bundle: Path) -> None:
     master, slave = pty.openpty()
     command = [sys.executable, "-m", "nlpsuite", "run", "chat", "--text", "Hello", "--max-tokens", "9"]
     begun = time.perf_counter()
-    with subprocess.Popen([*command, "--model", str(default_bundle)], stdout=slave, stderr=subprocess.DEVNULL) as child:
+    with subprocess.Popen(
+        [*command, "--model", str(default_bundle)], stdout=slave, stderr=subprocess.DEVNULL
+    ) as child:
         os.read(master, 1)
         seconds = time.perf_counter() - begun
         child.wait(timeout=60)

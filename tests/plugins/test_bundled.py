@@ -26,7 +26,9 @@ def test_contract(name: str, text: str, answer: str, scores: tuple[float, float]
     assert prompt == task.prompt(record, options)
     logprobs = scores if prompt.choices else ()
     output = task.parse(Completion(answer, "stop", 1, logprobs=logprobs), record, options)
-    json.dumps([output.text, output.label, dict(output.probabilities or {}), dict(output.data)], allow_nan=False)
+    json.dumps(
+        [output.text, output.label, dict(output.probabilities or {}), dict(output.data)], allow_nan=False
+    )
     if output.probabilities:
         assert sum(output.probabilities.values()) == pytest.approx(1)
 
@@ -38,6 +40,9 @@ def test_options_have_help(name: str) -> None:
 
 def test_sentiment_weighs_parts_by_length() -> None:
     task = load_task("sentiment")
-    outputs = [Output("", "", {"positive": 1.0, "negative": 0.0}), Output("", "", {"positive": 0.0, "negative": 1.0})]
+    outputs = [
+        Output("", "", {"positive": 1.0, "negative": 0.0}),
+        Output("", "", {"positive": 0.0, "negative": 1.0}),
+    ]
     joined = task.join(outputs, [Part("aaa"), Part("b")], make_options(task.options, {}))
     assert joined.probabilities == pytest.approx({"positive": 0.75, "negative": 0.25})

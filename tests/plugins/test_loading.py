@@ -49,7 +49,9 @@ def test_the_others_keep_working(tmp_path: Path, tiny_bundle: Path) -> None:
     assert nlpsuite(tmp_path, "--help").returncode == 0
     listed = nlpsuite(tmp_path, "list")
     assert listed.returncode == 0 and "NOISE" not in listed.stdout and "raises" in listed.stdout
-    done = nlpsuite(tmp_path, "run", "summarize", "--text", "a b", "--max-tokens", "3", "--model", str(tiny_bundle))
+    done = nlpsuite(
+        tmp_path, "run", "summarize", "--text", "a b", "--max-tokens", "3", "--model", str(tiny_bundle)
+    )
     assert done.returncode == 0, done.stderr
 
 
@@ -59,6 +61,8 @@ def test_name_clashes(tmp_path: Path, tiny_bundle: Path) -> None:
     install(tmp_path, "complete", BROKEN["raises"], "rival-plugin")
     clash = nlpsuite(tmp_path, "run", "same", "--text", "a")
     assert clash.returncode == 70 and "first-plugin and second-plugin" in clash.stderr
-    bundled = nlpsuite(tmp_path, "run", "complete", "--text", "a", "--max-tokens", "2", "--model", str(tiny_bundle))
+    bundled = nlpsuite(
+        tmp_path, "run", "complete", "--text", "a", "--max-tokens", "2", "--model", str(tiny_bundle)
+    )
     assert bundled.returncode == 0, bundled.stderr
     assert "also offered by rival-plugin" in nlpsuite(tmp_path, "list").stderr

@@ -18,13 +18,17 @@ def test_own_options_come_first() -> None:
     assert (spec.name, spec.type, spec.default, spec.choices) == ("size", str, "small", ("small", "large"))
 
 
-@pytest.mark.parametrize("values", [{"size": "huge"}, {"seed": "1"}, {"seed": True}, {"top_k": 1.5}, {"siez": "small"}])
+@pytest.mark.parametrize(
+    "values", [{"size": "huge"}, {"seed": "1"}, {"seed": True}, {"top_k": 1.5}, {"siez": "small"}]
+)
 def test_wrong_values(values: dict[str, object]) -> None:
     with pytest.raises(OptionError):
         make_options(Sample, values)
 
 
 def test_what_the_user_sets_goes_first() -> None:
-    applied = make_options(Sample, {"temperature": 1, "max_tokens": 5}).apply(Prompt(text="a", sentence_end_after=9))
+    applied = make_options(Sample, {"temperature": 1, "max_tokens": 5}).apply(
+        Prompt(text="a", sentence_end_after=9)
+    )
     assert applied.sampling.temperature == 1.0 and applied.max_tokens == 5
     assert applied.sentence_end_after is None

@@ -24,7 +24,9 @@ def make(**attributes: object) -> Echo:
     return task
 
 
-def drive(task: Echo, text: str, answer: Callable[[str], str], max_parts: int = 64) -> tuple[Output, list[Step]]:
+def drive(
+    task: Echo, text: str, answer: Callable[[str], str], max_parts: int = 64
+) -> tuple[Output, list[Step]]:
     limits = Limits(60, lambda p: len(p if isinstance(p, str) else p.text), max_parts)
     solver = solve(task, Record(text), Options(), limits)
     steps = [next(solver)]
@@ -62,7 +64,11 @@ def test_again_ends_when_nothing_shrinks() -> None:
 
 def test_window() -> None:
     _, [step] = drive(make(long_input="window"), LONG, str)
-    assert LONG.endswith(step.prompts[0].text.removeprefix("frame:")) and "306" in step.notice and "50" in step.notice
+    assert (
+        LONG.endswith(step.prompts[0].text.removeprefix("frame:"))
+        and "306" in step.notice
+        and "50" in step.notice
+    )
 
 
 def test_refusals_state_both_lengths() -> None:
