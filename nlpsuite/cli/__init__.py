@@ -85,6 +85,7 @@ def main(args: list[str] | None = None) -> None:
 
 
 def _run(args: list[str]) -> int:
+    stdout = sys.stdout
     # Looked up by hand: the error may come before the options are parsed.
     debug = "--debug" in args
     args = [arg for arg in args if arg != "--debug"]
@@ -99,8 +100,9 @@ def _run(args: list[str]) -> int:
         click.echo("Interrupted.", err=True)
         return 130
     except SystemExit as error:
-        # click ends so, with a stdout that no longer complains, when the reader (head, less) has gone.
-        if isinstance(sys.stdout, click.utils.PacifyFlushWrapper):
+        # click ends so when the reader (head, less) has gone, after replacing stdout by one that
+        # no longer complains.
+        if sys.stdout is not stdout:
             return 0
         return error.code if isinstance(error.code, int) else 1
     except BrokenPipeError:  # the same, in the flush above

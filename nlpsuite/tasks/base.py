@@ -65,7 +65,7 @@ class Task(ABC, Generic[O]):
             is used, with a notice; ``error``: it is refused.
         merging: for ``split``. ``again``: the parts' outputs, joined, are solved as a new
             text; ``join``: ``join`` makes one output of them.
-        max_prompt_tokens: split above this many tokens, even if the model's context is
+        max_prompt_tokens: split or shorten above this many tokens, even if the model's context is
             longer. None means the context alone decides.
         streams: the output's text is the completion's text, so it may be shown as it comes.
         strips: white space around the completion is not part of the output.

@@ -16,6 +16,7 @@ class Complete(Task[Options]):
     name = "complete"
     options = Options
     long_input = "window"
+    max_prompt_tokens = 2_000  # what matters is near the cursor, and reading takes time
     streams = True
     strips = False  # white space is part of code
 
