@@ -257,7 +257,7 @@ def test_the_seed_decides(model: LanguageModel) -> None:
 
     first = texts(1)
     assert texts(1) == first and texts(2) != first
-    assert len(set(first)) == 4  # equal prompts of one batch draw differently
+    assert len(set(first)) == 1  # the place in the batch makes no difference
 
 
 def test_draws_do_not_depend_on_the_neighbours(model: LanguageModel) -> None:
