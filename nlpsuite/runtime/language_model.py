@@ -23,6 +23,10 @@ from nlpsuite.runtime.tokenizer import Tokenizer
 __all__ = ["LanguageModel"]
 
 
+# Positions of the state that are kept from one call to the next.
+_SHORT = 1024
+
+
 class LanguageModel:
     """A bundle ready to run. Make one with ``LanguageModel.load``.
 
@@ -95,6 +99,9 @@ class LanguageModel:
             yield from self._events(prompts)
 
     def _events(self, prompts: Sequence[Prompt]) -> Iterator[tuple[int, str | Completion]]:
+        if self._session.length > _SHORT:
+            # Every step reads the whole state: after a long prompt, short ones should start small.
+            self._session.release()
         scored = [i for i, prompt in enumerate(prompts) if prompt.choices]
         yield from zip(scored, self._score([prompts[i] for i in scored]))
         generated = [i for i, prompt in enumerate(prompts) if not prompt.choices]

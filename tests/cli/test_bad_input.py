@@ -57,6 +57,13 @@ def test_invalid_utf8_names_the_place_and_the_mend(complete, tmp_path) -> None:
     check_refused(complete(path, "--encoding", "klingon"), 65, "klingon", "utf-8")
 
 
+def test_half_a_character_is_refused(complete, tmp_path) -> None:
+    check_refused(complete("--text", "the \udc80 sea"), 65, "U+DC80", "character 4")
+    path = tmp_path / "a.txt"
+    path.write_text("the sea")
+    check_refused(complete(path, "--encoding", "undefined"), 65, "undefined")
+
+
 @pytest.mark.parametrize("encoding", ["utf-8-sig", "utf-16"])
 def test_a_byte_order_mark_is_understood(complete, tmp_path, encoding: str) -> None:
     path = tmp_path / "marked.txt"

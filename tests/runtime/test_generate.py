@@ -184,7 +184,7 @@ class Script:
     def __init__(self, model: LanguageModel, text: str) -> None:
         self._ids = [*model.tokenizer.encode_text(text), 2]
         self.device = model.device
-        self._prompt = 0
+        self._prompt = self.length = 0
 
     def reserve(self, slots: int, length: int) -> None: ...
 
@@ -432,3 +432,15 @@ def test_options_of_loading(tiny_bundle: Path) -> None:
 def test_int8_generates_too(tiny_bundle_int8: Path) -> None:
     model = LanguageModel.load(tiny_bundle_int8, device="cpu", threads=1)
     assert all(c.completion_tokens for c in model.complete(PROMPTS[:3]))
+
+
+def test_a_long_prompt_leaves_no_large_state_behind(
+    model: LanguageModel, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("nlpsuite.runtime.language_model._SHORT", 128)
+    short = Prompt(text="the cat", max_tokens=8)
+    expected = model.complete([short])[0].text
+    model.complete([Prompt(text="the sea " * 60, max_tokens=2)])
+    assert model._session.length > 128
+    assert model.complete([short])[0].text == expected
+    assert model._session.length <= 128
