@@ -89,7 +89,7 @@ def export_slots_template(config: DecoderConfig) -> onnx.ModelProto:
 
 
 def _weightless(config: DecoderConfig) -> DecoderLanguageModel:
-    """A decoder whose parameters are allocated but never written or initialised."""
+    """A decoder whose parameters are allocated but not initialised, but for their first number."""
     with torch.device("meta"):
         decoder = DecoderLanguageModel(config)
     inv_freq = decoder.rotary_frequencies()
@@ -97,6 +97,9 @@ def _weightless(config: DecoderConfig) -> DecoderLanguageModel:
     decoder.inv_freq = inv_freq
     if config.tie_word_embeddings:
         decoder.lm_head.weight = decoder.model.embed_tokens.weight
+    # The optimiser merges initializers that are equal, and unwritten memory often is.
+    for number, parameter in enumerate(decoder.parameters(), 1):
+        parameter.data.view(-1)[0] = number
     return decoder.eval()
 
 

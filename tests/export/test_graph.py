@@ -101,3 +101,24 @@ def test_a_template_fits_exactly_its_configuration() -> None:
     assert found.SerializeToString(deterministic=True) == SHIPPED.read_bytes()
     for change in ({"rope_theta": 10_000.0}, {"vocab_size": 49_153}, {"tie_word_embeddings": False}):
         assert template_for(dataclasses.replace(SMOLLM2_135M_CONFIG, **change)) is None
+
+
+def test_weights_that_happen_to_be_equal_stay_apart(monkeypatch: pytest.MonkeyPatch) -> None:
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        torch = pytest.importorskip("torch")
+        from nlpsuite.export.graph import export_slots_template
+
+        allocate = torch.nn.Module.to_empty
+
+        def zeroed(self, **options):  # what fresh memory often is
+            module = allocate(self, **options)
+            for parameter in module.parameters():
+                parameter.data.zero_()
+            return module
+
+        monkeypatch.setattr(torch.nn.Module, "to_empty", zeroed)
+        config = DecoderConfig(32, 16, 16, 2, 2, 1, 8, 64)
+        model = export_slots_template(config)
+    external = {t.name for t in model.graph.initializer if t.data_location == onnx.TensorProto.EXTERNAL}
+    assert external == {name for name, _ in expected_shapes(config)}
