@@ -9,10 +9,7 @@ import pluggy
 if TYPE_CHECKING:
     from nlpsuite.tasks.base import Task
 
-__all__ = ["ENTRY_POINT_GROUP", "hookimpl", "nlpsuite_task"]
-
-# The group's name carries the contract's version, which can thus be read without an import.
-ENTRY_POINT_GROUP = "nlpsuite.tasks.v1"
+__all__ = ["hookimpl", "nlpsuite_task"]
 
 hookspec = pluggy.HookspecMarker("nlpsuite")
 hookimpl = pluggy.HookimplMarker("nlpsuite")

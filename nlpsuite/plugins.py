@@ -21,10 +21,11 @@ from nlpsuite.errors import PluginError, UnknownTaskError
 if TYPE_CHECKING:
     from nlpsuite.tasks.base import Task
 
-__all__ = ["TaskPlugin", "find_task", "installed_tasks", "load_task"]
+__all__ = ["ENTRY_POINT_GROUP", "TaskPlugin", "find_task", "installed_tasks", "load_task"]
 
-# Kept here as well as in hookspecs, which imports pluggy: listing must be quick.
-_GROUP = "nlpsuite.tasks.v1"
+# The group's name carries the contract's version, which can thus be read without an import.
+# It stands here and not in hookspecs, which imports pluggy: listing must be quick.
+ENTRY_POINT_GROUP = "nlpsuite.tasks.v1"
 _CORE = "nlpsuite"
 
 
@@ -67,7 +68,7 @@ def installed_tasks() -> dict[str, TaskPlugin]:
     ``rivals``.
     """
     found: dict[str, list[TaskPlugin]] = {}
-    for entry in metadata.entry_points(group=_GROUP):
+    for entry in metadata.entry_points(group=ENTRY_POINT_GROUP):
         distribution = entry.dist.metadata["Name"] if entry.dist else "unknown"
         version = entry.dist.version if entry.dist else "unknown"
         found.setdefault(entry.name, []).append(TaskPlugin(entry.name, entry.module, distribution, version))

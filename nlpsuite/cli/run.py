@@ -135,13 +135,15 @@ class _Printer:
     ) -> None:
         self._task, self._as_json, self._to_file = task, as_json, to_file
         self._several, self._loaded_in = several, loaded_in
+        self._gap = ""  # between one result and the next header
         self.collected = ""
 
     def run(self, pipeline: Pipeline, item: Input) -> None:
         from nlpsuite.tasks.base import Record
 
         if self._several and not self._as_json:
-            self._put(f"{'' if self._first() else chr(10)}==> {item.source} <==\n")
+            self._put(f"{self._gap}==> {item.source} <==\n")
+            self._gap = "\n"
         streaming = not self._as_json and not self._to_file and sys.stdout.isatty()
         result = pipeline.run(Record(item.text), on_text=self._put if streaming else None, on_notice=_notice)
         if self._as_json:
@@ -150,10 +152,6 @@ class _Printer:
             )
         else:
             self._put("\n" if streaming else result.output.text + "\n")
-
-    def _first(self) -> bool:
-        first, self._begun = not getattr(self, "_begun", False), True
-        return first
 
     def _put(self, text: str) -> None:
         if self._to_file:
