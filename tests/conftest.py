@@ -21,7 +21,7 @@ import pytest
 from nlpsuite.errors import NlpsuiteError
 from nlpsuite.export import build as export_package
 from nlpsuite.export.build import build_bundle
-from nlpsuite.models.checkpoint import Checkpoint, expected_shapes, open_checkpoint
+from nlpsuite.models.checkpoint import Checkpoint, open_checkpoint
 from nlpsuite.models.config import DecoderConfig
 from nlpsuite.runtime.bundle import Bundle
 from nlpsuite.runtime.device import cuda_problem
@@ -99,7 +99,7 @@ def write_tiny_checkpoint(directory: Path, seed: int = 0) -> Path:
     )
     generator = np.random.default_rng(seed)
     weights = {}
-    for name, shape in expected_shapes(config):
+    for name, shape in config.parameter_shapes():
         values = generator.standard_normal(shape, dtype=np.float32)
         if len(shape) == 1:
             weights[name] = 1 + values / 10
@@ -130,9 +130,9 @@ def tiny_decoder(tiny_checkpoint: Checkpoint) -> Any:
     with warnings.catch_warnings():  # torch's own, at import
         warnings.simplefilter("ignore")
         torch = pytest.importorskip("torch")
-        from nlpsuite.models.decoder import DecoderLanguageModel
+        from nlpsuite.models.language_module import load_module
     torch.set_num_threads(1)  # the model is so small that threads only wait for each other
-    return DecoderLanguageModel.from_checkpoint(tiny_checkpoint)
+    return load_module(tiny_checkpoint)
 
 
 @pytest.fixture(scope="session")

@@ -57,8 +57,8 @@ def test_the_graph_gives_torchs_logits(default_gguf: Path, graph_logits: np.ndar
     with warnings.catch_warnings():  # torch's own, at import
         warnings.simplefilter("ignore")
         torch = pytest.importorskip("torch")
-        from nlpsuite.models.decoder import DecoderLanguageModel
-    model = DecoderLanguageModel.from_checkpoint(open_checkpoint(default_gguf))
+        from nlpsuite.models.language_module import load_module
+    model = load_module(open_checkpoint(default_gguf))
     with torch.no_grad():
         expected = model(torch.tensor([ids]))[0][0].numpy()
     assert difference("graph and torch", graph_logits, expected) <= TOLERANCE

@@ -57,7 +57,7 @@ def build_bundle(
             "version": FORMAT_VERSION,
             "name": name or checkpoint.name,
             "created_by": f"nlpsuite {__version__}",
-            "context_length": checkpoint.config.max_position_embeddings,
+            "context_length": checkpoint.config.context_length,
             "end_token_ids": end_ids,
             "graphs": [{"layout": "slots", "precision": precision, "path": _GRAPH}],
             "licence": checkpoint.licence,

@@ -11,7 +11,7 @@ import numpy.typing as npt
 
 from nlpsuite.errors import UnsupportedModelError
 from nlpsuite.export.quantize import BLOCK, quantize_int8
-from nlpsuite.models.checkpoint import Checkpoint, expected_shapes
+from nlpsuite.models.checkpoint import Checkpoint
 
 if TYPE_CHECKING:
     import onnx
@@ -67,7 +67,7 @@ def _check_shapes(wanted: dict[str, onnx.TensorProto], checkpoint: Checkpoint) -
     missing = sorted(set(wanted) - set(checkpoint.tensor_names()))
     if missing:
         raise UnsupportedModelError(f"The checkpoint has no tensor {missing[0]!r}.")
-    shapes = dict(expected_shapes(checkpoint.config))
+    shapes = dict(checkpoint.config.parameter_shapes())
     for name, tensor in wanted.items():
         if tuple(tensor.dims) != shapes.get(name):
             raise UnsupportedModelError(

@@ -18,8 +18,9 @@ from torch import Tensor, nn
 from torch.export import Dim
 
 from nlpsuite.export.template import CONFIG_KEY, WEIGHTS_PLACEHOLDER
-from nlpsuite.models.config import DecoderConfig
-from nlpsuite.models.decoder import DecoderLanguageModel, SlotState, empty_state
+from nlpsuite.models.config import ModelConfig
+from nlpsuite.models.language_module import LanguageModule, weightless_module
+from nlpsuite.models.state import SlotState
 
 __all__ = ["export_slots_template"]
 
@@ -29,55 +30,66 @@ _INLINE_LIMIT = 1024
 
 
 class _SlotsGraph(nn.Module):
-    """The decoder with its state flattened into named inputs and outputs."""
+    """A model with its state flattened into named inputs and outputs."""
 
-    def __init__(self, decoder: DecoderLanguageModel) -> None:
+    def __init__(self, module: LanguageModule) -> None:
         super().__init__()
-        self.decoder = decoder
+        self.module = module
 
     def forward(
         self,
         input_ids: Tensor,
         write_indices: Tensor,
         logit_indices: Tensor,
-        caches: tuple[tuple[Tensor, Tensor], ...],
+        tensors: tuple[Tensor, ...],
+        lengths: Tensor | None = None,
     ) -> tuple[Tensor, list[Tensor]]:
-        logits, state = self.decoder(input_ids, SlotState(write_indices, caches), logit_indices)
-        return logits, [tensor for layer in state.caches for tensor in layer]
+        state = SlotState(write_indices, tensors, lengths)
+        logits, after = self.module(input_ids, state, logit_indices)
+        return logits, list(after.tensors)
 
 
-def export_slots_template(config: DecoderConfig) -> onnx.ModelProto:
-    """The *slots* graph of a decoder, with named weights that hold no data.
+def export_slots_template(config: ModelConfig) -> onnx.ModelProto:
+    """The *slots* graph of a model, with named weights that hold no data.
 
     Inputs: ``input_ids`` (batch, sequence), ``write_indices`` (batch), ``logit_indices``
-    (batch, reads), all int64, and ``cache.{i}.key`` / ``cache.{i}.value`` (batch, kv_heads,
-    cache_length, head_dim) float32. Outputs: ``logits`` (batch, reads, vocab) and
-    ``updated.{i}.key`` / ``updated.{i}.value``, which may share memory with the caches.
-    Linear layers are ``MatMul(x, Transpose(weight))`` with weights in checkpoint layout.
+    (batch, reads), all int64, and ``cache.{name}`` for each part of the state; for a decoder
+    ``cache.{i}.key`` / ``cache.{i}.value`` (batch, kv_heads, cache_length, head_dim) float32. A
+    recurrent model has ``sequence_lengths`` (batch) too. Outputs: ``logits`` (batch, reads,
+    vocab) and ``updated.{name}``, which may share memory with the caches. Linear layers are
+    ``MatMul(x, Transpose(weight))`` with weights in checkpoint layout.
     """
-    decoder = _weightless(config)
-    layers = range(config.num_hidden_layers)
-    cache_names = [f"{i}.{kind}" for i in layers for kind in ("key", "value")]
-    state = empty_state(config, rows=2, length=16)
+    module = _weightless(config)
+    names = [name for name, _ in config.state_shapes()]
     batch, sequence, reads, length = (
         Dim(name, min=1, max=2**30) for name in ("batch", "sequence", "reads", "cache_length")
     )
-    cache_shape = {0: batch, 2: length}
+    state = module.empty_state(rows=2, length=16)
+    inputs = {
+        "input_ids": (torch.zeros(2, 3, dtype=torch.int64), {0: batch, 1: sequence}),
+        "write_indices": (state.write_indices, {0: batch}),
+        "logit_indices": (torch.zeros(2, 4, dtype=torch.int64), {0: batch, 1: reads}),
+        "tensors": (
+            state.tensors,
+            tuple(
+                {0: batch, **{i: length for i, size in enumerate(shape, 1) if size == "cache_length"}}
+                for _, shape in config.state_shapes()
+            ),
+        ),
+    }
+    if config.recurrent:
+        inputs["lengths"] = (torch.full((2,), 3), {0: batch})
     with _quiet():
         program = torch.onnx.export(
-            _SlotsGraph(decoder).eval(),
-            (torch.zeros(2, 3, dtype=torch.int64), state.write_indices, torch.zeros(2, 4, dtype=torch.int64))
-            + (state.caches,),
+            _SlotsGraph(module).eval(),
+            tuple(value for value, _ in inputs.values()),
             dynamo=True,
             opset_version=_OPSET,
-            input_names=["input_ids", "write_indices", "logit_indices"] + [f"cache.{n}" for n in cache_names],
-            output_names=["logits"] + [f"updated.{n}" for n in cache_names],
-            dynamic_shapes={
-                "input_ids": {0: batch, 1: sequence},
-                "write_indices": {0: batch},
-                "logit_indices": {0: batch, 1: reads},
-                "caches": tuple((cache_shape, cache_shape) for _ in layers),
-            },
+            input_names=["input_ids", "write_indices", "logit_indices"]
+            + [f"cache.{name}" for name in names]
+            + ["sequence_lengths"] * config.recurrent,
+            output_names=["logits"] + [f"updated.{name}" for name in names],
+            dynamic_shapes={name: dims for name, (_, dims) in inputs.items()},
             optimize=False,
         )
         assert program is not None
@@ -88,32 +100,27 @@ def export_slots_template(config: DecoderConfig) -> onnx.ModelProto:
     return _canonical(ir.serde.serialize_model(model), config)
 
 
-def _weightless(config: DecoderConfig) -> DecoderLanguageModel:
-    """A decoder whose parameters are allocated but not initialised, but for their first number."""
-    with torch.device("meta"):
-        decoder = DecoderLanguageModel(config)
-    inv_freq = decoder.rotary_frequencies()
-    decoder = decoder.to_empty(device="cpu")
-    decoder.inv_freq = inv_freq
-    if config.tie_word_embeddings:
-        decoder.lm_head.weight = decoder.model.embed_tokens.weight
+def _weightless(config: ModelConfig) -> LanguageModule:
+    """A model whose parameters are allocated but not initialised, but for their first number."""
+    module = weightless_module(config)
     # The optimiser merges initializers that are equal, and unwritten memory often is.
-    for number, parameter in enumerate(decoder.parameters(), 1):
+    for number, parameter in enumerate(module.parameters(), 1):
         parameter.data.view(-1)[0] = number
-    return decoder.eval()
+    return module
 
 
-def _drop_weights(model: ir.Model, config: DecoderConfig) -> None:
+def _drop_weights(model: ir.Model, config: ModelConfig) -> None:
     """Replace every large initializer by a reference without bytes, under its checkpoint name."""
     graph = model.graph
+    parameters = {name for name, _ in config.parameter_shapes()} | {"lm_head.weight"}
     for value in list(graph.initializers.values()):
         tensor = value.const_value
         assert tensor is not None and value.name is not None
-        if tensor.nbytes <= _INLINE_LIMIT and not value.name.endswith(".weight"):
+        if tensor.nbytes <= _INLINE_LIMIT and value.name.removeprefix("module.") not in parameters:
             continue
-        name = value.name.removeprefix("decoder.")
-        if config.tie_word_embeddings and name == "lm_head.weight":
-            name = "model.embed_tokens.weight"
+        name = value.name.removeprefix("module.")
+        if config.tied_head is not None and name == "lm_head.weight":
+            name = config.tied_head
         value.const_value = ir.ExternalTensor(
             WEIGHTS_PLACEHOLDER,
             offset=0,
@@ -127,7 +134,7 @@ def _drop_weights(model: ir.Model, config: DecoderConfig) -> None:
         graph.initializers[name] = value
 
 
-def _canonical(model: onnx.ModelProto, config: DecoderConfig) -> onnx.ModelProto:
+def _canonical(model: onnx.ModelProto, config: ModelConfig) -> onnx.ModelProto:
     """Names and metadata that depend on the model alone, not on the exporter's run."""
     graph = model.graph
     fixed = {

@@ -28,7 +28,6 @@ from nlpsuite.runtime.bundle import MANIFEST, Bundle
 
 if TYPE_CHECKING:
     from nlpsuite.export.fill import Precision
-    from nlpsuite.models.checkpoint import Checkpoint
 
 __all__ = ["PRECISIONS", "CachedBundle", "Reporter", "cached", "remove", "resolve"]
 
@@ -217,7 +216,7 @@ def _build(source: _Source, target: Path, precision: Precision, reporter: Report
             from nlpsuite.models.checkpoint import open_checkpoint
 
             checkpoint = open_checkpoint(path)
-            size = int(_parameters(checkpoint) * PRECISIONS[precision])
+            size = int(checkpoint.config.parameter_count() * PRECISIONS[precision])
             _check_space(workspace, size, checkpoint.name)
             reporter.stage(f"Preparing {source.name or checkpoint.name} ({precision})", size)
             return build_bundle(
@@ -230,14 +229,6 @@ def _build(source: _Source, target: Path, precision: Precision, reporter: Report
             )
     finally:
         reporter.close()
-
-
-def _parameters(checkpoint: Checkpoint) -> int:
-    import math
-
-    from nlpsuite.models.checkpoint import expected_shapes
-
-    return sum(math.prod(shape) for _, shape in expected_shapes(checkpoint.config))
 
 
 @contextlib.contextmanager

@@ -6,7 +6,7 @@ import json
 from importlib import resources
 from typing import TYPE_CHECKING
 
-from nlpsuite.models.config import DecoderConfig
+from nlpsuite.models.config import ModelConfig, config_from_hf
 
 if TYPE_CHECKING:
     import onnx
@@ -19,7 +19,7 @@ WEIGHTS_PLACEHOLDER = "weights-to-be-filled"
 CONFIG_KEY = "nlpsuite.config"
 
 
-def template_for(config: DecoderConfig) -> onnx.ModelProto | None:
+def template_for(config: ModelConfig) -> onnx.ModelProto | None:
     """The shipped template for exactly this configuration, or None."""
     import onnx
 
@@ -31,10 +31,10 @@ def template_for(config: DecoderConfig) -> onnx.ModelProto | None:
     return None
 
 
-def template_config(model: onnx.ModelProto) -> DecoderConfig:
+def template_config(model: onnx.ModelProto) -> ModelConfig:
     """The configuration a template was exported from."""
     properties = {p.key: p.value for p in model.metadata_props}
-    return DecoderConfig.from_hf(json.loads(properties[CONFIG_KEY]))
+    return config_from_hf(json.loads(properties[CONFIG_KEY]))
 
 
 def _templates() -> resources.abc.Traversable:

@@ -1,11 +1,11 @@
 """What every checkpoint offers, whatever its file format, and how to open one.
 
-Tensor names are those of a Hugging Face Llama checkpoint; ``expected_shapes`` lists them.
+Tensor names are those of Hugging Face checkpoints; ``ModelConfig.parameter_shapes`` lists them.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 from typing import Protocol
 
@@ -18,9 +18,9 @@ from nlpsuite.errors import (
     ModelUnavailableError,
     UnsupportedModelError,
 )
-from nlpsuite.models.config import DecoderConfig
+from nlpsuite.models.config import ModelConfig
 
-__all__ = ["Checkpoint", "check_tensors", "expected_shapes", "open_checkpoint"]
+__all__ = ["Checkpoint", "check_tensors", "open_checkpoint"]
 
 
 class Checkpoint(Protocol):
@@ -32,15 +32,15 @@ class Checkpoint(Protocol):
         licence: the licence as the model states it, or None.
     """
 
-    config: DecoderConfig
+    config: ModelConfig
     name: str
     licence: str | None
 
     def tensor_names(self) -> list[str]:
-        """The names of ``expected_shapes(config)``, in that order."""
+        """The names of ``config.parameter_shapes()``, in that order."""
 
     def tensor(self, name: str) -> npt.NDArray[np.float32]:
-        """A parameter in float32, of the shape ``expected_shapes`` gives.
+        """A parameter in float32, of the shape ``config.parameter_shapes()`` gives.
 
         Raises:
             BundleCorruptError: no such tensor.
@@ -99,30 +99,8 @@ def _file_hint(path: Path) -> str:
     return "Name a .gguf file or a directory with config.json, tokenizer.json and model.safetensors."
 
 
-def expected_shapes(config: DecoderConfig) -> Iterator[tuple[str, tuple[int, ...]]]:
-    """Name and shape of each parameter of a Llama model; matrices are (outputs, inputs)."""
-    hidden, inner = config.hidden_size, config.intermediate_size
-    queries = config.num_attention_heads * config.head_dim
-    keys = config.num_key_value_heads * config.head_dim
-    yield "model.embed_tokens.weight", (config.vocab_size, hidden)
-    for i in range(config.num_hidden_layers):
-        layer = f"model.layers.{i}"
-        yield f"{layer}.self_attn.q_proj.weight", (queries, hidden)
-        yield f"{layer}.self_attn.k_proj.weight", (keys, hidden)
-        yield f"{layer}.self_attn.v_proj.weight", (keys, hidden)
-        yield f"{layer}.self_attn.o_proj.weight", (hidden, queries)
-        yield f"{layer}.mlp.gate_proj.weight", (inner, hidden)
-        yield f"{layer}.mlp.up_proj.weight", (inner, hidden)
-        yield f"{layer}.mlp.down_proj.weight", (hidden, inner)
-        yield f"{layer}.input_layernorm.weight", (hidden,)
-        yield f"{layer}.post_attention_layernorm.weight", (hidden,)
-    yield "model.norm.weight", (hidden,)
-    if not config.tie_word_embeddings:
-        yield "lm_head.weight", (config.vocab_size, hidden)
-
-
 def check_tensors(
-    path: Path, config: DecoderConfig, shape_of: Callable[[str], tuple[int, ...] | None]
+    path: Path, config: ModelConfig, shape_of: Callable[[str], tuple[int, ...] | None]
 ) -> list[str]:
     """The names of all parameters, after checking that ``shape_of`` knows each with its right shape.
 
@@ -131,7 +109,7 @@ def check_tensors(
     """
     names = []
     # Stops at the first gap: a config that claims a billion layers costs nothing.
-    for name, expected in expected_shapes(config):
+    for name, expected in config.parameter_shapes():
         shape = shape_of(name)
         if shape is None:
             raise BundleCorruptError(

@@ -18,7 +18,7 @@ import numpy.typing as npt
 
 from nlpsuite.errors import BundleCorruptError, ModelUnavailableError, UnsupportedModelError
 from nlpsuite.models.checkpoint import check_tensors
-from nlpsuite.models.config import DecoderConfig
+from nlpsuite.models.config import ModelConfig, config_from_hf
 from nlpsuite.models.hf_tokenizer import DAMAGED, read_json, tokenizer_files
 
 __all__ = ["SafetensorsCheckpoint"]
@@ -119,7 +119,7 @@ def _licence(path: Path) -> str | None:
     return licence[1] if licence else None
 
 
-def _config(path: Path) -> DecoderConfig:
+def _config(path: Path) -> ModelConfig:
     if not (path / "config.json").is_file():
         files = sorted(file.name for file in path.glob("*.gguf"))
         hint = (
@@ -127,13 +127,14 @@ def _config(path: Path) -> DecoderConfig:
         )
         raise UnsupportedModelError(f"{path} has no config.json.", hint=hint)
     try:
-        config = DecoderConfig.from_hf(read_json(path / "config.json"))
+        config = config_from_hf(read_json(path / "config.json"))
     except (TypeError, ValueError, AttributeError, LookupError, ArithmeticError) as error:
         raise BundleCorruptError(f"{path / 'config.json'} has a value of the wrong type: {error}.") from None
     for field in dataclasses.fields(config):
         value = getattr(config, field.name)
-        # Annotations are strings here: "int", "float" or "bool".
-        if type(value).__name__ != field.type or not math.isfinite(value):
+        # Annotations are strings here; those of other types were checked as they were read.
+        simple = field.type in ("int", "float", "bool")
+        if simple and (type(value).__name__ != field.type or not math.isfinite(value)):
             raise BundleCorruptError(
                 f"{path / 'config.json'}: {field.name} is {value!r}, must be {field.type}."
             )

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from nlpsuite.errors import BundleCorruptError, ModelUnavailableError
-from nlpsuite.models.config import DecoderConfig
+from nlpsuite.models.config import ModelConfig
 from nlpsuite.models.gguf_tokenizer import choose_pad, generation_config, tokenizer_config
 
 __all__ = ["DAMAGED", "read_json", "read_text", "tokenizer_files"]
@@ -41,7 +41,7 @@ def read_json(path: Path, *, optional: bool = False) -> dict[str, Any]:
     return value
 
 
-def tokenizer_files(path: Path, config: DecoderConfig) -> dict[str, str]:
+def tokenizer_files(path: Path, config: ModelConfig) -> dict[str, str]:
     """The tokenizer files of the directory ``path`` in the form of ``gguf_tokenizer.tokenizer_files``.
 
     Raises:
@@ -85,7 +85,7 @@ def tokenizer_files(path: Path, config: DecoderConfig) -> dict[str, str]:
             first,
             tokenizer.id_to_token,
             add_bos=first["bos"] is not None and tokenizer.encode("").ids[:1] == [first["bos"]],
-            max_length=config.max_position_embeddings,
+            max_length=config.context_length,
         ),
         "generation_config.json": generation_config(
             control, bos=first["bos"], eos=ids["eos"], pad=first["pad"]

@@ -14,7 +14,7 @@ from onnx.external_data_helper import ExternalDataInfo
 from nlpsuite.errors import UnsupportedModelError
 from nlpsuite.export.fill import fill_template
 from nlpsuite.export.quantize import dequantize_int8
-from nlpsuite.models.checkpoint import Checkpoint, expected_shapes
+from nlpsuite.models.checkpoint import Checkpoint
 from nlpsuite.runtime.bundle import Bundle
 
 EMBEDDING = "model.embed_tokens.weight"
@@ -38,7 +38,7 @@ def read(bundle: Path) -> tuple[onnx.ModelProto, dict[str, tuple[ExternalDataInf
 @pytest.fixture(scope="module")
 def template(tiny_checkpoint: Checkpoint) -> onnx.ModelProto:
     """A small template with the two ways in which a graph reads a weight."""
-    rows = dict(expected_shapes(tiny_checkpoint.config))[EMBEDDING]
+    rows = dict(tiny_checkpoint.config.parameter_shapes())[EMBEDDING]
     weight = onnx.TensorProto(
         name=EMBEDDING, dims=rows, data_type=onnx.TensorProto.FLOAT, data_location=onnx.TensorProto.EXTERNAL
     )
@@ -71,8 +71,8 @@ def test_fp32_holds_the_checkpoints_weights_as_they_are(
 
 def test_int8_holds_blocks_within_half_a_scale(tiny_bundle_int8: Path, tiny_checkpoint: Checkpoint) -> None:
     _, stored = read(tiny_bundle_int8)
-    matrices = [n for n, shape in expected_shapes(tiny_checkpoint.config) if len(shape) == 2]
-    vectors = [n for n, shape in expected_shapes(tiny_checkpoint.config) if len(shape) == 1]
+    matrices = [n for n, shape in tiny_checkpoint.config.parameter_shapes() if len(shape) == 2]
+    vectors = [n for n, shape in tiny_checkpoint.config.parameter_shapes() if len(shape) == 1]
     assert set(stored) == {f"{n}.{part}" for n in matrices for part in ("int8", "scales")} | set(vectors)
     for name in matrices:
         weight = tiny_checkpoint.tensor(name)

@@ -12,7 +12,6 @@ import onnx
 import pytest
 
 from nlpsuite.export.template import CONFIG_KEY, WEIGHTS_PLACEHOLDER, template_for
-from nlpsuite.models.checkpoint import expected_shapes
 from nlpsuite.models.config import DecoderConfig
 from nlpsuite.models.sources import SMOLLM2_135M_CONFIG
 
@@ -49,7 +48,9 @@ def test_a_fresh_export_is_the_shipped_template() -> None:
 def test_it_is_small_and_holds_no_weights(shipped: onnx.ModelProto) -> None:
     assert SHIPPED.stat().st_size <= 1_000_000
     external = {t.name: t for t in shipped.graph.initializer if t.data_location == onnx.TensorProto.EXTERNAL}
-    assert {name: tuple(t.dims) for name, t in external.items()} == dict(expected_shapes(SMOLLM2_135M_CONFIG))
+    assert {name: tuple(t.dims) for name, t in external.items()} == dict(
+        SMOLLM2_135M_CONFIG.parameter_shapes()
+    )
     for tensor in external.values():
         assert not tensor.raw_data and not tensor.float_data
         assert {e.key: e.value for e in tensor.external_data}["location"] == WEIGHTS_PLACEHOLDER
@@ -121,4 +122,4 @@ def test_weights_that_happen_to_be_equal_stay_apart(monkeypatch: pytest.MonkeyPa
         config = DecoderConfig(32, 16, 16, 2, 2, 1, 8, 64)
         model = export_slots_template(config)
     external = {t.name for t in model.graph.initializer if t.data_location == onnx.TensorProto.EXTERNAL}
-    assert external == {name for name, _ in expected_shapes(config)}
+    assert external == {name for name, _ in config.parameter_shapes()}

@@ -34,7 +34,6 @@ from nlpsuite.errors import (
 )
 from nlpsuite.export import store, template
 from nlpsuite.models import sources
-from nlpsuite.models.checkpoint import expected_shapes
 from nlpsuite.models.config import DecoderConfig
 from nlpsuite.models.sources import PackagedModel
 from nlpsuite.runtime.bundle import Bundle
@@ -85,7 +84,7 @@ def write_gguf(path: Path, name: str = "Tiny") -> Path:
     writer.add_bos_token_id(1)
     writer.add_eos_token_id(2)
     generator = np.random.default_rng(0)
-    for hf_name, shape in expected_shapes(CONFIG):
+    for hf_name, shape in CONFIG.parameter_shapes():
         found = re.fullmatch(r"model\.layers\.(\d+)\.(.+)\.weight", hf_name)
         stored = f"blk.{found[1]}.{LAYER_NAMES[found[2]]}.weight" if found else TOP_NAMES[hf_name]
         writer.add_tensor(stored, generator.standard_normal(shape, dtype=np.float32))

@@ -17,7 +17,7 @@ from safetensors.numpy import save_file
 from tokenizers import AddedToken, Tokenizer, decoders, models, pre_tokenizers, processors
 
 from nlpsuite.errors import BundleCorruptError, ModelNotFoundError, UnsupportedModelError
-from nlpsuite.models.checkpoint import Checkpoint, expected_shapes, open_checkpoint
+from nlpsuite.models.checkpoint import Checkpoint, open_checkpoint
 from nlpsuite.models.config import DecoderConfig
 
 Weights = dict[str, npt.NDArray[np.float32]]
@@ -56,7 +56,7 @@ GGUF_NAMES = {
 def random_weights(config: DecoderConfig) -> Weights:
     generator = np.random.default_rng(0)
     return {
-        name: generator.standard_normal(shape, dtype=np.float32) for name, shape in expected_shapes(config)
+        name: generator.standard_normal(shape, dtype=np.float32) for name, shape in config.parameter_shapes()
     }
 
 

@@ -23,7 +23,6 @@ import pytest
 
 from nlpsuite.errors import MissingExtraError, ModelNotFoundError, ModelUnavailableError, StorageError
 from nlpsuite.models import sources
-from nlpsuite.models.checkpoint import expected_shapes
 from nlpsuite.models.sources import PackagedModel, fetch_hub, fetch_packaged, find_packaged
 
 needs_signals = pytest.mark.skipif(os.name == "nt", reason="POSIX signals")
@@ -132,7 +131,7 @@ def test_a_file_of_another_size_is_not_the_model(
 def test_the_facts_of_the_default_model_agree() -> None:
     model = sources.DEFAULT_MODEL
     assert model.member.startswith(f"{model.module}/")
-    sizes = (shape for _, shape in expected_shapes(sources.SMOLLM2_135M_CONFIG))
+    sizes = (shape for _, shape in sources.SMOLLM2_135M_CONFIG.parameter_shapes())
     assert model.parameters == sum(a * (b[0] if b else 1) for a, *b in sizes)
 
 

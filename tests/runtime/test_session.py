@@ -61,12 +61,9 @@ def test_the_graph_gives_torchs_logits(session: SlotSession, torch_logits: Refer
 
 
 def test_torchs_own_state_gives_the_same(tiny_decoder: Any, torch_logits: Reference) -> None:
-    import torch
-
-    from nlpsuite.models.decoder import empty_state
-
+    torch = pytest.importorskip("torch")
     rows = [tokens(12, 1), tokens(12, 2)]
-    state = empty_state(tiny_decoder.config, 2, 40)
+    state = tiny_decoder.empty_state(2, 40)
     parts = []
     with torch.no_grad():
         for a, b in ((0, 5), (5, 6), (6, 12)):
