@@ -27,14 +27,16 @@ class Checkpoint(Protocol):
     """Weights, configuration and tokenizer of a base model.
 
     Attributes:
-        config: the shape of the model.
         name: a name for people.
         licence: the licence as the model states it, or None.
     """
 
-    config: ModelConfig
     name: str
     licence: str | None
+
+    @property
+    def config(self) -> ModelConfig:
+        """The shape of the model."""
 
     def tensor_names(self) -> list[str]:
         """The names of ``config.parameter_shapes()``, in that order."""

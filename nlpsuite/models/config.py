@@ -140,7 +140,7 @@ class DecoderConfig(ModelConfig):
             window, the window, since up to there both mean the same.
     """
 
-    architectures = {
+    architectures: ClassVar[Mapping[str, str]] = {
         "LlamaForCausalLM": "llama",
         "MistralForCausalLM": "mistral",
         "Qwen2ForCausalLM": "qwen2",
@@ -271,7 +271,7 @@ class GPT2Config(ModelConfig):
     Source: Radford et al. 2019, "Language Models are Unsupervised Multitask Learners".
     """
 
-    architectures = {"GPT2LMHeadModel": "gpt2"}
+    architectures: ClassVar[Mapping[str, str]] = {"GPT2LMHeadModel": "gpt2"}
 
     n_positions: int
     n_embd: int
@@ -366,7 +366,7 @@ class LSTMConfig(ModelConfig):
     (arXiv:1409.2329).
     """
 
-    architectures = {"LSTMLanguageModel": "nlpsuite_lstm"}
+    architectures: ClassVar[Mapping[str, str]] = {"LSTMLanguageModel": "nlpsuite_lstm"}
 
     vocab_size: int = 10_000
     embedding_size: int = 300

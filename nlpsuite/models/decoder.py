@@ -42,8 +42,8 @@ class Attention(nn.Module):
         self.k_proj = nn.Linear(config.hidden_size, groups * d, bias=config.qkv_bias)
         self.v_proj = nn.Linear(config.hidden_size, groups * d, bias=config.qkv_bias)
         self.o_proj = nn.Linear(heads * d, config.hidden_size, bias=False)
-        norms = (nn.RMSNorm(d, eps=config.rms_norm_eps) for _ in range(2))
-        self.q_norm, self.k_norm = norms if config.qk_norm else (nn.Identity(), nn.Identity())
+        self.q_norm: nn.Module = nn.RMSNorm(d, eps=config.rms_norm_eps) if config.qk_norm else nn.Identity()
+        self.k_norm: nn.Module = nn.RMSNorm(d, eps=config.rms_norm_eps) if config.qk_norm else nn.Identity()
 
     def forward(
         self,

@@ -41,7 +41,7 @@ class LanguageModule(nn.Module, ABC):
     def initialize(self) -> None:
         """Fresh random weights, from torch's global generator."""
 
-    def rebuild_buffers(self) -> None:  # noqa: B027  (most models have none)
+    def rebuild_buffers(self) -> None:
         """Compute what is neither a parameter nor stored in a checkpoint (rotary frequencies)."""
 
     def forward(
