@@ -8,6 +8,7 @@ The codes 64 and up follow BSD ``sysexits.h`` where it has a fitting one.
 from __future__ import annotations
 
 __all__ = [
+    "AdapterMismatchError",
     "BundleCorruptError",
     "DeviceUnavailableError",
     "InputInvalidError",
@@ -20,8 +21,10 @@ __all__ = [
     "OptionError",
     "PluginError",
     "StorageError",
+    "TrainingError",
     "UnknownTaskError",
     "UnsupportedModelError",
+    "VerificationError",
 ]
 
 
@@ -120,3 +123,21 @@ class UnsupportedModelError(NlpsuiteError):
     """The checkpoint's architecture, tensor type or tokenizer is not one we can run."""
 
     exit_code = 76
+
+
+class TrainingError(NlpsuiteError):
+    """Training can't go on: the loss is not a number, or memory ran out. The last checkpoint is kept."""
+
+    exit_code = 77
+
+
+class AdapterMismatchError(NlpsuiteError):
+    """The adapter was trained for another base or another task."""
+
+    exit_code = 78
+
+
+class VerificationError(NlpsuiteError):
+    """The exported graph does not compute what the model computes; nothing was written."""
+
+    exit_code = 79

@@ -32,7 +32,9 @@ Exit codes:
   65  unusable input            73  output or cache can't be written
   66  input not found           75  an optional package is missing
   67  input too long            76  the model is not supported
-  68  unknown model             130 interrupted"""
+  68  unknown model             77  training can't go on
+  130 interrupted               78  the adapter does not fit
+  143 terminated                79  an export failed its check"""
 
 
 class _Verbs(click.Group):
