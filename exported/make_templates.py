@@ -9,12 +9,12 @@ A test compares a fresh export with the committed file.
 
 from pathlib import Path
 
-from nlpsuite.export.graph import export_slots_template
+from nlpsuite.export.graph import export_template
 from nlpsuite.models.sources import SMOLLM2_135M_CONFIG
 
 TEMPLATES = Path(__file__).parent / "templates"
 
 if __name__ == "__main__":
     TEMPLATES.mkdir(exist_ok=True)
-    model = export_slots_template(SMOLLM2_135M_CONFIG)
+    model = export_template(SMOLLM2_135M_CONFIG)
     (TEMPLATES / "smollm2-135m.slots.onnx").write_bytes(model.SerializeToString(deterministic=True))

@@ -84,10 +84,10 @@ def _json(value: Any) -> str:
 
 def _export(checkpoint: Checkpoint) -> Any:
     try:
-        from nlpsuite.export.graph import export_slots_template
+        from nlpsuite.export.graph import export_template
     except ModuleNotFoundError as error:
         raise MissingExtraError(
             f"No ready-made graph fits {checkpoint.name!r}; exporting one needs {error.name}.",
             hint="Install the extra: pip install 'nlpsuite[train]'.",
         ) from None
-    return export_slots_template(checkpoint.config)
+    return export_template(checkpoint.config)

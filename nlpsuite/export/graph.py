@@ -8,7 +8,7 @@ import json
 import logging
 import warnings
 from collections.abc import Iterator
-from typing import Any
+from typing import Any, Literal
 
 import onnx
 import onnx_ir as ir
@@ -22,7 +22,7 @@ from nlpsuite.models.config import ModelConfig
 from nlpsuite.models.language_module import LanguageModule, weightless_module
 from nlpsuite.models.state import SlotState
 
-__all__ = ["export_slots_template"]
+__all__ = ["export_template"]
 
 _OPSET = 24  # the first with TensorScatter
 # Constants up to this size are part of the graph; larger ones are weights.
@@ -49,7 +49,11 @@ class _SlotsGraph(nn.Module):
         return logits, list(after.tensors)
 
 
-def export_slots_template(config: ModelConfig) -> onnx.ModelProto:
+def export_template(
+    config: ModelConfig,
+    layout: Literal["slots", "portable"] = "slots",
+    dtype: Literal["fp32", "fp16"] = "fp32",
+) -> onnx.ModelProto:
     """The *slots* graph of a model, with named weights that hold no data.
 
     Inputs: ``input_ids`` (batch, sequence), ``write_indices`` (batch), ``logit_indices``
@@ -59,6 +63,8 @@ def export_slots_template(config: ModelConfig) -> onnx.ModelProto:
     vocab) and ``updated.{name}``, which may share memory with the caches. Linear layers are
     ``MatMul(x, Transpose(weight))`` with weights in checkpoint layout.
     """
+    if layout != "slots" or dtype != "fp32":
+        raise NotImplementedError(f"{layout} {dtype}")
     module = _weightless(config)
     names = [name for name, _ in config.state_shapes()]
     batch, sequence, reads, length = (

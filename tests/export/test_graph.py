@@ -39,9 +39,9 @@ def test_a_fresh_export_is_the_shipped_template() -> None:
         warnings.simplefilter("ignore")
         pytest.importorskip("torch")
         pytest.importorskip("onnxscript")
-        from nlpsuite.export.graph import export_slots_template
+        from nlpsuite.export.graph import export_template
 
-        fresh = export_slots_template(SMOLLM2_135M_CONFIG)
+        fresh = export_template(SMOLLM2_135M_CONFIG)
     assert fresh.SerializeToString(deterministic=True) == SHIPPED.read_bytes()
 
 
@@ -108,7 +108,7 @@ def test_weights_that_happen_to_be_equal_stay_apart(monkeypatch: pytest.MonkeyPa
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         torch = pytest.importorskip("torch")
-        from nlpsuite.export.graph import export_slots_template
+        from nlpsuite.export.graph import export_template
 
         allocate = torch.nn.Module.to_empty
 
@@ -120,6 +120,6 @@ def test_weights_that_happen_to_be_equal_stay_apart(monkeypatch: pytest.MonkeyPa
 
         monkeypatch.setattr(torch.nn.Module, "to_empty", zeroed)
         config = DecoderConfig(32, 16, 16, 2, 2, 1, 8, 64)
-        model = export_slots_template(config)
+        model = export_template(config)
     external = {t.name for t in model.graph.initializer if t.data_location == onnx.TensorProto.EXTERNAL}
     assert external == {name for name, _ in config.parameter_shapes()}

@@ -103,9 +103,9 @@ def templates(tmp_path_factory: pytest.TempPathFactory) -> Path:
         warnings.simplefilter("ignore")
         pytest.importorskip("torch")
         pytest.importorskip("onnxscript")
-        from nlpsuite.export.graph import export_slots_template
+        from nlpsuite.export.graph import export_template
 
-        model = export_slots_template(CONFIG)
+        model = export_template(CONFIG)
     (directory / "tiny.onnx").write_bytes(model.SerializeToString())
     return directory
 
