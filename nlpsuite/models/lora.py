@@ -1,0 +1,92 @@
+"""Low-rank adapters on a model's linear layers (Hu et al. 2021, arXiv:2106.09685).
+
+A layer y = W x becomes y = W x + (alpha / r) · B (A x) with W frozen, A (r, inputs) random and
+B (outputs, r) zero, so that training starts from the base.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from nlpsuite.errors import OptionError
+from nlpsuite.models.language_module import LanguageModule
+
+__all__ = ["LoRALinear", "add_lora", "linear_layers", "lora_parameters"]
+
+
+class LoRALinear(nn.Module):
+    """A frozen linear layer with a trainable low-rank part, kept in float32."""
+
+    def __init__(self, base: nn.Linear, rank: int, alpha: float) -> None:
+        super().__init__()
+        self.base = base.requires_grad_(False)
+        self.scale = alpha / rank
+        self.dropout = nn.Dropout(0.0)
+        device = base.weight.device
+        self.lora_A = nn.Parameter(torch.empty(rank, base.in_features, device=device))
+        self.lora_B = nn.Parameter(torch.zeros(base.out_features, rank, device=device))
+        nn.init.kaiming_uniform_(self.lora_A, a=math.sqrt(5))
+
+    def forward(self, x: Tensor) -> Tensor:  # (..., inputs) -> (..., outputs)
+        inner = F.linear(self.dropout(x), self.lora_A.to(x.dtype))
+        return self.base(x) + F.linear(inner, (self.lora_B * self.scale).to(x.dtype))
+
+
+def linear_layers(module: LanguageModule) -> dict[str, nn.Linear]:
+    """Name to layer of every linear layer but the head."""
+    return {
+        name: layer
+        for name, layer in module.named_modules()
+        if isinstance(layer, nn.Linear) and name != "lm_head"
+    }
+
+
+def add_lora(module: LanguageModule, *, rank: int, alpha: float, targets: Iterable[str] = ()) -> list[str]:
+    """Freeze the model and put a trainable low-rank part beside its linear layers.
+
+    Args:
+        targets: last parts of the layers' names, such as ``q_proj``; empty takes every linear layer
+            but the head.
+
+    Returns:
+        The names of the layers that were changed, in the model's order.
+
+    Raises:
+        OptionError: a target that no layer is called, or a rank that is no low rank.
+    """
+    module.requires_grad_(False)
+    layers = linear_layers(module)
+    kinds = {name.rpartition(".")[2] for name in layers}
+    wanted = set(targets) or kinds
+    if unknown := sorted(wanted - kinds):
+        raise OptionError(
+            f"This model has no linear layer called {unknown[0]!r}.",
+            hint=f"Targets: {', '.join(sorted(kinds))}.",
+        )
+    changed = []
+    for name, layer in layers.items():
+        parent, _, kind = name.rpartition(".")
+        if kind not in wanted:
+            continue
+        if not 0 < rank <= min(layer.in_features, layer.out_features):
+            raise OptionError(
+                f"Rank {rank} is no low rank for {name} of {layer.out_features} × {layer.in_features}."
+            )
+        setattr(module.get_submodule(parent), kind, LoRALinear(layer, rank, alpha))
+        changed.append(name)
+    return changed
+
+
+def lora_parameters(module: nn.Module) -> dict[str, nn.Parameter]:
+    """The trainable part: ``<layer>.lora_A.weight`` and ``<layer>.lora_B.weight``, as adapters name them."""
+    found = {}
+    for name, layer in module.named_modules():
+        if isinstance(layer, LoRALinear):
+            found[f"{name}.lora_A.weight"] = layer.lora_A
+            found[f"{name}.lora_B.weight"] = layer.lora_B
+    return found
