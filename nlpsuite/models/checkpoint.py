@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from pathlib import Path
-from typing import Protocol
+from typing import NamedTuple, Protocol
 
 import numpy as np
 import numpy.typing as npt
@@ -20,7 +20,19 @@ from nlpsuite.errors import (
 )
 from nlpsuite.models.config import ModelConfig
 
-__all__ = ["Checkpoint", "check_tensors", "open_checkpoint"]
+__all__ = ["Checkpoint", "RawTensor", "check_tensors", "open_checkpoint"]
+
+
+class RawTensor(NamedTuple):
+    """A matrix as its file stores it, in blocks of quantised weights.
+
+    Attributes:
+        type: ggml's name of the storage type, such as ``Q4_1`` or ``Q8_0``.
+        blocks: (rows, bytes per row) uint8; a row holds its blocks one after the other.
+    """
+
+    type: str
+    blocks: npt.NDArray[np.uint8]
 
 
 class Checkpoint(Protocol):
@@ -47,6 +59,14 @@ class Checkpoint(Protocol):
         Raises:
             BundleCorruptError: no such tensor.
             UnsupportedModelError: it is stored in a way that can't be read.
+        """
+
+    def quantized(self, name: str) -> RawTensor | None:
+        """The blocks that ``tensor`` would dequantise, rows in the same order; None if it is no
+        quantised matrix.
+
+        Raises:
+            BundleCorruptError: no such tensor.
         """
 
     def tokenizer_files(self) -> dict[str, str]:

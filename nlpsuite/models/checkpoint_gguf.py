@@ -10,18 +10,20 @@ from __future__ import annotations
 import math
 import re
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 import numpy.typing as npt
 
 from nlpsuite.errors import BundleCorruptError, UnsupportedModelError
-from nlpsuite.models.checkpoint import check_tensors
+from nlpsuite.models.checkpoint import RawTensor, check_tensors
 from nlpsuite.models.config import DecoderConfig
-from nlpsuite.models.gguf import GGUFFile
+from nlpsuite.models.gguf import UNQUANTIZED, GGUFFile
 from nlpsuite.models.gguf_tokenizer import tokenizer_files
 
 __all__ = ["GGUFCheckpoint"]
+
+_T = TypeVar("_T", np.float32, np.uint8)
 
 _TOP_NAMES = {
     "token_embd.weight": "model.embed_tokens.weight",
@@ -66,14 +68,14 @@ class GGUFCheckpoint:
         return list(self._names)
 
     def tensor(self, name: str) -> npt.NDArray[np.float32]:
-        if name not in self._sources:
-            raise BundleCorruptError(f"{self._file.path} has no tensor {name}.")
-        values = self._file.tensor(self._sources[name])
-        if name.endswith("q_proj.weight"):
-            return _restore_rotary(values, self.config.num_attention_heads)
-        if name.endswith("k_proj.weight"):
-            return _restore_rotary(values, self.config.num_key_value_heads)
-        return values
+        return self._restore_rows(name, self._file.tensor(self._source(name)))
+
+    def quantized(self, name: str) -> RawTensor | None:
+        source = self._source(name)
+        info = self._file.tensors[source]
+        if info.type in UNQUANTIZED or len(info.shape) != 2:
+            return None
+        return RawTensor(info.type, self._restore_rows(name, self._file.rows(source)))
 
     def tokenizer_files(self) -> dict[str, str]:
         count = len(self._file.metadata.get("tokenizer.ggml.tokens") or ())
@@ -86,13 +88,27 @@ class GGUFCheckpoint:
     def source_files(self) -> list[Path]:
         return [self._file.path]
 
+    def _source(self, name: str) -> str:
+        """The name in the file."""
+        if name not in self._sources:
+            raise BundleCorruptError(f"{self._file.path} has no tensor {name}.")
+        return self._sources[name]
+
+    def _restore_rows(self, name: str, rows: npt.NDArray[_T]) -> npt.NDArray[_T]:
+        """A matrix's rows, weights or whole blocks, in the order of Hugging Face checkpoints."""
+        if name.endswith("q_proj.weight"):
+            return _restore_rotary(rows, self.config.num_attention_heads)
+        if name.endswith("k_proj.weight"):
+            return _restore_rotary(rows, self.config.num_key_value_heads)
+        return rows
+
     def _shape(self, name: str) -> tuple[int, ...] | None:
         source = self._sources.get(name)
         return None if source is None else self._file.tensors[source].shape
 
 
-def _restore_rotary(rows: npt.NDArray[np.float32], heads: int) -> npt.NDArray[np.float32]:
-    """Undo the converter's order of rows; (heads * d, inputs) -> the same shape.
+def _restore_rotary(rows: npt.NDArray[_T], heads: int) -> npt.NDArray[_T]:
+    """Undo the converter's order of rows; (heads * d, anything) -> the same shape.
 
     Row 2i + h of a head goes back to row h * d/2 + i.
     """

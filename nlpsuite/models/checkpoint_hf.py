@@ -17,7 +17,7 @@ import numpy as np
 import numpy.typing as npt
 
 from nlpsuite.errors import BundleCorruptError, ModelUnavailableError, UnsupportedModelError
-from nlpsuite.models.checkpoint import check_tensors
+from nlpsuite.models.checkpoint import RawTensor, check_tensors
 from nlpsuite.models.config import ModelConfig, config_from_hf
 from nlpsuite.models.hf_tokenizer import DAMAGED, read_json, tokenizer_files
 
@@ -86,6 +86,11 @@ class SafetensorsCheckpoint:
         else:
             floats = values.astype(np.float32)  # a copy, so that nothing keeps the file mapped
         return np.asarray(floats).reshape(stored.shape)
+
+    def quantized(self, name: str) -> RawTensor | None:
+        if name not in self._names:
+            raise BundleCorruptError(f"{self._path} has no tensor {name}.")
+        return None
 
     def tokenizer_files(self) -> dict[str, str]:
         return tokenizer_files(self._path, self.config)

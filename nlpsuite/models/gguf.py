@@ -25,7 +25,10 @@ from nlpsuite.errors import (
     UnsupportedModelError,
 )
 
-__all__ = ["GGUFFile", "TensorInfo"]
+__all__ = ["UNQUANTIZED", "GGUFFile", "TensorInfo"]
+
+UNQUANTIZED = ("F32", "F16", "BF16")
+"""The storage types without blocks."""
 
 _MAGIC = b"GGUF"
 _VERSIONS = (2, 3)
@@ -131,13 +134,10 @@ class GGUFFile:
             BundleCorruptError: the file has no tensor of that name.
             UnsupportedModelError: the installed ``gguf`` package can't dequantise its type.
         """
-        if name not in self.tensors:
-            raise BundleCorruptError(f"{self.path} has no tensor {name}.", hint="The model is incomplete.")
+        rows = self._rows(name)
         info = self.tensors[name]
         import gguf  # takes 0.2 s, which a caller who wants only the metadata need not pay
 
-        raw = np.frombuffer(self._data, np.uint8, count=info.nbytes, offset=info.offset)
-        rows = raw.reshape(math.prod(info.shape[:-1]), -1)
         try:
             # Scales may be infinite or NaN in a damaged file: that is data, not a reason to warn.
             with np.errstate(all="ignore"):
@@ -150,6 +150,22 @@ class GGUFFile:
             ) from None
         # F32 comes back as a read-only view of the map: copy it.
         return values.astype(np.float32, copy=not values.flags.writeable).reshape(info.shape)
+
+    def rows(self, name: str) -> npt.NDArray[np.uint8]:
+        """The tensor's bytes as they are stored, (rows, bytes per row), in memory of their own.
+
+        Raises:
+            BundleCorruptError: the file has no tensor of that name.
+        """
+        return self._rows(name).copy()
+
+    def _rows(self, name: str) -> npt.NDArray[np.uint8]:
+        """A read-only view of the map."""
+        if name not in self.tensors:
+            raise BundleCorruptError(f"{self.path} has no tensor {name}.", hint="The model is incomplete.")
+        info = self.tensors[name]
+        raw = np.frombuffer(self._data, np.uint8, count=info.nbytes, offset=info.offset)
+        return raw.reshape(math.prod(info.shape[:-1]), -1)
 
 
 class _Header:
