@@ -30,7 +30,11 @@ __all__ = ["DecoderLanguageModel"]
 
 def rotate(x: Tensor, cos: Tensor, sin: Tensor) -> Tensor:
     """Rotary embedding of (B, H, S, d) by (B, S, d/2) cosines and sines, halves layout."""
-    return torch.onnx.ops.rotary_embedding(x, cos, sin)
+    if torch.onnx.is_in_onnx_export():
+        return torch.onnx.ops.rotary_embedding(x, cos, sin)
+    a, b = x.chunk(2, dim=-1)
+    cos, sin = cos[:, None], sin[:, None]
+    return torch.cat((a * cos - b * sin, b * cos + a * sin), dim=-1)
 
 
 class Attention(nn.Module):
