@@ -10,10 +10,18 @@ import shutil
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
+from typing import BinaryIO
 
 from nlpsuite.errors import StorageError
 
-__all__ = ["atomic_directory", "atomic_write_text", "fsync_directory", "remove_stale", "sha256_file"]
+__all__ = [
+    "atomic_directory",
+    "atomic_write_bytes",
+    "atomic_write_text",
+    "fsync_directory",
+    "remove_stale",
+    "sha256_file",
+]
 
 _TEMPORARY = ".incomplete-"
 
@@ -38,7 +46,7 @@ def fsync_directory(path: Path) -> None:
 
 
 @contextlib.contextmanager
-def _storage_errors(target: Path) -> Iterator[None]:
+def storage_errors(target: Path) -> Iterator[None]:
     """Turn an OSError raised while writing ``target`` into a StorageError."""
     try:
         yield
@@ -74,11 +82,11 @@ def atomic_directory(target: Path) -> Iterator[Path]:
     Raises:
         StorageError: the place can't be written or the disk is full.
     """
-    with _storage_errors(target):
+    with storage_errors(target):
         target.parent.mkdir(parents=True, exist_ok=True)
         building = Path(tempfile.mkdtemp(prefix=f"{_TEMPORARY}{os.getpid()}-", dir=target.parent))
     try:
-        with _storage_errors(target):
+        with storage_errors(target):
             yield building
             for path in building.rglob("*"):
                 if path.is_file():
@@ -97,8 +105,12 @@ def atomic_directory(target: Path) -> Iterator[Path]:
         shutil.rmtree(building, ignore_errors=True)
 
 
-def atomic_write_text(target: Path, text: str) -> None:
-    """Write UTF-8 text to ``target`` through a temporary file in the same directory.
+@contextlib.contextmanager
+def atomic_write(target: Path) -> Iterator[BinaryIO]:
+    """Write ``target`` through a temporary file in the same directory, renamed at the end.
+
+    Yields the temporary file, open for writing. If the body raises, it is removed and
+    ``target`` is untouched.
 
     Raises:
         StorageError: the place can't be written or the disk is full.
@@ -106,8 +118,8 @@ def atomic_write_text(target: Path, text: str) -> None:
     with _storage_errors(target):
         fd, name = tempfile.mkstemp(prefix=f"{_TEMPORARY}{os.getpid()}-", dir=target.parent)
         try:
-            with os.fdopen(fd, "w", encoding="utf-8", newline="") as file:
-                file.write(text)
+            with os.fdopen(fd, "wb") as file:
+                yield file
                 file.flush()
                 os.fsync(file.fileno())
             # mkstemp makes the file private; a result should have the usual permissions.
@@ -120,6 +132,16 @@ def atomic_write_text(target: Path, text: str) -> None:
                 os.unlink(name)
             raise
         fsync_directory(target.parent)
+
+
+def atomic_write_text(target: Path, text: str) -> None:
+    """Write UTF-8 text to ``target`` as ``atomic_write`` does.
+
+    Raises:
+        StorageError: the place can't be written or the disk is full.
+    """
+    with atomic_write(target) as file:
+        file.write(text.encode())
 
 
 def remove_stale(directory: Path) -> None:

@@ -12,7 +12,7 @@ from nlpsuite.runtime.prompt import Completion, Message, Prompt
 from nlpsuite.tasks.long_text import Part
 from nlpsuite.tasks.options import Options
 
-__all__ = ["Output", "Record", "Task", "check_unicode"]
+__all__ = ["Columns", "Output", "Record", "Task", "check_unicode"]
 
 O = TypeVar("O", bound=Options)
 
@@ -53,6 +53,21 @@ class Output:
         return self.text
 
 
+@dataclass(frozen=True)
+class Columns:
+    """Where files of examples usually keep a task's texts and reference answers.
+
+    Attributes:
+        text: names of the column with the input text, the likeliest first.
+        reference: of the column with the reference answer.
+        messages: of a column with a whole conversation in place of the two; it goes first.
+    """
+
+    text: tuple[str, ...] = ("text",)
+    reference: tuple[str, ...] = ("target", "reference")
+    messages: tuple[str, ...] = ()
+
+
 class Task(ABC, Generic[O]):
     """Base of all tasks. A task holds no state: one instance serves many threads.
 
@@ -70,6 +85,11 @@ class Task(ABC, Generic[O]):
         streams: the output's text is the completion's text, so it may be shown as it comes.
         strips: white space around the completion is not part of the output.
         conversational: the task takes a history; ``nlpsuite run`` offers a dialogue.
+        adapter_options: options that an adapter of the task is trained and run with, where they
+            differ from the defaults.
+        columns: of files of examples.
+        labels: for a task with choices: what stands in files of examples, case-folded, to the
+            label it means.
     """
 
     name: ClassVar[str]
@@ -81,6 +101,9 @@ class Task(ABC, Generic[O]):
     streams: ClassVar[bool] = False
     strips: ClassVar[bool] = True
     conversational: ClassVar[bool] = False
+    adapter_options: ClassVar[Mapping[str, Any]] = {}
+    columns: ClassVar[Columns] = Columns()
+    labels: ClassVar[Mapping[str, str]] = {}
 
     @abstractmethod
     def prompt(self, record: Record, options: O) -> Prompt:
@@ -94,6 +117,65 @@ class Task(ABC, Generic[O]):
         """One output of the outputs of a split text's parts; by default their texts in order."""
         pieces = [out.text + part.separator for out, part in zip(outputs, parts)]
         return Output("".join(pieces).rstrip())
+
+    def reference(self, value: str) -> str:
+        """The reference answer that ``value`` of a file of examples stands for.
+
+        Raises:
+            InputInvalidError: the task has labels and ``value`` means none of them.
+        """
+        if not self.labels:
+            return value
+        known = self.labels.get(value.strip().casefold())
+        if known is None:
+            raise InputInvalidError(
+                f"{value!r} is no label of {self.name}.", hint=f"Labels: {', '.join(self.labels)}."
+            )
+        return known
+
+    def target(self, reference: str, record: Record, options: O) -> str:
+        """What the model should write after ``prompt`` to give the reference answer.
+
+        Training takes prompt and target from here, so that it teaches what running asks for.
+        For a prompt with choices it is one of them; what ends an answer (an end token) is not
+        part of it.
+
+        Raises:
+            InputInvalidError: the reference is none of the prompt's choices.
+        """
+        prompt = self.prompt(record, options)
+        reference = self.reference(reference)
+        if prompt.choices:
+            return _choice(prompt, reference, self.name)
+        if self.strips:
+            reference = reference.strip()
+        if prompt.prefill and reference.startswith(prompt.prefill):
+            return reference.removeprefix(prompt.prefill)
+        # After text without white space at its end the next word brings its own.
+        before = prompt.prefill or ("" if prompt.messages else prompt.text)
+        return f" {reference}" if self.strips and before and not before[-1].isspace() else reference
+
+    def evaluate(self, outputs: Sequence[Output], references: Sequence[str], options: O) -> dict[str, float]:
+        """Figures of how good the outputs are, against a reference answer each.
+
+        Raises:
+            InputInvalidError: none at all, or not as many references as outputs.
+        """
+        from nlpsuite.metrics.text import chrf, exact_match
+
+        texts = [output.text for output in outputs]
+        return {"exact_match": exact_match(texts, references), "chrf": chrf(texts, references)}
+
+
+def _choice(prompt: Prompt, reference: str, task: str) -> str:
+    wanted = reference.strip().casefold()
+    for choice in prompt.choices:
+        if choice.strip().casefold() == wanted:
+            return choice
+    raise InputInvalidError(
+        f"{reference!r} is no label of {task}.",
+        hint=f"Labels: {', '.join(choice.strip() for choice in prompt.choices)}.",
+    )
 
 
 def check_unicode(text: str, name: str) -> None:
