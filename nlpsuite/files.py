@@ -16,11 +16,13 @@ from nlpsuite.errors import StorageError
 
 __all__ = [
     "atomic_directory",
+    "atomic_write",
     "atomic_write_bytes",
     "atomic_write_text",
     "fsync_directory",
     "remove_stale",
     "sha256_file",
+    "storage_errors",
 ]
 
 _TEMPORARY = ".incomplete-"
@@ -115,7 +117,7 @@ def atomic_write(target: Path) -> Iterator[BinaryIO]:
     Raises:
         StorageError: the place can't be written or the disk is full.
     """
-    with _storage_errors(target):
+    with storage_errors(target):
         fd, name = tempfile.mkstemp(prefix=f"{_TEMPORARY}{os.getpid()}-", dir=target.parent)
         try:
             with os.fdopen(fd, "wb") as file:
@@ -134,14 +136,23 @@ def atomic_write(target: Path) -> Iterator[BinaryIO]:
         fsync_directory(target.parent)
 
 
+def atomic_write_bytes(target: Path, data: bytes) -> None:
+    """Write ``data`` to ``target`` as ``atomic_write`` does.
+
+    Raises:
+        StorageError: the place can't be written or the disk is full.
+    """
+    with atomic_write(target) as file:
+        file.write(data)
+
+
 def atomic_write_text(target: Path, text: str) -> None:
     """Write UTF-8 text to ``target`` as ``atomic_write`` does.
 
     Raises:
         StorageError: the place can't be written or the disk is full.
     """
-    with atomic_write(target) as file:
-        file.write(text.encode())
+    atomic_write_bytes(target, text.encode())
 
 
 def remove_stale(directory: Path) -> None:
