@@ -1,0 +1,74 @@
+"""Batches, and the loss of a batch."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Sequence
+from typing import NamedTuple
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from nlpsuite.models.language_module import LanguageModule
+
+__all__ = ["IGNORE", "Batch", "LossModule", "pad_rows"]
+
+IGNORE = -100
+"""Label of a position where nothing is to be learnt."""
+
+
+class Batch(NamedTuple):
+    """Rows of tokens, and what should follow each token.
+
+    Attributes:
+        input_ids: (B, S) int64, padded on the right.
+        labels: (B, S) int64, the token that should follow, or ``IGNORE``.
+    """
+
+    input_ids: Tensor
+    labels: Tensor
+
+    @property
+    def targets(self) -> int:
+        """Positions with something to learn."""
+        return int((self.labels != IGNORE).sum())
+
+    def to(self, device: torch.device) -> Batch:
+        return Batch(self.input_ids.to(device), self.labels.to(device))
+
+
+def pad_rows(rows: Sequence[tuple[Sequence[int], int]]) -> Batch:
+    """A batch of rows, each its tokens and the number of leading ones that are given, not learnt."""
+    width = max(len(ids) for ids, _ in rows) - 1
+    input_ids = np.zeros((len(rows), width), np.int64)
+    labels = np.full((len(rows), width), IGNORE, np.int64)
+    for row, (ids, given) in enumerate(rows):
+        input_ids[row, : len(ids) - 1] = ids[:-1]
+        labels[row, given - 1 : len(ids) - 1] = ids[given:]
+    return Batch(torch.from_numpy(input_ids), torch.from_numpy(labels))
+
+
+class LossModule(nn.Module):
+    """A model and its loss as one module, which is what distributed training wraps."""
+
+    def __init__(self, module: LanguageModule, *, bf16: bool) -> None:
+        super().__init__()
+        self.module = module
+        self._bf16 = bf16
+
+    def autocast(self, device: str) -> contextlib.AbstractContextManager[object]:
+        """Matrix products in bfloat16, where the run has chosen so."""
+        return torch.autocast(device, torch.bfloat16) if self._bf16 else contextlib.nullcontext()
+
+    def forward(self, input_ids: Tensor, labels: Tensor) -> Tensor:
+        """The sum of the cross-entropies (nats) of a batch's targets, float32."""
+        with self.autocast(input_ids.device.type):
+            x, _ = self.module.hidden(input_ids)  # (B, S, D)
+            wanted = labels != IGNORE
+            if not bool(wanted.all()):
+                # The head is a fifth of a small model, and most positions of a prompt teach nothing.
+                x, labels = x[wanted], labels[wanted]
+            logits = self.module.head(x)
+        return F.cross_entropy(logits.float().flatten(0, -2), labels.flatten(), reduction="sum")
