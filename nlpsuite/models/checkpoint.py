@@ -83,8 +83,9 @@ class Checkpoint(Protocol):
 
 
 def open_checkpoint(path: Path) -> Checkpoint:
-    """Open a ``.gguf`` file or a Hugging Face directory with safetensors weights.
+    """Open a ``.gguf`` file, a Hugging Face directory with safetensors weights, or a training run's directory.
 
+    A run's directory keeps the model it made in ``model/``, and gives it its name.
     Reads headers only; every tensor the configuration demands is checked for its shape.
 
     Raises:
@@ -99,6 +100,10 @@ def open_checkpoint(path: Path) -> Checkpoint:
 
     try:
         if path.is_dir():
+            if not (path / "config.json").exists() and (path / "model" / "config.json").is_file():
+                trained = SafetensorsCheckpoint(path / "model")
+                trained.name = path.resolve().name
+                return trained
             return SafetensorsCheckpoint(path)
         if not path.exists():
             raise ModelNotFoundError(f"No model at {path}.", hint="Name a .gguf file or a model directory.")

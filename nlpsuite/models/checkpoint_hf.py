@@ -1,5 +1,7 @@
-"""A Llama checkpoint in a Hugging Face directory with safetensors weights.
+"""A checkpoint in a Hugging Face directory with safetensors weights.
 
+GPT-2's checkpoints store their matrices as (inputs, outputs), and their names with or without
+``transformer.`` in front; both become what ``ModelConfig.parameter_shapes`` says.
 Weights in pickles (``pytorch_model.bin`` and the like) are never opened: unpickling runs
 whatever code the file holds.
 """
@@ -18,25 +20,35 @@ import numpy.typing as npt
 
 from nlpsuite.errors import BundleCorruptError, ModelUnavailableError, UnsupportedModelError
 from nlpsuite.models.checkpoint import RawTensor, check_tensors
-from nlpsuite.models.config import ModelConfig, config_from_hf
+from nlpsuite.models.config import GPT2Config, ModelConfig, config_from_hf
 from nlpsuite.models.hf_tokenizer import DAMAGED, read_json, tokenizer_files
 
-__all__ = ["SafetensorsCheckpoint"]
+__all__ = ["GPT2_TRANSPOSED", "SafetensorsCheckpoint"]
+
+GPT2_TRANSPOSED = ("attn.c_attn.weight", "attn.c_proj.weight", "mlp.c_fc.weight", "mlp.c_proj.weight")
+"""The ends of the names of GPT-2's matrices that Hugging Face checkpoints store as (inputs, outputs)."""
 
 _SINGLE, _INDEX = "model.safetensors", "model.safetensors.index.json"
 _PICKLES = ("*.bin", "*.pt", "*.pth", "*.pkl", "*.ckpt")
 # numpy has no bfloat16: its bits are the upper half of a float32.
 _DTYPES = {"F32": "<f4", "F16": "<f2", "BF16": "<u2"}
+# Stored by old checkpoints though they follow from the configuration: rotary frequencies, causal masks.
+_SAMPLE_BYTES = 1 << 16
+_BUFFERS = re.compile(r".*\.rotary_emb\.inv_freq|transformer\.h\.\d+\.attn\.(bias|masked_bias)")
 
 
 class _Stored(NamedTuple):
-    """A tensor in a safetensors file; ``start`` and ``end`` count bytes of ``data``."""
+    """A tensor in a safetensors file; ``start`` and ``end`` count bytes of ``data``.
+
+    Its numbers have the order of ``shape``, or of ``shape`` reversed if it is ``transposed``.
+    """
 
     data: npt.NDArray[np.uint8]
     dtype: str
     shape: tuple[int, ...]
     start: int
     end: int
+    transposed: bool = False
 
 
 class SafetensorsCheckpoint:
@@ -62,11 +74,14 @@ class SafetensorsCheckpoint:
                 "(transformers: AutoTokenizer.from_pretrained(...).save_pretrained(...)).",
             )
         self._weights, self._tensors = _open_weights(path)
+        if isinstance(self.config, GPT2Config):
+            self._tensors = {_gpt2_name(name): _gpt2_matrix(name, t) for name, t in self._tensors.items()}
         self._names = check_tensors(path, self.config, self._shape)
         for name in self._tensors.keys() - set(self._names):
-            # A tied head is a copy of the embedding; old checkpoints keep the rotary frequencies.
-            if name != "lm_head.weight" and not name.endswith(".rotary_emb.inv_freq"):
-                raise UnsupportedModelError(f"{path}: tensor {name} is not part of a plain Llama model.")
+            if not _BUFFERS.fullmatch(name) and not self._repeats_embedding(name):
+                raise UnsupportedModelError(
+                    f"{path}: tensor {name} is not part of a plain {self.config.to_hf()['architectures'][0]}."
+                )
         for name in self._names:
             if (dtype := self._tensors[name].dtype) not in _DTYPES:
                 raise UnsupportedModelError(
@@ -85,6 +100,8 @@ class SafetensorsCheckpoint:
             floats = (values.astype(np.uint32) << 16).view(np.float32)
         else:
             floats = values.astype(np.float32)  # a copy, so that nothing keeps the file mapped
+        if stored.transposed:
+            return np.ascontiguousarray(floats.reshape(stored.shape[::-1]).T)
         return np.asarray(floats).reshape(stored.shape)
 
     def quantized(self, name: str) -> RawTensor | None:
@@ -101,6 +118,30 @@ class SafetensorsCheckpoint:
     def _shape(self, name: str) -> tuple[int, ...] | None:
         stored = self._tensors.get(name)
         return None if stored is None else stored.shape
+
+    def _repeats_embedding(self, name: str) -> bool:
+        """Whether this is a tied head that was stored though it is a copy of the embedding."""
+        if name != "lm_head.weight" or self.config.tied_head is None:
+            return False
+        head, embedding = self._tensors[name], self._tensors[self.config.tied_head]
+        if head[1:3] != embedding[1:3]:  # type or shape
+            return False
+        # A sample, since opening reads no weights; a head that was trained apart differs everywhere.
+        size = min(head.end - head.start, _SAMPLE_BYTES)
+        pair = (tensor.data[tensor.start : tensor.start + size] for tensor in (head, embedding))
+        return np.array_equal(*pair)
+
+
+def _gpt2_name(name: str) -> str:
+    """The name with ``transformer.`` in front, as GPT2LMHeadModel has it and GPT2Model has not."""
+    return name if name.startswith(("transformer.", "lm_head.")) else f"transformer.{name}"
+
+
+def _gpt2_matrix(name: str, stored: _Stored) -> _Stored:
+    """Turn the shape of a matrix of a layer to (outputs, inputs)."""
+    if name.endswith(GPT2_TRANSPOSED) and len(stored.shape) == 2:
+        return stored._replace(shape=stored.shape[::-1], transposed=True)
+    return stored
 
 
 def _name(path: Path) -> str:

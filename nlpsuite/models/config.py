@@ -124,7 +124,12 @@ class RopeScaling:
             )
         except KeyError as error:
             raise UnsupportedModelError(f"Model config: rope scaling lacks {error.args[0]!r}.") from None
-        if not (scaling.factor > 0 and scaling.high_freq_factor > scaling.low_freq_factor > 0):
+        possible = (
+            0 < scaling.factor < math.inf
+            and 0 < scaling.low_freq_factor < scaling.high_freq_factor < math.inf
+            and scaling.original_max_position_embeddings > 0
+        )
+        if not possible:
             raise UnsupportedModelError(f"Model config: rope scaling has impossible values {rope}.")
         return scaling
 
@@ -260,6 +265,8 @@ class DecoderConfig(ModelConfig):
         scaling = values.pop("rope_scaling")
         if scaling is not None:
             values["rope_scaling"] = {"rope_type": "llama3", **scaling}
+        if family == "mistral":
+            values["sliding_window"] = None  # without the key other readers assume 4096
         name = next(name for name, kind in self.architectures.items() if kind == family)
         return {"architectures": [name], "model_type": family, "hidden_act": "silu", **values}
 

@@ -111,7 +111,7 @@ def tokenizer_files(metadata: dict[str, Any]) -> dict[str, str]:
             {"bos": bos, "eos": special_ids["eos"], "unk": special_ids["unk"], "pad": pad},
             tokens.__getitem__,
             add_bos=metadata.get("tokenizer.ggml.add_bos_token", pre_tokenizer in _BOS_UNLESS_DENIED),
-            max_length=metadata.get("llama.context_length"),
+            max_length=metadata.get(f"{metadata.get('general.architecture')}.context_length"),
         ),
         "generation_config.json": generation_config(control_ids, bos=bos, eos=ends, pad=pad),
     }

@@ -32,6 +32,7 @@ def tiny_metadata(**changes: Any) -> dict[str, Any]:
         "tokenizer.ggml.bos_token_id": 1,
         "tokenizer.ggml.eos_token_id": 2,
         "tokenizer.ggml.padding_token_id": 2,
+        "general.architecture": "llama",
         "llama.context_length": 128,
     }
     return metadata | {f"tokenizer.ggml.{key}": value for key, value in changes.items()}

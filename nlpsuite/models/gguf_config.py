@@ -1,0 +1,179 @@
+"""From the metadata of a GGUF file to the configuration of its model.
+
+Every setting of the model's architecture is either read here or refused by name, unless its
+value changes nothing. Source: the GGUF specification (ggml/docs/gguf.md) and the keys that
+llama.cpp's converter writes.
+"""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+import numpy as np
+
+from nlpsuite.errors import UnsupportedModelError
+from nlpsuite.models.config import DecoderConfig, GPT2Config, ModelConfig, RopeScaling
+from nlpsuite.models.gguf import GGUFFile
+
+__all__ = ["ROPE_FREQS", "gguf_config"]
+
+ROPE_FREQS = "rope_freqs.weight"
+"""Not a parameter: what Llama 3.1 and later divide each rotary frequency by."""
+
+# Keys that say nothing about the arithmetic of a forward pass, or repeat what the tensors say.
+_HARMLESS = frozenset(
+    "rope.scaling.finetuned rope.scaling.original_context_length tensor_data_layout".split()
+)
+# Keys that a family's configuration is read from.
+_SIZES = "vocab_size context_length embedding_length block_count feed_forward_length attention.head_count"
+_GPT2_READ = frozenset((_SIZES + " attention.head_count_kv attention.layer_norm_epsilon").split())
+_DECODER_READ = frozenset(
+    (
+        _SIZES + " attention.head_count_kv attention.key_length attention.value_length "
+        "attention.layer_norm_rms_epsilon attention.sliding_window rope.dimension_count rope.freq_base"
+    ).split()
+)
+# Keys with the values, besides 0 and false, that change nothing.
+_NEUTRAL: dict[str, tuple[Any, ...]] = {
+    "attention.causal": (True,),
+    "rope.scaling.type": ("none",),
+    "rope.scaling.factor": (1,),
+    "rope.scaling.attn_factor": (1,),
+    "rope.scale_linear": (1,),
+    "logit_scale": (1,),
+}
+
+
+def gguf_config(file: GGUFFile) -> ModelConfig:
+    """The configuration of the model in ``file``.
+
+    Raises:
+        UnsupportedModelError: another architecture, or a setting these models lack; names it.
+    """
+    architecture = file.metadata.get("general.architecture")
+    if architecture == "gpt2":
+        return _gpt2(file)
+    if architecture in ("llama", "qwen2", "qwen3"):
+        return _decoder(file, architecture)
+    raise UnsupportedModelError(
+        f"{file.path}: architecture {architecture!r} is not supported.",
+        hint="Supported: 'llama' (Llama, Mistral, SmolLM2), 'qwen2', 'qwen3', 'gpt2'.",
+    )
+
+
+def _gpt2(file: GGUFFile) -> GPT2Config:
+    _refuse_unknown(file, "gpt2", _GPT2_READ)
+    heads = _integer(file, "gpt2.attention.head_count")
+    if _integer(file, "gpt2.attention.head_count_kv", heads) != heads:
+        raise UnsupportedModelError(f"{file.path}: GPT-2 with fewer key-value heads is not supported.")
+    return GPT2Config(
+        vocab_size=_vocab_size(file, "gpt2"),
+        n_positions=_integer(file, "gpt2.context_length"),
+        n_embd=_integer(file, "gpt2.embedding_length"),
+        n_layer=_integer(file, "gpt2.block_count"),
+        n_head=heads,
+        n_inner=_integer(file, "gpt2.feed_forward_length"),
+        layer_norm_epsilon=_decimal(file, "gpt2.attention.layer_norm_epsilon"),
+        tie_word_embeddings="output.weight" not in file.tensors,
+    )
+
+
+def _decoder(file: GGUFFile, family: str) -> DecoderConfig:
+    _refuse_unknown(file, family, _DECODER_READ)
+    heads = _integer(file, f"{family}.attention.head_count")
+    hidden = _integer(file, f"{family}.embedding_length")
+    head_dim = _integer(file, f"{family}.attention.key_length", hidden // heads)
+    for key in (f"{family}.attention.value_length", f"{family}.rope.dimension_count"):
+        if _integer(file, key, head_dim) != head_dim or head_dim % 2:
+            raise UnsupportedModelError(
+                f"{file.path}: {key} is {file.metadata.get(key)}, the head dimension {head_dim}: "
+                "they must be equal, and even."
+            )
+    context = _integer(file, f"{family}.context_length")
+    window = f"{family}.attention.sliding_window"
+    if file.metadata.get(window):
+        # Up to the window's size attention with and without one are the same.
+        context = min(context, _integer(file, window))
+    theta = _decimal(file, f"{family}.rope.freq_base", 10_000.0)
+    return DecoderConfig(
+        vocab_size=_vocab_size(file, family),
+        hidden_size=hidden,
+        intermediate_size=_integer(file, f"{family}.feed_forward_length"),
+        num_hidden_layers=_integer(file, f"{family}.block_count"),
+        num_attention_heads=heads,
+        num_key_value_heads=_integer(file, f"{family}.attention.head_count_kv", heads),
+        head_dim=head_dim,
+        max_position_embeddings=context,
+        rope_theta=theta,
+        rms_norm_eps=_decimal(file, f"{family}.attention.layer_norm_rms_epsilon"),
+        tie_word_embeddings="output.weight" not in file.tensors,
+        rope_scaling=_rope_scaling(file, theta, head_dim) if family == "llama" else None,
+        family=family,
+    )
+
+
+def _rope_scaling(file: GGUFFile, theta: float, head_dim: int) -> RopeScaling | None:
+    """The settings behind the divisors that a file stores in place of them."""
+    if ROPE_FREQS not in file.tensors:
+        return None
+    stored = file.tensor(ROPE_FREQS)
+    largest = float(stored.max())
+    if not 1 <= largest < math.inf:  # also where one is NaN
+        raise UnsupportedModelError(f"{file.path}: {ROPE_FREQS} has impossible values.")
+    # What all Llama 3 models share; only the factor differs.
+    scaling = RopeScaling(
+        largest, low_freq_factor=1.0, high_freq_factor=4.0, original_max_position_embeddings=8192
+    )
+    expected = [scaling.divisor(theta ** -(i / head_dim)) for i in range(0, head_dim, 2)]
+    if stored.shape != (len(expected),) or not np.allclose(stored, expected, rtol=1e-4, atol=0):
+        raise UnsupportedModelError(
+            f"{file.path}: {ROPE_FREQS} scales rotary embedding in another way than Llama 3.",
+            hint="Give the model's Hugging Face directory instead.",
+        )
+    return scaling if largest > 1 else None
+
+
+def _refuse_unknown(file: GGUFFile, architecture: str, read: frozenset[str]) -> None:
+    """Refuse by name every setting of the architecture that may change the arithmetic."""
+    metadata = file.metadata
+    if (parts := metadata.get("split.count", 1)) not in (0, 1):
+        raise UnsupportedModelError(
+            f"{file.path} is one of {parts} parts of a model.",
+            hint="Put them together first: llama-gguf-split --merge FIRST_PART.gguf WHOLE.gguf.",
+        )
+    prefix = f"{architecture}."
+    # A type of none makes the other settings of rotary scaling idle.
+    unscaled = metadata.get(f"{prefix}rope.scaling.type") == "none"
+    for key, value in metadata.items():
+        name = key.removeprefix(prefix)
+        if name == key or name in read or name in _HARMLESS:
+            continue
+        if unscaled and name.startswith("rope.scaling."):
+            continue
+        if value != 0 and value not in _NEUTRAL.get(name, ()):
+            raise UnsupportedModelError(f"{file.path}: {key} = {value!r} is not supported.")
+
+
+def _vocab_size(file: GGUFFile, architecture: str) -> int:
+    embedding = file.tensors.get("token_embd.weight")
+    return _integer(file, f"{architecture}.vocab_size", embedding.shape[0] if embedding else None)
+
+
+def _integer(file: GGUFFile, key: str, default: int | None = None) -> int:
+    value = file.metadata.get(key, default)
+    if type(value) is not int or not 0 < value < 1 << 31:
+        what = "is missing" if value is None else f"is {value!r}, must be a positive integer"
+        raise UnsupportedModelError(f"{file.path}: {key} {what}.")
+    return value
+
+
+def _decimal(file: GGUFFile, key: str, default: float | None = None) -> float:
+    value = file.metadata.get(key, default)
+    if isinstance(value, float):
+        # Stored as float32: 9.999999747378752e-06 was written as 1e-5.
+        with np.errstate(over="ignore"):
+            decimal = float(str(np.float32(value)))
+        if 0 < decimal < math.inf:
+            return decimal
+    raise UnsupportedModelError(f"{file.path}: {key} is {value!r}, must be a positive number.")
