@@ -26,7 +26,7 @@ from nlpsuite.errors import (
     ModelUnavailableError,
     UnsupportedModelError,
 )
-from nlpsuite.files import atomic_write_bytes, sha256_file
+from nlpsuite.files import atomic_write, sha256_file
 from nlpsuite.models.checkpoint import Checkpoint, RawTensor
 from nlpsuite.models.config import ModelConfig
 
@@ -255,7 +255,8 @@ def save_adapter(path: Path, info: AdapterInfo, tensors: Mapping[str, Array]) ->
 
     _pairs(path, info, tensors)
     kept = {name: np.ascontiguousarray(values) for name, values in tensors.items()}
-    atomic_write_bytes(path, save(kept, metadata=info.to_metadata()))
+    with atomic_write(path) as file:
+        file.write(save(kept, metadata=info.to_metadata()))
 
 
 def _pairs(path: Path, info: AdapterInfo, tensors: Mapping[str, Array]) -> dict[str, tuple[Array, Array]]:
