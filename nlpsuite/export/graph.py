@@ -8,7 +8,7 @@ import json
 import logging
 import warnings
 from collections.abc import Iterator
-from typing import Any, Literal
+from typing import Any, NamedTuple
 
 import onnx
 import onnx_ir as ir
@@ -17,16 +17,29 @@ from onnxscript import optimizer
 from torch import Tensor, nn
 from torch.export import Dim
 
-from nlpsuite.export.template import CONFIG_KEY, WEIGHTS_PLACEHOLDER
+from nlpsuite.errors import UnsupportedModelError
+from nlpsuite.export.template import CONFIG_KEY, WEIGHTS_PLACEHOLDER, DType, Layout
 from nlpsuite.models.config import ModelConfig
 from nlpsuite.models.language_module import LanguageModule, weightless_module
-from nlpsuite.models.state import SlotState
+from nlpsuite.models.state import PastState, SlotState
 
 __all__ = ["export_template"]
 
-_OPSET = 24  # the first with TensorScatter
+_OPSETS = {"slots": 24, "portable": 23}  # the first with TensorScatter; the first with Attention
+_DTYPES = {"fp32": torch.float32, "fp16": torch.float16}
 # Constants up to this size are part of the graph; larger ones are weights.
 _INLINE_LIMIT = 1024
+# The largest sizes that the exporter may assume; past positions may be none.
+_MOST = 2**30
+
+
+class _Traced(NamedTuple):
+    """What torch's exporter is given: a module, its arguments with their free sizes, and names."""
+
+    graph: nn.Module
+    inputs: dict[str, tuple[Any, Any]]
+    input_names: list[str]
+    output_names: list[str]
 
 
 class _SlotsGraph(nn.Module):
@@ -49,26 +62,69 @@ class _SlotsGraph(nn.Module):
         return logits, list(after.tensors)
 
 
-def export_template(
-    config: ModelConfig,
-    layout: Literal["slots", "portable"] = "slots",
-    dtype: Literal["fp32", "fp16"] = "fp32",
-) -> onnx.ModelProto:
-    """The *slots* graph of a model, with named weights that hold no data.
+class _PortableGraph(nn.Module):
+    """A model as other apps run it: past and new keys and values concatenated, logits everywhere."""
 
-    Inputs: ``input_ids`` (batch, sequence), ``write_indices`` (batch), ``logit_indices``
-    (batch, reads), all int64, and ``cache.{name}`` for each part of the state; for a decoder
-    ``cache.{i}.key`` / ``cache.{i}.value`` (batch, kv_heads, cache_length, head_dim) float32. A
-    recurrent model has ``sequence_lengths`` (batch) too. Outputs: ``logits`` (batch, reads,
-    vocab) and ``updated.{name}``, which may share memory with the caches. Linear layers are
-    ``MatMul(x, Transpose(weight))`` with weights in checkpoint layout.
+    def __init__(self, module: LanguageModule) -> None:
+        super().__init__()
+        self.module = module
+
+    def forward(
+        self, input_ids: Tensor, attention_mask: Tensor, position_ids: Tensor, tensors: tuple[Tensor, ...]
+    ) -> tuple[Tensor, list[Tensor]]:
+        logits, after = self.module(input_ids, PastState(attention_mask, position_ids, tensors))
+        return logits, list(after.tensors)
+
+
+def export_template(config: ModelConfig, layout: Layout = "slots", dtype: DType = "fp32") -> onnx.ModelProto:
+    """The graph of a model, with named weights that hold no data.
+
+    The *slots* graph, for our runtime, has the inputs ``input_ids`` (batch, sequence),
+    ``write_indices`` (batch), ``logit_indices`` (batch, reads), all int64, and ``cache.{name}``
+    for each part of the state; for a decoder ``cache.{i}.key`` / ``cache.{i}.value`` (batch,
+    kv_heads, cache_length, head_dim). A recurrent model has ``sequence_lengths`` (batch) too.
+    Outputs: ``logits`` (batch, reads, vocab) and ``updated.{name}``, which may share memory with
+    the caches.
+
+    The *portable* graph, for other apps, has ``input_ids`` and ``position_ids`` (batch_size,
+    sequence_length), ``attention_mask`` (batch_size, total_sequence_length), all int64, and
+    ``past_key_values.{i}.key`` / ``.value`` (batch_size, kv_heads, past_sequence_length,
+    head_dim). Outputs: ``logits`` (batch_size, sequence_length, vocab) and ``present.{i}.key`` /
+    ``.value``, past and new.
+
+    In both, linear layers are ``MatMul(x, Transpose(weight))`` with weights in checkpoint layout.
+
+    Args:
+        dtype: of weights, state and logits. Rotary angles and the norms' sums are float32 in both.
+
+    Raises:
+        UnsupportedModelError: a recurrent model has no portable graph.
     """
-    if layout != "slots" or dtype != "fp32":
-        raise NotImplementedError(f"{layout} {dtype}")
-    module = _weightless(config)
+    module = _weightless(config, _DTYPES[dtype])
+    traced = _slots(module) if layout == "slots" else _portable(module)
+    with _quiet():
+        program = torch.onnx.export(
+            traced.graph.eval(),
+            tuple(value for value, _ in traced.inputs.values()),
+            dynamo=True,
+            opset_version=_OPSETS[layout],
+            input_names=traced.input_names,
+            output_names=traced.output_names,
+            dynamic_shapes={name: dims for name, (_, dims) in traced.inputs.items()},
+            optimize=False,
+        )
+        assert program is not None
+        model = program.model
+        optimizer.optimize_ir(model, should_fold=_may_be_folded)
+    _drop_weights(model, config)
+    return _canonical(ir.serde.serialize_model(model), config, layout)
+
+
+def _slots(module: LanguageModule) -> _Traced:
+    config = module.config
     names = [name for name, _ in config.state_shapes()]
     batch, sequence, reads, length = (
-        Dim(name, min=1, max=2**30) for name in ("batch", "sequence", "reads", "cache_length")
+        Dim(name, min=1, max=_MOST) for name in ("batch", "sequence", "reads", "cache_length")
     )
     state = module.empty_state(rows=2, length=16)
     inputs = {
@@ -85,30 +141,51 @@ def export_template(
     }
     if config.recurrent:
         inputs["lengths"] = (torch.full((2,), 3), {0: batch})
-    with _quiet():
-        program = torch.onnx.export(
-            _SlotsGraph(module).eval(),
-            tuple(value for value, _ in inputs.values()),
-            dynamo=True,
-            opset_version=_OPSET,
-            input_names=["input_ids", "write_indices", "logit_indices"]
-            + [f"cache.{name}" for name in names]
-            + ["sequence_lengths"] * config.recurrent,
-            output_names=["logits"] + [f"updated.{name}" for name in names],
-            dynamic_shapes={name: dims for name, (_, dims) in inputs.items()},
-            optimize=False,
+    return _Traced(
+        _SlotsGraph(module),
+        inputs,
+        ["input_ids", "write_indices", "logit_indices"]
+        + [f"cache.{name}" for name in names]
+        + ["sequence_lengths"] * config.recurrent,
+        ["logits"] + [f"updated.{name}" for name in names],
+    )
+
+
+def _portable(module: LanguageModule) -> _Traced:
+    config = module.config
+    if config.recurrent:
+        raise UnsupportedModelError(
+            "A recurrent model has no portable graph: other apps know only caches of keys and values.",
+            hint="Export it with --layout slots.",
         )
-        assert program is not None
-        model = program.model
-        # Transpose(weight) stays unfolded, so that weights keep their checkpoint name and layout.
-        optimizer.optimize_ir(model, should_fold=lambda node: False if node.op_type == "Transpose" else None)
-    _drop_weights(model, config)
-    return _canonical(ir.serde.serialize_model(model), config)
+    names = [name for name, _ in config.state_shapes()]
+    batch, sequence = (Dim(name, min=1, max=_MOST) for name in ("batch_size", "sequence_length"))
+    past = Dim("past_sequence_length", min=0, max=_MOST)
+    ids = (torch.zeros(2, 3, dtype=torch.int64), {0: batch, 1: sequence})
+    state = module.empty_state(rows=2, length=5)
+    inputs = {
+        "input_ids": ids,
+        "attention_mask": (torch.ones(2, 8, dtype=torch.int64), {0: batch, 1: Dim.DYNAMIC}),
+        "position_ids": ids,
+        "tensors": (state.tensors, tuple({0: batch, 2: past} for _ in names)),
+    }
+    return _Traced(
+        _PortableGraph(module),
+        inputs,
+        ["input_ids", "attention_mask", "position_ids"] + [f"past_key_values.{name}" for name in names],
+        ["logits"] + [f"present.{name}" for name in names],
+    )
 
 
-def _weightless(config: ModelConfig) -> LanguageModule:
+def _may_be_folded(node: ir.Node) -> bool | None:
+    """No node that reads a weight, so that weights keep their checkpoint's name and layout."""
+    weights = (value for value in node.inputs if value is not None and value.is_initializer())
+    return False if any(value.name is not None and "." in value.name for value in weights) else None
+
+
+def _weightless(config: ModelConfig, dtype: torch.dtype) -> LanguageModule:
     """A model whose parameters are allocated but not initialised, but for their first number."""
-    module = weightless_module(config)
+    module = weightless_module(config, dtype)
     # The optimiser merges initializers that are equal, and unwritten memory often is.
     for number, parameter in enumerate(module.parameters(), 1):
         parameter.data.view(-1)[0] = number
@@ -140,7 +217,7 @@ def _drop_weights(model: ir.Model, config: ModelConfig) -> None:
         graph.initializers[name] = value
 
 
-def _canonical(model: onnx.ModelProto, config: ModelConfig) -> onnx.ModelProto:
+def _canonical(model: onnx.ModelProto, config: ModelConfig, layout: Layout) -> onnx.ModelProto:
     """Names and metadata that depend on the model alone, not on the exporter's run."""
     graph = model.graph
     fixed = {
@@ -161,6 +238,8 @@ def _canonical(model: onnx.ModelProto, config: ModelConfig) -> onnx.ModelProto:
             if name not in fixed:
                 renamed[name] = f"t.{position}.{i}"
             node.output[i] = renamed.get(name, name)
+    if layout == "portable":
+        _name_total_length(graph)
     # Shapes of intermediate values carry the exporter's symbols; onnxruntime infers its own.
     del graph.value_info[:]
     for value in (*graph.input, *graph.output):
@@ -169,11 +248,20 @@ def _canonical(model: onnx.ModelProto, config: ModelConfig) -> onnx.ModelProto:
         del tensor.metadata_props[:]
     del graph.metadata_props[:]
     del model.metadata_props[:]
-    graph.name, graph.doc_string = "slots", ""
+    graph.name, graph.doc_string = layout, ""
     model.producer_name, model.producer_version, model.doc_string = "nlpsuite", "", ""
     model.metadata_props.add(key=CONFIG_KEY, value=json.dumps(config.to_hf(), sort_keys=True))
     onnx.checker.check_model(_with_empty_weights(model))
     return model
+
+
+def _name_total_length(graph: onnx.GraphProto) -> None:
+    """The exporter names a sum of sizes by its terms; other apps look for one name."""
+    named = {"batch_size", "sequence_length", "past_sequence_length"}
+    for value in (*graph.input, *graph.output):
+        for dim in value.type.tensor_type.shape.dim:
+            if dim.dim_param and dim.dim_param not in named:
+                dim.dim_param = "total_sequence_length"
 
 
 def _with_empty_weights(model: onnx.ModelProto) -> onnx.ModelProto:

@@ -4,14 +4,17 @@ from __future__ import annotations
 
 import json
 from importlib import resources
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal, TypeAlias
 
 from nlpsuite.models.config import ModelConfig, config_from_hf
 
 if TYPE_CHECKING:
     import onnx
 
-__all__ = ["CONFIG_KEY", "WEIGHTS_PLACEHOLDER", "template_for"]
+__all__ = ["CONFIG_KEY", "WEIGHTS_PLACEHOLDER", "DType", "Layout", "template_for"]
+
+Layout: TypeAlias = Literal["slots", "portable"]  # for our runtime; for other apps
+DType: TypeAlias = Literal["fp32", "fp16"]  # of weights, state and logits
 
 # The external-data location of a weight that has not been filled in.
 WEIGHTS_PLACEHOLDER = "weights-to-be-filled"
@@ -19,12 +22,14 @@ WEIGHTS_PLACEHOLDER = "weights-to-be-filled"
 CONFIG_KEY = "nlpsuite.config"
 
 
-def template_for(config: ModelConfig) -> onnx.ModelProto | None:
-    """The shipped template for exactly this configuration, or None."""
+def template_for(
+    config: ModelConfig, layout: Layout = "slots", dtype: DType = "fp32"
+) -> onnx.ModelProto | None:
+    """The shipped template for exactly this configuration, layout and type of numbers, or None."""
     import onnx
 
     for entry in sorted(_templates().iterdir(), key=lambda e: e.name):
-        if entry.name.endswith(".onnx"):
+        if entry.name.endswith(f".{layout}.{dtype}.onnx"):
             model = onnx.load_model_from_string(entry.read_bytes())
             if template_config(model) == config:
                 return model

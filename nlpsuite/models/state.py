@@ -71,9 +71,9 @@ class PastState(NamedTuple):
 
     def mask(self, new: int) -> Tensor:
         """(B, 1, S, P + S), true where a new token may look: at itself and at real tokens before."""
-        total = self.attention_mask.shape[1]
-        at = torch.arange(total, device=self.attention_mask.device)
-        own = at[total - new :]
+        past = self.tensors[0].shape[2]
+        at = torch.arange(past + new, device=self.attention_mask.device)
+        own = past + torch.arange(new, device=self.attention_mask.device)
         causal = at[None, :] <= own[:, None]  # (S, P + S)
         real = self.attention_mask[:, None, None, :] != 0
         # A padding token looks at itself: a row of nothing but False would give NaN.
