@@ -7,7 +7,6 @@ The real model and its bundles are kept between runs in pytest's cache directory
 from __future__ import annotations
 
 import hashlib
-import json
 import os
 import shutil
 import warnings
@@ -15,14 +14,13 @@ from collections.abc import Iterator
 from pathlib import Path, PurePosixPath
 from typing import Any
 
-import numpy as np
 import pytest
+from tiny import write_tiny_checkpoint
 
 from nlpsuite.errors import NlpsuiteError
 from nlpsuite.export import build as export_package
 from nlpsuite.export.build import build_bundle
 from nlpsuite.models.checkpoint import Checkpoint, open_checkpoint
-from nlpsuite.models.config import DecoderConfig
 from nlpsuite.runtime.bundle import Bundle
 from nlpsuite.runtime.device import cuda_problem
 
@@ -47,75 +45,6 @@ def isolated_cache(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
 
 
 # The tiny model.
-
-CONTROLS = ["<|endoftext|>", "<|im_start|>", "<|im_end|>"]
-MERGES = (
-    "Ġ t|h e|Ġt he|i n|in g|Ġ a|e r|o n|r e|Ġ s|a n|an d|Ġ o|o r|o u|Ġ w|e n|i s|a t|Ġ c|Ġ b|Ġ i|e s|i t|Ġ f|"
-    "Ġ m|Ġ p|l l|Ġ and|Ġo f|Ġt o|e d|Ġi n|a r|c h|s t|Ġ d|p o|s i|po si|t i|ti v|tiv e"
-).split("|")
-CHAT_TEMPLATE = (
-    "{% for message in messages %}"
-    "{{ '<|im_start|>' + message['role'] + '\n' + message['content'] + '<|im_end|>' + '\n' }}"
-    "{% endfor %}"
-    "{% if add_generation_prompt %}{{ '<|im_start|>assistant\n' }}{% endif %}"
-)
-
-
-def tiny_tokenizer_json() -> str:
-    """A byte-level BPE of 302 tokens that splits digits, with ChatML's control tokens."""
-    from tokenizers import AddedToken, Tokenizer, decoders, models, pre_tokenizers
-
-    merges = [(a, b) for a, b in (merge.split(" ") for merge in MERGES)]
-    tokens = [*CONTROLS, *sorted(pre_tokenizers.ByteLevel.alphabet()), *("".join(m) for m in merges)]
-    vocabulary = {token: i for i, token in enumerate(dict.fromkeys(tokens))}
-    tokenizer = Tokenizer(models.BPE(vocab=vocabulary, merges=merges))
-    tokenizer.pre_tokenizer = pre_tokenizers.Sequence(
-        [
-            pre_tokenizers.Digits(individual_digits=True),
-            pre_tokenizers.ByteLevel(add_prefix_space=False, use_regex=True),
-        ]
-    )
-    tokenizer.decoder = decoders.ByteLevel()
-    tokenizer.add_special_tokens([AddedToken(token, special=True, normalized=False) for token in CONTROLS])
-    text: str = tokenizer.to_str()
-    return text
-
-
-def write_tiny_checkpoint(directory: Path, seed: int = 0) -> Path:
-    """A Hugging Face directory with random weights; logits are peaked, so that argmax is stable."""
-    from safetensors.numpy import save_file
-
-    tokenizer = tiny_tokenizer_json()
-    config = DecoderConfig(
-        vocab_size=3 + 256 + len(MERGES),
-        hidden_size=64,
-        intermediate_size=96,
-        num_hidden_layers=2,
-        num_attention_heads=4,
-        num_key_value_heads=2,
-        head_dim=16,
-        max_position_embeddings=256,
-        rope_theta=1_000.0,
-    )
-    generator = np.random.default_rng(seed)
-    weights = {}
-    for name, shape in config.parameter_shapes():
-        values = generator.standard_normal(shape, dtype=np.float32)
-        if len(shape) == 1:
-            weights[name] = 1 + values / 10
-        elif "embed" in name:
-            weights[name] = values / 4
-        else:
-            weights[name] = 2 * values / np.float32(np.sqrt(shape[1]))
-    directory.mkdir(parents=True)
-    save_file(weights, directory / "model.safetensors")
-    (directory / "config.json").write_text(json.dumps(config.to_hf()))
-    (directory / "tokenizer.json").write_text(tokenizer, encoding="utf-8")
-    (directory / "tokenizer_config.json").write_text(
-        json.dumps({"bos_token": CONTROLS[1], "eos_token": CONTROLS[2], "pad_token": CONTROLS[0]})
-    )
-    (directory / "chat_template.jinja").write_text(CHAT_TEMPLATE)
-    return directory
 
 
 @pytest.fixture(scope="session")

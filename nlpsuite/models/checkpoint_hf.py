@@ -128,8 +128,10 @@ class SafetensorsCheckpoint:
             return False
         # A sample, since opening reads no weights; a head that was trained apart differs everywhere.
         size = min(head.end - head.start, _SAMPLE_BYTES)
-        pair = (tensor.data[tensor.start : tensor.start + size] for tensor in (head, embedding))
-        return np.array_equal(*pair)
+        return np.array_equal(
+            head.data[head.start : head.start + size],
+            embedding.data[embedding.start : embedding.start + size],
+        )
 
 
 def _gpt2_name(name: str) -> str:

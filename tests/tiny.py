@@ -1,0 +1,214 @@
+"""Tiny models of every architecture with random weights, and the files they come in."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import re
+from pathlib import Path
+from typing import Any
+
+import gguf
+import numpy as np
+import numpy.typing as npt
+
+from nlpsuite.models.checkpoint_write import write_checkpoint
+from nlpsuite.models.config import DecoderConfig, GPT2Config, LSTMConfig, ModelConfig, RopeScaling
+
+Weights = dict[str, npt.NDArray[np.float32]]
+
+CONTROLS = ["<|endoftext|>", "<|im_start|>", "<|im_end|>"]
+MERGES = (
+    "Ġ t|h e|Ġt he|i n|in g|Ġ a|e r|o n|r e|Ġ s|a n|an d|Ġ o|o r|o u|Ġ w|e n|i s|a t|Ġ c|Ġ b|Ġ i|e s|i t|Ġ f|"
+    "Ġ m|Ġ p|l l|Ġ and|Ġo f|Ġt o|e d|Ġi n|a r|c h|s t|Ġ d|p o|s i|po si|t i|ti v|tiv e"
+).split("|")
+CHAT_TEMPLATE = (
+    "{% for message in messages %}"
+    "{{ '<|im_start|>' + message['role'] + '\n' + message['content'] + '<|im_end|>' + '\n' }}"
+    "{% endfor %}"
+    "{% if add_generation_prompt %}{{ '<|im_start|>assistant\n' }}{% endif %}"
+)
+VOCABULARY = len(CONTROLS) + 256 + len(MERGES)
+
+LLAMA = DecoderConfig(
+    vocab_size=VOCABULARY,
+    hidden_size=64,
+    intermediate_size=96,
+    num_hidden_layers=2,
+    num_attention_heads=4,
+    num_key_value_heads=2,
+    head_dim=16,
+    max_position_embeddings=256,
+    rope_theta=1_000.0,
+)
+LLAMA3_SCALING = RopeScaling(32.0, 1.0, 4.0, 8192)
+GPT2 = GPT2Config(vocab_size=VOCABULARY, n_positions=64, n_embd=64, n_layer=2, n_head=4, n_inner=96)
+LSTM = LSTMConfig(vocab_size=VOCABULARY, embedding_size=24, hidden_size=32, num_layers=2)
+CONFIGS: dict[str, ModelConfig] = {
+    "llama": LLAMA,
+    "llama-untied": dataclasses.replace(LLAMA, tie_word_embeddings=False),
+    "llama3": dataclasses.replace(LLAMA, rope_theta=500_000.0, rope_scaling=LLAMA3_SCALING),
+    "mistral": dataclasses.replace(LLAMA, family="mistral", tie_word_embeddings=False),
+    "qwen2": dataclasses.replace(LLAMA, family="qwen2", rms_norm_eps=1e-6),
+    # Heads wider than the hidden size has room for, as the smaller models of the family have.
+    "qwen3": dataclasses.replace(LLAMA, family="qwen3", head_dim=32, rms_norm_eps=1e-6),
+    "gpt2": GPT2,
+    "gpt2-untied": dataclasses.replace(GPT2, tie_word_embeddings=False),
+    "lstm": LSTM,
+}
+"""A small model of each architecture, whose vocabulary is the tiny tokenizer's."""
+
+
+def tiny_tokenizer_json() -> str:
+    """A byte-level BPE of 302 tokens that splits digits, with ChatML's control tokens."""
+    from tokenizers import AddedToken, Tokenizer, decoders, models, pre_tokenizers
+
+    merges = [(a, b) for a, b in (merge.split(" ") for merge in MERGES)]
+    tokens = [*CONTROLS, *sorted(pre_tokenizers.ByteLevel.alphabet()), *("".join(m) for m in merges)]
+    vocabulary = {token: i for i, token in enumerate(dict.fromkeys(tokens))}
+    tokenizer = Tokenizer(models.BPE(vocab=vocabulary, merges=merges))
+    tokenizer.pre_tokenizer = pre_tokenizers.Sequence(
+        [
+            pre_tokenizers.Digits(individual_digits=True),
+            pre_tokenizers.ByteLevel(add_prefix_space=False, use_regex=True),
+        ]
+    )
+    tokenizer.decoder = decoders.ByteLevel()
+    tokenizer.add_special_tokens([AddedToken(token, special=True, normalized=False) for token in CONTROLS])
+    text: str = tokenizer.to_str()
+    return text
+
+
+def tiny_tokenizer_files() -> dict[str, str]:
+    """The tokenizer's files as a Hugging Face directory has them."""
+    special = {"bos_token": CONTROLS[1], "eos_token": CONTROLS[2], "pad_token": CONTROLS[0]}
+    return {
+        "tokenizer.json": tiny_tokenizer_json(),
+        "tokenizer_config.json": json.dumps({"tokenizer_class": "PreTrainedTokenizerFast", **special}),
+        "chat_template.jinja": CHAT_TEMPLATE,
+    }
+
+
+def random_weights(config: ModelConfig, seed: int = 0) -> Weights:
+    """Weights that make peaked logits, so that argmax is stable and an error shows."""
+    generator = np.random.default_rng(seed)
+    weights = {}
+    for name, shape in config.parameter_shapes():
+        values = generator.standard_normal(shape, dtype=np.float32)
+        if "bias" in name:
+            weights[name] = values / 4
+        elif len(shape) == 1:
+            weights[name] = 1 + values / 10
+        elif re.search(r"embed|wte|wpe", name):
+            weights[name] = values / 4
+        else:
+            weights[name] = 2 * values / np.float32(np.sqrt(shape[1]))
+    return weights
+
+
+def write_tiny_checkpoint(directory: Path, seed: int = 0, config: ModelConfig = LLAMA) -> Path:
+    """A Hugging Face directory of a model with random weights."""
+    write_checkpoint(directory, config, random_weights(config, seed), tiny_tokenizer_files())
+    return directory
+
+
+# GGUF
+
+
+def permute_for_gguf(rows: npt.NDArray[Any], heads: int) -> npt.NDArray[Any]:
+    """The order of rows in which llama.cpp's converter writes Llama's queries and keys."""
+    split = rows.reshape(heads, 2, rows.shape[0] // heads // 2, *rows.shape[1:])
+    return split.swapaxes(1, 2).reshape(rows.shape)
+
+
+def blocks_of(values: npt.NDArray[np.float32], kind: str, seed: int = 0) -> npt.NDArray[np.uint8]:
+    """A matrix as blocks of a storage type: (rows, bytes per row).
+
+    The package can't write K-quants: there the blocks are random, with scales that make
+    weights of about 0.1.
+    """
+    quantised = gguf.GGMLQuantizationType[kind]
+    if kind not in ("Q4_K", "Q6_K"):
+        return np.ascontiguousarray(gguf.quantize(values, quantised)).view(np.uint8)
+    block, nbytes = gguf.GGML_QUANT_SIZES[quantised]
+    generator = np.random.default_rng(seed)
+    shape = (values.shape[0], values.shape[1] // block, nbytes)
+    blocks = generator.integers(0, 256, shape, dtype=np.uint8)
+    if kind == "Q4_K":  # scale of the scales, scale of the minima, then both in 6 bits, then the weights
+        blocks[..., :4] = np.array([3e-4, 2.25e-3], np.float16).view(np.uint8)
+    else:  # the scale of the scales comes last
+        blocks[..., 208:] = np.array([3e-5], np.float16).view(np.uint8)
+    return blocks.reshape(values.shape[0], -1)
+
+
+def write_tiny_gguf(
+    path: Path,
+    config: ModelConfig,
+    weights: Weights,
+    kind: str = "F32",
+    extra: dict[str, npt.NDArray[np.float32]] | None = None,
+) -> Weights:
+    """Write a GGUF file whose matrices have the storage type ``kind``; gives what they then hold.
+
+    Args:
+        extra: further tensors, under their GGUF names.
+    """
+    held: Weights = {}
+    llama = isinstance(config, DecoderConfig) and config.family in ("llama", "mistral")
+    architecture = "llama" if llama else getattr(config, "family", "gpt2")
+    writer = gguf.GGUFWriter(path, architecture)
+    _add_metadata(writer, config)
+    names = gguf.get_tensor_name_map(gguf.MODEL_ARCH[architecture.upper()], n_blocks=2)
+    quantised = gguf.GGMLQuantizationType[kind]
+    for number, (name, values) in enumerate(weights.items()):
+        if values.ndim == 1:
+            rows, held[name] = values, values
+        else:
+            rows = blocks_of(values, kind, number)
+            held[name] = gguf.dequantize(rows, quantised).astype(np.float32)
+        if llama and isinstance(config, DecoderConfig) and re.search("[qk]_proj", name):
+            queries = "q_proj" in name
+            rows = permute_for_gguf(
+                rows, config.num_attention_heads if queries else config.num_key_value_heads
+            )
+        stored_name = names.get_name(name, try_suffixes=(".weight", ".bias"))
+        assert stored_name is not None, name
+        writer.add_tensor(stored_name, rows, raw_dtype=quantised if values.ndim == 2 else None)
+    for name, values in (extra or {}).items():
+        writer.add_tensor(name, values)
+    writer.write_header_to_file()
+    writer.write_kv_data_to_file()
+    writer.write_tensors_to_file()
+    writer.close()
+    return held
+
+
+def _add_metadata(writer: gguf.GGUFWriter, config: ModelConfig) -> None:
+    writer.add_name("Tiny")
+    writer.add_license("apache-2.0")
+    writer.add_context_length(config.context_length)
+    if isinstance(config, GPT2Config):
+        writer.add_block_count(config.n_layer)
+        writer.add_embedding_length(config.n_embd)
+        writer.add_feed_forward_length(config.n_inner)
+        writer.add_head_count(config.n_head)
+        writer.add_layer_norm_eps(config.layer_norm_epsilon)
+    elif isinstance(config, DecoderConfig):
+        writer.add_block_count(config.num_hidden_layers)
+        writer.add_embedding_length(config.hidden_size)
+        writer.add_feed_forward_length(config.intermediate_size)
+        writer.add_head_count(config.num_attention_heads)
+        writer.add_head_count_kv(config.num_key_value_heads)
+        writer.add_layer_norm_rms_eps(config.rms_norm_eps)
+        writer.add_rope_freq_base(config.rope_theta)
+        if config.head_dim * config.num_attention_heads != config.hidden_size:
+            writer.add_key_length(config.head_dim)
+            writer.add_value_length(config.head_dim)
+    model = json.loads(tiny_tokenizer_json())["model"]
+    writer.add_tokenizer_model("gpt2")
+    writer.add_tokenizer_pre("smollm")
+    writer.add_token_list(list(model["vocab"]))
+    writer.add_token_types([3] * len(CONTROLS) + [1] * (len(model["vocab"]) - len(CONTROLS)))
+    writer.add_token_merges([" ".join(merge) for merge in model["merges"]])
+    writer.add_bos_token_id(1)
+    writer.add_eos_token_id(2)
