@@ -26,7 +26,7 @@ from nlpsuite.errors import (
     ModelUnavailableError,
     UnsupportedModelError,
 )
-from nlpsuite.files import atomic_write, sha256_file
+from nlpsuite.files import atomic_write_bytes, sha256_file
 from nlpsuite.models.checkpoint import Checkpoint, RawTensor
 from nlpsuite.models.config import ModelConfig
 
@@ -186,12 +186,12 @@ class Adapter:
                 hint="Name the .safetensors file itself.",
             ) from error
         try:
-            stored = safetensors.deserialize(data)
+            stored = safetensors.deserialize(data)  # type: ignore[no-untyped-call]
             header = json.loads(data[8 : 8 + int.from_bytes(data[:8], "little")])
             info = AdapterInfo.from_metadata(header.get("__metadata__") or {})
         except UnsupportedModelError as error:
             raise UnsupportedModelError(
-                f"{path} is no adapter that can be used. {error.message}", error.hint
+                f"{path} is no adapter that can be used. {error.message}", hint=error.hint
             ) from None
         except (safetensors.SafetensorError, ValueError, TypeError, AttributeError, RecursionError) as error:
             raise _damaged(path, str(error)) from None
@@ -255,13 +255,12 @@ def save_adapter(path: Path, info: AdapterInfo, tensors: Mapping[str, Array]) ->
 
     _pairs(path, info, tensors)
     kept = {name: np.ascontiguousarray(values) for name, values in tensors.items()}
-    with atomic_write(path) as file:
-        file.write(save(kept, metadata=info.to_metadata()))
+    atomic_write_bytes(path, save(kept, metadata=info.to_metadata()))
 
 
 def _pairs(path: Path, info: AdapterInfo, tensors: Mapping[str, Array]) -> dict[str, tuple[Array, Array]]:
     """Parameter name -> its A and B, in the order of the names."""
-    layers = {}
+    layers: dict[str, None] = {}  # in the order of the names
     for name, values in sorted(tensors.items()):
         layer = name.removesuffix(_A).removesuffix(_B)
         if layer == name or not layer:

@@ -147,24 +147,30 @@ class Task(ABC, Generic[O]):
         reference = self.reference(reference)
         if prompt.choices:
             return _choice(prompt, reference, self.name)
+        begun = prompt.prefill
         if self.strips:
-            reference = reference.strip()
-        if prompt.prefill and reference.startswith(prompt.prefill):
-            return reference.removeprefix(prompt.prefill)
+            reference, begun = reference.strip(), begun.strip()
+        if begun and reference.startswith(begun):
+            return reference.removeprefix(begun)
         # After text without white space at its end the next word brings its own.
         before = prompt.prefill or ("" if prompt.messages else prompt.text)
         return f" {reference}" if self.strips and before and not before[-1].isspace() else reference
 
     def evaluate(self, outputs: Sequence[Output], references: Sequence[str], options: O) -> dict[str, float]:
-        """Figures of how good the outputs are, against a reference answer each.
+        """Figures of how good the outputs are, against a reference answer each: accuracy and macro F1
+        for labels, else exact match and chrF.
 
         Raises:
-            InputInvalidError: none at all, or not as many references as outputs.
+            InputInvalidError: none at all, not as many references as outputs, an unknown label.
         """
-        from nlpsuite.metrics.text import chrf, exact_match
+        from nlpsuite.metrics import labels, text
 
+        if self.labels:
+            given = [output.label or "" for output in outputs]
+            wanted = [self.reference(reference) for reference in references]
+            return {"accuracy": labels.accuracy(given, wanted), "macro_f1": labels.macro_f1(given, wanted)}
         texts = [output.text for output in outputs]
-        return {"exact_match": exact_match(texts, references), "chrf": chrf(texts, references)}
+        return {"exact_match": text.exact_match(texts, references), "chrf": text.chrf(texts, references)}
 
 
 def _choice(prompt: Prompt, reference: str, task: str) -> str:

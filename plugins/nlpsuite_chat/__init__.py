@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from nlpsuite import GenerationOptions, Message, Prompt, Record, Sampling, Task, hookimpl, option
+from nlpsuite.tasks.base import Columns
 
 
 @dataclass(frozen=True)
@@ -21,9 +22,16 @@ class Chat(Task[Options]):
     long_input = "error"
     streams = True
     conversational = True
+    columns = Columns(
+        text=("prompt", "instruction", "question", "text"),
+        reference=("response", "completion", "output", "answer"),
+        messages=("messages", "conversations"),
+    )
 
     def prompt(self, record: Record, options: Options) -> Prompt:
-        system = (Message("system", options.system),) if options.system else ()
+        # A conversation may bring its own instructions, as files of examples do.
+        own = bool(record.history) and record.history[0].role == "system"
+        system = (Message("system", options.system),) if options.system and not own else ()
         prompt = Prompt(
             messages=(*system, *record.history, Message("user", record.text)),
             max_tokens=512,

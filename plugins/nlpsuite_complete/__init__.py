@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from nlpsuite import GenerationOptions, Prompt, Record, Task, hookimpl, option
+from nlpsuite.tasks.base import Columns
 
 
 @dataclass(frozen=True)
@@ -19,6 +20,7 @@ class Complete(Task[Options]):
     max_prompt_tokens = 2_000  # what matters is near the cursor, and reading takes time
     streams = True
     strips = False  # white space is part of code
+    columns = Columns(text=("text", "prompt"), reference=("completion", "canonical_solution"))
 
     def prompt(self, record: Record, options: Options) -> Prompt:
         prompt = Prompt(

@@ -5,8 +5,10 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import ClassVar
 
 from nlpsuite import Completion, Options, Output, Prompt, Record, Task, hookimpl, option
+from nlpsuite.tasks.base import Columns
 from nlpsuite.tasks.long_text import Part
 
 _LABELS = ("positive", "negative")
@@ -31,6 +33,7 @@ _NEUTRAL = ("", "[MASK]", "The film lasts two hours.", "It is a film.")
 
 @dataclass(frozen=True)
 class SentimentOptions(Options):
+    examples: bool = option(True, "show the model four examples first; an adapted model needs none")
     calibrate: bool = option(True, "correct for the model's liking of the label words themselves")
 
 
@@ -39,12 +42,17 @@ class Sentiment(Task[SentimentOptions]):
     options = SentimentOptions
     long_input = "split"
     max_prompt_tokens = 1_000
+    # An adapter has learnt what the examples show and has no liking left to correct.
+    adapter_options: ClassVar = {"examples": False, "calibrate": False}
+    columns = Columns(text=("text", "sentence", "content", "review"), reference=("label", "sentiment"))
+    labels: ClassVar = {"negative": "negative", "positive": "positive", "0": "negative", "1": "positive"}
 
     def prompt(self, record: Record, options: SentimentOptions) -> Prompt:
+        priors = _NEUTRAL if options.calibrate else ()
         return Prompt(
-            text=_frame(record.text),
+            text=_frame(record.text, options),
             choices=tuple(f" {label}" for label in _LABELS),
-            priors=tuple(Prompt(text=_frame(text)) for text in _NEUTRAL) if options.calibrate else (),
+            priors=tuple(Prompt(text=_frame(text, options)) for text in priors),
         )
 
     def parse(self, completion: Completion, record: Record, options: SentimentOptions) -> Output:
@@ -67,8 +75,8 @@ class Sentiment(Task[SentimentOptions]):
         )
 
 
-def _frame(text: str) -> str:
-    return f"{_EXAMPLES}Review: {text.strip()}\nSentiment:"
+def _frame(text: str, options: SentimentOptions) -> str:
+    return f"{_EXAMPLES if options.examples else ''}Review: {text.strip()}\nSentiment:"
 
 
 def _output(probabilities: list[float]) -> Output:

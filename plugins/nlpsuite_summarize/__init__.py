@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Literal
+from typing import ClassVar, Literal
 
-from nlpsuite import GenerationOptions, Message, Prompt, Record, Sampling, Task, hookimpl, option
+from nlpsuite import GenerationOptions, Message, Output, Prompt, Record, Sampling, Task, hookimpl, option
+from nlpsuite.tasks.base import Columns
 
 # Tokens after which a summary stops at the next sentence end, and the most it may take.
 _LENGTHS = {"short": (12, 60), "medium": (45, 140), "long": (110, 280)}
@@ -16,6 +18,7 @@ _SIZES = {"short": "one sentence", "medium": "two or three sentences", "long": "
 class Options(GenerationOptions):
     length: Literal["short", "medium", "long"] = option("medium", "how long the summary is")
     style: Literal["paragraph", "bullets"] = option("paragraph", "running text or a list of points")
+    plain: bool = option(False, "ask without a conversation around the text, as an adapted model is asked")
 
 
 class Summarize(Task[Options]):
@@ -25,6 +28,11 @@ class Summarize(Task[Options]):
     merging = "again"
     max_prompt_tokens = 2_000  # a small model loses the thread of longer texts
     streams = True
+    # How long a summary is and when it ends is in the data that an adapter learns from.
+    adapter_options: ClassVar = {"plain": True, "length": "long"}
+    columns = Columns(
+        text=("text", "document", "source", "article"), reference=("summary", "target", "highlights")
+    )
 
     def prompt(self, record: Record, options: Options) -> Prompt:
         enough, most = _LENGTHS[options.length]
@@ -32,6 +40,15 @@ class Summarize(Task[Options]):
         form = "as a list of short bullet points" if bullets else f"in {_SIZES[options.length]}"
         # One paragraph in, one paragraph out: a copied passage would bring its line breaks along.
         text = " ".join(record.text.split())
+        if options.plain:
+            plain = Prompt(
+                text=f"Text: {text}\nSummary:",
+                prefill=" -" if bullets else "",
+                max_tokens=most,
+                sentence_end_after=enough,
+                stop=("\n\n",) if bullets else ("\n",),
+            )
+            return options.apply(plain)
         prompt = Prompt(
             messages=(
                 Message("system", "You write short, faithful summaries. Use only facts from the text."),
@@ -44,6 +61,19 @@ class Summarize(Task[Options]):
             sampling=Sampling(repetition_penalty=1.05, copy_bias=3.0),
         )
         return options.apply(prompt)
+
+    def target(self, reference: str, record: Record, options: Options) -> str:
+        if options.plain and options.style == "paragraph":
+            reference = " ".join(reference.split())
+        return super().target(reference, record, options)
+
+    def evaluate(
+        self, outputs: Sequence[Output], references: Sequence[str], options: Options
+    ) -> dict[str, float]:
+        from nlpsuite.metrics.text import chrf, rouge_l
+
+        texts = [output.text for output in outputs]
+        return {"rouge_l": rouge_l(texts, references), "chrf": chrf(texts, references)}
 
 
 @hookimpl

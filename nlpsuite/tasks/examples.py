@@ -1,0 +1,313 @@
+"""Examples for training and evaluation: records with reference answers, read from files.
+
+CSV, TSV as GLUE writes it (no quoting), JSONL, the same with ``.gz`` behind, and pairs of text
+files whose lines belong together (``train.en.gz,train.de.gz``). Values are taken as they stand:
+``007`` and ``NA`` are texts like any other.
+"""
+
+from __future__ import annotations
+
+import csv
+import gzip
+import json
+import zlib
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from itertools import zip_longest
+from pathlib import Path
+from typing import Any
+
+from nlpsuite.errors import InputInvalidError, InputNotFoundError
+from nlpsuite.runtime.prompt import Message
+from nlpsuite.tasks.base import Record, Task, check_unicode
+
+__all__ = ["Example", "example_files", "read_examples"]
+
+_FORMS = "Name a .csv, .tsv or .jsonl file (also with .gz), or two text files as in a.en,a.de."
+_CSV_FIELD_LIMIT = 1 << 27  # characters; csv's own limit, 131,072, is less than a long article
+
+
+@dataclass(frozen=True)
+class Example:
+    """A record and the answer that is right for it.
+
+    Attributes:
+        row: the line of the file on which it begins, counted from 1.
+    """
+
+    record: Record
+    reference: str
+    row: int
+
+
+@dataclass(frozen=True)
+class _Row:
+    """Where a row stands, and its values by column."""
+
+    place: str
+    line: int
+    values: Mapping[str, Any]
+
+
+def example_files(path: str | Path) -> list[Path]:
+    """The files that ``path`` means: itself, or the two of a pair.
+
+    Raises:
+        InputNotFoundError: one of them is missing or a directory.
+        InputInvalidError: neither a file nor a pair.
+    """
+    if Path(path).exists() or "," not in str(path):
+        names = [str(path)]
+    else:
+        names = str(path).split(",")
+        if len(names) != 2:
+            raise InputInvalidError(f"{path} names {len(names)} files; a pair has two.", hint=_FORMS)
+    for name in names:
+        if Path(name).is_dir():
+            raise InputNotFoundError(f"{name} is a directory.", hint=_FORMS)
+        if not Path(name).exists():
+            raise InputNotFoundError(f"There is no file {name}.", hint="Check the name.")
+    return [Path(name) for name in names]
+
+
+def read_examples(
+    path: str | Path,
+    task: Task[Any],
+    *,
+    text_column: str | None = None,
+    reference_column: str | None = None,
+) -> Iterator[Example]:
+    """The examples of a file, in its order; lines without content are passed over.
+
+    Where a value is a list, its strings are joined by spaces to make the text; of several
+    references the first is taken. A conversation gives an example for each answer in it.
+
+    Args:
+        path: of a file, or of a pair of text files with a comma between them.
+        text_column, reference_column: where they stand; by default the first of ``task.columns``
+            that the file has.
+
+    Raises:
+        InputNotFoundError: no such file.
+        InputInvalidError: no such column, an unknown label, an empty or damaged row; names file
+            and line.
+    """
+    files = example_files(path)
+    columns = task.columns
+    if len(files) == 2:
+        rows = _aligned(files[0], files[1], text_column or "text", reference_column or "reference")
+        text_column, reference_column = text_column or "text", reference_column or "reference"
+    else:
+        rows = _rows(files[0])
+    found = False
+    for row in rows:
+        messages = None if text_column or reference_column else _find(row.values, columns.messages)
+        try:
+            if messages is not None:
+                examples = list(_conversation(row, row.values[messages]))
+            else:
+                text = _column(row, text_column, columns.text, "text", "--text-column")
+                answer = _column(row, reference_column, columns.reference, "reference", "--reference-column")
+                examples = _pair(task, row, row.values[text], row.values[answer])
+        except InputInvalidError as error:
+            raise InputInvalidError(f"{row.place}: {error.message}", hint=error.hint) from None
+        found = found or bool(examples)
+        yield from examples
+    if not found:
+        raise InputInvalidError(f"{path} has no examples.", hint="Give at least one row with an answer.")
+
+
+def _pair(task: Task[Any], row: _Row, text: Any, reference: Any) -> list[Example]:
+    """The example of a row; none of a row without content."""
+    text, reference = _text(text, "text", join=True), _text(reference, "reference", join=False)
+    for value, name in ((text, "text"), (reference, "reference")):
+        check_unicode(value, f"The {name}")
+        if not value.strip():
+            if not text.strip() and not reference.strip():
+                return []
+            raise InputInvalidError(f"The {name} is empty.", hint="Complete the row or remove it.")
+    return [Example(Record(text), task.reference(reference), row.line)]
+
+
+def _find(values: Mapping[str, Any], names: Sequence[str]) -> str | None:
+    """The first of the names that there is a column for, whatever its case."""
+    by_name = {name.strip().casefold(): name for name in reversed(list(values))}
+    return next((by_name[name] for name in names if name in by_name), None)
+
+
+def _column(row: _Row, wanted: str | None, usual: Sequence[str], what: str, flag: str) -> str:
+    there = ", ".join(repr(name) for name in row.values) or "none"
+    if wanted is not None:
+        if wanted not in row.values:
+            raise InputInvalidError(f"There is no column {wanted!r}.", hint=f"Columns: {there}.")
+        return wanted
+    if (found := _find(row.values, usual)) is None:
+        raise InputInvalidError(
+            f"No column is called {' or '.join(usual)}.",
+            hint=f"Say which has the {what} with {flag}. Columns: {there}.",
+        )
+    return found
+
+
+def _text(value: Any, what: str, *, join: bool) -> str:
+    if isinstance(value, list) and all(isinstance(item, str) for item in value):
+        return " ".join(item.strip() for item in value) if join else next(iter(value), "")
+    if value is None:
+        return ""
+    if type(value) is int:  # a label's number
+        return str(value)
+    if not isinstance(value, str):
+        raise InputInvalidError(
+            f"The {what} is {_shortened(value)}, neither a text nor a list of texts.",
+            hint="Name another column, or convert the file.",
+        )
+    return value
+
+
+def _shortened(value: Any) -> str:
+    text = json.dumps(value, ensure_ascii=False)
+    return text if len(text) <= 40 else text[:40] + "…"
+
+
+def _conversation(row: _Row, messages: Any) -> Iterator[Example]:
+    """An example for each answer of the assistant's: what came before it, and the answer."""
+    if not isinstance(messages, list) or not messages:
+        raise InputInvalidError("The conversation is no list of messages.")
+    turns: list[Message] = []
+    answers = 0
+    for entry in messages:
+        role = entry.get("role") if isinstance(entry, dict) else None
+        content = entry.get("content") if isinstance(entry, dict) else None
+        if role not in ("system", "user", "assistant") or not isinstance(content, str):
+            raise InputInvalidError(
+                f"The message {_shortened(entry)} can't be used.",
+                hint='A message is {"role": "system"|"user"|"assistant", "content": "…"}.',
+            )
+        check_unicode(content, "A message")
+        if role == "assistant":
+            if not turns or turns[-1].role != "user":
+                raise InputInvalidError("An answer follows no question of the user's.")
+            yield Example(Record(turns[-1].content, tuple(turns[:-1])), content, row.line)
+            answers += 1
+        turns.append(Message(role, content))
+    if not answers:
+        raise InputInvalidError("The conversation has no answer of the assistant's.")
+
+
+# Files, from bytes to rows.
+
+
+def _rows(path: Path) -> Iterator[_Row]:
+    name = path.name.lower().removesuffix(".gz")
+    kinds: dict[str, Callable[[Path], Iterator[_Row]]] = {
+        ".csv": _csv_rows,
+        ".tsv": _tsv_rows,
+        ".jsonl": _json_rows,
+        ".ndjson": _json_rows,
+    }
+    for extension, read in kinds.items():
+        if name.endswith(extension):
+            return read(path)
+    raise InputInvalidError(f"{path} is of no kind that can be read.", hint=_FORMS)
+
+
+def _lines(path: Path) -> Iterator[tuple[int, str]]:
+    """Number and text of each line, its end included."""
+    number = 1
+    try:
+        with gzip.open(path) if path.name.lower().endswith(".gz") else path.open("rb") as file:
+            for number, line in enumerate(file, start=1):
+                yield number, line.decode("utf-8-sig" if number == 1 else "utf-8")
+    except UnicodeDecodeError as error:
+        raise InputInvalidError(
+            f"{path}:{number}: byte 0x{error.object[error.start]:02x} is not valid UTF-8.",
+            hint="Convert the file to UTF-8, for example with iconv.",
+        ) from None
+    except (EOFError, gzip.BadGzipFile, zlib.error) as error:
+        raise InputInvalidError(f"{path} is damaged: {error}.", hint="Download it again.") from None
+    except OSError as error:
+        raise InputNotFoundError(f"Can't read {path}: {error.strerror or error}.") from None
+
+
+def _csv_rows(path: Path) -> Iterator[_Row]:
+    csv.field_size_limit(_CSV_FIELD_LIMIT)  # of the whole process, but only ever to this
+    reader = csv.reader((line for _, line in _lines(path)), strict=True)
+    begins = 1
+    header: list[str] | None = None
+    while True:
+        try:
+            cells = next(reader, None)
+        except csv.Error as error:
+            raise InputInvalidError(
+                f"{path}:{begins}: {error}.", hint='A quoted value ends with " and has "" for a quote in it.'
+            ) from None
+        if cells is None:
+            return
+        if any(cells):
+            if header is None:
+                header = _header(path, begins, cells)
+            else:
+                yield _row(path, begins, header, cells)
+        begins = reader.line_num + 1
+
+
+def _tsv_rows(path: Path) -> Iterator[_Row]:
+    header: list[str] | None = None
+    for number, line in _lines(path):
+        cells = line.rstrip("\r\n").split("\t")
+        if not any(cells):
+            continue
+        if header is None:
+            header = _header(path, number, cells)
+        else:
+            yield _row(path, number, header, cells)
+
+
+def _header(path: Path, line: int, cells: list[str]) -> list[str]:
+    for i, name in enumerate(cells):
+        if name in cells[:i]:
+            raise InputInvalidError(
+                f"{path}:{line}: two columns are called {name!r}.",
+                hint="The first line must name the columns, each by its own name.",
+            )
+    return cells
+
+
+def _row(path: Path, line: int, header: list[str], cells: list[str]) -> _Row:
+    if len(cells) != len(header):
+        raise InputInvalidError(
+            f"{path}:{line}: there are {len(cells)} values for {len(header)} columns.",
+            hint=f"Columns, as the first line names them: {', '.join(map(repr, header))}.",
+        )
+    return _Row(f"{path}:{line}", line, dict(zip(header, cells)))
+
+
+def _json_rows(path: Path) -> Iterator[_Row]:
+    for number, line in _lines(path):
+        if not line.strip():
+            continue
+        try:
+            values = json.loads(line)
+        except (ValueError, RecursionError) as error:
+            raise InputInvalidError(
+                f"{path}:{number}: not valid JSON: {error}.", hint="Each line must be one JSON object."
+            ) from None
+        if not isinstance(values, dict):
+            raise InputInvalidError(
+                f"{path}:{number}: {_shortened(values)} is no JSON object.",
+                hint='Each line must be one, as in {"text": "…"}.',
+            )
+        yield _Row(f"{path}:{number}", number, values)
+
+
+def _aligned(texts: Path, references: Path, text: str, reference: str) -> Iterator[_Row]:
+    for left, right in zip_longest(_lines(texts), _lines(references)):
+        if left is None or right is None:
+            longer, shorter = (references, texts) if left is None else (texts, references)
+            number = (left or right)[0]
+            raise InputInvalidError(
+                f"{longer} has a line {number:,}, {shorter} has only {number - 1:,}.",
+                hint="Each line must have its counterpart in the other file.",
+            )
+        values = {text: left[1].rstrip("\r\n"), reference: right[1].rstrip("\r\n")}
+        yield _Row(f"{texts}:{left[0]}", left[0], values)
