@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 import threading
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
@@ -125,7 +124,7 @@ class LanguageModel:
     def _score(self, prompts: Sequence[Prompt]) -> Iterable[Completion]:
         for begin in range(0, len(prompts), self._max_slots):
             batch = prompts[begin : begin + self._max_slots]
-            asked = [_priors(prompt) for prompt in batch]
+            asked = [prompt.prior_prompts() for prompt in batch]
             missing = list(dict.fromkeys(p for priors in asked for p in priors if p not in self._priors))
             results = self._logprobs([*batch, *missing])
             self._priors.update(zip(missing, (scores for _, scores in results[len(batch) :])))
@@ -173,11 +172,6 @@ class LanguageModel:
         if self._verifier is not None:
             self._verifier.wait()
             self._verifier = None
-
-
-def _priors(prompt: Prompt) -> list[Prompt]:
-    """The prompts without content, with the choices that they are asked about."""
-    return [dataclasses.replace(prior, choices=prompt.choices, priors=()) for prior in prompt.priors]
 
 
 class _Verifier:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Literal
 
 from nlpsuite.errors import OptionError
@@ -108,6 +108,10 @@ class Prompt:
             raise OptionError("A stop string is empty; it would end every text at once.")
         if any(not c.strip() for c in self.choices):
             raise OptionError("A choice is empty.")
+
+    def prior_prompts(self) -> list[Prompt]:
+        """The prompts without content, asked about this prompt's choices."""
+        return [replace(prior, choices=self.choices, priors=()) for prior in self.priors]
 
 
 @dataclass(frozen=True)
