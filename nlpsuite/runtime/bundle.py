@@ -50,6 +50,8 @@ class Bundle:
         origin: where the weights came from: source, files and their sha256.
         files: relative path to ``{"sha256", "bytes"}``.
         created_by: the program and version that wrote the bundle.
+        adapter: what was merged into the weights: ``task``, ``task_version``, ``options`` (those it
+            was trained with), ``sha256`` and more, see docs/bundle.md; None for a plain base.
     """
 
     path: Path
@@ -61,6 +63,7 @@ class Bundle:
     licence: str | None = None
     origin: dict[str, Any] = field(default_factory=dict)
     created_by: str = ""
+    adapter: dict[str, Any] | None = None
 
     @classmethod
     def open(cls, path: Path) -> Bundle:
@@ -114,6 +117,7 @@ class Bundle:
             licence=manifest.get("licence"),
             origin=manifest.get("origin", {}),
             created_by=str(manifest.get("created_by", "")),
+            adapter=_adapter(manifest.get("adapter")),
         )
 
     def graph(self, layout: str = "slots") -> Graph:
@@ -159,6 +163,13 @@ class Bundle:
                 raise _corrupt(
                     self.path, f"{name} has {file.stat().st_size:,} bytes instead of {entry['bytes']:,}"
                 )
+
+
+def _adapter(entry: dict[str, Any] | None) -> dict[str, Any] | None:
+    if entry is None:
+        return None
+    names = {key: str(entry[key]) for key in ("task", "task_version", "sha256")}
+    return {**entry, **names, "options": dict(entry["options"])}
 
 
 def _corrupt(path: Path, what: str) -> BundleCorruptError:

@@ -67,13 +67,14 @@ def feed(
         for i, row in enumerate(rows):
             part = row[at : at + size]
             ids[i, : len(part)] = part
-        # A row that is through writes its padding behind its end, where nothing is read.
+        # A row that is through writes its padding behind its end, where nothing is read;
+        # a recurrent one, told that no token is real, stays as it is.
         begin = starts + np.minimum(at, lengths)
         if read_all:
             reads = np.broadcast_to(np.arange(size), (len(rows), size))
         else:
             reads = np.clip(lengths - 1 - at, 0, size - 1)[:, None]
-        logits = session.run(ids, begin, reads, first)
+        logits = session.run(ids, begin, reads, first, np.clip(lengths - at, 0, size))
         if read_all:
             pieces.append(logits)
             continue

@@ -24,8 +24,7 @@ def continuation_logprobs(
     """Log-probability of each row's continuations after its context (natural logarithm).
 
     One pass reads all contexts and gives every continuation's first token; only longer
-    continuations cost another pass, which starts from the context's state and is rolled back
-    by writing over it.
+    continuations cost another pass, which starts from the context's state and is rolled back.
 
     Args:
         contexts: a row's context ids, at least one each.
@@ -39,7 +38,8 @@ def continuation_logprobs(
             continue
         lengths = np.array([len(context) for context in contexts])
         # A row with nothing to read is fed a token that is never looked at.
-        logits = feed(session, [ids or [0] for ids in fed], lengths, first=0, read_all=True)
+        with session.rolled_back(len(fed)):
+            logits = feed(session, [ids or [0] for ids in fed], lengths, first=0, read_all=True)
         for i, ids in enumerate(fed):
             if ids:
                 steps = log_softmax(logits[i, : len(ids)])

@@ -4,6 +4,10 @@ The *slots* graph has a state per row ("slot") of the batch: inputs ``cache.*`` 
 outputs ``updated.*``. Input and output are bound to the same memory, so onnxruntime writes
 new keys and values in place. A run covers a contiguous range of slots, which costs nothing:
 the range's memory is bound by its address.
+
+A state is either a cache, which has a place for every token, or *recurrent*: of a fixed size,
+an LSTM's (h, c). What a cache holds behind a row's end does no harm and is written over;
+a recurrent state must never see padding, and what it has seen can't be taken back.
 """
 
 from __future__ import annotations
@@ -37,6 +41,7 @@ class _State:
         self._host: npt.NDArray[Any] | None = None
         self._value: Any = None
         self.shape: tuple[int, ...] = ()
+        self.recurrent = "cache_length" not in dims
 
     def allocate(self, slots: int, length: int) -> None:
         """Make room, keeping what is there. New memory is zero: masked garbage could be NaN."""
@@ -118,6 +123,7 @@ class SlotSession:
         for value in self._session.get_inputs():
             if value.name.startswith("cache."):
                 self._states[value.name] = _State(device, _DTYPES[value.type], value.shape)
+        self.recurrent = any(state.recurrent for state in self._states.values())
         self.slots = self.length = 0
         self._bindings: dict[tuple[int, int], Any] = {}
 
@@ -143,14 +149,41 @@ class SlotSession:
         self._bindings.clear()
 
     def copy_slot(self, source: int, targets: list[int], length: int) -> None:
-        """Copy the first ``length`` positions of a slot's state to other slots."""
+        """Copy the first ``length`` positions of a slot's state to other slots.
+
+        A recurrent state is copied whole: it stands after ``length`` tokens, or not at all.
+        """
         for state in self._states.values():
             with state.on_host() as array:
                 for target in targets:
-                    array[target][..., :length, :] = array[source][..., :length, :]
+                    if state.recurrent:
+                        array[target] = array[source]
+                    else:
+                        array[target][..., :length, :] = array[source][..., :length, :]
+
+    @contextmanager
+    def rolled_back(self, slots: int) -> Iterator[None]:
+        """After the block, the first ``slots`` slots can go on from where they were before it.
+
+        Costs nothing for a cache, which is rolled back by writing over it.
+        """
+        kept = {}
+        for name, state in self._states.items():
+            if state.recurrent:
+                with state.on_host() as array:
+                    kept[name] = array[:slots].copy()
+        yield
+        for name, before in kept.items():
+            with self._states[name].on_host() as array:
+                array[:slots] = before
 
     def run(
-        self, input_ids: Ints, write_indices: Ints, logit_indices: Ints, first: int = 0
+        self,
+        input_ids: Ints,
+        write_indices: Ints,
+        logit_indices: Ints,
+        first: int = 0,
+        lengths: Ints | None = None,
     ) -> npt.NDArray[np.float32]:
         """Run slots ``first`` to ``first + B`` over S new tokens each.
 
@@ -158,6 +191,8 @@ class SlotSession:
             input_ids: (B, S).
             write_indices: (B,) tokens each slot has seen; its state is overwritten from there.
             logit_indices: (B, K) positions among the S whose logits are wanted.
+            lengths: (B,) how many of the S tokens are real; None means all. Padding is kept from
+                a recurrent state; in a cache it is written behind the row's end.
 
         Returns:
             logits (B, K, V), float32.
@@ -169,9 +204,12 @@ class SlotSession:
                 f"slots {first}+{count} or positions {write_indices.max()}+{new} were not reserved"
             )
         binding = self._binding(first, count)
+        inputs = {"input_ids": input_ids, "write_indices": write_indices, "logit_indices": logit_indices}
+        if self.recurrent:
+            inputs["sequence_lengths"] = np.full(count, new) if lengths is None else lengths
         # Held until the run ends: onnxruntime reads them where they are.
-        inputs = [np.ascontiguousarray(a, np.int64) for a in (input_ids, write_indices, logit_indices)]
-        for name, array in zip(("input_ids", "write_indices", "logit_indices"), inputs):
+        held = {name: np.ascontiguousarray(array, np.int64) for name, array in inputs.items()}
+        for name, array in held.items():
             binding.bind_cpu_input(name, array)
         binding.bind_output("logits", "cpu")
         self._session.run_with_iobinding(binding)

@@ -94,9 +94,9 @@ def test_rows_join_and_leave_the_running_batch(model: LanguageModel, monkeypatch
     rows = []
     run = model._session.run
 
-    def counted(ids: Any, starts: Any, reads: Any, first: int = 0) -> Any:
+    def counted(ids: Any, starts: Any, reads: Any, first: int = 0, lengths: Any = None) -> Any:
         rows.append(first + len(ids))
-        return run(ids, starts, reads, first)
+        return run(ids, starts, reads, first, lengths)
 
     monkeypatch.setattr(model._session, "run", counted)
     prompts = [Prompt(text=words(3), max_tokens=n) for n in (30, 2, 2, 2, 2)]
@@ -188,7 +188,7 @@ class Script:
 
     def reserve(self, slots: int, length: int) -> None: ...
 
-    def run(self, ids: np.ndarray, starts: np.ndarray, reads: np.ndarray, first: int = 0) -> np.ndarray:
+    def run(self, ids: np.ndarray, starts: np.ndarray, reads: np.ndarray, *_: Any) -> np.ndarray:
         end = int(starts[0]) + ids.shape[1]
         self._prompt = self._prompt or end
         logits = np.zeros((1, 1, 302), np.float32)
