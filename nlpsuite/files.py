@@ -75,11 +75,15 @@ def _free_bytes(path: Path) -> int:
 
 
 @contextlib.contextmanager
-def atomic_directory(target: Path) -> Iterator[Path]:
+def atomic_directory(target: Path, *, replace: bool = False) -> Iterator[Path]:
     """Build a directory under a temporary name and rename it to ``target`` at the end.
 
     Yields the temporary directory. If the body raises, it is removed and ``target`` is
     untouched. If another process finished ``target`` first, theirs stays and ours goes.
+
+    Args:
+        replace: what is at ``target`` goes, once the new directory is whole. A crash between the
+            two renames leaves none: the old one is then in a directory ``.incomplete-…``.
 
     Raises:
         StorageError: the place can't be written or the disk is full.
@@ -95,6 +99,12 @@ def atomic_directory(target: Path) -> Iterator[Path]:
                     with path.open("rb+") as file:
                         os.fsync(file.fileno())
             building.chmod(0o755)
+            if replace and target.exists():
+                old = Path(tempfile.mkdtemp(prefix=f"{_TEMPORARY}{os.getpid()}-", dir=target.parent))
+                os.rename(target, old / target.name)
+                os.rename(building, target)
+                fsync_directory(target.parent)
+                shutil.rmtree(old, ignore_errors=True)
             if target.is_dir():
                 return
             try:

@@ -217,3 +217,17 @@ def test_a_file_in_the_targets_place_is_kept(tmp_path: Path) -> None:
             (building / "a").write_text("1")
     assert [p.name for p in tmp_path.iterdir()] == ["model"]
     assert (tmp_path / "model").read_text() == "a file"
+
+
+def test_a_directory_is_replaced_only_by_a_whole_one(tmp_path: Path) -> None:
+    target = tmp_path / "target"
+    target.mkdir()
+    (target / "old").write_text("old")
+    with pytest.raises(RuntimeError), atomic_directory(target, replace=True) as building:
+        (building / "new").write_text("half")
+        raise RuntimeError
+    assert [p.name for p in target.iterdir()] == ["old"]
+    with atomic_directory(target, replace=True) as building:
+        (building / "new").write_text("new")
+    assert [p.name for p in target.iterdir()] == ["new"]
+    assert [p.name for p in tmp_path.iterdir()] == ["target"]

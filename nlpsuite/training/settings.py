@@ -88,7 +88,7 @@ class LMSettings(LoopSettings):
     text_key: str = option("text", "key of the text in JSONL")
     encoding: str = option("utf-8", "of the text files")
     heldout: float = option(0.1, "share of the corpus that is held out")
-    heldout_tokens: int = option(200_000, "most tokens that are held out")
+    heldout_characters: int = option(1_000_000, "of these, the most that are looked at")
     baselines: bool = option(True, "compare with a unigram and a 5-gram model of the same tokens")
     prompt: str = option("", "what sampled texts begin with")
 
@@ -97,8 +97,8 @@ class LMSettings(LoopSettings):
         checks = {
             "vocab_size": (257 <= self.vocab_size <= 1 << 20, "between 257 and 1,048,576"),
             "context": (2 <= self.context <= self.batch_tokens, "2 or more, and no more than batch_tokens"),
-            "heldout": (0 < self.heldout < 1, "between 0 and 1"),
-            "heldout_tokens": (self.heldout_tokens > 0, "1 or more"),
+            "heldout": (0 < self.heldout <= 0.5, "above 0 and at most 0.5"),
+            "heldout_characters": (self.heldout_characters > 0, "1 or more"),
             **{
                 name: (getattr(self, name) is None or getattr(self, name) > 0, "1 or more")
                 for name in ("layers", "hidden", "heads", "embedding")
@@ -135,7 +135,7 @@ class AdapterSettings(LoopSettings):
             "rank": (self.rank > 0, "1 or more"),
             "alpha": (self.alpha > 0, "above 0"),
             "max_length": (self.max_length > 1, "2 or more"),
-            "heldout": (0 < self.heldout < 1, "between 0 and 1"),
+            "heldout": (0 < self.heldout <= 0.5, "above 0 and at most 0.5"),
             "heldout_examples": (self.heldout_examples > 0, "1 or more"),
             "scored_examples": (self.scored_examples >= 0, "0 or more"),
         }

@@ -1,0 +1,170 @@
+"""``train lm``: a language model from a text corpus."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+import tokenizers
+import torch
+from torch import nn
+
+from nlpsuite.errors import InputInvalidError
+from nlpsuite.files import atomic_write_text, storage_errors
+from nlpsuite.models.config import DecoderConfig, GPT2Config, LSTMConfig, ModelConfig
+from nlpsuite.models.language_module import LanguageModule
+from nlpsuite.training.batch import IGNORE, Batch, LossModule
+from nlpsuite.training.corpus import read_corpus, split_corpus
+from nlpsuite.training.distributed import World
+from nlpsuite.training.generate import generate
+from nlpsuite.training.settings import LMSettings
+from nlpsuite.training.tokens import TokenFile, load_tokenizer, pack, train_tokenizer
+from nlpsuite.training.trainer import Evaluation
+from nlpsuite.training.windows import Windows
+
+__all__ = ["END_ID", "LMData", "LMRecipe", "model_config", "prepare_data"]
+
+END_ID = 0
+"""The token <|endoftext|>, which stands behind each document."""
+
+_SAMPLE_TOKENS = 40
+
+
+@dataclass(frozen=True)
+class LMData:
+    """A corpus as tokens: what is learnt, and what is held out."""
+
+    tokenizer: tokenizers.Tokenizer
+    train: TokenFile
+    heldout: TokenFile
+
+
+def prepare_data(sources: list[str], place: Path, settings: LMSettings) -> LMData:
+    """The corpus as tokens: read, split, tokenised and packed the first time, opened afterwards.
+
+    The tokenizer is trained on what is learnt, not on what is held out.
+
+    Raises:
+        InputNotFoundError, InputInvalidError: the corpus can't be read or is too small.
+        StorageError: the tokens can't be written.
+    """
+    tokenizer_file = place / "tokenizer.json"
+    if not (place / "heldout.json").exists():  # written last
+        with storage_errors(place):
+            place.mkdir(exist_ok=True)
+        corpus = read_corpus(sources, text_key=settings.text_key, encoding=settings.encoding)
+        train, heldout = split_corpus(corpus, settings.heldout)
+        tokenizer = train_tokenizer(train, settings.vocab_size)
+        atomic_write_text(tokenizer_file, tokenizer.to_str())
+        pack(train, tokenizer, place / "train")
+        pack(_beginning(heldout, settings.heldout_characters), tokenizer, place / "heldout")
+    data = LMData(
+        load_tokenizer(tokenizer_file), TokenFile.open(place / "train"), TokenFile.open(place / "heldout")
+    )
+    if len(data.train.tokens) <= settings.context:
+        raise InputInvalidError(
+            f"There are {len(data.train.tokens):,} tokens to learn from; a window has {settings.context:,}.",
+            hint="Give more text, or a smaller --context.",
+        )
+    return data
+
+
+def _beginning(texts: Iterable[str], characters: int) -> Iterator[str]:
+    """The first so many characters of some texts: looking at more would only take time."""
+    for text in texts:
+        yield text[:characters]
+        characters -= len(text)
+        if characters <= 0:
+            return
+
+
+def model_config(settings: LMSettings, vocab_size: int) -> ModelConfig:
+    """The model that the settings ask for; sizes left out get defaults for a small corpus."""
+    if settings.arch == "lstm":
+        return LSTMConfig(vocab_size, settings.embedding, settings.hidden or 1_024, settings.layers or 1)
+    hidden = settings.hidden or 256
+    heads = settings.heads or max(1, hidden // 64)
+    layers = settings.layers or 6
+    if settings.arch == "gpt2":
+        return GPT2Config(vocab_size, settings.context, hidden, layers, heads, 4 * hidden)
+    return DecoderConfig(
+        vocab_size=vocab_size,
+        hidden_size=hidden,
+        # SwiGLU has three matrices where a plain layer has two: 8/3 makes them equally large.
+        intermediate_size=-(-8 * hidden // 3 // 32) * 32,
+        num_hidden_layers=layers,
+        num_attention_heads=heads,
+        num_key_value_heads=heads,
+        head_dim=hidden // heads // 2 * 2,
+        max_position_embeddings=settings.context,
+    )
+
+
+class LMRecipe:
+    """Windows of a corpus, for the trainer."""
+
+    def __init__(self, module: LanguageModule, data: LMData, settings: LMSettings) -> None:
+        self.module = module
+        self._data, self._settings = data, settings
+        self._rows = max(1, settings.batch_tokens // settings.context)
+        self._windows = Windows(data.train.tokens, settings.context, settings.seed)
+
+    def trainable(self) -> dict[str, nn.Parameter]:
+        return dict(self.module.named_parameters())
+
+    def batch(self, index: int, world: World) -> Batch:
+        rows = self._windows.batch(index * self._rows, self._rows)  # (rows, context + 1)
+        mine = torch.from_numpy(rows[world.rank :: world.size] if len(rows) > world.rank else rows[:1])
+        batch = Batch(mine[:, :-1].contiguous(), mine[:, 1:].contiguous())
+        if len(rows) <= world.rank:  # every process must take part; this one learns nothing
+            batch.labels.fill_(IGNORE)
+        return batch
+
+    def evaluate(self, loss: LossModule, world: World) -> Evaluation:
+        nats = world.sum(self._nats(loss, world))[0]
+        figures = self._data.heldout.perplexity(nats).figures()
+        return Evaluation(nats / self._data.heldout.count, figures, self.sample(loss))
+
+    def sample(self, loss: LossModule) -> str:
+        """A text that the model makes up, drawn at temperature 0.8."""
+        ids = self._data.tokenizer.encode(self._settings.prompt).ids
+        [new] = generate(
+            loss, [[END_ID, *ids]], max_tokens=_SAMPLE_TOKENS, end_ids={END_ID}, temperature=0.8
+        )
+        text: str = self._data.tokenizer.decode([*ids, *new])
+        return text
+
+    def _nats(self, loss: LossModule, world: World) -> float:
+        """This process's part of the held-out tokens' negative log-probability.
+
+        Windows overlap by half, and only the second half of each counts, so that every token
+        but the first ones is predicted from at least half a context.
+        """
+        context = self._settings.context
+        total = 0.0
+        device = next(self.module.parameters()).device
+        for number, batch in enumerate(_overlapping(self._data.heldout.tokens, context, self._rows)):
+            if number % world.size == world.rank:
+                batch = batch.to(device)
+                total += float(loss(batch.input_ids, batch.labels))
+        return total
+
+
+def _overlapping(tokens: npt.NDArray[np.integer], context: int, rows: int) -> Iterator[Batch]:
+    """Batches of windows over all of ``tokens``; each token is the label of exactly one position."""
+    stream = np.concatenate(([END_ID], tokens)).astype(np.int64)  # the first token follows an end
+    step = max(1, context // 2)
+    starts = list(range(0, max(1, len(stream) - 1 - context + step), step))
+    for at in range(0, len(starts), rows):
+        part = starts[at : at + rows]
+        ids = np.zeros((len(part), context), np.int64)
+        labels = np.full((len(part), context), IGNORE, np.int64)
+        for row, start in enumerate(part):
+            window = stream[start : start + context + 1]
+            ids[row, : len(window) - 1] = window[:-1]
+            first = context - step if start else 0
+            labels[row, first : len(window) - 1] = window[first + 1 :]
+        yield Batch(torch.from_numpy(ids), torch.from_numpy(labels))

@@ -1,0 +1,139 @@
+"""What a run will take, found out before hours are spent on it."""
+
+from __future__ import annotations
+
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+
+from nlpsuite.errors import TrainingError
+from nlpsuite.models.language_module import LanguageModule
+from nlpsuite.training.distributed import World
+from nlpsuite.training.settings import LoopSettings
+
+__all__ = ["Preflight", "available_memory", "check_memory", "out_of_memory_advice"]
+
+
+@dataclass(frozen=True)
+class Preflight:
+    """An estimate from one batch.
+
+    Attributes:
+        parameters, trainable: number of weights.
+        memory_bytes: most that one process will hold, the optimizer's means included.
+        available_bytes: that are free on the device now; None if unknown.
+        tokens_per_second: read by all processes together, without evaluations.
+        steps: of the whole run; for a budget of minutes a guess.
+        seconds: of the whole run.
+    """
+
+    parameters: int
+    trainable: int
+    memory_bytes: int
+    available_bytes: int | None
+    tokens_per_second: float
+    steps: int
+    seconds: float
+
+    @classmethod
+    def measured(
+        cls,
+        module: LanguageModule,
+        trainable: int,
+        tokens_per_second: float,
+        batch_tokens: int,
+        settings: LoopSettings,
+        world: World,
+    ) -> Preflight:
+        """From the speed of a batch of ``batch_tokens``, while that batch's peak is still known."""
+        step_seconds = batch_tokens * world.size * settings.accumulate / tokens_per_second
+        if settings.steps is not None:
+            steps, seconds = settings.steps, settings.steps * step_seconds
+        else:
+            assert settings.minutes is not None
+            seconds = 60 * settings.minutes
+            steps = max(1, round(seconds / step_seconds))
+        moments = 8 * trainable // (world.size if settings.fsdp else 1)
+        return cls(
+            parameters=sum(p.numel() for p in module.parameters()),
+            trainable=trainable,
+            memory_bytes=_peak_memory(world.device) + moments,
+            available_bytes=available_memory(world.device),
+            tokens_per_second=tokens_per_second,
+            steps=steps,
+            seconds=seconds,
+        )
+
+    def warnings(self) -> list[str]:
+        """What should be thought over before hours are spent."""
+        if self.available_bytes is not None and self.memory_bytes > 0.9 * self.available_bytes:
+            return [
+                f"That is most of the {self.available_bytes / 1e9:.1f} GB that are free: other programs may "
+                "end it. A smaller --batch-tokens takes less."
+            ]
+        return []
+
+    def __str__(self) -> str:
+        trained = "" if self.trainable == self.parameters else f" ({self.trainable / 1e6:.2f} M trained)"
+        return (
+            f"{self.parameters / 1e6:.1f} M parameters{trained}, about {self.memory_bytes / 1e9:.1f} GB of memory, "
+            f"{self.tokens_per_second:,.0f} tokens/s, about {self.steps:,} steps in {_minutes(self.seconds)}"
+        )
+
+
+def check_memory(needed: int, world: World) -> None:
+    """Refuse a model whose weights and optimizer alone can't fit.
+
+    Args:
+        needed: bytes, activations left out.
+
+    Raises:
+        TrainingError: more than the device has.
+    """
+    free = available_memory(world.device)
+    if free is not None and needed > free:
+        raise TrainingError(
+            f"Weights, gradients and optimizer take {needed / 1e9:,.1f} GB; {free / 1e9:,.1f} GB are free on "
+            f"{world.device.type}.",
+            hint="Use a smaller model, an adapter instead of --full, or several GPUs: torchrun ... --fsdp.",
+        )
+
+
+def available_memory(device: torch.device) -> int | None:
+    """Bytes that can be had on a device now, or None where that is unknown."""
+    if device.type == "cuda":
+        return int(torch.cuda.mem_get_info(device)[0])
+    try:
+        lines = Path("/proc/meminfo").read_text(encoding="ascii").splitlines()
+        return next(int(line.split()[1]) * 1024 for line in lines if line.startswith("MemAvailable:"))
+    except (OSError, StopIteration, ValueError):
+        return None
+
+
+def out_of_memory_advice(settings: LoopSettings) -> str:
+    """What to do when memory ran out."""
+    smaller = max(1, settings.batch_tokens // 2)
+    return (
+        f"Halve the batch and keep the step's size: --batch-tokens {smaller} --accumulate "
+        f"{2 * settings.accumulate}. Or use a smaller model, or --fsdp on several GPUs."
+    )
+
+
+def _peak_memory(device: torch.device) -> int:
+    """Most bytes that this process has held so far."""
+    if device.type == "cuda":
+        return int(torch.cuda.max_memory_allocated(device))
+    try:
+        import resource
+    except ImportError:  # Windows
+        return 0
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    return peak if sys.platform == "darwin" else 1024 * peak
+
+
+def _minutes(seconds: float) -> str:
+    if seconds < 90:
+        return f"{seconds:.0f} seconds"
+    return f"{seconds / 60:.0f} minutes" if seconds < 5400 else f"{seconds / 3600:.1f} hours"
