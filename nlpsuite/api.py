@@ -8,6 +8,8 @@ from nlpsuite.export import store
 from nlpsuite.plugins import load_task
 
 if TYPE_CHECKING:
+    import os
+
     from nlpsuite.export.store import Reporter
     from nlpsuite.runtime.device import DeviceChoice
     from nlpsuite.tasks.pipeline import Pipeline
@@ -19,6 +21,7 @@ def load(
     task: str,
     *,
     model: str | None = None,
+    adapter: str | os.PathLike[str] | None = None,
     precision: str | None = None,
     device: DeviceChoice = "auto",
     threads: int = 0,
@@ -34,6 +37,8 @@ def load(
         task: a name that ``nlpsuite list`` shows.
         model: None for the default, a bundle directory, a ``.gguf`` file, a Hugging Face
             checkpoint directory, ``hf:owner/name``, or a name that ``nlpsuite models`` shows.
+        adapter: a file that ``nlpsuite train adapter`` wrote, merged into the model, which must be
+            the base that it was trained on.
         precision: ``int8`` (default) or ``fp32``.
         device: ``auto``, ``cuda`` or ``cpu``.
         threads: of the CPU; 0 uses every core.
@@ -50,7 +55,7 @@ def load(
 
     loaded = load_task(task)
     make_options(loaded.options, options)  # a wrong option should not wait for the model
-    path = store.resolve(model, precision=precision, reporter=reporter)
+    path = store.resolve(model, precision=precision, adapter=adapter, reporter=reporter)
     return Pipeline(
         loaded, LanguageModel.load(path, device=device, threads=threads), max_parts=max_parts, **options
     )

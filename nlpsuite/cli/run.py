@@ -57,6 +57,8 @@ def run_task(
     started = time.perf_counter()
     pipeline = _load(task, options, model_options)
     loaded_in = time.perf_counter() - started
+    for notice in pipeline.notices:
+        _notice(notice)
     if dialogue:
         from nlpsuite.cli.dialogue import hold_dialogue
 
@@ -167,6 +169,7 @@ class _Printer:
         generating = result.seconds - (result.first_token_seconds or 0)
         several_tokens = result.completion_tokens > 1 and generating > 0
         report: dict[str, Any] = {"task": self._task.name, "source": item.source, "text": output.text}
+        adapter = bundle.adapter and {key: bundle.adapter[key] for key in ("task", "sha256")}
         if output.label is not None:
             report |= {"label": output.label, "probabilities": dict(output.probabilities or {})}
         return report | dict(output.data) | {
@@ -188,7 +191,7 @@ class _Printer:
                 "precision": bundle.graph("slots").precision,
                 "fingerprint": bundle.fingerprint,
                 "device": pipeline.model.device.kind,
-            },
+            } | ({"adapter": adapter} if adapter else {}),
             "plugin": {
                 "distribution": plugin.distribution,
                 "version": plugin.version,

@@ -88,6 +88,7 @@ def _common_flags() -> list[click.Parameter]:
     return [
         click.Option(["--text", "texts"], multiple=True, metavar="TEXT", help="A text instead of a file."),
         click.Option(["--model"], metavar="MODEL", help="Bundle, .gguf, checkpoint directory or hf:owner/name."),
+        click.Option(["--adapter"], metavar="FILE", help="Adapter of this task, merged into the model."),
         click.Option(["--precision"], type=click.Choice(["int8", "fp32"]), help="Of the weights.  [default: int8]"),
         click.Option(["--device"], type=click.Choice(["auto", "cuda", "cpu"]), default="auto", show_default=True),
         click.Option(["--threads"], type=click.IntRange(0, 256), default=0, help="CPU threads; 0 uses every core."),

@@ -12,6 +12,7 @@ from nlpsuite.errors import MissingExtraError
 from nlpsuite.export.fill import Precision, fill_template
 from nlpsuite.export.template import template_for
 from nlpsuite.files import atomic_directory, sha256_file
+from nlpsuite.models.adapter import MergedCheckpoint
 from nlpsuite.models.checkpoint import Checkpoint
 from nlpsuite.runtime.bundle import FORMAT, FORMAT_VERSION, MANIFEST
 
@@ -61,6 +62,7 @@ def build_bundle(
             "end_token_ids": end_ids,
             "graphs": [{"layout": "slots", "precision": precision, "path": _GRAPH}],
             "licence": checkpoint.licence,
+            "adapter": checkpoint.adapter.manifest() if isinstance(checkpoint, MergedCheckpoint) else None,
             "origin": {
                 "source": source,
                 "files": [{"name": p.name, "sha256": sha256_file(p)} for p in checkpoint.source_files()],

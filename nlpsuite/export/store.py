@@ -76,14 +76,21 @@ class _Source:
     obtain: Callable[[Path, Reporter, str], Path]
     name: str | None = None
 
-    def target(self, precision: str) -> Path:
-        digest = hashlib.sha256(f"{_BUILD_REVISION}\0{precision}\0{self.key}".encode()).hexdigest()
+    def target(self, precision: str, adapter_sha256: str | None = None) -> Path:
+        parts = [str(_BUILD_REVISION), precision, self.key, *([adapter_sha256] if adapter_sha256 else [])]
+        digest = hashlib.sha256("\0".join(parts).encode()).hexdigest()
         slug = re.sub(r"[^a-z0-9.]+", "-", self.label.lower())[:60].strip("-.") or "model"
-        return bundles_dir() / f"{slug}-{precision}-{digest[:8]}"
+        adapted = "-adapted" if adapter_sha256 else ""
+        return bundles_dir() / f"{slug}{adapted}-{precision}-{digest[:8]}"
 
 
 def resolve(
-    spec: str | None, *, precision: str | None = None, reporter: Reporter | None = None, offline: bool = False
+    spec: str | None,
+    *,
+    precision: str | None = None,
+    adapter: str | os.PathLike[str] | None = None,
+    reporter: Reporter | None = None,
+    offline: bool = False,
 ) -> Path:
     """The bundle that ``spec`` names, built in the cache if it is not there yet.
 
@@ -91,6 +98,7 @@ def resolve(
         spec: None, ``default`` or the default model's name; a bundle directory; a ``.gguf``
             file or Hugging Face directory; ``hf:owner/name[@revision]``; a cached bundle's name.
         precision: ``int8`` (the default) or ``fp32``.
+        adapter: a file to be merged into the base; ``spec`` must then name a base, no bundle.
         reporter: told of fetching and building.
         offline: fetch nothing; so do NLPSUITE_OFFLINE=1 and HF_HUB_OFFLINE=1.
 
@@ -100,11 +108,14 @@ def resolve(
         OptionError: no such precision, or several bundles have that name.
         StorageError: the cache can't be written or has too little space.
         BundleCorruptError: the bundle or the checkpoint is damaged.
-        UnsupportedModelError: the checkpoint is of a kind that can't be run.
+        UnsupportedModelError: the checkpoint or the adapter is of a kind that can't be used.
+        AdapterMismatchError: the adapter was trained on another base.
         MissingExtraError: building it needs ``nlpsuite[train]``.
     """
     if precision is not None and precision not in PRECISIONS:
         raise OptionError(f"Unknown precision {precision!r}.", hint=f"Choose from: {', '.join(PRECISIONS)}.")
+    merged = None if adapter is None else Path(os.path.expanduser(adapter))
+    adapter_sha256 = _adapter_sha256(merged)
     offline = offline or _environment_says_offline()
     default = sources.DEFAULT_MODEL
     if spec is None or spec.casefold() in ("default", default.name.casefold()):
@@ -113,16 +124,38 @@ def resolve(
         source = _hub(spec, offline)
     else:
         path = _existing(spec)
+        if adapter is not None and (path is None or (path / MANIFEST).is_file()):
+            if path is None:
+                named(spec)  # an error if there is no such model at all
+            raise OptionError(
+                f"{spec} names a bundle that is built already; an adapter goes into its base.",
+                hint="Name the base that the adapter was trained on: a .gguf file, a model directory, "
+                "hf:owner/name, or nothing for the default.",
+            )
         if path is None:
             return _by_name(spec, precision)
         if (path / MANIFEST).is_file():
             return _with_precision(path, precision)
         source = _local(path)
     chosen = precision or _DEFAULT_PRECISION
-    target = source.target(chosen)
+    target = source.target(chosen, adapter_sha256)
     if os.path.isdir(target):
         return open_cached(target).path
-    return _build(source, target, cast("Precision", chosen), reporter or _Silent())
+    return _build(source, target, cast("Precision", chosen), merged, reporter or _Silent())
+
+
+def _adapter_sha256(path: Path | None) -> str | None:
+    """Hashed rather than opened: a cached start should not wait for numpy."""
+    try:
+        return sha256_file(path) if path else None
+    except (FileNotFoundError, NotADirectoryError):
+        raise ModelNotFoundError(
+            f"There is no adapter {path}.", hint="Check the name; `nlpsuite train adapter` makes one."
+        ) from None
+    except OSError as error:
+        raise ModelUnavailableError(
+            f"Can't read the adapter {path}: {error.strerror or error}.", hint="Name the .safetensors file."
+        ) from error
 
 
 def _environment_says_offline() -> bool:
@@ -208,22 +241,31 @@ def _local(path: Path) -> _Source:
     return _Source(label, repr((str(resolved), stats)), str(resolved), lambda *_: path)
 
 
-def _build(source: _Source, target: Path, precision: Precision, reporter: Reporter) -> Path:
+def _build(
+    source: _Source, target: Path, precision: Precision, adapter: Path | None, reporter: Reporter
+) -> Path:
     try:
+        from nlpsuite.models.adapter import Adapter, MergedCheckpoint
+
+        # Opened first: a damaged adapter should not wait for a fetch.
+        merged, name = Adapter.open(adapter) if adapter else None, source.name
         with _workspace(target.parent) as workspace:
             path = source.obtain(workspace, reporter, precision)
             from nlpsuite.export.build import build_bundle
-            from nlpsuite.models.checkpoint import open_checkpoint
+            from nlpsuite.models.checkpoint import Checkpoint, open_checkpoint
 
-            checkpoint = open_checkpoint(path)
+            checkpoint: Checkpoint = open_checkpoint(path)
+            if merged:
+                checkpoint = MergedCheckpoint(checkpoint, merged)
+                name = name and f"{name}+{merged.info.task}"
             size = int(checkpoint.config.parameter_count() * PRECISIONS[precision])
             _check_space(workspace, size, checkpoint.name)
-            reporter.stage(f"Preparing {source.name or checkpoint.name} ({precision})", size)
+            reporter.stage(f"Preparing {name or checkpoint.name} ({precision})", size)
             return build_bundle(
                 checkpoint,
                 target,
                 precision=precision,
-                name=source.name,
+                name=name,
                 source=source.origin,
                 on_progress=lambda fraction: reporter.advance(round(fraction * size)),
             )

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+from nlpsuite.errors import OptionError
 from nlpsuite.runtime.language_model import LanguageModel
 from nlpsuite.runtime.prompt import Completion
 from nlpsuite.tasks.base import Output, Record, Task
@@ -44,11 +45,17 @@ class Pipeline:
 
     summarize = nlpsuite.load("summarize", length="short")
     print(summarize("A long text …"))
+
+    A model that was adapted to the task brings the options it was trained with; those given go first.
+
+    Attributes:
+        notices: what the user should know about the model and the task together.
     """
 
     def __init__(self, task: Task[Any], model: LanguageModel, max_parts: int = 64, **options: Any) -> None:
         self.task, self.model = task, model
-        self._given = options
+        trained, self.notices = _adapted(task, model.bundle.adapter or {})
+        self._given = options = {**trained, **options}
         self.options = make_options(task.options, options)
         self._limits = Limits(model.context_length, model.count_tokens, max_parts)
 
@@ -132,6 +139,35 @@ class Pipeline:
                 shown.take(index, event)
         ordered = iter(done[i] for i in range(len(prompts)))
         return {i: [next(ordered) for _ in step.prompts] for i, step in steps.items()}
+
+
+def _adapted(task: Task[Any], adapter: Mapping[str, Any]) -> tuple[dict[str, Any], list[str]]:
+    """The options that an adapter was trained with, and what the user should know.
+
+    Args:
+        adapter: what the bundle's manifest says of the adapter merged into it; empty without one.
+    """
+    if not adapter:
+        return {}, []
+    if adapter["task"] != task.name:
+        return {}, [f"The model was adapted to {adapter['task']}; it may be worse at {task.name}."]
+    options: dict[str, Any] = {}
+    notices = []
+    if adapter["task_version"] != task.version:
+        notices.append(
+            f"The model was adapted to version {adapter['task_version']} of {task.name}; this is version "
+            f"{task.version}: results may be worse than its evaluation says."
+        )
+    for name, value in adapter["options"].items():
+        try:
+            make_options(task.options, {name: value})
+        except OptionError:
+            notices.append(
+                f"The adapter's option {name}={value!r} is not one of {task.name}; it has no effect."
+            )
+        else:
+            options[name] = value
+    return options, notices
 
 
 def _count(result: Result, completions: list[Completion]) -> None:
