@@ -161,12 +161,12 @@ def _portable(module: LanguageModule) -> _Traced:
     names = [name for name, _ in config.state_shapes()]
     batch, sequence = (Dim(name, min=1, max=_MOST) for name in ("batch_size", "sequence_length"))
     past = Dim("past_sequence_length", min=0, max=_MOST)
-    ids = (torch.zeros(2, 3, dtype=torch.int64), {0: batch, 1: sequence})
     state = module.empty_state(rows=2, length=5)
+    # A tensor of its own for each: the exporter takes one that is given twice for one input.
     inputs = {
-        "input_ids": ids,
+        "input_ids": (torch.zeros(2, 3, dtype=torch.int64), {0: batch, 1: sequence}),
         "attention_mask": (torch.ones(2, 8, dtype=torch.int64), {0: batch, 1: Dim.DYNAMIC}),
-        "position_ids": ids,
+        "position_ids": (torch.zeros(2, 3, dtype=torch.int64), {0: batch, 1: sequence}),
         "tensors": (state.tensors, tuple({0: batch, 2: past} for _ in names)),
     }
     return _Traced(

@@ -64,7 +64,9 @@ class Attention(nn.Module):
         q, k = rotate(q, *rotary), rotate(k, *rotary)
         if state is not None:
             k, v = state.extend(layer, k, v)
-        y = F.scaled_dot_product_attention(q, k, v, attn_mask=mask, is_causal=mask is None, enable_gqa=True)
+        y = F.scaled_dot_product_attention(
+            q, k, v, attn_mask=mask, is_causal=mask is None, enable_gqa=self.heads > self.groups
+        )
         return self.o_proj(y.transpose(1, 2).reshape(B, S, -1)), (k, v)
 
 
