@@ -68,6 +68,7 @@ def torch_logits(checkpoint: Checkpoint) -> Reference:
         warnings.simplefilter("ignore")
         torch = pytest.importorskip("torch")
         from nlpsuite.models.language_module import load_module
+    torch.set_num_threads(1)  # the model is so small that threads only wait for each other
     module: Any = load_module(checkpoint)
 
     def logits(ids: list[int]) -> Logits:

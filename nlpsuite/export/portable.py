@@ -1,0 +1,110 @@
+"""The files beside a portable graph, by which other apps know what it is.
+
+Read by onnxruntime-genai (``genai_config.json``), transformers.js and optimum (``config.json``,
+``generation_config.json``, ``tokenizer_config.json``). Sources: onnxruntime.ai/docs/genai/reference/config,
+huggingface.co/docs/transformers.js/guides/dtypes.
+"""
+
+from __future__ import annotations
+
+import json
+from pathlib import PurePosixPath
+from typing import Any
+
+from nlpsuite.models.config import ModelConfig
+
+__all__ = ["GRAPH_FILES", "portable_files"]
+
+GRAPH_FILES = {
+    "fp32": "onnx/model.onnx",
+    "fp16": "onnx/model_fp16.onnx",
+    "int8": "onnx/model_quantized.onnx",
+    "int4": "onnx/model_q4.onnx",
+}
+"""Where other apps look for a graph of each precision; its weights lie beside it, in ``<file>_data``."""
+
+# What transformers.js calls the file; also the type of the caches that it makes.
+_DTYPES = {
+    "model.onnx": "fp32",
+    "model_fp16.onnx": "fp16",
+    "model_quantized.onnx": "q8",
+    "model_q4.onnx": "q4",
+}
+
+
+def portable_files(config: ModelConfig, tokenizer_files: dict[str, str], graph_file: str) -> dict[str, str]:
+    """Name -> text of every file of a portable bundle but the graph, its weights and the manifest.
+
+    Args:
+        tokenizer_files: as ``Checkpoint.tokenizer_files`` gives them.
+        graph_file: path of the graph in the bundle, one of ``GRAPH_FILES``.
+    """
+    ids = json.loads(tokenizer_files["generation_config.json"])
+    tokenizer = json.loads(tokenizer_files["tokenizer_config.json"])
+    # transformers.js reads no chat_template.jinja. Rows that a text is added to pad on the left.
+    if template := tokenizer_files.get("chat_template.jinja"):
+        tokenizer["chat_template"] = template
+    tokenizer["padding_side"] = "left"
+    # Nothing is added to a prompt: its text has the beginning-of-text token, if there is one.
+    tokenizer["add_bos_token"] = False
+    file = PurePosixPath(graph_file).name
+    browser: dict[str, Any] = {"dtype": _DTYPES[file], "use_external_data_format": {file: True}}
+    if _DTYPES[file] == "fp16":
+        browser["kv_cache_dtype"] = {"fp16": "float16"}
+    architecture = {**config.to_hf(), **ids, "transformers.js_config": browser}
+    return {
+        **tokenizer_files,
+        "tokenizer_config.json": _json(tokenizer),
+        "config.json": _json(architecture),
+        "genai_config.json": _json(_genai_config(config, ids, graph_file)),
+    }
+
+
+def _genai_config(config: ModelConfig, ids: dict[str, Any], graph_file: str) -> dict[str, Any]:
+    shapes = [shape for _, shape in config.state_shapes()]
+    kv_heads, _, head_dim = shapes[0]
+    hf = config.to_hf()
+    return {
+        "model": {
+            # Which of its own kinds the library takes it for: they differ in names that are given below.
+            "type": "llama",
+            "bos_token_id": ids["bos_token_id"],
+            "eos_token_id": ids["eos_token_id"],
+            # It drops these from the end of a prompt.
+            "pad_token_id": ids["pad_token_id"],
+            "context_length": config.context_length,
+            "vocab_size": config.vocab_size,
+            "decoder": {
+                "filename": graph_file,
+                "session_options": {"log_id": "onnxruntime-genai", "provider_options": []},
+                "hidden_size": hf.get("hidden_size", hf.get("n_embd")),
+                "head_size": head_dim,
+                "num_attention_heads": hf.get("num_attention_heads", hf.get("n_head")),
+                "num_key_value_heads": kv_heads,
+                "num_hidden_layers": len(shapes) // 2,
+                "inputs": {
+                    "input_ids": "input_ids",
+                    "attention_mask": "attention_mask",
+                    "position_ids": "position_ids",
+                    "past_key_names": "past_key_values.%d.key",
+                    "past_value_names": "past_key_values.%d.value",
+                },
+                "outputs": {
+                    "logits": "logits",
+                    "present_key_names": "present.%d.key",
+                    "present_value_names": "present.%d.value",
+                },
+            },
+        },
+        "search": {
+            "do_sample": False,
+            "num_beams": 1,
+            "max_length": config.context_length,
+            # The graph returns longer caches than it was given; they can't be the same memory.
+            "past_present_share_buffer": False,
+        },
+    }
+
+
+def _json(value: Any) -> str:
+    return json.dumps(value, indent=2, ensure_ascii=False) + "\n"
