@@ -195,7 +195,7 @@ def split_corpus(documents: Iterable[Document], fraction: float = 0.1) -> tuple[
     for part, purpose in ((train, "train on"), (held, "hold out")):
         if not any(text.strip() for text in part):
             raise InputInvalidError(
-                f"The corpus is too small: {count:,} documents, {characters:,} characters, and "
+                f"The corpus is too small: {count:,} document{'s' * (count != 1)}, {characters:,} characters, and "
                 f"nothing to {purpose} after {fraction:.0%} is held out.",
                 hint="Give more text, or texts to validate on of their own.",
             )
