@@ -18,6 +18,7 @@ __all__ = ["cli", "main"]
 _VERBS = {
     "run": "Run a task on files, text or standard input.",
     "list": "List the tasks that are installed.",
+    "train": "Train a language model, or adapt one to a task.",
     "pull": "Fetch a model and build its bundle.",
     "models": "List or remove the models on this machine.",
     "doctor": "Check the installation and say what to do.",

@@ -2,14 +2,11 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import click
 
 from nlpsuite.plugins import find_task, installed_tasks, load_task
-
-if TYPE_CHECKING:
-    from nlpsuite.tasks.options import OptionSpec
 
 __all__ = ["command"]
 
@@ -53,35 +50,23 @@ def command() -> None:
 
 def _task_command(name: str) -> click.Command:
     """A click command whose flags are the task's options."""
+    from nlpsuite.cli.flags import flag, given_options
     from nlpsuite.tasks.options import option_specs
 
     task = load_task(name)
     specs = option_specs(task.options)
     params: list[click.Parameter] = [click.Argument(["files"], nargs=-1, type=click.Path(allow_dash=True))]
-    params += [_flag(spec) for spec in specs]
+    params += [flag(spec) for spec in specs]
     params += _common_flags()
 
     def callback(files: tuple[str, ...], **values: Any) -> int:
         from nlpsuite.cli.run import run_task
 
-        given = {spec.name: values.pop(spec.name) for spec in specs}
-        # None means that the flag was not given: the option's own default holds.
-        options = {key: value for key, value in given.items() if value is not None}
+        options = given_options(specs, values)
         return run_task(task, files, options, **values)
 
     summary = find_task(name).summary
     return click.Command(name, params=params, callback=callback, help=summary, short_help=summary)
-
-
-def _flag(spec: OptionSpec) -> click.Option:
-    flag = f"--{spec.name.rstrip('_').replace('_', '-')}"
-    help_text = spec.help
-    if spec.type is bool:
-        return click.Option([f"{flag}/--no-{flag[2:]}", spec.name], default=None, help=help_text)
-    if spec.default is not None:
-        help_text += f"  [default: {spec.default}]"
-    kind: Any = click.Choice(spec.choices) if spec.choices else spec.type
-    return click.Option([flag, spec.name], type=kind, default=None, help=help_text)
 
 
 def _common_flags() -> list[click.Parameter]:

@@ -21,6 +21,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from nlpsuite.models.attention import attend
 from nlpsuite.models.config import DecoderConfig
 from nlpsuite.models.language_module import LanguageModule
 from nlpsuite.models.state import State
@@ -64,9 +65,7 @@ class Attention(nn.Module):
         q, k = rotate(q, *rotary), rotate(k, *rotary)
         if state is not None:
             k, v = state.extend(layer, k, v)
-        y = F.scaled_dot_product_attention(
-            q, k, v, attn_mask=mask, is_causal=mask is None, enable_gqa=self.heads > self.groups
-        )
+        y = attend(q, k, v, mask)
         return self.o_proj(y.transpose(1, 2).reshape(B, S, -1)), (k, v)
 
 

@@ -13,6 +13,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from nlpsuite.models.attention import attend
 from nlpsuite.models.config import GPT2Config
 from nlpsuite.models.language_module import LanguageModule
 from nlpsuite.models.state import State
@@ -35,7 +36,7 @@ class Attention(nn.Module):
         q, k, v = (part.view(shape).transpose(1, 2) for part in self.c_attn(x).split(D, dim=2))
         if state is not None:
             k, v = state.extend(layer, k, v)
-        y = F.scaled_dot_product_attention(q, k, v, attn_mask=mask, is_causal=mask is None)
+        y = attend(q, k, v, mask)
         return self.c_proj(y.transpose(1, 2).reshape(B, S, D)), (k, v)
 
 

@@ -107,4 +107,5 @@ def write_slots(cache: Tensor, new: Tensor, write_indices: Tensor) -> Tensor:
         )
         return written
     positions = write_indices[:, None] + torch.arange(new.shape[2], device=new.device)  # (B, S)
-    return cache.scatter(2, positions[:, None, :, None].expand_as(new), new)
+    # Under autocast keys and values come in half precision.
+    return cache.scatter(2, positions[:, None, :, None].expand_as(new), new.to(cache.dtype))

@@ -68,6 +68,11 @@ class Tokenizer:
     def has_chat_template(self) -> bool:
         return self._chat_template is not None
 
+    @property
+    def eos_id(self) -> int | None:
+        """The token that the tokenizer's configuration calls the end of a text or turn."""
+        return self._controls.get(self._variables.get("eos_token"))
+
     def encode_text(self, text: str) -> list[int]:
         """Ids of plain text; control tokens in it are text."""
         ids: list[int] = self._core.encode(text, add_special_tokens=False).ids

@@ -1,0 +1,30 @@
+"""Options that are declared once as dataclass fields, as flags of a command."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import click
+
+from nlpsuite.tasks.options import OptionSpec
+
+__all__ = ["flag", "given_options"]
+
+
+def flag(spec: OptionSpec) -> click.Option:
+    """The flag of one option. Its value is None unless it was given."""
+    name = f"--{spec.name.rstrip('_').replace('_', '-')}"
+    help_text = spec.help
+    if spec.type is bool:
+        return click.Option([f"{name}/--no-{name[2:]}", spec.name], default=None, help=help_text)
+    if spec.default is not None:
+        help_text += f"  [default: {spec.default}]"
+    kind: Any = click.Choice(spec.choices) if spec.choices else spec.type
+    return click.Option([name, spec.name], type=kind, default=None, help=help_text)
+
+
+def given_options(specs: Sequence[OptionSpec], values: dict[str, Any]) -> dict[str, Any]:
+    """Take the options out of a command's values: those that were given, by name."""
+    taken = {spec.name: values.pop(spec.name) for spec in specs}
+    return {name: value for name, value in taken.items() if value is not None}

@@ -1,0 +1,252 @@
+"""A whole run of ``train adapter``: examples to an adapter file, or to a checkpoint directory."""
+
+from __future__ import annotations
+
+import contextlib
+import dataclasses
+import json
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from nlpsuite import __version__
+from nlpsuite.errors import InputInvalidError, OptionError
+from nlpsuite.export.store import Reporter, open_base
+from nlpsuite.files import atomic_directory, sha256_file
+from nlpsuite.models.adapter import AdapterInfo, fingerprint, save_adapter
+from nlpsuite.models.checkpoint import Checkpoint
+from nlpsuite.models.checkpoint_write import write_checkpoint
+from nlpsuite.models.language_module import load_module
+from nlpsuite.models.lora import add_lora
+from nlpsuite.plugins import find_task, load_task
+from nlpsuite.runtime.tokenizer import Tokenizer
+from nlpsuite.tasks.base import Task
+from nlpsuite.tasks.examples import Example, example_files, read_examples
+from nlpsuite.tasks.options import make_options
+from nlpsuite.training.adapter import AdapterRecipe, Lesson, TaskTeacher, split_examples
+from nlpsuite.training.checkpoints import gathered
+from nlpsuite.training.distributed import World
+from nlpsuite.training.launch import Begun, Where, begin, drive, result_of
+from nlpsuite.training.plot import draw_curves
+from nlpsuite.training.settings import AdapterSettings
+from nlpsuite.training.trainer import Evaluation, Outcome, TrainReporter, uses_bf16
+
+__all__ = ["AdapterReport", "AdapterRequest", "train_adapter"]
+
+
+@dataclass(frozen=True)
+class AdapterRequest:
+    """What is to be adapted to what.
+
+    Attributes:
+        task: a name that ``nlpsuite list`` shows.
+        data: a file that ``tasks.examples.read_examples`` reads.
+        base: as ``--model`` takes it; None for the default model.
+        options: of the task, over its ``adapter_options``.
+    """
+
+    task: str
+    data: str
+    base: str | None = None
+    options: Mapping[str, Any] = dataclasses.field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class AdapterReport:
+    """What came of a run.
+
+    Attributes:
+        outcome: how it ended; None after a dry run.
+        result: the adapter's file or, after full training, the checkpoint directory.
+        evaluation: of the weights that were kept.
+    """
+
+    outcome: Outcome | None
+    result: Path | None
+    evaluation: Evaluation | None
+
+
+def train_adapter(
+    request: AdapterRequest | None,
+    given: Mapping[str, Any],
+    where: Where,
+    reporter: TrainReporter,
+    fetching: Reporter | None = None,
+) -> AdapterReport:
+    """Train a task's adapter.
+
+    Args:
+        request: None to take a resumed run's own.
+        given: settings (``AdapterSettings``) by name; the others have defaults.
+        fetching: told of progress while the base is fetched.
+
+    Raises:
+        NlpsuiteError: its subclasses say what to do next.
+    """
+    extra = {} if request is None else {"task": request.task, "base": request.base, "options": dict(request.options)}
+    if request is not None:
+        load_task(request.task)  # a wrong name or file should not leave a run behind
+        example_files(request.data)
+    data = [] if request is None else [request.data]
+    with begin(where, "adapter", AdapterSettings, given, data, extra) as begun:
+        recorded = begun.run.settings
+        request = AdapterRequest(recorded["task"], begun.run.data[0], recorded["base"], recorded["options"])
+        task = load_task(request.task)
+        # As a JSON round trip leaves them: what the adapter's file will say.
+        options = {**task.adapter_options, **request.options}
+        with open_base(request.base, reporter=fetching) as base:
+            return _train(begun, task, options, request, base.checkpoint, reporter)
+
+
+def _train(
+    begun: Begun,
+    task: Task[Any],
+    options: Mapping[str, Any],
+    request: AdapterRequest,
+    base: Checkpoint,
+    reporter: TrainReporter,
+) -> AdapterReport:
+    run, settings, world = begun.run, begun.settings, begun.world
+    teacher = _teacher(begun, task, options, base)
+    lessons, heldout, left_out = _lessons(request, teacher, settings, world)
+    if world.main and left_out:
+        reporter.notice(f"{left_out:,} examples with more than {settings.max_length:,} tokens are left out.")
+    module = _module(base, settings, world)
+    if not settings.full:
+        torch.manual_seed(settings.seed)
+        targets = () if settings.targets == "all" else [t.strip() for t in settings.targets.split(",")]
+        add_lora(module, rank=settings.rank, alpha=settings.alpha, targets=targets)
+    module.train()
+    recipe = AdapterRecipe(module, teacher, lessons, heldout, settings)
+    trainer, outcome = drive(begun, recipe, reporter)
+    if outcome is None or outcome.reason in ("interrupted", "terminated"):
+        return AdapterReport(outcome, None, None)
+    evaluation = trainer.evaluate_best()
+    weights = gathered(recipe.trainable(), world)
+    result = run.path / ("model" if settings.full else "adapter.safetensors")
+    if world.main:
+        figures = {"validation_loss": evaluation.loss, **evaluation.metrics}
+        info = _info(begun, task, options, request, base, figures, len(lessons) + len(heldout))
+        if settings.full:
+            with atomic_directory(result, replace=True) as building:
+                arrays = {name: tensor.float().numpy() for name, tensor in weights.items()}
+                write_checkpoint(building, base.config, arrays, base.tokenizer_files(), card=_card(info, base))
+        else:
+            save_adapter(result, info, {name: tensor.half().numpy() for name, tensor in weights.items()})
+        run.write_result({**result_of(outcome), "figures": figures, "left_out": left_out})
+        draw_curves(run.metrics_path, run.path / "curves.png")
+    world.barrier()
+    return AdapterReport(outcome, result, evaluation)
+
+
+def _teacher(begun: Begun, task: Task[Any], options: Mapping[str, Any], base: Checkpoint) -> TaskTeacher:
+    place = begun.run.path / "data"
+    files = base.tokenizer_files()
+    if begun.world.main:
+        with atomic_directory(place, replace=True) as building:
+            for name, text in files.items():
+                (building / name).write_text(text, encoding="utf-8")
+    begun.world.barrier()
+    end_ids = json.loads(files["generation_config.json"])["eos_token_id"]
+    ends = end_ids if isinstance(end_ids, list) else [end_ids]
+    tokenizer = Tokenizer.open(place)
+    return TaskTeacher(task, make_options(task.options, dict(options)), tokenizer, _end_id(tokenizer, ends))
+
+
+def _end_id(tokenizer: Tokenizer, ends: Sequence[int]) -> int:
+    """The end token of a turn: the one that the tokenizer calls its eos, if it is among them."""
+    own = tokenizer.eos_id
+    return own if own in ends else ends[0]
+
+
+def _lessons(
+    request: AdapterRequest, teacher: TaskTeacher, settings: AdapterSettings, world: World
+) -> tuple[list[Lesson], list[tuple[Example, Lesson]], int]:
+    """Lessons to learn, those held out with their examples, and how many were too long."""
+    examples = list(
+        read_examples(
+            request.data,
+            teacher.task,
+            text_column=settings.text_column,
+            reference_column=settings.reference_column,
+        )
+    )
+    train, heldout = split_examples(examples, settings)
+    lessons = [teacher.lesson(example) for example in train]
+    kept = [lesson for lesson in lessons if len(lesson.ids) <= settings.max_length]
+    pairs = [(example, teacher.lesson(example)) for example in heldout]
+    short = [pair for pair in pairs if len(pair[1].ids) <= settings.max_length]
+    if not kept or not short:
+        raise InputInvalidError(
+            f"Every example has more than {settings.max_length:,} tokens.", hint="Allow more: --max-length."
+        )
+    return kept, short, len(lessons) - len(kept) + len(pairs) - len(short)
+
+
+def _module(base: Checkpoint, settings: AdapterSettings, world: World) -> Any:
+    if settings.max_length > base.config.context_length:
+        raise OptionError(
+            f"max_length is {settings.max_length:,}; {base.name} sees {base.config.context_length:,} tokens.",
+            hint=f"--max-length {base.config.context_length}",
+        )
+    # Weights that stay as they are can be kept in the precision they are multiplied in; shards of
+    # one layer must be of one type.
+    half = uses_bf16(settings.precision, world.device) and not settings.full and not settings.fsdp
+    return load_module(base, torch.bfloat16 if half else torch.float32)
+
+
+def _info(
+    begun: Begun,
+    task: Task[Any],
+    options: Mapping[str, Any],
+    request: AdapterRequest,
+    base: Checkpoint,
+    figures: Mapping[str, Any],
+    rows: int,
+) -> AdapterInfo:
+    plugin, settings = find_task(request.task), begun.settings
+    return AdapterInfo(
+        task=task.name,
+        task_version=task.version,
+        distribution=plugin.distribution,
+        distribution_version=plugin.version,
+        base=base.name,
+        base_fingerprint=fingerprint(base),
+        rank=settings.rank,
+        alpha=settings.alpha,
+        options=dict(options),
+        data=tuple(
+            {"name": path.name, "sha256": sha256_file(path), "rows": rows, "licence": settings.licence}
+            for path in example_files(request.data)
+        ),
+        evaluation=dict(figures),
+        licence=base.licence,
+        created_by=f"nlpsuite {__version__}",
+    )
+
+
+def _card(info: AdapterInfo, base: Checkpoint) -> str:
+    """README.md of a base whose weights were all trained for one task."""
+    figures = "\n".join(f"| {name} | {value} |" for name, value in info.evaluation.items())
+    data = ", ".join(f"`{entry['name']}` ({entry['rows']:,} rows)" for entry in info.data)
+    licence = f"license: {info.licence}\n" if info.licence else ""
+    return f"""---
+{licence}base_model: {base.name}
+pipeline_tag: text-generation
+tags: [nlpsuite]
+---
+
+# {base.name} for {info.task}
+
+All weights of {base.name} were trained for the task `{info.task}` (version {info.task_version}) by {info.created_by}
+on {data}, with the options `{json.dumps(dict(info.options))}`.
+
+| on held-out rows | |
+|---|---|
+{figures}
+
+It is meant for that task; at others it may be worse than its base.
+"""
