@@ -294,10 +294,10 @@ def pack(texts: Iterable[str], tokenizer: Tokenizer, path: Path) -> TokenFile:
         nonlocal documents, words, size
         for text in texts:
             documents += 1
-            words += len(text.split())
-            size += len(text.encode())
             waiting = None
             for piece in pieces(text):
+                words += len(piece.split())  # a piece ends where a word does
+                size += len(piece.encode())
                 if waiting is not None:
                     yield waiting, False
                 waiting = piece

@@ -185,6 +185,7 @@ def test_packed_tokens_are_found_again(tmp_path: Path) -> None:
 def test_long_documents_span_batches(tmp_path: Path) -> None:
     text = TEXT * 230  # 1.1 million characters
     packed = pack([text, "short"], tokenizer(), tmp_path / "long")
+    assert (packed.words, packed.bytes) == (len(text.split()) + 1, len(text.encode()) + 5)
     assert packed.tokens.tolist() == [*tokenizer().encode(text).ids, 0, *tokenizer().encode("short").ids, 0]
 
 
