@@ -47,12 +47,12 @@ def template(tiny_checkpoint: Checkpoint) -> onnx.ModelProto:
     info = onnx.helper.make_tensor_value_info
     graph = onnx.helper.make_graph(
         [
-            make("Gather", [EMBEDDING, "ids"], ["x"], name="lookup"),
+            make("Gather", [EMBEDDING, "input_ids"], ["x"], name="lookup"),
             make("Transpose", [EMBEDDING], ["w"], perm=[1, 0]),
             make("MatMul", ["x", "w"], ["y"], name="head"),
         ],
         "g",
-        [info("ids", onnx.TensorProto.INT64, ["b", "s"])],
+        [info("input_ids", onnx.TensorProto.INT64, ["b", "s"])],
         [info("y", onnx.TensorProto.FLOAT, ["b", "s", rows[0]])],
         [weight],
     )
@@ -142,7 +142,7 @@ def test_a_filled_graph_computes_what_the_template_says(
     assert sorted(p.name for p in tmp_path.iterdir()) == ["g.onnx", "g.onnx_data"]
     session = onnxruntime.InferenceSession(str(tmp_path / "g.onnx"), providers=["CPUExecutionProvider"])
     ids = np.array([[0, 1, 2], [297, 42, 17]])
-    (out,) = session.run(None, {"ids": ids})
+    (out,) = session.run(None, {"input_ids": ids})
     weight = tiny_checkpoint.tensor(EMBEDDING)
     expected = weight[ids] @ weight.T
     assert np.abs(out - expected).max() <= tolerance * np.abs(expected).max()
