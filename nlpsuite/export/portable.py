@@ -47,6 +47,7 @@ def portable_files(config: ModelConfig, tokenizer_files: dict[str, str], graph_f
     tokenizer["padding_side"] = "left"
     # Nothing is added to a prompt: its text has the beginning-of-text token, if there is one.
     tokenizer["add_bos_token"] = False
+    tokenizer["model_input_names"] = ["input_ids", "attention_mask"]  # by default token_type_ids too
     file = PurePosixPath(graph_file).name
     browser: dict[str, Any] = {"dtype": _DTYPES[file], "use_external_data_format": {file: True}}
     if _DTYPES[file] == "fp16":

@@ -225,6 +225,7 @@ def test_the_files_that_other_apps_read(portable: Portable) -> None:
     tokenizer = json.loads(read["tokenizer_config.json"])
     assert tokenizer["chat_template"] == read["chat_template.jinja"] == CHAT_TEMPLATE
     assert tokenizer["padding_side"] == "left" and tokenizer["add_bos_token"] is False
+    assert tokenizer["model_input_names"] == ["input_ids", "attention_mask"]
     assert json.loads(read["tokenizer.json"])["post_processor"] is None
     genai = json.loads(read["genai_config.json"])
     assert genai["model"]["eos_token_id"] == hf["eos_token_id"]
