@@ -123,7 +123,11 @@ class TrainProgress:
             from rich.console import Console
             from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn
 
-            columns = (BarColumn(), TaskProgressColumn(), TextColumn("{task.description}  {task.fields[left]}"))
+            columns = (
+                BarColumn(),
+                TaskProgressColumn(),
+                TextColumn("{task.description}  {task.fields[left]}"),
+            )
             self._bar = Progress(*columns, console=Console(stderr=True), transient=True)
             self._task = self._bar.add_task("", total=1.0, left="")
             self._bar.start()
@@ -168,7 +172,9 @@ def _show_perplexities(perplexities: Mapping[str, Perplexity]) -> None:
 def _figures(evaluation: Evaluation) -> str:
     shown = [f"loss {evaluation.loss:.3f}"]
     for name, value in evaluation.metrics.items():
-        shown.append(f"{name.replace('_', ' ')} {value:,.4g}" if isinstance(value, float) else f"{name} {value}")
+        shown.append(
+            f"{name.replace('_', ' ')} {value:,.4g}" if isinstance(value, float) else f"{name} {value}"
+        )
     return "  ".join(shown)
 
 
@@ -183,9 +189,13 @@ def _parsed(task: str, pairs: tuple[str, ...]) -> dict[str, Any]:
         name, equals, value = pair.partition("=")
         spec = specs.get(name.replace("-", "_"))
         if not equals or spec is None:
-            raise OptionError(f"--option {pair!r} is no option of {task}.", hint=f"Options: {', '.join(specs)}.")
+            raise OptionError(
+                f"--option {pair!r} is no option of {task}.", hint=f"Options: {', '.join(specs)}."
+            )
         try:
-            options[spec.name] = {"true": True, "false": False}[value] if spec.type is bool else spec.type(value)
+            options[spec.name] = (
+                {"true": True, "false": False}[value] if spec.type is bool else spec.type(value)
+            )
         except (ValueError, KeyError):
             raise OptionError(f"--option {pair!r}: the value must be of type {spec.type.__name__}.") from None
     return options

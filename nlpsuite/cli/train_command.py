@@ -64,7 +64,11 @@ def _adapter(
 
 
 def _command(
-    name: str, help_text: str, params: list[click.Parameter], specs: list[OptionSpec], body: Callable[..., int]
+    name: str,
+    help_text: str,
+    params: list[click.Parameter],
+    specs: list[OptionSpec],
+    body: Callable[..., int],
 ) -> click.Command:
     def callback(**values: Any) -> int:
         given = given_options(specs, values)
@@ -113,11 +117,17 @@ command.add_command(
         """,
         [
             click.Option(["--task"], metavar="TASK", help="What `nlpsuite list` shows."),
-            click.Option(["--data"], metavar="FILE", help=".csv, .tsv, .jsonl (.gz), or two texts: a.en,a.de"),
+            click.Option(
+                ["--data"], metavar="FILE", help=".csv, .tsv, .jsonl (.gz), or two texts: a.en,a.de"
+            ),
             click.Option(["--base"], metavar="MODEL", help="As run's --model; by default the default model."),
-            click.Option(["--option", "task_options"], multiple=True, metavar="NAME=VALUE",
-                         help="An option of the task, such as to=French; may be repeated."),
-        ],  # fmt: skip
+            click.Option(
+                ["--option", "task_options"],
+                multiple=True,
+                metavar="NAME=VALUE",
+                help="An option of the task, such as to=French; may be repeated.",
+            ),
+        ],
         option_specs(AdapterSettings),
         _adapter,
     )

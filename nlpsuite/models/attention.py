@@ -24,9 +24,7 @@ def attend(q: Tensor, k: Tensor, v: Tensor, mask: Tensor | None) -> Tensor:
     if mask is None and q.device.type == "cpu" and v.dtype == torch.bfloat16 and q.shape[2] <= _SHORT:
         return _attend_short(q.to(v.dtype), k.to(v.dtype), v)
     grouped = q.shape[1] != k.shape[1]
-    return F.scaled_dot_product_attention(
-        q, k, v, attn_mask=mask, is_causal=mask is None, enable_gqa=grouped
-    )
+    return F.scaled_dot_product_attention(q, k, v, attn_mask=mask, is_causal=mask is None, enable_gqa=grouped)
 
 
 def _attend_short(q: Tensor, k: Tensor, v: Tensor) -> Tensor:

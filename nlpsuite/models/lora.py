@@ -34,7 +34,8 @@ class LoRALinear(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:  # (..., inputs) -> (..., outputs)
         inner = F.linear(self.dropout(x), self.lora_A.to(x.dtype))
-        return self.base(x) + F.linear(inner, (self.lora_B * self.scale).to(x.dtype))
+        out: Tensor = self.base(x) + F.linear(inner, (self.lora_B * self.scale).to(x.dtype))
+        return out
 
 
 def linear_layers(module: LanguageModule) -> dict[str, nn.Linear]:

@@ -71,7 +71,7 @@ class Tokenizer:
     @property
     def eos_id(self) -> int | None:
         """The token that the tokenizer's configuration calls the end of a text or turn."""
-        return self._controls.get(self._variables.get("eos_token"))
+        return self._controls.get(self._variables.get("eos_token") or "")
 
     def encode_text(self, text: str) -> list[int]:
         """Ids of plain text; control tokens in it are text."""

@@ -6,10 +6,8 @@ that training and running can't drift apart.
 
 from __future__ import annotations
 
-import json
 from collections.abc import Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -21,7 +19,7 @@ from nlpsuite.models.language_module import LanguageModule
 from nlpsuite.models.lora import lora_parameters
 from nlpsuite.runtime.prompt import Completion, Prompt
 from nlpsuite.runtime.tokenizer import Tokenizer
-from nlpsuite.tasks.base import Record, Task
+from nlpsuite.tasks.base import Task
 from nlpsuite.tasks.examples import Example
 from nlpsuite.training.batch import IGNORE, Batch, LossModule, pad_rows
 from nlpsuite.training.buckets import Buckets
@@ -139,7 +137,9 @@ def split_examples(
     chosen = set(np.random.default_rng(settings.seed).permutation(len(examples))[:count].tolist())
     heldout = [example for i, example in enumerate(examples) if i in chosen]
     known = {example.record.text for example in heldout}
-    train = [example for i, example in enumerate(examples) if i not in chosen and example.record.text not in known]
+    train = [
+        example for i, example in enumerate(examples) if i not in chosen and example.record.text not in known
+    ]
     if not train:
         raise InputInvalidError("All examples have the same text.", hint="Check --text-column.")
     return train, heldout

@@ -18,7 +18,7 @@ from torch import Tensor, nn
 
 from nlpsuite.errors import DeviceUnavailableError
 
-__all__ = ["World", "full_tensor", "join_world", "place_like", "share"]
+__all__ = ["World", "full_tensor", "gradients_stay_here", "join_world", "place_like", "share"]
 
 
 @dataclass(frozen=True)
@@ -101,7 +101,8 @@ def share(module: nn.Module, world: World, *, shard: bool, layers: list[nn.Modul
         mesh = init_device_mesh(world.device.type, (world.size,))
         for layer in layers:
             fully_shard(layer, mesh=mesh)
-        return fully_shard(module, mesh=mesh)
+        fully_shard(module, mesh=mesh)
+        return module
     return nn.parallel.DistributedDataParallel(module)
 
 
@@ -112,7 +113,9 @@ def gradients_stay_here(module: nn.Module, here: bool) -> Iterator[None]:
         with module.no_sync() if here else contextlib.nullcontext():
             yield
         return
-    if hasattr(module, "set_requires_gradient_sync"):  # FSDP2 changes the module's class
+    from torch.distributed.fsdp import FSDPModule
+
+    if isinstance(module, FSDPModule):
         module.set_requires_gradient_sync(not here)
     yield
 

@@ -80,7 +80,9 @@ def score_continuations(
     batch_rows: int = 32,
 ) -> list[list[float]]:
     """Log-probability (natural) of each context's continuations; each needs a context of one token or more."""
-    rows = [(i, [*context, *ids], len(context)) for i, context in enumerate(contexts) for ids in continuations[i]]
+    rows = [
+        (i, [*context, *ids], len(context)) for i, context in enumerate(contexts) for ids in continuations[i]
+    ]
     scores: list[list[float]] = [[] for _ in contexts]
     device = next(loss.module.parameters()).device
     for at in range(0, len(rows), batch_rows):

@@ -131,9 +131,7 @@ class LMRecipe:
     def sample(self, loss: LossModule) -> str:
         """A text that the model makes up, drawn at temperature 0.8."""
         ids = self._data.tokenizer.encode(self._settings.prompt).ids
-        [new] = generate(
-            loss, [[END_ID, *ids]], max_tokens=_SAMPLE_TOKENS, end_ids={END_ID}, temperature=0.8
-        )
+        [new] = generate(loss, [[END_ID, *ids]], max_tokens=_SAMPLE_TOKENS, end_ids={END_ID}, temperature=0.8)
         text: str = self._data.tokenizer.decode([*ids, *new])
         return text
 

@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-import contextlib
 import dataclasses
 import json
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -14,13 +13,15 @@ import torch
 
 from nlpsuite import __version__
 from nlpsuite.errors import InputInvalidError, OptionError
-from nlpsuite.export.store import Reporter, open_base
+from nlpsuite.export.base import Reporter, Silent, find_base, open_base
 from nlpsuite.files import atomic_directory, sha256_file
 from nlpsuite.models.adapter import AdapterInfo, fingerprint, save_adapter
 from nlpsuite.models.checkpoint import Checkpoint
 from nlpsuite.models.checkpoint_write import write_checkpoint
-from nlpsuite.models.language_module import load_module
+from nlpsuite.models.config import ModelConfig
+from nlpsuite.models.language_module import LanguageModule, load_module
 from nlpsuite.models.lora import add_lora
+from nlpsuite.paths import bundles_dir
 from nlpsuite.plugins import find_task, load_task
 from nlpsuite.runtime.tokenizer import Tokenizer
 from nlpsuite.tasks.base import Task
@@ -28,7 +29,6 @@ from nlpsuite.tasks.examples import Example, example_files, read_examples
 from nlpsuite.tasks.options import make_options
 from nlpsuite.training.adapter import AdapterRecipe, Lesson, TaskTeacher, split_examples
 from nlpsuite.training.checkpoints import gathered
-from nlpsuite.training.distributed import World
 from nlpsuite.training.launch import Begun, Where, begin, drive, result_of
 from nlpsuite.training.plot import draw_curves
 from nlpsuite.training.settings import AdapterSettings
@@ -86,7 +86,11 @@ def train_adapter(
     Raises:
         NlpsuiteError: its subclasses say what to do next.
     """
-    extra = {} if request is None else {"task": request.task, "base": request.base, "options": dict(request.options)}
+    extra = (
+        {}
+        if request is None
+        else {"task": request.task, "base": request.base, "options": dict(request.options)}
+    )
     if request is not None:
         load_task(request.task)  # a wrong name or file should not leave a run behind
         example_files(request.data)
@@ -97,8 +101,54 @@ def train_adapter(
         task = load_task(request.task)
         # As a JSON round trip leaves them: what the adapter's file will say.
         options = {**task.adapter_options, **request.options}
-        with open_base(request.base, reporter=fetching) as base:
-            return _train(begun, task, options, request, base.checkpoint, reporter)
+        base = _load(request.base, begun, fetching or Silent())
+        return _train(begun, task, options, request, base, reporter)
+
+
+@dataclass(frozen=True)
+class _Base:
+    """A base in memory: nothing of the checkpoint it came from is needed any more."""
+
+    module: LanguageModule
+    name: str
+    licence: str | None
+    fingerprint: str
+    tokenizer_files: dict[str, str]
+
+    @property
+    def config(self) -> ModelConfig:
+        return self.module.config
+
+
+def _load(spec: str | None, begun: Begun, fetching: Reporter) -> _Base:
+    settings, world = begun.settings, begun.world
+    base = find_base(spec)
+    if base is None:
+        raise OptionError(
+            f"{spec} is a bundle, made to be run; its weights can't be trained.",
+            hint="Name the base it was made of: a .gguf file, a model directory, hf:owner/name.",
+        )
+    # Weights that stay as they are can be kept in the precision they are multiplied in; shards of
+    # one layer must be of one type.
+    half = uses_bf16(settings.precision, world.device) and not settings.full and not settings.fsdp
+    with open_base(base, bundles_dir(), fetching, precision="fp32") as checkpoint:
+        _check_length(checkpoint, settings)
+        return _Base(
+            load_module(checkpoint, torch.bfloat16 if half else torch.float32),
+            checkpoint.name,
+            checkpoint.licence,
+            fingerprint(checkpoint),
+            checkpoint.tokenizer_files(),
+        )
+
+
+def _check_length(checkpoint: Checkpoint, settings: AdapterSettings) -> None:
+    context = checkpoint.config.context_length
+    if settings.max_length > context:
+        raise OptionError(
+            f"max_length is {settings.max_length:,}; {checkpoint.name} sees {context:,} tokens.",
+            hint=f"--max-length {context}",
+        )
 
 
 def _train(
@@ -106,15 +156,14 @@ def _train(
     task: Task[Any],
     options: Mapping[str, Any],
     request: AdapterRequest,
-    base: Checkpoint,
+    base: _Base,
     reporter: TrainReporter,
 ) -> AdapterReport:
-    run, settings, world = begun.run, begun.settings, begun.world
+    run, settings, world, module = begun.run, begun.settings, begun.world, base.module
     teacher = _teacher(begun, task, options, base)
-    lessons, heldout, left_out = _lessons(request, teacher, settings, world)
+    lessons, heldout, left_out = _lessons(request, teacher, settings)
     if world.main and left_out:
         reporter.notice(f"{left_out:,} examples with more than {settings.max_length:,} tokens are left out.")
-    module = _module(base, settings, world)
     if not settings.full:
         torch.manual_seed(settings.seed)
         targets = () if settings.targets == "all" else [t.strip() for t in settings.targets.split(",")]
@@ -133,7 +182,7 @@ def _train(
         if settings.full:
             with atomic_directory(result, replace=True) as building:
                 arrays = {name: tensor.float().numpy() for name, tensor in weights.items()}
-                write_checkpoint(building, base.config, arrays, base.tokenizer_files(), card=_card(info, base))
+                write_checkpoint(building, base.config, arrays, base.tokenizer_files, card=_card(info))
         else:
             save_adapter(result, info, {name: tensor.half().numpy() for name, tensor in weights.items()})
         run.write_result({**result_of(outcome), "figures": figures, "left_out": left_out})
@@ -142,9 +191,9 @@ def _train(
     return AdapterReport(outcome, result, evaluation)
 
 
-def _teacher(begun: Begun, task: Task[Any], options: Mapping[str, Any], base: Checkpoint) -> TaskTeacher:
+def _teacher(begun: Begun, task: Task[Any], options: Mapping[str, Any], base: _Base) -> TaskTeacher:
     place = begun.run.path / "data"
-    files = base.tokenizer_files()
+    files = base.tokenizer_files
     if begun.world.main:
         with atomic_directory(place, replace=True) as building:
             for name, text in files.items():
@@ -159,11 +208,11 @@ def _teacher(begun: Begun, task: Task[Any], options: Mapping[str, Any], base: Ch
 def _end_id(tokenizer: Tokenizer, ends: Sequence[int]) -> int:
     """The end token of a turn: the one that the tokenizer calls its eos, if it is among them."""
     own = tokenizer.eos_id
-    return own if own in ends else ends[0]
+    return own if own is not None and own in ends else ends[0]
 
 
 def _lessons(
-    request: AdapterRequest, teacher: TaskTeacher, settings: AdapterSettings, world: World
+    request: AdapterRequest, teacher: TaskTeacher, settings: AdapterSettings
 ) -> tuple[list[Lesson], list[tuple[Example, Lesson]], int]:
     """Lessons to learn, those held out with their examples, and how many were too long."""
     examples = list(
@@ -186,24 +235,12 @@ def _lessons(
     return kept, short, len(lessons) - len(kept) + len(pairs) - len(short)
 
 
-def _module(base: Checkpoint, settings: AdapterSettings, world: World) -> Any:
-    if settings.max_length > base.config.context_length:
-        raise OptionError(
-            f"max_length is {settings.max_length:,}; {base.name} sees {base.config.context_length:,} tokens.",
-            hint=f"--max-length {base.config.context_length}",
-        )
-    # Weights that stay as they are can be kept in the precision they are multiplied in; shards of
-    # one layer must be of one type.
-    half = uses_bf16(settings.precision, world.device) and not settings.full and not settings.fsdp
-    return load_module(base, torch.bfloat16 if half else torch.float32)
-
-
 def _info(
     begun: Begun,
     task: Task[Any],
     options: Mapping[str, Any],
     request: AdapterRequest,
-    base: Checkpoint,
+    base: _Base,
     figures: Mapping[str, Any],
     rows: int,
 ) -> AdapterInfo:
@@ -214,7 +251,7 @@ def _info(
         distribution=plugin.distribution,
         distribution_version=plugin.version,
         base=base.name,
-        base_fingerprint=fingerprint(base),
+        base_fingerprint=base.fingerprint,
         rank=settings.rank,
         alpha=settings.alpha,
         options=dict(options),
@@ -228,20 +265,20 @@ def _info(
     )
 
 
-def _card(info: AdapterInfo, base: Checkpoint) -> str:
+def _card(info: AdapterInfo) -> str:
     """README.md of a base whose weights were all trained for one task."""
     figures = "\n".join(f"| {name} | {value} |" for name, value in info.evaluation.items())
     data = ", ".join(f"`{entry['name']}` ({entry['rows']:,} rows)" for entry in info.data)
     licence = f"license: {info.licence}\n" if info.licence else ""
     return f"""---
-{licence}base_model: {base.name}
+{licence}base_model: {info.base}
 pipeline_tag: text-generation
 tags: [nlpsuite]
 ---
 
-# {base.name} for {info.task}
+# {info.base} for {info.task}
 
-All weights of {base.name} were trained for the task `{info.task}` (version {info.task_version}) by {info.created_by}
+All weights of {info.base} were trained for the task `{info.task}` (version {info.task_version}) by {info.created_by}
 on {data}, with the options `{json.dumps(dict(info.options))}`.
 
 | on held-out rows | |

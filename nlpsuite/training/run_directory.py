@@ -1,13 +1,13 @@
 """The directory of a training run: what was asked for, how it went, where it stands.
 
-    run.json          effective settings, data, environment
-    metrics.jsonl     a line each few steps and each evaluation
-    curves.png        the same as a picture
-    data/             what the training reads, prepared once
-    checkpoints/      step-00001200/: weights, optimizer, place in the schedule
-    best/             weights of the best evaluation so far
-    result.json       written last
-    model/            the result of `train lm` and of `--full`; adapter.safetensors that of `train adapter`
+run.json          effective settings, data, environment
+metrics.jsonl     a line each few steps and each evaluation
+curves.png        the same as a picture
+data/             what the training reads, prepared once
+checkpoints/      step-00001200/: weights, optimizer, place in the schedule
+best/             weights of the best evaluation so far
+result.json       written last
+model/            the result of `train lm` and of `--full`; adapter.safetensors that of `train adapter`
 """
 
 from __future__ import annotations

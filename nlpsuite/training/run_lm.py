@@ -15,12 +15,12 @@ from nlpsuite.models.checkpoint_write import write_checkpoint
 from nlpsuite.models.language_module import build_module
 from nlpsuite.training.checkpoints import gathered
 from nlpsuite.training.launch import Begun, Where, begin, drive, result_of
-from nlpsuite.training.lm import END_ID, LMData, LMRecipe, model_config, prepare_data
+from nlpsuite.training.lm import LMData, LMRecipe, model_config, prepare_data
 from nlpsuite.training.ngram import interpolated_ngram, unigram
 from nlpsuite.training.plot import draw_curves
 from nlpsuite.training.settings import LMSettings
 from nlpsuite.training.tokens import Perplexity, tokenizer_files
-from nlpsuite.training.trainer import Evaluation, Outcome, TrainReporter
+from nlpsuite.training.trainer import Outcome, TrainReporter
 
 __all__ = ["LMReport", "train_lm"]
 
@@ -84,7 +84,9 @@ def train_lm(
                     card=card,
                 )
             figures = {name: perplexity.figures() for name, perplexity in perplexities.items()}
-            run.write_result({**result_of(outcome), "heldout_tokens": corpus.heldout.count, "figures": figures})
+            run.write_result(
+                {**result_of(outcome), "heldout_tokens": corpus.heldout.count, "figures": figures}
+            )
             draw_curves(run.metrics_path, run.path / "curves.png")
         world.barrier()
         return LMReport(outcome, run.path / "model", perplexities)

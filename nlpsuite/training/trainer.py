@@ -18,7 +18,13 @@ from torch import Tensor, nn
 from nlpsuite.errors import TrainingError
 from nlpsuite.models.language_module import LanguageModule
 from nlpsuite.training.batch import Batch, LossModule
-from nlpsuite.training.checkpoints import Progress, load_checkpoint, load_weights, save_checkpoint, save_weights
+from nlpsuite.training.checkpoints import (
+    Progress,
+    load_checkpoint,
+    load_weights,
+    save_checkpoint,
+    save_weights,
+)
 from nlpsuite.training.distributed import World, gradients_stay_here, share
 from nlpsuite.training.preflight import Preflight, check_memory, out_of_memory_advice
 from nlpsuite.training.run_directory import RunDirectory
@@ -120,7 +126,7 @@ class Trainer:
         self._optimizer = _optimizer(self._parameters, settings)
         self._progress = Progress()
         self._evaluation: Evaluation | None = None
-        self._stop = 0  # the number of the signal that asked for it
+        self._stop: int = 0  # the number of the signal that asked for it
 
     def preflight(self) -> Preflight:
         """Run one batch forth and back, twice, to see what a run takes; changes nothing.
@@ -129,7 +135,9 @@ class Trainer:
             TrainingError: the machine has too little memory.
         """
         trainable = sum(p.numel() for p in self._parameters.values())
-        frozen = sum(p.numel() * p.element_size() for p in self._recipe.module.parameters() if not p.requires_grad)
+        frozen = sum(
+            p.numel() * p.element_size() for p in self._recipe.module.parameters() if not p.requires_grad
+        )
         check_memory(16 * trainable + frozen, self._world)
         seconds = 0.0
         tokens = 0
@@ -205,7 +213,7 @@ class Trainer:
         mine = self._progress.seconds if self._world.main else 0.0
         self._progress.seconds, stop = self._world.sum(mine, float(self._stop))
         if stop and not self._stop:
-            self._stop = signal.SIGTERM
+            self._stop = int(signal.SIGTERM)
         return self._schedule.progress(self._progress.step, self._progress.seconds)
 
     def _save_due(self, saved_at: float) -> bool:
@@ -229,7 +237,7 @@ class Trainer:
         batches = [self._batch(step * settings.accumulate + i) for i in range(settings.accumulate)]
         for group in self._optimizer.param_groups:
             group["lr"] = rate
-        loss, targets, tokens = self._backward(batches)
+        loss, tokens = self._backward(batches)
         norm = torch.tensor(0.0)
         if settings.clip:
             norm = nn.utils.clip_grad_norm_(self._parameters.values(), settings.clip)
@@ -239,8 +247,8 @@ class Trainer:
         self._optimizer.zero_grad(set_to_none=True)
         return loss, tokens
 
-    def _backward(self, batches: list[Batch]) -> tuple[float, int, int]:
-        """Gradients of the mean loss over all targets of all processes; gives that loss, targets, tokens."""
+    def _backward(self, batches: list[Batch]) -> tuple[float, int]:
+        """Gradients of the mean loss over all targets of all processes; gives that loss, and the tokens read."""
         counts = (sum(b.targets for b in batches), sum(b.input_ids.numel() for b in batches))
         targets, tokens = self._world.sum(*map(float, counts))
         # Distributed training averages gradients: undo its division.
@@ -250,9 +258,9 @@ class Trainer:
             for i, batch in enumerate(batches):
                 with gradients_stay_here(self._shared, i < len(batches) - 1):
                     loss: Tensor = self._shared(batch.input_ids, batch.labels)
-                    (loss * scale).backward()
+                    torch.autograd.backward(loss * scale)
                 total += float(loss.detach())
-        return self._world.sum(total)[0] / max(1.0, targets), int(targets), int(tokens)
+        return self._world.sum(total)[0] / max(1.0, targets), int(tokens)
 
     def _evaluate(self) -> bool:
         """Look at the held-out data; True if they were never predicted better."""
@@ -348,8 +356,8 @@ def uses_bf16(precision: str, device: torch.device) -> bool:
     if precision != "auto":
         return precision == "bf16"
     if device.type == "cuda":
-        return torch.cuda.is_bf16_supported(including_emulation=False)
-    return torch.cpu._is_avx512_bf16_supported() or torch.cpu._is_amx_tile_supported()
+        return bool(torch.cuda.is_bf16_supported(including_emulation=False))
+    return bool(torch.cpu._is_avx512_bf16_supported() or torch.cpu._is_amx_tile_supported())
 
 
 def _optimizer(parameters: Mapping[str, nn.Parameter], settings: LoopSettings) -> torch.optim.Optimizer:

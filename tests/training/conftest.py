@@ -1,0 +1,69 @@
+"""A corpus, a reporter that remembers what it was told, and runs that take a second."""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+from small_runs import small, write_corpus
+
+with warnings.catch_warnings():  # torch's own, at import
+    warnings.simplefilter("ignore")
+    torch = pytest.importorskip("torch")
+
+
+@pytest.fixture(scope="session")
+def corpus(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return write_corpus(tmp_path_factory.mktemp("corpus") / "animals.txt")
+
+
+class Told:
+    """A ``TrainReporter`` that remembers."""
+
+    def __init__(self) -> None:
+        self.preflights: list[Any] = []
+        self.losses: list[float] = []
+        self.evaluations: list[Any] = []
+        self.notices: list[str] = []
+
+    def preflight(self, preflight: Any) -> None:
+        self.preflights.append(preflight)
+
+    def step(self, progress: Any, share: float, loss: float, tokens_per_second: float) -> None:
+        self.losses.append(loss)
+
+    def evaluation(self, progress: Any, evaluation: Any) -> None:
+        self.evaluations.append(evaluation)
+
+    def notice(self, text: str) -> None:
+        self.notices.append(text)
+
+
+@pytest.fixture
+def told() -> Told:
+    return Told()
+
+
+@pytest.fixture(autouse=True)
+def one_thread() -> None:
+    torch.set_num_threads(1)
+
+
+TrainLM = Callable[..., Any]
+
+
+@pytest.fixture
+def train_lm(corpus: Path, told: Told) -> TrainLM:
+    """``train_lm("decoder", run_dir, steps=5)``; gives the report."""
+
+    def train(arch: str, path: Path, *, resume: bool = False, dry: bool = False, **changes: Any) -> Any:
+        from nlpsuite.training.launch import Where
+        from nlpsuite.training.run_lm import train_lm
+
+        given = {} if resume and not changes else changes if resume else small(arch, **changes)
+        return train_lm([] if resume else [str(corpus)], given, Where(path, resume=resume, dry=dry), told)
+
+    return train

@@ -1,0 +1,41 @@
+"""Runs so small that they take a second."""
+
+from __future__ import annotations
+
+import random
+from pathlib import Path
+from typing import Any
+
+# So small that the model learns it within seconds, and a run on two cores is no slower alone.
+SMALL: dict[str, dict[str, Any]] = {
+    "decoder": {"layers": 2, "hidden": 32, "heads": 2},
+    "gpt2": {"layers": 2, "hidden": 32, "heads": 2},
+    "lstm": {"layers": 1, "hidden": 48, "embedding": 24},
+}
+COMMON: dict[str, Any] = {
+    "vocab_size": 300,
+    "context": 32,
+    "batch_tokens": 256,
+    "threads": 1,
+    "precision": "fp32",
+    "lr": 5e-3,
+}
+
+
+def small(arch: str = "decoder", **changes: Any) -> dict[str, Any]:
+    """Settings of a run that takes a second."""
+    settings = {"arch": arch, **COMMON, **SMALL[arch], **changes}
+    if "minutes" not in settings:
+        settings.setdefault("steps", 12)
+    return settings
+
+
+def write_corpus(path: Path, words: int = 4_000, seed: int = 0) -> Path:
+    """Sentences over a few words, with an order that can be learnt."""
+    generator = random.Random(seed)
+    subjects, verbs, objects = ("the cat|a dog|my horse", "sees|hears|follows", "a bird|the moon|its shadow")
+    lines = []
+    for _ in range(words // 5):
+        lines.append(" ".join(generator.choice(part.split("|")) for part in (subjects, verbs, objects)) + ".")
+    path.write_text("\n".join(lines) + "\n", encoding="utf-8")
+    return path

@@ -1,0 +1,183 @@
+"""A run that was interrupted, however rudely, ends with the weights of one that was not."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+import pytest
+from small_runs import small
+
+from nlpsuite.errors import BundleCorruptError, ModelNotFoundError, OptionError
+from nlpsuite.training.launch import Where
+
+STEPS = 60
+
+
+def command(corpus: Path, run: Path, arch: str, *flags: str) -> list[str]:
+    # Dropout, accumulation and an odd rhythm: all that a resumed run could get wrong.
+    settings = small(arch, steps=STEPS, dropout=0.1, accumulate=2, evaluations=4, save_steps=7, seed=3)
+    given = [part for name, value in settings.items() for part in (f"--{name.replace('_', '-')}", str(value))]
+    python = [sys.executable, "-m", "nlpsuite", "train", "lm"]
+    return [*python, str(corpus), *given, "--no-baselines", "-o", str(run), *flags]
+
+
+def environment() -> dict[str, str]:
+    return {**os.environ, "OMP_NUM_THREADS": "1", "PYTHONWARNINGS": "ignore"}
+
+
+def start(corpus: Path, run: Path, arch: str, *flags: str) -> subprocess.Popen[bytes]:
+    return subprocess.Popen(
+        command(corpus, run, arch, *flags),
+        env=environment(),
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+    )
+
+
+def wait_for(condition: Any, child: subprocess.Popen[bytes], seconds: float = 60) -> None:
+    end = time.monotonic() + seconds
+    while not condition():
+        assert time.monotonic() < end, "it took too long"
+        assert child.poll() is None, child.communicate()[1].decode()
+        time.sleep(0.005)
+
+
+def checkpoints(run: Path) -> list[int]:
+    return sorted(int(path.name[5:]) for path in (run / "checkpoints").glob("step-*"))
+
+
+def weights(run: Path) -> bytes:
+    return (run / "model" / "model.safetensors").read_bytes()
+
+
+@pytest.fixture(scope="module", params=["decoder", "lstm"])
+def undisturbed(
+    request: pytest.FixtureRequest, corpus: Path, tmp_path_factory: pytest.TempPathFactory
+) -> Any:
+    """Architecture, and the run that nobody interrupted."""
+    run = tmp_path_factory.mktemp("undisturbed") / "run"
+    child = start(corpus, run, request.param)
+    _, err = child.communicate(timeout=120)
+    assert child.returncode == 0, err.decode()
+    return request.param, run
+
+
+def test_killed_again_and_again_it_ends_with_the_same_weights(
+    undisturbed: Any, corpus: Path, tmp_path: Path
+) -> None:
+    arch, reference = undisturbed
+    run = tmp_path / "run"
+    reached = [0]
+    for goal in (7, 21, 42):
+        child = start(corpus, run, arch, *(["--resume"] if run.exists() else []))
+        wait_for(lambda goal=goal: checkpoints(run)[-1:] >= [goal], child)
+        time.sleep(0.01 * goal / 7)  # somewhere in the steps after it
+        child.send_signal(signal.SIGKILL)
+        child.communicate()
+        assert child.returncode == -signal.SIGKILL
+        reached.append(checkpoints(run)[-1])
+    assert reached == sorted(set(reached))  # each part got further
+    child = start(corpus, run, arch, "--resume")
+    _, err = child.communicate(timeout=120)
+    assert child.returncode == 0, err.decode()
+    assert weights(run) == weights(reference)
+    results = [json.loads((path / "result.json").read_text()) for path in (run, reference)]
+    for result in results:
+        result.pop("seconds")
+    assert results[0] == results[1]
+    # Its log has each evaluation once, as if nothing had happened.
+    logged = [json.loads(line) for line in (run / "metrics.jsonl").read_text().splitlines()]
+    evaluated = [m["step"] for m in logged if "validation_loss" in m]
+    assert evaluated == [15, 30, 45, 60]
+
+
+@pytest.mark.parametrize("number, code", [(signal.SIGTERM, 143), (signal.SIGINT, 130)])
+def test_asked_to_stop_it_saves_and_says_how_to_go_on(
+    number: int, code: int, undisturbed: Any, corpus: Path, tmp_path: Path
+) -> None:
+    arch, reference = undisturbed
+    run = tmp_path / "run"
+    child = start(corpus, run, arch)
+    wait_for(lambda: checkpoints(run), child)
+    child.send_signal(number)
+    _, err = child.communicate(timeout=60)
+    assert child.returncode == code, err.decode()
+    assert f"--resume -o {run}" in err.decode()
+    stopped = checkpoints(run)[-1]
+    assert f"Saved at step {stopped}" in err.decode()
+    assert 7 <= stopped < STEPS
+    child = start(corpus, run, arch, "--resume")
+    assert child.communicate(timeout=120) and child.returncode == 0
+    assert weights(run) == weights(reference)
+
+
+def test_a_damaged_checkpoint_is_named_and_the_one_before_it_will_do(train_lm: Any, tmp_path: Path) -> None:
+    run = tmp_path / "run"
+    reference = train_lm("decoder", tmp_path / "reference", steps=8, save_steps=2, evaluations=1)
+    train_lm("decoder", run, steps=8, save_steps=2, evaluations=1)
+    last = run / "checkpoints" / "step-00000008"
+    file = last / "optimizer.safetensors"
+    file.write_bytes(file.read_bytes()[:-100])
+    with pytest.raises(BundleCorruptError, match="step-00000008") as caught:
+        train_lm("decoder", run, resume=True)
+    assert "the one before" in caught.value.hint
+    for path in last.iterdir():
+        path.unlink()
+    last.rmdir()
+    report = train_lm("decoder", run, resume=True)
+    assert weights(run) == weights(tmp_path / "reference")
+    assert report.outcome.progress.step == reference.outcome.progress.step
+
+
+def test_what_a_killed_process_left_half_written_goes(train_lm: Any, tmp_path: Path) -> None:
+    run = tmp_path / "run"
+    train_lm("decoder", run, steps=4)
+    dead = subprocess.Popen([sys.executable, "-c", ""])
+    dead.wait()
+    half = run / "checkpoints" / f".incomplete-{dead.pid}-x"
+    half.mkdir()
+    (half / "weights.safetensors").write_bytes(b"half")
+    with (run / "metrics.jsonl").open("a") as file:
+        file.write('{"step": 4, "lo')
+    train_lm("decoder", run, resume=True)
+    assert not half.exists()
+    for line in (run / "metrics.jsonl").read_text().splitlines():
+        json.loads(line)
+
+
+def test_two_processes_do_not_share_a_run(train_lm: Any, tmp_path: Path) -> None:
+    from nlpsuite.training.run_directory import RunDirectory
+
+    train_lm("decoder", tmp_path / "run", steps=2)
+    with RunDirectory.open(tmp_path / "run", "lm").locked():
+        with pytest.raises(OptionError, match="Another process"):
+            train_lm("decoder", tmp_path / "run", resume=True)
+
+
+def test_what_there_is_decides(train_lm: Any, corpus: Path, told: Any, tmp_path: Path) -> None:
+    from nlpsuite.training.run_lm import train_lm as run
+
+    with pytest.raises(ModelNotFoundError, match="no run at"):
+        train_lm("decoder", tmp_path / "run", resume=True)
+    train_lm("decoder", tmp_path / "run", steps=2)
+    with pytest.raises(OptionError, match="exists already") as caught:
+        train_lm("decoder", tmp_path / "run")
+    assert "--resume" in caught.value.hint
+    with pytest.raises(OptionError, match=r"begun with lr = 0\.005, not 0\.1"):
+        train_lm("decoder", tmp_path / "run", resume=True, lr=0.1)
+    run([str(corpus)], small(steps=3), Where(tmp_path / "run", overwrite=True), told)
+    assert json.loads((tmp_path / "run" / "result.json").read_text())["steps"] == 3
+    (tmp_path / "precious").mkdir()
+    (tmp_path / "precious" / "thesis.txt").write_text("years of work")
+    with pytest.raises(OptionError, match="left alone"):
+        run([str(corpus)], small(steps=3), Where(tmp_path / "precious", overwrite=True), told)
+    with pytest.raises(OptionError, match="holds no run"):
+        train_lm("decoder", tmp_path / "precious")
+    assert (tmp_path / "precious" / "thesis.txt").read_text() == "years of work"
