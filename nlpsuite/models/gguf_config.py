@@ -117,20 +117,23 @@ def _rope_scaling(file: GGUFFile, theta: float, head_dim: int) -> RopeScaling | 
     """The settings behind the divisors that a file stores in place of them."""
     if ROPE_FREQS not in file.tensors:
         return None
+    refused = UnsupportedModelError(
+        f"{file.path}: {ROPE_FREQS} scales rotary embedding in another way than Llama 3.",
+        hint="Give the model's Hugging Face directory instead.",
+    )
+    if file.tensors[ROPE_FREQS].shape != (head_dim // 2,):
+        raise refused
     stored = file.tensor(ROPE_FREQS)
     largest = float(stored.max())
     if not 1 <= largest < math.inf:  # also where one is NaN
-        raise UnsupportedModelError(f"{file.path}: {ROPE_FREQS} has impossible values.")
+        raise refused
     # What all Llama 3 models share; only the factor differs.
     scaling = RopeScaling(
         largest, low_freq_factor=1.0, high_freq_factor=4.0, original_max_position_embeddings=8192
     )
     expected = [scaling.divisor(theta ** -(i / head_dim)) for i in range(0, head_dim, 2)]
-    if stored.shape != (len(expected),) or not np.allclose(stored, expected, rtol=1e-4, atol=0):
-        raise UnsupportedModelError(
-            f"{file.path}: {ROPE_FREQS} scales rotary embedding in another way than Llama 3.",
-            hint="Give the model's Hugging Face directory instead.",
-        )
+    if not np.allclose(stored, expected, rtol=1e-4, atol=0):
+        raise refused
     return scaling if largest > 1 else None
 
 

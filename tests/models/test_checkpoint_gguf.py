@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import json
 import re
+import tracemalloc
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +21,7 @@ from nlpsuite.errors import BundleCorruptError, NlpsuiteError, UnsupportedModelE
 from nlpsuite.models.checkpoint import open_checkpoint
 from nlpsuite.models.config import DecoderConfig, RopeScaling
 
+ONES = {"rope_freqs.weight": np.ones(8, np.float32)}
 QUERIES = "model.layers.1.self_attn.q_proj.weight"
 MODELS = ["llama", "llama-untied", "qwen2", "qwen3", "gpt2", "gpt2-untied"]
 
@@ -136,10 +138,20 @@ def test_another_scaling_is_refused_by_name(tmp_path: Path, values: np.ndarray[A
 
 @pytest.mark.parametrize("name", ["qwen2", "gpt2"])
 def test_scaling_of_other_architectures_is_refused(tmp_path: Path, name: str) -> None:
-    ones = {"rope_freqs.weight": np.ones(8, np.float32)}
-    write_tiny_gguf(tmp_path / "tiny.gguf", CONFIGS[name], random_weights(CONFIGS[name]), extra=ones)
+    write_tiny_gguf(tmp_path / "tiny.gguf", CONFIGS[name], random_weights(CONFIGS[name]), extra=ONES)
     with pytest.raises(UnsupportedModelError, match="rope_freqs"):
         open_checkpoint(tmp_path / "tiny.gguf")
+
+
+def test_a_head_of_a_billion_dimensions_takes_no_memory(tmp_path: Path) -> None:
+    path = with_metadata(tmp_path / "tiny.gguf", "llama.attention.key_length", 1 << 30, extra=ONES)
+    tracemalloc.start()
+    try:
+        with pytest.raises(NlpsuiteError):
+            open_checkpoint(path)
+        assert tracemalloc.get_traced_memory()[1] < 1 << 22
+    finally:
+        tracemalloc.stop()
 
 
 # What doesn't belong
@@ -190,9 +202,9 @@ METADATA_CASES = {
 }
 
 
-def with_metadata(path: Path, key: str, value: Any) -> Path:
+def with_metadata(path: Path, key: str, value: Any, **extra: Any) -> Path:
     """A tiny file with one more key, which the package's writer puts into a copy of it."""
-    write_tiny_gguf(path.with_suffix(".plain"), LLAMA, random_weights(LLAMA))
+    write_tiny_gguf(path.with_suffix(".plain"), LLAMA, random_weights(LLAMA), **extra)
     reader = gguf.GGUFReader(path.with_suffix(".plain"))
     writer = gguf.GGUFWriter(path, "llama")
     for field in reader.fields.values():
