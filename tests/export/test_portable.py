@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import onnx
 import onnxruntime
 import pytest
 from tiny import CHAT_TEMPLATE, CONFIGS, VOCABULARY, write_tiny_checkpoint
@@ -48,7 +49,8 @@ class Portable:
             from nlpsuite.export.graph import export_template
             from nlpsuite.models.language_module import load_module
 
-            fill_template(export_template(checkpoint.config, "portable"), checkpoint, "fp32", file)
+            template = export_template(checkpoint.config, "portable")
+            fill_template(template, checkpoint, "fp32", file, layout="portable")
         torch.set_num_threads(1)  # the model is so small that threads only wait for each other
         self._torch, self._module = torch, load_module(checkpoint)
         files = portable_files(checkpoint.config, checkpoint.tokenizer_files(), GRAPH_FILES["fp32"])
@@ -110,6 +112,12 @@ def test_one_pass_gives_torchs_logits(portable: Portable) -> None:
     assert np.abs(expected).max() > 1
     np.testing.assert_allclose(logits[0], expected, atol=1e-3)
     assert [p.shape for p in present] == [p.shape[:2] + (40,) + p.shape[3:] for p in portable.no_past(1)]
+
+
+def test_only_standard_operators(portable: Portable) -> None:
+    model = onnx.load(portable.directory / GRAPH_FILES["fp32"], load_external_data=False)
+    assert {node.domain for node in model.graph.node} == {""}
+    assert [(o.domain, o.version) for o in model.opset_import] == [("", 23)]
 
 
 def test_token_by_token_and_in_pieces(portable: Portable) -> None:
@@ -176,18 +184,12 @@ def test_half_precision_is_close_to_single(tmp_path: Path) -> None:
 
 
 def half_logits(checkpoint: Checkpoint, path: Path, ids: Row) -> np.ndarray:
-    import onnx
-
-    with warnings.catch_warnings():
+    with warnings.catch_warnings():  # torch's and the exporter's own, at import and while tracing
         warnings.simplefilter("ignore")
         from nlpsuite.export.graph import export_template
 
-        model = export_template(checkpoint.config, "portable", "fp16")
-    for tensor in model.graph.initializer:
-        if tensor.data_location == onnx.TensorProto.EXTERNAL:
-            weight = checkpoint.tensor(tensor.name).astype(np.float16)
-            tensor.CopyFrom(onnx.numpy_helper.from_array(weight, tensor.name))
-    onnx.save(model, path)
+        template = export_template(checkpoint.config, "portable", "fp16")
+    fill_template(template, checkpoint, "fp16", path, layout="portable")
     session = onnxruntime.InferenceSession(path, providers=["CPUExecutionProvider"])
     feeds: dict[str, Any] = {
         v.name: np.zeros((1, v.shape[1], 0, v.shape[3]), np.float16)

@@ -14,6 +14,7 @@ from nlpsuite.errors import BundleCorruptError, ModelNotFoundError
 from nlpsuite.runtime.bundle import FORMAT_VERSION, MANIFEST, Bundle
 
 FILES = [
+    "README.md",
     "chat_template.jinja",
     "config.json",
     "generation_config.json",
