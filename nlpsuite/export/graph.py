@@ -178,9 +178,12 @@ def _portable(module: LanguageModule) -> _Traced:
 
 
 def _may_be_folded(node: ir.Node) -> bool | None:
-    """No node that reads a weight, so that weights keep their checkpoint's name and layout."""
-    weights = (value for value in node.inputs if value is not None and value.is_initializer())
-    return False if any(value.name is not None and "." in value.name for value in weights) else None
+    """No node that reads a weight, so that weights keep their checkpoint's name and layout.
+
+    Parameters and buffers have a path for a name; the exporter's own constants have none.
+    """
+    constants = (value for value in node.inputs if value is not None and value.is_initializer())
+    return False if any(value.name is not None and "." in value.name for value in constants) else None
 
 
 def _weightless(config: ModelConfig, dtype: torch.dtype) -> LanguageModule:
