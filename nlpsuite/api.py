@@ -39,7 +39,7 @@ def load(
             checkpoint directory, ``hf:owner/name``, or a name that ``nlpsuite models`` shows.
         adapter: a file that ``nlpsuite train adapter`` wrote, merged into the model, which must be
             the base that it was trained on.
-        precision: ``int8`` (default) or ``fp32``.
+        precision: ``int8`` (default), ``int4``, ``fp32``, or ``fp16``, which is for CUDA.
         device: ``auto``, ``cuda`` or ``cpu``.
         threads: of the CPU; 0 uses every core.
         max_parts: most parts a long text may be split into.

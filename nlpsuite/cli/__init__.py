@@ -19,6 +19,7 @@ _VERBS = {
     "run": "Run a task on files, text or standard input.",
     "list": "List the tasks that are installed.",
     "train": "Train a language model, or adapt one to a task.",
+    "export": "Export a model as an ONNX bundle, with an adapter merged in.",
     "pull": "Fetch a model and build its bundle.",
     "models": "List or remove the models on this machine.",
     "doctor": "Check the installation and say what to do.",

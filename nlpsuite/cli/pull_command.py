@@ -9,7 +9,11 @@ __all__ = ["command"]
 
 @click.command()
 @click.argument("model", required=False)
-@click.option("--precision", type=click.Choice(["int8", "fp32"]), help="Of the weights.  [default: int8]")
+@click.option(
+    "--precision",
+    type=click.Choice(["int8", "int4", "fp16", "fp32"]),
+    help="Of the weights.  [default: int8]",
+)
 def command(model: str | None, precision: str | None) -> None:
     """Fetch MODEL (by default SmolLM2-135M-Instruct) and build its bundle.
 

@@ -9,16 +9,19 @@ from typing import Any
 
 from nlpsuite import __version__
 from nlpsuite.errors import MissingExtraError
+from nlpsuite.export.card import model_card, own_card
 from nlpsuite.export.fill import Precision, fill_template
-from nlpsuite.export.template import template_for
+from nlpsuite.export.portable import GRAPH_FILES, portable_files
+from nlpsuite.export.template import DType, Layout, template_for
 from nlpsuite.files import atomic_directory, sha256_file
 from nlpsuite.models.adapter import MergedCheckpoint
 from nlpsuite.models.checkpoint import Checkpoint
-from nlpsuite.runtime.bundle import FORMAT, FORMAT_VERSION, MANIFEST
+from nlpsuite.runtime.bundle import FORMAT, FORMAT_VERSION, MANIFEST, Bundle
 
-__all__ = ["build_bundle"]
+__all__ = ["Check", "build_bundle"]
 
-_GRAPH = "onnx/slots.onnx"
+# Given the unfinished bundle and the graph in it: what the manifest says of it, or an error.
+Check = Callable[[Path, Path], dict[str, Any]]
 
 
 def build_bundle(
@@ -26,8 +29,11 @@ def build_bundle(
     target: Path,
     *,
     precision: Precision = "int8",
+    layout: Layout = "slots",
     name: str | None = None,
     source: str = "",
+    check: Check | None = None,
+    replace: bool = False,
     on_progress: Callable[[float], None] = lambda fraction: None,
 ) -> Path:
     """Write a bundle at ``target``, complete or not at all.
@@ -36,55 +42,75 @@ def build_bundle(
 
     Args:
         source: where the checkpoint came from, for the manifest.
+        check: called before the bundle gets its name; see ``verify.verify``.
+        replace: a bundle that is at ``target`` already goes.
         on_progress: called with the fraction of tensors done.
 
     Raises:
         MissingExtraError: an export is needed and torch is not installed.
         StorageError: the target can't be written or the disk is full.
         UnsupportedModelError: the checkpoint does not fit.
+        BundleCorruptError: a weight is not a finite number, or what was written is not what is there.
     """
-    template = template_for(checkpoint.config) or _export(checkpoint)
-    tokenizer_files = checkpoint.tokenizer_files()
-    with atomic_directory(target) as building:
+    graph_file = "onnx/slots.onnx" if layout == "slots" else GRAPH_FILES[precision]
+    dtype: DType = "fp16" if precision == "fp16" else "fp32"
+    template = template_for(checkpoint.config, layout, dtype) or _export(checkpoint, layout, dtype)
+    texts = checkpoint.tokenizer_files()
+    end_ids = json.loads(texts["generation_config.json"])["eos_token_id"]
+    if layout == "slots":
+        texts["config.json"] = _json(checkpoint.config.to_hf())
+    else:
+        texts = portable_files(checkpoint.config, texts, graph_file)
+    with atomic_directory(target, replace=replace) as building:
         (building / "onnx").mkdir()
-        fill_template(template, checkpoint, precision, building / _GRAPH, on_progress)
-        for file_name, text in tokenizer_files.items():
-            (building / file_name).write_text(text, encoding="utf-8")
-        (building / "config.json").write_text(_json(checkpoint.config.to_hf()), encoding="utf-8")
-        generation = json.loads(tokenizer_files["generation_config.json"])
-        end_ids = generation["eos_token_id"]
-        manifest = {
+        fill_template(template, checkpoint, precision, building / graph_file, on_progress, layout=layout)
+        for file_name, text in texts.items():
+            (building / file_name).write_text(text, encoding="utf-8", newline="")
+        merged = checkpoint if isinstance(checkpoint, MergedCheckpoint) else None
+        sources = merged.base.source_files() if merged else checkpoint.source_files()
+        manifest: dict[str, Any] = {
             "format": FORMAT,
             "version": FORMAT_VERSION,
             "name": name or checkpoint.name,
             "created_by": f"nlpsuite {__version__}",
             "context_length": checkpoint.config.context_length,
             "end_token_ids": end_ids,
-            "graphs": [{"layout": "slots", "precision": precision, "path": _GRAPH}],
+            "graphs": [{"layout": layout, "precision": precision, "path": graph_file}],
             "licence": checkpoint.licence,
-            "adapter": checkpoint.adapter.manifest() if isinstance(checkpoint, MergedCheckpoint) else None,
-            "origin": {
-                "source": source,
-                "files": [{"name": p.name, "sha256": sha256_file(p)} for p in checkpoint.source_files()],
-            },
-            "files": {
-                path.relative_to(building).as_posix(): {
-                    "sha256": sha256_file(path),
-                    "bytes": path.stat().st_size,
-                }
-                for path in sorted(building.rglob("*"))
-                if path.is_file()
-            },
+            "adapter": merged.adapter.manifest() if merged else None,
+            "origin": {"source": source, "files": [_origin(path) for path in sources]},
         }
-        (building / MANIFEST).write_text(_json(manifest), encoding="utf-8")
+        if merged:
+            manifest["origin"]["adapter"] = {
+                "name": merged.adapter.path.name,
+                "sha256": merged.adapter.sha256,
+                "base_fingerprint": merged.adapter.info.base_fingerprint,
+            }
+        if check is not None:
+            manifest["verification"] = check(building, building / graph_file)
+        card = model_card(manifest, own=own_card(checkpoint), weights=checkpoint.config.parameter_count())
+        (building / "README.md").write_text(card, encoding="utf-8", newline="")
+        manifest["files"] = {
+            path.relative_to(building).as_posix(): {"sha256": sha256_file(path), "bytes": path.stat().st_size}
+            for path in sorted(building.rglob("*"))
+            if path.is_file()
+        }
+        (building / MANIFEST).write_text(_json(manifest), encoding="utf-8", newline="")
+        bundle = Bundle.open(building)  # whatever a reader would refuse is refused here
+        if check is not None:
+            bundle.verify()
     return target
+
+
+def _origin(path: Path) -> dict[str, str]:
+    return {"name": path.name, "sha256": sha256_file(path)}
 
 
 def _json(value: Any) -> str:
     return json.dumps(value, indent=2, ensure_ascii=False) + "\n"
 
 
-def _export(checkpoint: Checkpoint) -> Any:
+def _export(checkpoint: Checkpoint, layout: Layout, dtype: DType) -> Any:
     try:
         from nlpsuite.export.graph import export_template
     except ModuleNotFoundError as error:
@@ -92,4 +118,4 @@ def _export(checkpoint: Checkpoint) -> Any:
             f"No ready-made graph fits {checkpoint.name!r}; exporting one needs {error.name}.",
             hint="Install the extra: pip install 'nlpsuite[train]'.",
         ) from None
-    return export_template(checkpoint.config)
+    return export_template(checkpoint.config, layout, dtype)

@@ -28,7 +28,7 @@ class Graph:
 
     Attributes:
         layout: ``slots`` (ours) or ``portable`` (other apps).
-        precision: ``fp32``, ``int8``, …
+        precision: ``fp32``, ``fp16``, ``int8`` or ``int4``.
         path: relative to the bundle, with forward slashes.
     """
 
@@ -52,6 +52,7 @@ class Bundle:
         created_by: the program and version that wrote the bundle.
         adapter: what was merged into the weights: ``task``, ``task_version``, ``options`` (those it
             was trained with), ``sha256`` and more, see docs/bundle.md; None for a plain base.
+        verification: how the graph compared with torch when it was exported; None if it was not.
     """
 
     path: Path
@@ -64,6 +65,7 @@ class Bundle:
     origin: dict[str, Any] = field(default_factory=dict)
     created_by: str = ""
     adapter: dict[str, Any] | None = None
+    verification: dict[str, Any] | None = None
 
     @classmethod
     def open(cls, path: Path) -> Bundle:
@@ -118,6 +120,7 @@ class Bundle:
             origin=manifest.get("origin", {}),
             created_by=str(manifest.get("created_by", "")),
             adapter=_adapter(manifest.get("adapter")),
+            verification=None if manifest.get("verification") is None else dict(manifest["verification"]),
         )
 
     def graph(self, layout: str = "slots") -> Graph:

@@ -32,7 +32,7 @@ from nlpsuite.errors import (
     StorageError,
     UnsupportedModelError,
 )
-from nlpsuite.export import store, template
+from nlpsuite.export import base, store, template
 from nlpsuite.models import sources
 from nlpsuite.models.config import DecoderConfig
 from nlpsuite.models.sources import PackagedModel
@@ -205,8 +205,8 @@ def test_each_precision_has_its_bundle(tiny: Path) -> None:
     assert store.resolve("Tiny", precision="fp32") == whole
     with pytest.raises(OptionError, match="precision int8, not fp32"):
         store.resolve(str(small), precision="fp32")
-    with pytest.raises(OptionError, match="int4"):
-        store.resolve(str(tiny), precision="int4")
+    with pytest.raises(OptionError, match="int5"):
+        store.resolve(str(tiny), precision="int5")
 
 
 def test_a_changed_file_is_built_again(tiny: Path) -> None:
@@ -225,13 +225,13 @@ def test_a_directory_is_known_by_all_its_relevant_files(tmp_path: Path) -> None:
     (directory / "config.json").write_text("{}")
     with pytest.raises(NlpsuiteError):
         store.resolve(str(directory))
-    before = store._local(directory).target("int8")
+    before = store._target(base._local(directory), "int8")
     assert before.name.startswith("my-model-int8-")
     (directory / "notes.txt").touch()
     (directory / "pytorch_model.bin").touch()
-    assert store._local(directory).target("int8") == before
+    assert store._target(base._local(directory), "int8") == before
     (directory / "tokenizer.json").touch()
-    assert store._local(directory).target("int8") != before
+    assert store._target(base._local(directory), "int8") != before
 
 
 def test_a_file_of_another_kind(tmp_path: Path, cache: Path) -> None:
@@ -397,8 +397,8 @@ CHILD = """
 """
 PAUSE = """
     fill = build.fill_template
-    def fill_and_wait(*arguments):
-        fill(*arguments)
+    def fill_and_wait(*arguments, **options):
+        fill(*arguments, **options)
         print("filled", flush=True)
         time.sleep(60)
     build.fill_template = fill_and_wait

@@ -1,0 +1,188 @@
+"""The model card of a bundle, README.md: what it is, where it comes from, how good it is, how to run it.
+
+The front matter is what model hubs read; source: huggingface.co/docs/hub/model-cards.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Mapping
+from typing import Any
+
+from nlpsuite.models.adapter import MergedCheckpoint
+from nlpsuite.models.checkpoint import Checkpoint
+
+__all__ = ["model_card", "own_card"]
+
+_PRECISIONS = {
+    "fp32": "32-bit floating point, as trained",
+    "fp16": "16-bit floating point, for CUDA and WebGPU",
+    "int8": "8 bits a weight in blocks of 32; vectors, and what no linear layer reads, in 32-bit floating point",
+    "int4": "4 bits a weight in blocks of 32, each with a scale and a minimum; embedding and head 8 bits",
+}
+# A longer one is another model's whole manual: its own place is the one to read it.
+_MOST_CHARACTERS = 20_000
+
+
+def own_card(checkpoint: Checkpoint) -> str:
+    """What the checkpoint's own model card says, without its front matter; empty if there is none."""
+    if isinstance(checkpoint, MergedCheckpoint):
+        checkpoint = checkpoint.base
+    weights = checkpoint.source_files()[0]
+    if weights.suffix == ".gguf":  # whatever lies beside a file need not be about it
+        return ""
+    try:
+        text = (weights.parent / "README.md").read_text(encoding="utf-8", errors="replace")
+    except OSError:
+        return ""
+    text = re.sub(r"\A---\s*\n.*?\n---\s*(\n|\Z)", "", text, flags=re.DOTALL).strip()
+    return text if len(text) <= _MOST_CHARACTERS else ""
+
+
+def model_card(manifest: Mapping[str, Any], *, own: str = "", weights: int) -> str:
+    """The text of README.md.
+
+    Args:
+        manifest: of the bundle, but for ``files``.
+        own: what the base says of itself, see ``own_card``.
+        weights: the number of weights.
+    """
+    graph, adapter = manifest["graphs"][0], manifest.get("adapter")
+    parts = [
+        _front_matter(manifest),
+        f"# {_line(manifest['name'])}",
+        f"An ONNX bundle written by {manifest['created_by']}: {weights / 1e6:,.1f} million weights, "
+        f"layout `{graph['layout']}`, precision `{graph['precision']}` ({_PRECISIONS[graph['precision']]}), "
+        f"context {manifest['context_length']:,} tokens.",
+        "## How to run it",
+        _usage(manifest),
+        "## Where it comes from",
+        _origin(manifest),
+    ]
+    if adapter:
+        parts += ["## What it was adapted to", _adapter(adapter)]
+    if verification := manifest.get("verification"):
+        parts += ["## What was checked", _verification(verification)]
+    parts += ["## Limits", _limits(manifest)]
+    if own:
+        # Its headings move below ours.
+        demoted = re.sub(r"^(#{1,4}) ", r"#\1 ", own, flags=re.MULTILINE)
+        parts += ["## What the base says of itself", re.sub(r"^## ", "### ", demoted, flags=re.MULTILINE)]
+    return "\n\n".join(parts) + "\n"
+
+
+def _front_matter(manifest: Mapping[str, Any]) -> str:
+    graph = manifest["graphs"][0]
+    lines = ["---"]
+    if licence := manifest.get("licence"):
+        if re.fullmatch(r"[A-Za-z0-9.+-]+", licence):
+            lines.append(f"license: {licence.lower()}")
+        else:
+            lines += ["license: other", f"license_name: {json.dumps(licence, ensure_ascii=False)}"]
+    source = str(manifest["origin"]["source"])
+    base = manifest["adapter"]["base"] if manifest.get("adapter") else manifest["name"]
+    if source.startswith("hf:"):
+        base = source.removeprefix("hf:").partition("@")[0]
+    lines.append(f"base_model: {json.dumps(str(base), ensure_ascii=False)}")
+    lines.append("pipeline_tag: text-generation")
+    tags = ["nlpsuite", "onnx", graph["precision"]]
+    if manifest.get("adapter"):
+        tags.append(str(manifest["adapter"]["task"]))
+    lines.append(f"tags: {json.dumps(tags, ensure_ascii=False)}")
+    return "\n".join([*lines, "---"])
+
+
+def _usage(manifest: Mapping[str, Any]) -> str:
+    graph, adapter = manifest["graphs"][0], manifest.get("adapter")
+    if graph["layout"] == "portable":
+        return (
+            "The directory is laid out as onnxruntime-genai, transformers.js and optimum expect it; "
+            f"`{graph['path']}` has the inputs `input_ids`, `attention_mask`, `position_ids` and "
+            "`past_key_values.*`. nlpsuite itself runs the layout `slots`."
+        )
+    task = adapter["task"] if adapter else "complete"
+    what = "file.txt" if adapter else '--text "Once upon a time"'
+    return f"    nlpsuite run {_line(task)} --model DIR {what}\n\nDIR is this directory. docs/bundle.md of nlpsuite describes the format."
+
+
+def _origin(manifest: Mapping[str, Any]) -> str:
+    origin = manifest["origin"]
+    files = [*origin["files"], *([origin["adapter"]] if "adapter" in origin else [])]
+    rows = [f"| `{_line(entry['name'])}` | `{entry['sha256']}` |" for entry in files]
+    licence = manifest.get("licence")
+    stated = (
+        f"Licence: {_line(licence)}."
+        if licence
+        else "The base states no licence: find it out before you pass this on."
+    )
+    return "\n".join(
+        [f"Source: `{_line(origin['source'])}`. {stated}", "", "| file | sha256 |", "|---|---|", *rows]
+    )
+
+
+def _adapter(adapter: Mapping[str, Any]) -> str:
+    lines = [
+        f"The task `{_line(adapter['task'])}`, version {_line(adapter['task_version'])} ({_line(adapter['distribution'])}), "
+        f"with the options `{json.dumps(adapter['options'], ensure_ascii=False)}`."
+    ]
+    data = [
+        f"- `{_line(entry.get('name', '?'))}`, {entry.get('rows', '?')} rows, licence {_line(entry.get('licence') or 'not stated')}, "
+        f"sha256 `{_line(entry.get('sha256', '?'))}`"
+        for entry in adapter["data"]
+    ]
+    if data:
+        lines += ["", "Trained on:", "", *data]
+    if adapter["evaluation"]:
+        rows = [f"| {_line(name)} | {_figure(value)} |" for name, value in adapter["evaluation"].items()]
+        lines += ["", "| on held-out rows | |", "|---|---|", *rows]
+        lines += ["", "Measured on the adapted model before it was exported."]
+    return "\n".join(lines)
+
+
+def _verification(verification: Mapping[str, Any]) -> str:
+    rows = {
+        "perplexity of the graph": f"{verification['perplexity']:.3f} (± {verification['perplexity_uncertainty']:.1%} of it)",
+        "perplexity in torch, fp32": f"{verification['reference_perplexity']:.3f}",
+        "same most likely token": f"{verification['top1_agreement']:.1%}",
+        "largest difference of a logit": f"{verification['max_logit_difference']:.2g}",
+        "greedy tokens that agree": f"{verification['greedy_agreement']} of {verification['greedy_tokens']}",
+    }
+    return "\n".join(
+        [
+            f"The graph was compared with the same weights in torch, on {verification['tokens']} tokens of English and code:",
+            "",
+            "| | |",
+            "|---|---|",
+            *(f"| {name} | {value} |" for name, value in rows.items()),
+        ]
+    )
+
+
+def _limits(manifest: Mapping[str, Any]) -> str:
+    graph, adapter = manifest["graphs"][0], manifest.get("adapter")
+    limits = [
+        "- A language model continues text by likelihood. What it writes may be wrong, invented or offensive; "
+        "have a person check what matters.",
+        f"- It sees {manifest['context_length']:,} tokens at once.",
+    ]
+    if adapter:
+        limits.append("- It was adapted to one task; at others it may be worse than its base.")
+    if graph["precision"] == "fp16":
+        limits.append("- fp16 is for CUDA and WebGPU; on a CPU it is slower than fp32.")
+    if graph["precision"] in ("int8", "int4"):
+        limits.append(
+            "- Activations are rounded too, so that reading a text at once and token by token differ slightly."
+        )
+    if not manifest.get("verification"):
+        limits.append("- The graph was not compared with torch when it was made.")
+    return "\n".join(limits)
+
+
+def _figure(value: Any) -> str:
+    return f"{value:.4g}" if isinstance(value, float) else _line(json.dumps(value, ensure_ascii=False))
+
+
+def _line(text: Any) -> str:
+    """On one line, and without what would end a cell of a table or a piece of code."""
+    return " ".join(str(text).split()).replace("|", "\\|").replace("`", "'")
