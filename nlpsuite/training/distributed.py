@@ -18,7 +18,7 @@ from torch import Tensor, nn
 
 from nlpsuite.errors import DeviceUnavailableError
 
-__all__ = ["World", "full_tensor", "gradients_stay_here", "join_world", "place_like", "share"]
+__all__ = ["World", "full_tensor", "gradients_stay_here", "join_world", "place_like", "put_together", "share"]
 
 
 @dataclass(frozen=True)
@@ -39,6 +39,10 @@ class World:
     def main(self) -> bool:
         """Whether this process writes files and talks to the user."""
         return self.rank == 0
+
+    def alone(self) -> World:
+        """A world of this process only, for work that every process does as a whole."""
+        return World(0, 1, self.device)
 
     def sum(self, *values: float) -> list[float]:
         """Each value summed over all processes, in float64."""
@@ -118,6 +122,24 @@ def gradients_stay_here(module: nn.Module, here: bool) -> Iterator[None]:
     if isinstance(module, FSDPModule):
         module.set_requires_gradient_sync(not here)
     yield
+
+
+@contextlib.contextmanager
+def put_together(module: nn.Module) -> Iterator[None]:
+    """Within the block the module's parts may be called on their own, by all processes alike.
+
+    Sharded weights are otherwise there only while the whole module's ``forward`` runs.
+    """
+    from torch.distributed.fsdp import FSDPModule
+
+    if not isinstance(module, FSDPModule):
+        yield
+        return
+    module.unshard()
+    try:
+        yield
+    finally:
+        module.reshard()
 
 
 def full_tensor(value: Tensor) -> Tensor:

@@ -25,7 +25,7 @@ from nlpsuite.training.checkpoints import (
     save_checkpoint,
     save_weights,
 )
-from nlpsuite.training.distributed import World, gradients_stay_here, share
+from nlpsuite.training.distributed import World, gradients_stay_here, put_together, share
 from nlpsuite.training.preflight import Preflight, check_memory, out_of_memory_advice
 from nlpsuite.training.run_directory import RunDirectory
 from nlpsuite.training.schedule import Schedule
@@ -167,9 +167,16 @@ class Trainer:
     def evaluate_best(self) -> Evaluation:
         """Put the weights of the best evaluation into the model and look at the held-out data again."""
         load_weights(self._run.path / "best", self._parameters)
+        return self._look()
+
+    def _look(self) -> Evaluation:
         self._recipe.module.eval()
-        with torch.no_grad(), self._memory_errors():
-            return self._recipe.evaluate(self._loss, self._world)
+        # Shards are put together by all processes at once, so each has to take every step.
+        world = self._world.alone() if self._settings.fsdp else self._world
+        with torch.no_grad(), self._memory_errors(), put_together(self._shared):
+            evaluation = self._recipe.evaluate(self._loss, world)
+        self._recipe.module.train()
+        return evaluation
 
     def _loop(self) -> Outcome:
         progress, settings = self._progress, self._settings
@@ -264,12 +271,8 @@ class Trainer:
 
     def _evaluate(self) -> bool:
         """Look at the held-out data; True if they were never predicted better."""
-        module, progress = self._recipe.module, self._progress
-        module.eval()
-        with torch.no_grad(), self._memory_errors():
-            evaluation = self._recipe.evaluate(self._loss, self._world)
-        module.train()
-        self._evaluation = evaluation
+        progress = self._progress
+        evaluation = self._evaluation = self._look()
         if not math.isfinite(evaluation.loss):
             raise self._diverged(evaluation.loss)
         better = evaluation.loss < progress.best
@@ -347,8 +350,8 @@ class Trainer:
         try:
             yield
         finally:
-            for number, handler in previous.items():
-                signal.signal(number, handler)
+            for stopper, handler in previous.items():
+                signal.signal(stopper, handler)
 
 
 def uses_bf16(precision: str, device: torch.device) -> bool:
