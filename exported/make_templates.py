@@ -16,7 +16,8 @@ TEMPLATES = Path(__file__).parent / "templates"
 
 if __name__ == "__main__":
     TEMPLATES.mkdir(exist_ok=True)
-    for dtype in ("fp32", "fp16"):
-        model = export_template(SMOLLM2_135M_CONFIG, "slots", dtype)
-        path = TEMPLATES / f"smollm2-135m.slots.{dtype}.onnx"
-        path.write_bytes(model.SerializeToString(deterministic=True))
+    for layout in ("slots", "portable"):
+        for dtype in ("fp32", "fp16"):
+            model = export_template(SMOLLM2_135M_CONFIG, layout, dtype)
+            path = TEMPLATES / f"smollm2-135m.{layout}.{dtype}.onnx"
+            path.write_bytes(model.SerializeToString(deterministic=True))

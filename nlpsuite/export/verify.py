@@ -132,8 +132,12 @@ def verify(
     _give_memory_back()
     try:
         device = choose_device("auto") if precision == "fp16" else Device("cpu")
-        open_graph = _SlotsReader if layout == "slots" else _PortableReader
-        report = _compared(open_graph(graph, device, len(ids)), expected, ids, precision)
+        reader: _Reader
+        if layout == "slots":
+            reader = _SlotsReader(graph, device, room=len(ids))
+        else:
+            reader = _PortableReader(graph, device)
+        report = _compared(reader, expected, ids, precision)
     except (DeviceUnavailableError, VerificationError):
         raise
     except Exception as error:  # of onnxruntime, which has many kinds
@@ -309,7 +313,7 @@ class _SlotsReader:
 class _PortableReader:
     """The portable graph as other apps run it: what is past goes in, what is present comes out."""
 
-    def __init__(self, graph: Path, device: Device, room: int) -> None:
+    def __init__(self, graph: Path, device: Device) -> None:
         import onnxruntime
 
         options = onnxruntime.SessionOptions()
