@@ -60,6 +60,11 @@ def _adapter(
 
     if (task is None or data is None) and not where["resume"]:
         raise OptionError("An adapter needs --task and --data.", hint="nlpsuite train adapter --help")
+    if (task is None) != (data is None) or (task is None and (base is not None or task_options)):
+        raise OptionError(
+            "Only a part of what the run was begun with is given.",
+            hint="Leave out --task, --data, --base and --option to go on with it, or give all as before.",
+        )
     return run_adapter(task, data, base, task_options, given, where)
 
 

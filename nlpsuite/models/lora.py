@@ -58,10 +58,15 @@ def add_lora(module: LanguageModule, *, rank: int, alpha: float, targets: Iterab
         The names of the layers that were changed, in the model's order.
 
     Raises:
-        OptionError: a target that no layer is called, or a rank that is no low rank.
+        OptionError: a target that no layer is called, a rank that is no low rank, or a model without
+            linear layers. The model is then as it was.
     """
-    module.requires_grad_(False)
     layers = linear_layers(module)
+    if not layers:
+        raise OptionError(
+            f"This model has no linear layers that an adapter could change.",
+            hint="Train all of its weights: --full.",
+        )
     kinds = {name.rpartition(".")[2] for name in layers}
     wanted = set(targets) or kinds
     if unknown := sorted(wanted - kinds):
@@ -69,18 +74,19 @@ def add_lora(module: LanguageModule, *, rank: int, alpha: float, targets: Iterab
             f"This model has no linear layer called {unknown[0]!r}.",
             hint=f"Targets: {', '.join(sorted(kinds))}.",
         )
-    changed = []
-    for name, layer in layers.items():
-        parent, _, kind = name.rpartition(".")
-        if kind not in wanted:
-            continue
-        if not 0 < rank <= min(layer.in_features, layer.out_features):
+    chosen = {name: layer for name, layer in layers.items() if name.rpartition(".")[2] in wanted}
+    for name, layer in chosen.items():
+        highest = min(layer.in_features, layer.out_features)
+        if not 0 < rank <= highest:
             raise OptionError(
-                f"Rank {rank} is no low rank for {name} of {layer.out_features} × {layer.in_features}."
+                f"Rank {rank} is no low rank for {name} of {layer.out_features} × {layer.in_features}.",
+                hint=f"Give at most {highest}, or leave {name.rpartition('.')[2]} out of the targets.",
             )
+    module.requires_grad_(False)
+    for name, layer in chosen.items():
+        parent, _, kind = name.rpartition(".")
         setattr(module.get_submodule(parent), kind, LoRALinear(layer, rank, alpha))
-        changed.append(name)
-    return changed
+    return list(chosen)
 
 
 def lora_parameters(module: nn.Module) -> dict[str, nn.Parameter]:

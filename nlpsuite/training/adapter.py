@@ -47,13 +47,20 @@ class TaskTeacher:
 
     Attributes:
         options: of the task, as the adapter will be run with.
-        end_id: the token that ends an answer.
+        end_id: the token that ends an answer in training.
+        end_ids: those that end one in running.
     """
 
     task: Task[Any]
     options: Any
     tokenizer: Tokenizer
     end_id: int
+    end_ids: tuple[int, ...]
+
+    @property
+    def _begin(self) -> list[int]:
+        """What stands in for an empty prompt in running."""
+        return [min(self.end_ids)]
 
     def lesson(self, example: Example) -> Lesson:
         """The prompt as running encodes it, and the tokens of the reference answer after it.
@@ -65,9 +72,9 @@ class TaskTeacher:
         target = self.task.target(example.reference, example.record, self.options)
         if prompt.choices:
             context, choices = self.tokenizer.encode_choices(prompt)
-            given = context or [self.end_id]
+            given = context or self._begin
             return Lesson([*given, *choices[prompt.choices.index(target)]], len(given))
-        given = self.tokenizer.encode_prompt(prompt) or [self.end_id]
+        given = self.tokenizer.encode_prompt(prompt) or self._begin
         return Lesson([*given, *self.tokenizer.encode_text(target), self.end_id], len(given))
 
     def evaluate(self, loss: LossModule, examples: Sequence[Example]) -> tuple[dict[str, float], str]:
@@ -100,17 +107,17 @@ class TaskTeacher:
 
     def _score(self, loss: LossModule, prompts: Sequence[Prompt]) -> list[list[float]]:
         encoded = [self.tokenizer.encode_choices(prompt) for prompt in prompts]
-        contexts = [context or [self.end_id] for context, _ in encoded]
+        contexts = [context or self._begin for context, _ in encoded]
         return score_continuations(loss, contexts, [choices for _, choices in encoded])
 
     def _write(self, loss: LossModule, prompts: Sequence[Prompt]) -> list[Completion]:
         completions = []
         for at in range(0, len(prompts), _GENERATE_ROWS):
             part = prompts[at : at + _GENERATE_ROWS]
-            rows = [self.tokenizer.encode_prompt(prompt) or [self.end_id] for prompt in part]
+            rows = [self.tokenizer.encode_prompt(prompt) or self._begin for prompt in part]
             most = max(prompt.max_tokens for prompt in part)
             for prompt, ids, new in zip(
-                part, rows, generate(loss, rows, max_tokens=most, end_ids={self.end_id})
+                part, rows, generate(loss, rows, max_tokens=most, end_ids=self.end_ids)
             ):
                 text = prompt.prefill + self.tokenizer.decode(new[: prompt.max_tokens])
                 cut = min((i for i in (text.find(stop) for stop in prompt.stop) if i >= 0), default=len(text))
@@ -123,7 +130,7 @@ def split_examples(
 ) -> tuple[list[Example], list[Example]]:
     """Examples to learn from, and a random part that is held out.
 
-    Examples with the text of a held-out one are left out of both, so that none is learnt by heart.
+    Examples with the record of a held-out one are left out of both, so that none is learnt by heart.
 
     Raises:
         InputInvalidError: too few.
@@ -136,10 +143,8 @@ def split_examples(
         )
     chosen = set(np.random.default_rng(settings.seed).permutation(len(examples))[:count].tolist())
     heldout = [example for i, example in enumerate(examples) if i in chosen]
-    known = {example.record.text for example in heldout}
-    train = [
-        example for i, example in enumerate(examples) if i not in chosen and example.record.text not in known
-    ]
+    known = {example.record for example in heldout}  # with its history: "Why?" alone is no question
+    train = [example for i, example in enumerate(examples) if i not in chosen and example.record not in known]
     if not train:
         raise InputInvalidError("All examples have the same text.", hint="Check --text-column.")
     return train, heldout

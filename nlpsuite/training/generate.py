@@ -29,8 +29,10 @@ def generate(
 ) -> list[list[int]]:
     """New tokens for each prompt, all in one batch, without the end token.
 
+    A row ends where the model's context is full.
+
     Args:
-        prompts: ids, at least one each.
+        prompts: ids, at least one each and no more than the context.
         temperature: 0 takes the likeliest token.
         seed: of the draws; the global generator is left alone.
     """
@@ -56,6 +58,8 @@ def generate(
                 running.discard(row)
             else:
                 out[row].append(tokens[row])
+                if len(prompts[row]) + len(out[row]) >= module.config.context_length:
+                    running.discard(row)
         if not running:
             break
         ids = torch.tensor(tokens, device=device)[:, None]

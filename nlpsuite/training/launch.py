@@ -66,11 +66,14 @@ def begin(
         OptionError: unknown or conflicting settings, or a directory in the way.
     """
     path = where.path
+    if where.resume and (where.overwrite or where.dry):
+        other = "--overwrite" if where.overwrite else "--dry-run"
+        raise OptionError(f"--resume and {other} are given.", hint="Leave one of them out.")
     with contextlib.ExitStack() as stack:
         if where.dry:
             path = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="nlpsuite-dry-"))) / "run"
         opened = RunDirectory.open(path, kind) if where.resume else None
-        settings = _recorded(opened, cls, given, extra) if opened else make_options(cls, dict(given))
+        settings = _recorded(opened, cls, given, data, extra) if opened else make_options(cls, dict(given))
         if settings.threads:
             torch.set_num_threads(settings.threads)
         world = stack.enter_context(join_world(settings.device))
@@ -79,8 +82,7 @@ def begin(
             settings = dataclasses.replace(settings, threads=settings.threads or torch.get_num_threads())
             description = {**dataclasses.asdict(settings), **extra}
             if world.main:
-                if where.overwrite:
-                    remove_run(path)
+                _make_room(path, overwrite=where.overwrite)
                 RunDirectory.create(path, kind, description, data)
             world.barrier()
             opened = RunDirectory.open(path, kind)
@@ -114,10 +116,35 @@ def result_of(outcome: Outcome) -> dict[str, Any]:
     }
 
 
-def _recorded(opened: RunDirectory, cls: type[S], given: Mapping[str, Any], extra: Mapping[str, Any]) -> S:
+def _make_room(path: Path, *, overwrite: bool) -> None:
+    """Remove the run at ``path`` if that is asked for, or if it never got as far as a checkpoint.
+
+    What ended by an error before that, such as a column that isn't there, is no loss, and the same
+    command should do once the error is mended.
+    """
+    if not (path / "run.json").is_file():
+        if overwrite:
+            remove_run(path)
+        return
+    if overwrite or _barely_begun(path):
+        with RunDirectory(path, {}).locked():  # another process may be about to write its first one
+            pass
+        remove_run(path)
+
+
+def _barely_begun(path: Path) -> bool:
+    """Whether a run's directory holds nothing but what every run writes before its first checkpoint."""
+    early = {"run.json", "lock", "data", "metrics.jsonl", "checkpoints"}
+    names = {entry.name for entry in path.iterdir() if not entry.name.startswith(".incomplete-")}
+    return names <= early and not RunDirectory(path, {}).checkpoints()
+
+
+def _recorded(
+    opened: RunDirectory, cls: type[S], given: Mapping[str, Any], data: list[str], extra: Mapping[str, Any]
+) -> S:
     """The settings that a run was begun with. Giving others is an error: it would be another run."""
-    recorded = opened.settings
-    for name, value in {**given, **extra}.items():
+    recorded = {**opened.settings, "data": opened.data}
+    for name, value in {**given, **extra, "data": data or None}.items():
         if value is not None and recorded.get(name) != json.loads(json.dumps(value)):
             raise OptionError(
                 f"The run {opened.path} was begun with {name} = {recorded.get(name)!r}, not {value!r}.",

@@ -13,7 +13,7 @@ import torch
 
 from nlpsuite import __version__
 from nlpsuite.errors import InputInvalidError, OptionError
-from nlpsuite.export.base import Reporter, Silent, find_base, open_base
+from nlpsuite.export.base import Base, Reporter, Silent, find_base, open_base
 from nlpsuite.files import atomic_directory, sha256_file
 from nlpsuite.models.adapter import AdapterInfo, fingerprint, save_adapter
 from nlpsuite.models.checkpoint import Checkpoint
@@ -86,23 +86,51 @@ def train_adapter(
     Raises:
         NlpsuiteError: its subclasses say what to do next.
     """
-    extra = (
-        {}
-        if request is None
-        else {"task": request.task, "base": request.base, "options": dict(request.options)}
-    )
+    extra: dict[str, Any] = {}
+    data: list[str] = []
     if request is not None:
-        load_task(request.task)  # a wrong name or file should not leave a run behind
-        example_files(request.data)
-    data = [] if request is None else [request.data]
+        _check(request)  # what can be seen to be wrong should not leave a run behind
+        sums = [sha256_file(path) for path in example_files(request.data)]
+        extra = {
+            "task": request.task, "base": request.base, "options": dict(request.options), "data_sha256": sums,
+        }  # fmt: skip
+        data = [request.data]
     with begin(where, "adapter", AdapterSettings, given, data, extra) as begun:
         recorded = begun.run.settings
         request = AdapterRequest(recorded["task"], begun.run.data[0], recorded["base"], recorded["options"])
+        _check_data(request.data, recorded["data_sha256"])
         task = load_task(request.task)
         # As a JSON round trip leaves them: what the adapter's file will say.
         options = {**task.adapter_options, **request.options}
         base = _load(request.base, begun, fetching or Silent())
         return _train(begun, task, options, request, base, reporter)
+
+
+def _check(request: AdapterRequest) -> None:
+    """Look at all that can be looked at without the base. Raises as ``train_adapter``."""
+    task = load_task(request.task)
+    make_options(task.options, {**task.adapter_options, **request.options})
+    example_files(request.data)
+    _found(request.base)
+
+
+def _check_data(data: str, recorded: Sequence[str]) -> None:
+    found = [sha256_file(path) for path in example_files(data)]
+    if found != recorded:
+        raise InputInvalidError(
+            f"{data} is no longer what the run was begun with.",
+            hint="Restore the file to go on with the run, or start a new one in another directory.",
+        )
+
+
+def _found(spec: str | None) -> Base:
+    base = find_base(spec)
+    if base is None:
+        raise OptionError(
+            f"{spec} is a bundle, made to be run; its weights can't be trained.",
+            hint="Name the base it was made of: a .gguf file, a model directory, hf:owner/name.",
+        )
+    return base
 
 
 @dataclass(frozen=True)
@@ -122,16 +150,10 @@ class _Base:
 
 def _load(spec: str | None, begun: Begun, fetching: Reporter) -> _Base:
     settings, world = begun.settings, begun.world
-    base = find_base(spec)
-    if base is None:
-        raise OptionError(
-            f"{spec} is a bundle, made to be run; its weights can't be trained.",
-            hint="Name the base it was made of: a .gguf file, a model directory, hf:owner/name.",
-        )
     # Weights that stay as they are can be kept in the precision they are multiplied in; shards of
     # one layer must be of one type.
     half = uses_bf16(settings.precision, world.device) and not settings.full and not settings.fsdp
-    with open_base(base, bundles_dir(), fetching, precision="fp32") as checkpoint:
+    with open_base(_found(spec), bundles_dir(), fetching, precision="fp32") as checkpoint:
         _check_length(checkpoint, settings)
         return _Base(
             load_module(checkpoint, torch.bfloat16 if half else torch.float32),
@@ -202,7 +224,8 @@ def _teacher(begun: Begun, task: Task[Any], options: Mapping[str, Any], base: _B
     end_ids = json.loads(files["generation_config.json"])["eos_token_id"]
     ends = end_ids if isinstance(end_ids, list) else [end_ids]
     tokenizer = Tokenizer.open(place)
-    return TaskTeacher(task, make_options(task.options, dict(options)), tokenizer, _end_id(tokenizer, ends))
+    chosen = make_options(task.options, dict(options))
+    return TaskTeacher(task, chosen, tokenizer, _end_id(tokenizer, ends), tuple(ends))
 
 
 def _end_id(tokenizer: Tokenizer, ends: Sequence[int]) -> int:
