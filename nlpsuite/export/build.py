@@ -67,7 +67,6 @@ def build_bundle(
         for file_name, text in texts.items():
             (building / file_name).write_text(text, encoding="utf-8", newline="")
         merged = checkpoint if isinstance(checkpoint, MergedCheckpoint) else None
-        sources = merged.base.source_files() if merged else checkpoint.source_files()
         manifest: dict[str, Any] = {
             "format": FORMAT,
             "version": FORMAT_VERSION,
@@ -78,7 +77,7 @@ def build_bundle(
             "graphs": [{"layout": layout, "precision": precision, "path": graph_file}],
             "licence": checkpoint.licence,
             "adapter": merged.adapter.manifest() if merged else None,
-            "origin": {"source": source, "files": [_origin(path) for path in sources]},
+            "origin": {"source": source, "files": [_origin(path) for path in checkpoint.source_files()]},
         }
         if merged:
             manifest["origin"]["adapter"] = {

@@ -108,8 +108,7 @@ def _usage(manifest: Mapping[str, Any]) -> str:
 
 def _origin(manifest: Mapping[str, Any]) -> str:
     origin = manifest["origin"]
-    files = [*origin["files"], *([origin["adapter"]] if "adapter" in origin else [])]
-    rows = [f"| `{_line(entry['name'])}` | `{entry['sha256']}` |" for entry in files]
+    rows = [f"| `{_line(entry['name'])}` | `{entry['sha256']}` |" for entry in origin["files"]]
     licence = manifest.get("licence")
     stated = (
         f"Licence: {_line(licence)}."
