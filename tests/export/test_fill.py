@@ -9,30 +9,14 @@ from typing import Any
 import numpy as np
 import onnx
 import pytest
-from onnx.external_data_helper import ExternalDataInfo
+from stored import read
 
 from nlpsuite.errors import UnsupportedModelError
 from nlpsuite.export.fill import fill_template
 from nlpsuite.export.quantize import dequantize_int8
 from nlpsuite.models.checkpoint import Checkpoint
-from nlpsuite.runtime.bundle import Bundle
 
 EMBEDDING = "model.embed_tokens.weight"
-TYPES = {onnx.TensorProto.FLOAT: np.float32, onnx.TensorProto.UINT8: np.uint8}
-
-
-def read(bundle: Path) -> tuple[onnx.ModelProto, dict[str, tuple[ExternalDataInfo, np.ndarray]]]:
-    """The graph, and each external tensor with where it is and what it holds."""
-    graph = bundle / Bundle.open(bundle).graph().path
-    model = onnx.load(graph, load_external_data=False)
-    stored = {}
-    for tensor in model.graph.initializer:
-        if tensor.data_location != onnx.TensorProto.EXTERNAL:
-            continue
-        info = ExternalDataInfo(tensor)
-        data = (graph.parent / info.location).read_bytes()[info.offset : info.offset + info.length]
-        stored[tensor.name] = info, np.frombuffer(data, TYPES[tensor.data_type]).reshape(tuple(tensor.dims))
-    return model, stored
 
 
 @pytest.fixture(scope="module")
@@ -132,7 +116,7 @@ def test_the_same_inputs_give_the_same_bytes(
     assert template.SerializeToString(deterministic=True) == before
 
 
-@pytest.mark.parametrize("precision,tolerance", [("fp32", 1e-4), ("int8", 0.05)])
+@pytest.mark.parametrize("precision,tolerance", [("fp32", 1e-4), ("int8", 0.05), ("int4", 0.05)])
 def test_a_filled_graph_computes_what_the_template_says(
     precision: Any, tolerance: float, template: onnx.ModelProto, tiny_checkpoint: Checkpoint, tmp_path: Path
 ) -> None:
@@ -164,7 +148,7 @@ def test_a_missing_tensor_is_refused_before_anything_is_written(
     assert list(tmp_path.iterdir()) == []
 
 
-@pytest.mark.parametrize("precision", ["fp32", "int8"])
+@pytest.mark.parametrize("precision", ["fp32", "int8", "int4"])
 def test_a_wrong_shape_is_refused_before_anything_is_written(
     precision: Any, template: onnx.ModelProto, tiny_checkpoint: Checkpoint, tmp_path: Path
 ) -> None:
