@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from pathlib import Path
 
-__all__ = ["bundles_dir", "cache_dir"]
+__all__ = ["bases_dir", "bundles_dir", "cache_dir"]
 
 
 def cache_dir() -> Path:
@@ -21,3 +21,8 @@ def cache_dir() -> Path:
 def bundles_dir() -> Path:
     """Where bundles built on this machine are cached, one directory each."""
     return cache_dir() / "bundles"
+
+
+def bases_dir() -> Path:
+    """Where bases that training and export have fetched are kept, since they are wanted again."""
+    return cache_dir() / "bases"

@@ -97,8 +97,9 @@ class TrainProgress:
     def evaluation(self, progress: Progress, evaluation: Evaluation) -> None:
         best = "  (best so far)" if progress.best_step == progress.step else ""
         self._say(f"step {progress.step:,}  {_figures(evaluation)}{best}")
-        if evaluation.sample.strip():
-            self._say(f"  {' '.join(evaluation.sample.split())[:300]}")
+        if sample := " ".join(evaluation.sample.split())[:300]:
+            # An untrained model writes any bytes, also those that steer a terminal.
+            self._say("  " + "".join(c if c.isprintable() else "\N{REPLACEMENT CHARACTER}" for c in sample))
 
     def notice(self, text: str) -> None:
         self._say(text)
@@ -170,11 +171,20 @@ def _show_perplexities(perplexities: Mapping[str, Perplexity]) -> None:
 
 
 def _figures(evaluation: Evaluation) -> str:
-    shown = [f"loss {evaluation.loss:.3f}"]
-    for name, value in evaluation.metrics.items():
-        shown.append(
-            f"{name.replace('_', ' ')} {value:,.4g}" if isinstance(value, float) else f"{name} {value}"
-        )
+    """An evaluation on one line."""
+    shown = [f"held-out loss {evaluation.loss:.3f}"]
+    metrics = dict(evaluation.metrics)
+    perplexities = [
+        f"{metrics.pop(f'perplexity_{unit}'):,.4g} per {unit}"
+        for unit in ("token", "word", "byte")
+        if f"perplexity_{unit}" in metrics
+    ]
+    if perplexities:
+        metrics.pop("bits_per_byte", None)  # the same as the last one
+        shown.append(f"perplexity {', '.join(perplexities)}")
+    for name, value in metrics.items():
+        text = f"{value:,.4g}" if isinstance(value, float) else f"{value}"
+        shown.append(f"{name.replace('_', ' ')} {text}")
     return "  ".join(shown)
 
 

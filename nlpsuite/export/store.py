@@ -119,7 +119,11 @@ def _build(base: Base, target: Path, precision: Precision, adapter: Path | None,
 
         # Opened first: a damaged adapter should not wait for a fetch.
         merged = Adapter.open(adapter) if adapter else None
-        with open_base(base, target.parent, reporter, precision=precision, adapter=merged) as checkpoint:
+        # Who has one adapter for a base soon has the next.
+        keep = merged is not None
+        with open_base(
+            base, target.parent, reporter, precision=precision, adapter=merged, keep=keep
+        ) as checkpoint:
             from nlpsuite.export.build import build_bundle
 
             size = int(checkpoint.config.parameter_count() * WEIGHT_BYTES[precision])

@@ -17,10 +17,11 @@ _PICKLES = ("*.bin", "*.pt", "*.pth", "*.pkl", "*.ckpt")
 OUT_OF_SPACE = (errno.ENOSPC, errno.EFBIG, errno.EDQUOT)
 
 
-def fetch_hub(owner_name: str, directory: Path) -> Path:
+def fetch_hub(owner_name: str, directory: Path, *, offline: bool = False) -> Path:
     """Download ``owner/name`` or ``owner/name@revision`` from the Hugging Face Hub into ``directory``.
 
     Takes safetensors weights, JSON and texts, never pickles. ``HF_ENDPOINT`` and ``HF_TOKEN`` apply.
+    What an earlier call left there is not fetched again; ``offline`` takes that and asks nobody.
     Returns the directory that ``open_checkpoint`` opens.
 
     Raises:
@@ -52,6 +53,7 @@ def fetch_hub(owner_name: str, directory: Path) -> Path:
                 revision=revision or None,
                 cache_dir=directory,
                 allow_patterns=list(MODEL_FILES),
+                local_files_only=offline,
                 ignore_patterns=["*/*", *_PICKLES],  # a subdirectory holds other formats or checkpoints
                 endpoint=os.environ.get("HF_ENDPOINT") or None,
             )

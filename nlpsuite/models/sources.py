@@ -30,6 +30,7 @@ __all__ = [
     "PackagedModel",
     "fetch_hub",
     "fetch_packaged",
+    "find_kept",
     "find_packaged",
 ]
 
@@ -112,11 +113,22 @@ def find_packaged(model: PackagedModel) -> Path | None:
         return None
     inside = PurePosixPath(model.member).relative_to(model.module)
     for location in (spec and spec.submodule_search_locations) or ():
-        path = Path(location, inside)
-        with contextlib.suppress(OSError):
-            if path.stat().st_size == model.file_bytes:
-                return path
+        if _has_size(path := Path(location, inside), model.file_bytes):
+            return path
     return None
+
+
+def find_kept(model: PackagedModel, directory: Path) -> Path | None:
+    """The weights, if an earlier ``fetch_packaged`` left them in ``directory``, of the pinned size."""
+    path = directory / PurePosixPath(model.member).name
+    return path if _has_size(path, model.file_bytes) else None
+
+
+def _has_size(path: Path, size: int) -> bool:
+    try:
+        return path.stat().st_size == size
+    except OSError:
+        return False
 
 
 def fetch_packaged(

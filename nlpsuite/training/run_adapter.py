@@ -90,10 +90,9 @@ def train_adapter(
     data: list[str] = []
     if request is not None:
         _check(request)  # what can be seen to be wrong should not leave a run behind
-        sums = [sha256_file(path) for path in example_files(request.data)]
-        extra = {
-            "task": request.task, "base": request.base, "options": dict(request.options), "data_sha256": sums,
-        }  # fmt: skip
+        extra = {"task": request.task, "base": request.base, "options": dict(request.options)}
+        if not where.resume:
+            extra["data_sha256"] = [sha256_file(path) for path in example_files(request.data)]
         data = [request.data]
     with begin(where, "adapter", AdapterSettings, given, data, extra) as begun:
         recorded = begun.run.settings

@@ -33,9 +33,11 @@ from nlpsuite.errors import (
     UnsupportedModelError,
 )
 from nlpsuite.export import base, store, template
+from nlpsuite.export.export import export_bundle
 from nlpsuite.models import sources
 from nlpsuite.models.config import DecoderConfig
 from nlpsuite.models.sources import PackagedModel
+from nlpsuite.paths import bases_dir
 from nlpsuite.runtime.bundle import Bundle
 
 needs_posix = pytest.mark.skipif(os.name == "nt", reason="POSIX signals and limits")
@@ -337,6 +339,22 @@ def test_an_installed_default_needs_no_network(
     assert Bundle.open(store.resolve(None, offline=True)).name == "Tiny-Packaged"
 
 
+def test_a_base_that_is_trained_or_exported_is_kept(
+    packaged: PackagedModel, cache: Path, tmp_path: Path
+) -> None:
+    first = export_bundle(None, target=tmp_path / "a", verify=False)
+    [kept] = bases_dir().iterdir()
+    assert kept.read_bytes()[:4] == b"GGUF"
+    # Nothing is fetched again: neither to export nor to run.
+    second = export_bundle(None, target=tmp_path / "b", precision="fp32", verify=False, offline=True)
+    assert first.bundle.origin == second.bundle.origin
+    assert Bundle.open(store.resolve(None, offline=True)).name == "Tiny-Packaged"
+    kept.write_bytes(kept.read_bytes()[:-1] + b"?")
+    with pytest.raises(ModelUnavailableError, match="is damaged") as caught:
+        export_bundle(None, target=tmp_path / "c", verify=False)
+    assert "Remove it" in caught.value.hint
+
+
 def test_a_wrong_sum_leaves_nothing_in_the_cache(
     packaged: PackagedModel, cache: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -349,7 +367,7 @@ def test_a_wrong_sum_leaves_nothing_in_the_cache(
 def test_a_model_of_the_hub(tiny: Path, cache: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     asked = []
 
-    def fetch(spec: str, directory: Path) -> Path:
+    def fetch(spec: str, directory: Path, *, offline: bool) -> Path:
         asked.append(spec)
         return Path(shutil.copy(tiny, directory / "fetched.gguf"))
 

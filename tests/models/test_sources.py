@@ -365,6 +365,16 @@ def test_fetch_from_the_hub_takes_no_pickles(hub: str, place: Path, spec: str) -
     assert "models--owner--tiny" in directory.parts
 
 
+def test_what_was_fetched_from_the_hub_needs_no_network(
+    hub: str, place: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    directory = fetch_hub("owner/tiny", place)
+    monkeypatch.setenv("HF_ENDPOINT", "http://127.0.0.1:9")
+    assert fetch_hub("owner/tiny", place, offline=True) == directory
+    with pytest.raises(ModelUnavailableError):
+        fetch_hub("owner/other", place, offline=True)
+
+
 @pytest.mark.parametrize("spec", ["owner/absent", "owner/tiny@v9", "a/b/c", "owner/.."])
 def test_what_the_hub_does_not_have(hub: str, place: Path, spec: str) -> None:
     with pytest.raises(ModelNotFoundError, match="Hub has no") as caught:
