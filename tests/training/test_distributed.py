@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import shutil
+import signal
 import subprocess
 import sys
 from pathlib import Path
@@ -25,14 +27,20 @@ def train(corpus: Path, run: Path, processes: int, *flags: str, **changes: Any) 
     given = [part for name, value in settings.items() for part in (f"--{name.replace('_', '-')}", str(value))]
     launcher = TWO if processes == 2 else []
     command = [sys.executable, *launcher, "-m", "nlpsuite", "train", "lm", str(corpus), *given]
-    done = subprocess.run(
+    launched = subprocess.Popen(
         [*command, "--no-baselines", "-o", str(run), *flags],
         env={**os.environ, "OMP_NUM_THREADS": "1", "PYTHONWARNINGS": "ignore"},
-        capture_output=True,
-        timeout=240,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        start_new_session=True,
     )
-    assert done.returncode == 0, done.stderr.decode()
-    assert done.stdout.decode().split() == [str(run / "model")]  # said once, not by each process
+    try:
+        out, err = launched.communicate(timeout=240)
+    finally:
+        with contextlib.suppress(ProcessLookupError):  # processes that wait for each other for ever
+            os.killpg(launched.pid, signal.SIGKILL)
+    assert launched.returncode == 0, err.decode()
+    assert out.decode().split() == [str(run / "model")]  # said once, not by each process
 
 
 def means(run: Path, step: int) -> dict[str, Any]:
