@@ -64,7 +64,7 @@ def add_lora(module: LanguageModule, *, rank: int, alpha: float, targets: Iterab
     layers = linear_layers(module)
     if not layers:
         raise OptionError(
-            f"This model has no linear layers that an adapter could change.",
+            "This model has no linear layers that an adapter could change.",
             hint="Train all of its weights: --full.",
         )
     kinds = {name.rpartition(".")[2] for name in layers}

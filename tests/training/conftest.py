@@ -1,4 +1,4 @@
-"""A corpus, a reporter that remembers what it was told, and runs that take a second."""
+"""A corpus, a reporter, and runs that take a second."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from small_runs import small, write_corpus
+from small_runs import Told, small, write_corpus
 
 with warnings.catch_warnings():  # torch's own, at import
     warnings.simplefilter("ignore")
@@ -18,28 +18,6 @@ with warnings.catch_warnings():  # torch's own, at import
 @pytest.fixture(scope="session")
 def corpus(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return write_corpus(tmp_path_factory.mktemp("corpus") / "animals.txt")
-
-
-class Told:
-    """A ``TrainReporter`` that remembers."""
-
-    def __init__(self) -> None:
-        self.preflights: list[Any] = []
-        self.losses: list[float] = []
-        self.evaluations: list[Any] = []
-        self.notices: list[str] = []
-
-    def preflight(self, preflight: Any) -> None:
-        self.preflights.append(preflight)
-
-    def step(self, progress: Any, share: float, loss: float, tokens_per_second: float) -> None:
-        self.losses.append(loss)
-
-    def evaluation(self, progress: Any, evaluation: Any) -> None:
-        self.evaluations.append(evaluation)
-
-    def notice(self, text: str) -> None:
-        self.notices.append(text)
 
 
 @pytest.fixture

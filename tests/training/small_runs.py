@@ -1,4 +1,4 @@
-"""Runs so small that they take a second."""
+"""Runs so small that they take a second, and a reporter that remembers what it was told."""
 
 from __future__ import annotations
 
@@ -39,3 +39,25 @@ def write_corpus(path: Path, words: int = 4_000, seed: int = 0) -> Path:
         lines.append(" ".join(generator.choice(part.split("|")) for part in (subjects, verbs, objects)) + ".")
     path.write_text("\n".join(lines) + "\n", encoding="utf-8")
     return path
+
+
+class Told:
+    """A ``TrainReporter`` that remembers."""
+
+    def __init__(self) -> None:
+        self.preflights: list[Any] = []
+        self.losses: list[float] = []
+        self.evaluations: list[Any] = []
+        self.notices: list[str] = []
+
+    def preflight(self, preflight: Any) -> None:
+        self.preflights.append(preflight)
+
+    def step(self, progress: Any, share: float, loss: float, tokens_per_second: float) -> None:
+        self.losses.append(loss)
+
+    def evaluation(self, progress: Any, evaluation: Any) -> None:
+        self.evaluations.append(evaluation)
+
+    def notice(self, text: str) -> None:
+        self.notices.append(text)

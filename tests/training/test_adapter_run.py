@@ -1,0 +1,537 @@
+"""A whole run of ``train adapter``: what it teaches, what it leaves behind, what it refuses."""
+
+from __future__ import annotations
+
+import csv
+import dataclasses
+import hashlib
+import json
+import os
+import random
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from small_runs import Told
+from tiny import CONFIGS, write_tiny_checkpoint
+
+from nlpsuite.errors import InputInvalidError, NlpsuiteError, OptionError, UnknownTaskError
+from nlpsuite.models.adapter import Adapter, MergedCheckpoint, fingerprint
+from nlpsuite.models.checkpoint import Checkpoint, open_checkpoint
+from nlpsuite.models.checkpoint_write import write_checkpoint
+from nlpsuite.models.language_module import build_module, load_module
+from nlpsuite.plugins import load_task
+from nlpsuite.runtime.prompt import Message
+from nlpsuite.runtime.tokenizer import Tokenizer
+from nlpsuite.tasks.base import Record
+from nlpsuite.tasks.examples import Example
+from nlpsuite.tasks.options import make_options
+from nlpsuite.training.adapter import TaskTeacher, split_examples
+from nlpsuite.training.batch import LossModule, pad_rows
+from nlpsuite.training.launch import Where
+from nlpsuite.training.run_adapter import AdapterReport, AdapterRequest, train_adapter
+from nlpsuite.training.settings import AdapterSettings
+
+GOOD, BAD = "lovely warm funny clever bright".split(), "dull cold rude broken slow".split()
+THINGS = "film meal book song room phone".split()
+WORDS = {"cat": "Katze", "dog": "Hund"}
+SETTINGS: dict[str, Any] = {
+    "steps": 100,
+    "batch_tokens": 512,
+    "rank": 4,
+    "alpha": 16.0,
+    "lr": 0.008,
+    "max_length": 200,
+    "evaluations": 4,
+    "precision": "fp32",
+    "threads": 1,
+}
+
+
+# What is learnt from what.
+
+
+@pytest.fixture(scope="module")
+def base(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A decoder with fresh weights, as training from scratch begins: those of other tests are hard to move."""
+    place = tmp_path_factory.mktemp("base") / "tiny-base"
+    given = open_checkpoint(write_tiny_checkpoint(tmp_path_factory.mktemp("tiny") / "tiny"))
+    torch.manual_seed(0)
+    module = build_module(given.config)
+    module.initialize()
+    with torch.no_grad():
+        for name, parameter in module.named_parameters():
+            # So that the head, which an adapter leaves alone, can be sure of an answer, and that
+            # the layers tell words apart.
+            parameter.mul_(8 if "embed" in name else 4 if parameter.dim() == 2 else 1)
+    weights = {name: parameter.detach().numpy() for name, parameter in module.named_parameters()}
+    write_checkpoint(place, given.config, weights, given.tokenizer_files())
+    return place
+
+
+@pytest.fixture(scope="module")
+def reviews(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Two thirds positive, told by one word of the four."""
+    generator = random.Random(1)
+    lines = ["sentence\tlabel"]
+    for number in range(150):
+        label = int(number % 3 > 0)
+        word = generator.choice(GOOD if label else BAD)
+        lines.append(f"the {generator.choice(THINGS)} {number} is {word}\t{label}")
+    path = tmp_path_factory.mktemp("reviews") / "reviews.tsv"
+    path.write_text("\n".join(lines) + "\n", encoding="utf-8")
+    return path
+
+
+@pytest.fixture(scope="module")
+def phrases(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    path = tmp_path_factory.mktemp("phrases") / "phrases.jsonl"
+    with path.open("w", encoding="utf-8") as file:
+        for number in range(120):
+            english = list(WORDS)[number % 2]
+            row = {"en": f"{number} {english}", "translation": WORDS[english]}
+            file.write(json.dumps(row) + "\n")
+    return path
+
+
+class Run:
+    """``train_adapter`` with settings so small that it takes a second or two."""
+
+    def __init__(self, base: Path, told: Any) -> None:
+        self.base, self.told = base, told
+
+    def __call__(
+        self, path: Path, data: Path | None, task: str = "sentiment", **changes: Any
+    ) -> AdapterReport:
+        where = Where(path, **{k: changes.pop(k) for k in ("resume", "overwrite", "dry") if k in changes})
+        spec, options = str(changes.pop("base", self.base)), changes.pop("options", {})
+        request = None if data is None else AdapterRequest(task, str(data), spec, options)
+        given = changes if where.resume else {**SETTINGS, **changes}
+        return train_adapter(request, given, where, self.told)
+
+
+@pytest.fixture
+def run(base: Path, told: Any) -> Run:
+    return Run(base, told)
+
+
+@dataclasses.dataclass
+class Done:
+    """The run that most tests look at."""
+
+    path: Path
+    report: AdapterReport
+    told: Any
+    adapter: Adapter
+
+
+@pytest.fixture(scope="module")
+def done(base: Path, reviews: Path, tmp_path_factory: pytest.TempPathFactory) -> Done:
+    torch.set_num_threads(1)
+    told = Told()
+    path = tmp_path_factory.mktemp("done") / "run"
+    report = Run(base, told)(path, reviews, licence="CC0-1.0", heldout=0.2)
+    return Done(path, report, told, Adapter.open(path / "adapter.safetensors"))
+
+
+def test_it_learns_to_tell_labels_apart(done: Done) -> None:
+    losses = [evaluation.loss for evaluation in done.told.evaluations]
+    assert len(losses) == 4 and losses[-1] < losses[0] / 2
+    assert done.report.evaluation is not None
+    metrics = done.report.evaluation.metrics
+    assert metrics["n"] == 30
+    assert metrics["accuracy"] > 0.9 and metrics["macro_f1"] > 0.9  # the majority is 0.67
+
+
+def test_the_file_says_what_it_is(done: Done, base: Path, reviews: Path) -> None:
+    info, task = done.adapter.info, load_task("sentiment")
+    assert done.report.result == done.adapter.path
+    assert (info.task, info.task_version, info.distribution) == ("sentiment", task.version, "nlpsuite")
+    assert info.distribution_version and info.created_by.startswith("nlpsuite ")
+    assert (info.base, info.base_fingerprint) == ("tiny-base", fingerprint(open_checkpoint(base)))
+    assert (info.rank, info.alpha) == (4, 16.0)
+    assert info.options == {"examples": False, "calibrate": False}
+    [data] = info.data
+    digest = hashlib.sha256(reviews.read_bytes()).hexdigest()
+    assert data == {"name": "reviews.tsv", "sha256": digest, "rows": 150, "licence": "CC0-1.0"}
+    assert done.report.evaluation is not None
+    assert info.evaluation == {
+        "validation_loss": done.report.evaluation.loss,
+        **done.report.evaluation.metrics,
+    }
+    assert info.evaluation["n"] == 30
+
+
+def test_the_run_directory_says_how_it_went(done: Done) -> None:
+    result = json.loads((done.path / "result.json").read_text())
+    assert (result["ended_by"], result["steps"], result["left_out"]) == ("budget", 100, 0)
+    assert result["figures"]["accuracy"] > 0.9
+    described = json.loads((done.path / "run.json").read_text())["settings"]
+    assert described["task"] == "sentiment" and described["rank"] == 4
+    assert (done.path / "curves.png").read_bytes().startswith(b"\x89PNG")
+
+
+def test_merged_into_the_base_it_gives_the_trained_models_answers(done: Done, base: Path) -> None:
+    """The evaluation of the run, made again from the two files alone."""
+    module = load_module(MergedCheckpoint(open_checkpoint(base), done.adapter))  # type: ignore[arg-type]
+    teacher = teacher_of("sentiment", open_checkpoint(base), done.path / "data")
+    examples = heldout_of(done)
+    metrics, _ = teacher.evaluate(LossModule(module, bf16=False), examples)
+    assert metrics["accuracy"] == pytest.approx(done.adapter.info.evaluation["accuracy"])
+    batch = pad_rows([(lesson.ids, lesson.given) for lesson in map(teacher.lesson, examples)])
+    with torch.no_grad():
+        loss = float(LossModule(module, bf16=False)(batch.input_ids, batch.labels)) / batch.targets
+    # The file holds half precision; the run had float32.
+    assert loss == pytest.approx(done.adapter.info.evaluation["validation_loss"], rel=0.01, abs=1e-3)
+
+
+def test_its_weights_are_the_runs_in_half_precision(done: Done, base: Path) -> None:
+    from safetensors.numpy import load_file
+
+    best = load_file(done.path / "best" / "weights.safetensors")
+    kept = load_file(done.adapter.path)
+    assert best.keys() == kept.keys()
+    for name, values in best.items():
+        np.testing.assert_array_equal(kept[name], values.astype(np.float16))
+
+
+def test_merged_or_beside_the_layers_the_logits_are_the_same(done: Done, base: Path) -> None:
+    from nlpsuite.models.lora import add_lora, lora_parameters
+    from nlpsuite.training.checkpoints import load_weights
+
+    merged = load_module(MergedCheckpoint(open_checkpoint(base), done.adapter))  # type: ignore[arg-type]
+    beside = load_module(open_checkpoint(base))
+    ids = torch.randint(3, 300, (3, 40), generator=torch.Generator().manual_seed(0))
+    before = beside(ids)[0]
+    add_lora(beside, rank=4, alpha=16.0)
+    load_weights(done.path / "best", lora_parameters(beside))
+    with torch.no_grad():
+        found, expected = merged(ids)[0], beside(ids)[0]
+    scale = float((expected - before).abs().max())
+    assert scale > 1  # the adapter does something, and all of it is in the file
+    torch.testing.assert_close(found, expected, atol=0.005 * scale, rtol=0)
+
+
+def heldout_of(done: Done) -> list[Example]:
+    from nlpsuite.tasks.examples import read_examples
+
+    settings = json.loads((done.path / "run.json").read_text())
+    names = {field.name for field in dataclasses.fields(AdapterSettings)}
+    chosen = make_options(AdapterSettings, {k: v for k, v in settings["settings"].items() if k in names})
+    examples = list(read_examples(settings["data"][0], load_task("sentiment")))
+    return split_examples(examples, chosen)[1]
+
+
+def test_a_generating_task_learns_to_answer(run: Run, phrases: Path, tmp_path: Path) -> None:
+    report = run(tmp_path / "run", phrases, "translate", options={"to": "German"}, evaluations=2)
+    assert report.evaluation is not None and report.result is not None
+    assert report.evaluation.metrics["chrf"] > 90
+    assert report.evaluation.sample in WORDS.values()
+    assert run.told.evaluations[-1].loss < run.told.evaluations[0].loss
+    info = Adapter.open(report.result).info
+    assert info.options == {"plain": True, "to": "German"}  # the user's over the task's own
+
+
+def test_all_weights(run: Run, reviews: Path, base: Path, tmp_path: Path) -> None:
+    report = run(tmp_path / "run", reviews, full=True, steps=60, heldout=0.2)
+    assert report.result == tmp_path / "run" / "model" and report.evaluation is not None
+    trained, given = open_checkpoint(report.result), open_checkpoint(base)
+    assert trained.config == given.config
+    assert trained.tokenizer_files() == given.tokenizer_files()
+    assert report.evaluation.metrics["accuracy"] > 0.9
+    name = "model.layers.0.mlp.up_proj.weight"
+    assert not np.array_equal(trained.tensor(name), given.tensor(name))
+    card = (report.result / "README.md").read_text(encoding="utf-8")
+    assert "base_model: tiny-base" in card and "`reviews.tsv` (150 rows)" in card and "| accuracy |" in card
+
+
+def test_a_base_in_bfloat16_is_taught_as_well(run: Run, reviews: Path, tmp_path: Path) -> None:
+    report = run(tmp_path / "run", reviews, precision="bf16", heldout=0.2)
+    assert report.evaluation is not None and report.evaluation.metrics["accuracy"] > 0.9
+
+
+def test_targets_and_rank_are_the_users(run: Run, reviews: Path, tmp_path: Path) -> None:
+    report = run(tmp_path / "run", reviews, targets="v_proj, o_proj", rank=2, steps=2, evaluations=1)
+    assert report.result is not None
+    adapter = Adapter.open(report.result)
+    assert adapter.info.rank == 2
+    assert {name.split(".")[-2] for name in adapter.names} == {"v_proj", "o_proj"}
+
+
+def test_what_is_too_long_is_left_out_and_counted(run: Run, tmp_path: Path) -> None:
+    data = tmp_path / "reviews.csv"
+    with data.open("w", newline="", encoding="utf-8") as file:
+        writer = csv.writer(file)
+        writer.writerow(["text", "label"])
+        for number in range(30):
+            writer.writerow([f"{number} good" * (60 if number % 10 == 0 else 1), "positive"])
+    report = run(tmp_path / "run", data, steps=1, evaluations=1, max_length=60, heldout=0.2)
+    assert run.told.notices == ["3 examples with more than 60 tokens are left out."]
+    assert json.loads((tmp_path / "run" / "result.json").read_text())["left_out"] == 3
+    assert report.result is not None and Adapter.open(report.result).info.data[0]["rows"] == 27
+
+
+# The tokens of training are those of running.
+
+
+def teacher_of(name: str, checkpoint: Checkpoint, place: Path, **options: Any) -> TaskTeacher:
+    place.mkdir(exist_ok=True)
+    for file, text in checkpoint.tokenizer_files().items():
+        (place / file).write_text(text, encoding="utf-8")
+    task = load_task(name)
+    chosen = make_options(task.options, {**task.adapter_options, **options})
+    return TaskTeacher(task, chosen, Tokenizer.open(place), end_id=2, end_ids=(2, 0))
+
+
+@pytest.mark.parametrize(
+    "name, reference, target",
+    [
+        ("summarize", "A short\nsummary.", " A short summary."),
+        ("translate", "Der Text  ist kurz. ", " Der Text ist kurz."),
+        ("chat", " It is. ", "It is."),
+        ("complete", "return 1\n", "return 1\n"),
+    ],
+)
+def test_a_lesson_is_the_running_prompt_and_its_answer(
+    name: str, reference: str, target: str, tiny_checkpoint: Checkpoint, tmp_path: Path
+) -> None:
+    teacher = teacher_of(name, tiny_checkpoint, tmp_path / "tokenizer")
+    record = Record("Is the text\nshort? <|im_end|>", (Message("user", "Hello"), Message("assistant", "Hi")))
+    lesson = teacher.lesson(Example(record, reference, 1))
+    prompt = teacher.task.prompt(record, teacher.options)
+    assert lesson.ids[: lesson.given] == teacher.tokenizer.encode_prompt(prompt)
+    learnt = lesson.ids[lesson.given :]
+    assert learnt[-1] == 2 and teacher.tokenizer.decode(learnt[:-1]) == target
+    assert teacher.task.target(reference, record, teacher.options) == target
+
+
+@pytest.mark.parametrize("options", [{}, {"examples": True, "calibrate": True}])
+@pytest.mark.parametrize("label", ["positive", "negative"])
+def test_a_lesson_with_choices_is_scored_as_in_running(
+    label: str, options: dict[str, Any], tiny_checkpoint: Checkpoint, tmp_path: Path
+) -> None:
+    teacher = teacher_of("sentiment", tiny_checkpoint, tmp_path / "tokenizer", **options)
+    record = Record("A fine film.")
+    prompt = teacher.task.prompt(record, teacher.options)
+    context, choices = teacher.tokenizer.encode_choices(prompt)
+    lesson = teacher.lesson(Example(record, label, 1))
+    assert lesson.ids[: lesson.given] == context
+    assert lesson.ids[lesson.given :] == choices[prompt.choices.index(f" {label}")]
+    assert teacher.tokenizer.decode(lesson.ids) == f"{prompt.text} {label}"
+
+
+def test_an_empty_prompt_begins_as_in_running(tiny_checkpoint: Checkpoint, tmp_path: Path) -> None:
+    teacher = teacher_of("complete", tiny_checkpoint, tmp_path / "tokenizer")
+    lesson = teacher.lesson(Example(Record(""), "x", 1))
+    assert (lesson.ids[0], lesson.given) == (0, 1)  # the lowest end token, as the scheduler takes
+
+
+def test_the_loss_is_taken_on_the_answers_alone(tiny_checkpoint: Checkpoint) -> None:
+    module = load_module(tiny_checkpoint)
+    rows = [([5, 6, 7, 8, 9], 3), ([10, 11], 1), ([20, 21, 22, 23, 24, 25, 26], 6)]
+    batch = pad_rows(rows)
+    assert batch.targets == 2 + 1 + 1
+    expected = 0.0
+    for ids, given in rows:
+        logprobs = module(torch.tensor([ids]))[0][0].log_softmax(-1).detach()
+        expected -= sum(float(logprobs[at - 1, ids[at]]) for at in range(given, len(ids)))
+    loss = LossModule(module, bf16=False)(batch.input_ids, batch.labels)
+    assert float(loss.detach()) == pytest.approx(expected, rel=1e-5)
+
+
+def test_a_batch_that_teaches_nothing_has_no_loss_but_gradients(tiny_checkpoint: Checkpoint) -> None:
+    """A process without a row of its own must still take part."""
+    module = load_module(tiny_checkpoint)
+    batch = pad_rows([([5, 6, 7], 2)])
+    loss = LossModule(module, bf16=False)(batch.input_ids, torch.full_like(batch.labels, -100))
+    torch.autograd.backward(loss)
+    assert float(loss.detach()) == 0
+    assert all(p.grad is not None and not p.grad.any() for p in module.parameters())
+
+
+def test_what_is_held_out_is_not_learnt() -> None:
+    def example(text: str, *history: Message) -> Example:
+        return Example(Record(text, history), "yes", 1)
+
+    examples = [example(f"text {i % 30}") for i in range(60)]
+    settings = AdapterSettings(steps=1, heldout=0.2)
+    train, heldout = split_examples(examples, settings)
+    assert len(heldout) == 12 and not {e.record for e in train} & {e.record for e in heldout}
+    assert split_examples(examples, settings) == (train, heldout)
+    # "Why?" after another question is another example.
+    turns = [example("Why?", Message("user", f"{i}"), Message("assistant", "No.")) for i in range(20)]
+    train, heldout = split_examples(turns, settings)
+    assert len(train) == 16 and len(heldout) == 4
+
+
+# What is refused, and that it leaves nothing in the way.
+
+
+def table(path: Path, *rows: str) -> Path:
+    path.write_text("\n".join(rows) + "\n", encoding="utf-8")
+    return path
+
+
+@pytest.mark.parametrize(
+    "changes, error, message, hint",
+    [
+        ({"targets": "query"}, OptionError, "no linear layer called 'query'", "q_proj"),
+        ({"rank": 60}, OptionError, "Rank 60 is no low rank", "at most"),
+        ({"max_length": 257}, OptionError, "max_length is 257; tiny-base sees 256", "--max-length 256"),
+        ({"max_length": 5}, InputInvalidError, "Every example has more than 5 tokens", "--max-length"),
+        ({"text_column": "body"}, InputInvalidError, "no column 'body'", "'sentence', 'label'"),
+        ({"heldout_examples": 1, "heldout": 0.001}, InputInvalidError, "too few", "--heldout"),
+        ({"options": {"length": "short"}}, OptionError, "no option 'length'", "examples"),
+        ({"options": {"examples": "yes"}}, OptionError, "must be of type bool", None),
+        ({"lr": -1.0}, OptionError, "lr is -1", None),
+        ({"task": "sentimental"}, UnknownTaskError, "no task 'sentimental'", "sentiment"),
+    ],
+)
+def test_a_mistake_is_named_and_the_same_command_does_once_it_is_mended(
+    changes: dict[str, Any], error: type[NlpsuiteError], message: str, hint: str | None,
+    run: Run, reviews: Path, tmp_path: Path,
+) -> None:  # fmt: skip
+    with pytest.raises(error, match=message) as caught:
+        run(tmp_path / "run", reviews, **{"steps": 1, **changes})
+    assert hint is None or hint in caught.value.hint
+    report = run(tmp_path / "run", reviews, steps=1, evaluations=1, scored_examples=0)
+    assert report.result is not None and report.result.is_file()
+
+
+@pytest.mark.parametrize(
+    "rows, message, hint",
+    [
+        (["sentence\tlabel", "good\t1", "bad\tawful"], ":3: 'awful' is no label of sentiment", "negative"),
+        (["review\tstars", "good\t5"], "No column is called label", "--reference-column"),
+        (["sentence\tlabel", "good\t1"], "1 examples are too few", "--heldout"),
+        (["sentence\tlabel"], "has no examples", "at least one"),
+        (["sentence\tlabel", *["good\t1"] * 20], "same text", "--text-column"),
+    ],
+)
+def test_data_that_do_not_serve(rows: list[str], message: str, hint: str, run: Run, tmp_path: Path) -> None:
+    data = table(tmp_path / "data.tsv", *rows)
+    with pytest.raises(InputInvalidError, match=message) as caught:
+        run(tmp_path / "run", data)
+    assert hint in caught.value.hint
+    table(data, "sentence\tlabel", *[f"good {i}\t1" for i in range(20)])
+    assert run(tmp_path / "run", data, steps=1, evaluations=1).result is not None
+
+
+def test_a_bundle_is_no_base(run: Run, reviews: Path, tmp_path: Path) -> None:
+    bundle = tmp_path / "bundle"
+    bundle.mkdir()
+    (bundle / "bundle.json").write_text("{}")
+    with pytest.raises(OptionError, match="is a bundle") as caught:
+        run(tmp_path / "run", reviews, base=bundle)
+    assert ".gguf" in caught.value.hint
+    assert not (tmp_path / "run").exists()
+
+
+def test_a_recurrent_base_has_nothing_to_adapt_but_can_be_trained(
+    run: Run, reviews: Path, tmp_path: Path
+) -> None:
+    lstm = write_tiny_checkpoint(tmp_path / "tiny-lstm", config=CONFIGS["lstm"])
+    with pytest.raises(OptionError, match="no linear layers") as caught:
+        run(tmp_path / "run", reviews, base=lstm)
+    assert "--full" in caught.value.hint
+    report = run(tmp_path / "run", reviews, base=lstm, full=True, steps=2, evaluations=1)
+    assert report.result is not None and open_checkpoint(report.result).config == CONFIGS["lstm"]
+
+
+def test_only_a_run_without_anything_to_lose_is_begun_again(run: Run, reviews: Path, tmp_path: Path) -> None:
+    from nlpsuite.training.run_directory import RunDirectory
+
+    path = tmp_path / "run"
+    with pytest.raises(OptionError):
+        run(path, reviews, targets="query")
+    (path / "notes.txt").write_text("mine")
+    with pytest.raises(OptionError, match="exists already"):
+        run(path, reviews, steps=1)
+    (path / "notes.txt").unlink()
+    with RunDirectory(path, {}).locked(), pytest.raises(OptionError, match="Another process"):
+        run(path, reviews, steps=1)
+    with RunDirectory(path, {}).locked(), pytest.raises(OptionError, match="Another process"):
+        run(path, reviews, steps=1, overwrite=True)
+    assert run(path, reviews, steps=1, evaluations=1).result is not None
+    with pytest.raises(OptionError, match="exists already"):
+        run(path, reviews, steps=1)
+
+
+def test_a_dry_run_leaves_nothing(run: Run, reviews: Path, tmp_path: Path) -> None:
+    report = run(tmp_path / "run", reviews, dry=True)
+    assert (report.outcome, report.result) == (None, None)
+    assert list(tmp_path.iterdir()) == []
+    [preflight] = run.told.preflights
+    assert 0 < preflight.trainable < preflight.parameters
+    for other in ("overwrite", "dry"):
+        with pytest.raises(OptionError, match="--resume and"):
+            run(tmp_path / "run", None, resume=True, **{other: True})
+
+
+def test_a_run_goes_on_with_what_it_was_begun_with_or_not_at_all(
+    run: Run, reviews: Path, tmp_path: Path
+) -> None:
+    data = table(tmp_path / "data.tsv", *reviews.read_text().splitlines())
+    run(tmp_path / "run", data, steps=1, evaluations=1, scored_examples=0)
+    other = table(tmp_path / "other.tsv", "sentence\tlabel", *["good\t1"] * 20)
+    with pytest.raises(OptionError, match="begun with data = "):
+        run(tmp_path / "run", other, resume=True)
+    with pytest.raises(OptionError, match="begun with base = "):
+        run(tmp_path / "run", data, resume=True, base=write_tiny_checkpoint(tmp_path / "other-base"))
+    with pytest.raises(OptionError, match="begun with task = 'sentiment'"):
+        run(tmp_path / "run", data, "chat", resume=True)
+    assert run(tmp_path / "run", data, resume=True).result is not None
+    assert run(tmp_path / "run", None, resume=True).result is not None
+    with data.open("a") as file:
+        file.write("another\t1\n")
+    with pytest.raises(InputInvalidError, match="no longer what the run was begun with"):
+        run(tmp_path / "run", None, resume=True)
+
+
+# Resuming, as a user does it.
+
+
+def command(base: Path, reviews: Path, path: Path, *flags: str) -> list[str]:
+    settings = {
+        **SETTINGS,
+        "steps": 40,
+        "dropout": 0.1,
+        "accumulate": 2,
+        "save_steps": 3,
+        "batch_tokens": 256,
+    }
+    given = [part for name, value in settings.items() for part in (f"--{name.replace('_', '-')}", str(value))]
+    what = ["--task", "sentiment", "--data", str(reviews), "--base", str(base)]
+    return [sys.executable, "-m", "nlpsuite", "train", "adapter", *what, *given, "-o", str(path), *flags]
+
+
+def start(*args: Any) -> subprocess.Popen[bytes]:
+    environment = {**os.environ, "OMP_NUM_THREADS": "1", "PYTHONWARNINGS": "ignore"}
+    return subprocess.Popen(command(*args), env=environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+
+
+def test_killed_it_ends_with_the_same_file(base: Path, reviews: Path, tmp_path: Path) -> None:
+    undisturbed = start(base, reviews, tmp_path / "undisturbed")
+    _, err = undisturbed.communicate(timeout=120)
+    assert undisturbed.returncode == 0, err.decode()
+    path = tmp_path / "run"
+    child = start(base, reviews, path)
+    end = time.monotonic() + 60
+    while not (path / "checkpoints" / "step-00000009").exists():
+        assert child.poll() is None and time.monotonic() < end
+        time.sleep(0.005)
+    child.send_signal(signal.SIGKILL)
+    child.communicate()
+    assert child.returncode == -signal.SIGKILL and not (path / "adapter.safetensors").exists()
+    child = start(base, reviews, path, "--resume")
+    out, err = child.communicate(timeout=120)
+    assert child.returncode == 0, err.decode()
+    assert out.decode() == f"{path / 'adapter.safetensors'}\n"
+    kept = [(p / "adapter.safetensors").read_bytes() for p in (path, tmp_path / "undisturbed")]
+    assert kept[0] == kept[1]
