@@ -208,7 +208,7 @@ def test_merged_or_beside_the_layers_the_logits_are_the_same(done: Done, base: P
     merged = load_module(MergedCheckpoint(open_checkpoint(base), done.adapter))  # type: ignore[arg-type]
     beside = load_module(open_checkpoint(base))
     ids = torch.randint(3, 300, (3, 40), generator=torch.Generator().manual_seed(0))
-    before = beside(ids)[0]
+    before = beside(ids)[0].detach()
     add_lora(beside, rank=4, alpha=16.0)
     load_weights(done.path / "best", lora_parameters(beside))
     with torch.no_grad():
