@@ -61,7 +61,7 @@ def _summary(exported: Exported) -> list[str]:
     bundle = exported.bundle
     graph = bundle.graphs[0]
     lines = [
-        f"{bundle.name}: {graph.layout}, {graph.precision}, {bundle.size_bytes / 1e6:,.0f} MB, "
+        f"{bundle.name}: {graph.layout}, {graph.precision}, {bundle.size_bytes / 1e6:,.1f} MB, "
         f"{exported.seconds:.0f} s."
     ]
     if bundle.verification is None:
