@@ -37,7 +37,8 @@ def run_lm(data: tuple[str, ...], given: dict[str, Any], flags: Mapping[str, Any
         report = train_lm(data, given, _where(flags), progress)
     if report.perplexities and report.result:
         _show_perplexities(report.perplexities)
-    return _end(report.outcome, report.result, flags["output"], "lm")
+    run = flags["output"]
+    return _end(report.outcome, report.result, run, "lm", f"nlpsuite export {run} -o exported/{run.name}")
 
 
 def run_adapter(
@@ -61,8 +62,13 @@ def run_adapter(
         finally:
             fetching.close()
     if report.evaluation:
-        _echo(f"Held out: {_figures(report.evaluation)}")
-    return _end(report.outcome, report.result, flags["output"], "adapter")
+        _echo(f"The weights that are kept: {_figures(report.evaluation)}")
+    run = flags["output"]
+    use = f"nlpsuite export {run} -o exported/{run.name}"
+    if report.result and not report.result.is_dir():
+        model = f" --model {report.request.base}" if report.request.base else ""
+        use = f"nlpsuite run {report.request.task}{model} --adapter {report.result}"
+    return _end(report.outcome, report.result, run, "adapter", use)
 
 
 class TrainProgress:
@@ -141,8 +147,8 @@ def _where(flags: Mapping[str, Any]) -> Where:
     return Where(flags["output"], flags["resume"], flags["overwrite"], flags["dry_run"])
 
 
-def _end(outcome: Outcome | None, result: Path | None, run: Path, kind: str) -> int:
-    """Say how it ended, and what can be done next."""
+def _end(outcome: Outcome | None, result: Path | None, run: Path, kind: str, use: str) -> int:
+    """Say how it ended, and what can be done next; ``use`` is how to use the result."""
     if outcome is None:  # a dry run
         return 0
     if result is None:
@@ -155,11 +161,7 @@ def _end(outcome: Outcome | None, result: Path | None, run: Path, kind: str) -> 
         )
     if _main_process():
         click.echo(result)
-        _echo(
-            f"Use it: nlpsuite export {run} -o exported/{run.name}"
-            if result.is_dir()
-            else f"Use it: nlpsuite run TASK --adapter {result}, or export it: nlpsuite export --adapter {result}"
-        )
+        _echo(f"Use it: {use}")
     return 0
 
 

@@ -12,9 +12,9 @@ from typing import Any
 import torch
 
 from nlpsuite import __version__
-from nlpsuite.errors import InputInvalidError, OptionError
+from nlpsuite.errors import AdapterMismatchError, BundleCorruptError, InputInvalidError, OptionError
 from nlpsuite.export.base import Base, Reporter, Silent, find_base, open_base
-from nlpsuite.files import atomic_directory, sha256_file
+from nlpsuite.files import atomic_directory, atomic_write_text, sha256_file, storage_errors
 from nlpsuite.models.adapter import AdapterInfo, fingerprint, save_adapter
 from nlpsuite.models.checkpoint import Checkpoint
 from nlpsuite.models.checkpoint_write import write_checkpoint
@@ -59,11 +59,13 @@ class AdapterReport:
     """What came of a run.
 
     Attributes:
+        request: what was adapted to what.
         outcome: how it ended; None after a dry run.
         result: the adapter's file or, after full training, the checkpoint directory.
         evaluation: of the weights that were kept.
     """
 
+    request: AdapterRequest
     outcome: Outcome | None
     result: Path | None
     evaluation: Evaluation | None
@@ -102,6 +104,7 @@ def train_adapter(
         # As a JSON round trip leaves them: what the adapter's file will say.
         options = {**task.adapter_options, **request.options}
         base = _load(request.base, begun, fetching or Silent())
+        _check_base(begun, base)
         return _train(begun, task, options, request, base, reporter)
 
 
@@ -152,7 +155,7 @@ def _load(spec: str | None, begun: Begun, fetching: Reporter) -> _Base:
     # Weights that stay as they are can be kept in the precision they are multiplied in; shards of
     # one layer must be of one type.
     half = uses_bf16(settings.precision, world.device) and not settings.full and not settings.fsdp
-    with open_base(_found(spec), bundles_dir(), fetching, precision="fp32") as checkpoint:
+    with open_base(_found(spec), bundles_dir(), fetching, precision="fp32", keep=True) as checkpoint:
         _check_length(checkpoint, settings)
         return _Base(
             load_module(checkpoint, torch.bfloat16 if half else torch.float32),
@@ -169,6 +172,26 @@ def _check_length(checkpoint: Checkpoint, settings: AdapterSettings) -> None:
         raise OptionError(
             f"max_length is {settings.max_length:,}; {checkpoint.name} sees {context:,} tokens.",
             hint=f"--max-length {context}",
+        )
+
+
+def _check_base(begun: Begun, base: _Base) -> None:
+    """Note the base that a run begins with; refuse another when it goes on."""
+    note = begun.run.path / "data" / "base.json"
+    if begun.world.main and not begun.where.resume:
+        with storage_errors(note):
+            note.parent.mkdir(exist_ok=True)
+        atomic_write_text(note, json.dumps({"name": base.name, "fingerprint": base.fingerprint}) + "\n")
+    begun.world.barrier()
+    try:
+        recorded = json.loads(note.read_text(encoding="utf-8"))["fingerprint"]
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise BundleCorruptError(f"{note} is damaged: {error!r}.", hint="Start the run anew.") from None
+    if recorded != base.fingerprint:
+        raise AdapterMismatchError(
+            f"The base {base.name} is no longer what the run {begun.run.path} was begun with "
+            f"(weights {recorded[:12]}, now {base.fingerprint[:12]}).",
+            hint="Restore its files to go on with the run, or start a new one in another directory.",
         )
 
 
@@ -193,7 +216,7 @@ def _train(
     recipe = AdapterRecipe(module, teacher, lessons, heldout, settings)
     trainer, outcome = drive(begun, recipe, reporter)
     if outcome is None or outcome.reason in ("interrupted", "terminated"):
-        return AdapterReport(outcome, None, None)
+        return AdapterReport(request, outcome, None, None)
     evaluation = trainer.evaluate_best()
     weights = gathered(recipe.trainable(), world)
     result = run.path / ("model" if settings.full else "adapter.safetensors")
@@ -209,11 +232,11 @@ def _train(
         run.write_result({**result_of(outcome), "figures": figures, "left_out": left_out})
         draw_curves(run.metrics_path, run.path / "curves.png")
     world.barrier()
-    return AdapterReport(outcome, result, evaluation)
+    return AdapterReport(request, outcome, result, evaluation)
 
 
 def _teacher(begun: Begun, task: Task[Any], options: Mapping[str, Any], base: _Base) -> TaskTeacher:
-    place = begun.run.path / "data"
+    place = begun.run.path / "data" / "tokenizer"
     files = base.tokenizer_files
     if begun.world.main:
         with atomic_directory(place, replace=True) as building:

@@ -98,7 +98,7 @@ def test_an_adapter(adapter: Any, cli: Any, tmp_path: Path) -> None:
     assert outcome.code == 0, outcome.err
     file = tmp_path / "run" / "adapter.safetensors"
     assert outcome.out == f"{file}\n" and file.is_file()
-    assert "Held out: " in outcome.err and "accuracy" in outcome.err
+    assert "The weights that are kept: held-out loss" in outcome.err and "accuracy" in outcome.err
     assert f"--adapter {file}" in outcome.err
     settings = json.loads((tmp_path / "run" / "run.json").read_text())["settings"]
     assert (settings["options"], settings["rank"]) == ({"calibrate": True}, 2)

@@ -8,6 +8,7 @@ import hashlib
 import json
 import os
 import random
+import shutil
 import signal
 import subprocess
 import sys
@@ -21,7 +22,13 @@ import torch
 from small_runs import Told
 from tiny import CONFIGS, write_tiny_checkpoint
 
-from nlpsuite.errors import InputInvalidError, NlpsuiteError, OptionError, UnknownTaskError
+from nlpsuite.errors import (
+    AdapterMismatchError,
+    InputInvalidError,
+    NlpsuiteError,
+    OptionError,
+    UnknownTaskError,
+)
 from nlpsuite.models.adapter import Adapter, MergedCheckpoint, fingerprint
 from nlpsuite.models.checkpoint import Checkpoint, open_checkpoint
 from nlpsuite.models.checkpoint_write import write_checkpoint
@@ -491,6 +498,15 @@ def test_a_run_goes_on_with_what_it_was_begun_with_or_not_at_all(
     with data.open("a") as file:
         file.write("another\t1\n")
     with pytest.raises(InputInvalidError, match="no longer what the run was begun with"):
+        run(tmp_path / "run", None, resume=True)
+
+
+def test_a_base_that_changed_meanwhile(run: Run, reviews: Path, tmp_path: Path) -> None:
+    base = write_tiny_checkpoint(tmp_path / "base")
+    run(tmp_path / "run", reviews, base=base, steps=1, evaluations=1, scored_examples=0)
+    shutil.rmtree(base)
+    write_tiny_checkpoint(base, seed=7)
+    with pytest.raises(AdapterMismatchError, match="no longer what the run"):
         run(tmp_path / "run", None, resume=True)
 
 
