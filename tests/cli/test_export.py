@@ -47,7 +47,7 @@ def test_the_path_is_on_stdout_and_all_else_on_stderr(cli, base: Path, here: Pat
     for words in (
         "Exporting tiny (slots, fp32)",
         "Comparing the graph with torch",
-        "tiny: slots, fp32, 0.5 MB",
+        "tiny: slots, fp32, 0.4 MB",
         "on 256 tokens",
         "100.0%",
         "32 of 32 tokens",
