@@ -78,6 +78,10 @@ class LoopSettings(Options):
 class LMSettings(LoopSettings):
     """A language model from scratch. Sizes left out get the architecture's defaults."""
 
+    lr: float = option(2e-3, "highest learning rate")
+    dropout: float = option(
+        0.2, "share of activations set to zero; less for a corpus that is read once or twice"
+    )
     arch: Literal["decoder", "lstm", "gpt2"] = option("decoder", "architecture")
     vocab_size: int = option(10_000, "tokens of the byte-level BPE that is trained first")
     layers: int | None = option(None, "decoder, gpt2: 6; lstm: 1")
