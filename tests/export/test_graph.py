@@ -76,10 +76,11 @@ def weights(model: onnx.ModelProto) -> dict[str, onnx.TensorProto]:
     return {t.name: t for t in model.graph.initializer if t.data_location == onnx.TensorProto.EXTERNAL}
 
 
+@pytest.mark.parametrize("layout", ["slots", "portable"])
 @pytest.mark.parametrize("dtype", ["fp32", "fp16"])
-def test_a_fresh_export_is_the_shipped_template(dtype: DType) -> None:
-    shipped = TEMPLATES / f"smollm2-135m.slots.{dtype}.onnx"
-    fresh = export(SMOLLM2_135M_CONFIG, "slots", dtype)
+def test_a_fresh_export_is_the_shipped_template(layout: Layout, dtype: DType) -> None:
+    shipped = TEMPLATES / f"smollm2-135m.{layout}.{dtype}.onnx"
+    fresh = export(SMOLLM2_135M_CONFIG, layout, dtype)
     assert fresh.SerializeToString(deterministic=True) == shipped.read_bytes()
 
 
@@ -144,7 +145,10 @@ def test_a_template_fits_its_layout_and_numbers() -> None:
     half = template_for(SMOLLM2_135M_CONFIG, "slots", "fp16")
     assert half is not None
     assert {t.data_type for t in weights(half).values()} == {onnx.TensorProto.FLOAT16}
-    assert template_for(SMOLLM2_135M_CONFIG, "portable") is None
+    portable = template_for(SMOLLM2_135M_CONFIG, "portable")
+    assert portable is not None
+    assert "attention_mask" in {value.name for value in portable.graph.input}
+    assert {t.data_type for t in weights(portable).values()} == {onnx.TensorProto.FLOAT}
 
 
 @pytest.mark.parametrize("config", MODELS, ids=lambda c: getattr(c, "family", type(c).__name__))
