@@ -47,8 +47,8 @@ class Preflight:
         settings: LoopSettings,
         world: World,
     ) -> Preflight:
-        """From the speed of a batch of ``batch_tokens``, while that batch's peak is still known."""
-        step_seconds = batch_tokens * world.size * settings.accumulate / tokens_per_second
+        """From the speed of a batch of ``batch_tokens``, all processes together, while its peak is still known."""
+        step_seconds = batch_tokens * settings.accumulate / tokens_per_second
         if settings.steps is not None:
             steps, seconds = settings.steps, settings.steps * step_seconds
         else:

@@ -129,7 +129,7 @@ class Trainer:
         self._stop: int = 0  # the number of the signal that asked for it
 
     def preflight(self) -> Preflight:
-        """Run one batch forth and back, twice, to see what a run takes; changes nothing.
+        """Run one batch forth and back, a few times, to see what a run takes; changes nothing.
 
         Raises:
             TrainingError: the machine has too little memory.
@@ -139,16 +139,16 @@ class Trainer:
             p.numel() * p.element_size() for p in self._recipe.module.parameters() if not p.requires_grad
         )
         check_memory(16 * trainable + frozen, self._world)
-        seconds = 0.0
-        tokens = 0
-        for index in (0, 0):  # the first one pays for what is set up once
+        batch = self._batch(0)
+        seconds = []
+        for _ in range(3):  # the first pays for what is set up once, another for what else the machine does
             begin = time.perf_counter()
-            self._backward([self._batch(index)])
-            seconds = time.perf_counter() - begin
-            tokens = self._tokens_of(index)
+            _, tokens = self._backward([batch])
+            seconds.append(time.perf_counter() - begin)
         self._optimizer.zero_grad(set_to_none=True)
-        speed = self._world.sum(tokens)[0] / max(seconds, 1e-9)
-        return Preflight.measured(self._recipe.module, trainable, speed, tokens, self._settings, self._world)
+        return Preflight.measured(
+            self._recipe.module, trainable, tokens / min(seconds), tokens, self._settings, self._world
+        )
 
     def train(self, *, resume: bool = False) -> Outcome:
         """Train to the end of the budget, or until patience or a signal ends it earlier.
@@ -232,9 +232,6 @@ class Trainer:
 
     def _batch(self, index: int) -> Batch:
         return self._recipe.batch(index, self._world).to(self._world.device)
-
-    def _tokens_of(self, index: int) -> int:
-        return self._recipe.batch(index, self._world).input_ids.numel()
 
     def _step(self, rate: float) -> tuple[float, int]:
         """One optimizer step; gives the loss per target (nats) and the tokens read, of all processes."""
