@@ -202,7 +202,7 @@ class _Printer:
 
 
 def _rounded(seconds: float | None) -> float | None:
-    return None if seconds is None else round(seconds, 3)
+    return None if seconds is None else round(seconds, 6)
 
 
 def _notice(text: str) -> None:
