@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -32,8 +33,8 @@ def command() -> None:
 
 def _run_flags() -> list[click.Parameter]:
     return [
-        click.Option(["--output", "-o", "output"], required=True, metavar="RUN_DIR", type=click.Path(path_type=Path),
-                     help="Directory of the run."),
+        click.Option(["--output", "-o", "output"], metavar="RUN_DIR", type=click.Path(path_type=Path),
+                     help="Directory of the run.  [default: in runs/, named after the corpus or the task]"),
         click.Option(["--resume"], is_flag=True, help="Go on with the run in RUN_DIR."),
         click.Option(["--overwrite"], is_flag=True, help="Replace the run in RUN_DIR."),
         click.Option(["--dry-run"], is_flag=True, help="Only say what the run would take."),
@@ -45,7 +46,9 @@ def _lm(data: tuple[str, ...], given: dict[str, Any], where: dict[str, Any]) -> 
 
     if not data and not where["resume"]:
         raise OptionError("No corpus is given.", hint="Name files or folders, or - for standard input.")
-    return run_lm(data, given, where)
+    first = "stdin" if data[:1] == ("-",) else Path(data[0]).stem if data else None
+    arch = given.get("arch", LMSettings.arch)
+    return run_lm(data, given, _placed(where, first and f"{first}-{arch}"))
 
 
 def _adapter(
@@ -65,7 +68,16 @@ def _adapter(
             "Only a part of what the run was begun with is given.",
             hint="Leave out --task, --data, --base and --option to go on with it, or give all as before.",
         )
-    return run_adapter(task, data, base, task_options, given, where)
+    return run_adapter(task, data, base, task_options, given, _placed(where, task))
+
+
+def _placed(where: dict[str, Any], name: str | None) -> dict[str, Any]:
+    """With a directory for the run: the one given, or one of that name."""
+    if where["output"] is None:
+        if name is None:
+            raise OptionError("No run is named.", hint="Name its directory: -o RUN_DIR.")
+        where["output"] = Path("runs") / (re.sub(r"[^\w.-]+", "-", name).strip("-.") or "lm")
+    return where
 
 
 def _command(

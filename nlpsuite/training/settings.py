@@ -13,6 +13,8 @@ from nlpsuite.tasks.options import Options, option
 
 __all__ = ["AdapterSettings", "LMSettings", "LoopSettings"]
 
+_MINUTES = 10.0
+
 
 @dataclass(frozen=True)
 class LoopSettings(Options):
@@ -21,12 +23,16 @@ class LoopSettings(Options):
     The schedule is a warm-up followed by half a cosine (Loshchilov & Hutter 2017,
     arXiv:1608.03983) over the budget. AdamW: Loshchilov & Hutter 2019 (arXiv:1711.05101).
 
+    Without a budget a run gets ten minutes.
+
     Raises:
-        OptionError: a value out of range, or no budget.
+        OptionError: a value out of range, or two budgets.
     """
 
     steps: int | None = option(None, "budget: optimizer steps")
-    minutes: float | None = option(None, "budget: minutes; the schedule follows the clock")
+    minutes: float | None = option(
+        None, "budget: minutes; the schedule follows the clock; 10 without --steps"
+    )
     lr: float = option(1e-3, "highest learning rate")
     warmup: float = option(0.03, "share of the budget in which the rate rises from 0")
     final_lr: float = option(0.1, "share of the highest rate that the last step has")
@@ -49,7 +55,9 @@ class LoopSettings(Options):
     fsdp: bool = option(False, "under torchrun: shard the model instead of copying it")
 
     def __post_init__(self) -> None:
-        if (self.steps is None) == (self.minutes is None):
+        if self.steps is None and self.minutes is None:
+            object.__setattr__(self, "minutes", _MINUTES)
+        if self.steps is not None and self.minutes is not None:
             raise OptionError("Give one budget: --steps N or --minutes M.")
         checks = {
             "steps": (self.steps is None or self.steps > 0, "1 or more"),

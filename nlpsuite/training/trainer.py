@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import dataclasses
 import math
 import signal
 import time
@@ -182,7 +181,7 @@ class Trainer:
         progress, settings = self._progress, self._settings
         begun = time.perf_counter() - progress.seconds
         saved_at = logged_at = time.perf_counter()
-        logged = Progress(**dataclasses.asdict(progress))
+        logged_tokens = progress.tokens
         share = self._agreed_share(begun)
         if progress.waited and progress.waited >= settings.patience > 0:
             return Outcome("patience", progress, None)
@@ -195,14 +194,14 @@ class Trainer:
             now = time.perf_counter()
             over = share >= 1
             if now - logged_at >= _LOG_SECONDS or over or self._stop:
-                speed = (progress.tokens - logged.tokens) / (now - logged_at)
-                self._log(share, loss, rate, speed)
-                logged_at, logged = now, Progress(**dataclasses.asdict(progress))
+                self._log(share, loss, rate, (progress.tokens - logged_tokens) / (now - logged_at))
+                logged_at, logged_tokens = now, progress.tokens
             if self._schedule.evaluation_due(before, share):
                 if self._evaluate():
                     save_weights(self._run.path / "best", self._parameters, self._world)
                 self._save()
-                saved_at = time.perf_counter()
+                saved_at = logged_at = time.perf_counter()  # the speed is that of training
+                logged_tokens = progress.tokens
                 if progress.waited >= settings.patience > 0 and not over:
                     return Outcome("patience", progress, self._evaluation)
             elif self._save_due(saved_at):

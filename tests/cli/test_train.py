@@ -124,8 +124,8 @@ def test_a_dry_run_says_what_it_would_take_and_leaves_nothing(
     [
         (["lm", "-o", "run"], 2, ["No corpus is given", "- for standard input"]),
         (["lm", "none.txt", "--steps", "1", "-o", "run"], 66, ["none.txt"]),
-        (["lm", "none.txt", "--steps", "1"], 2, ["Missing option '--output'"]),
-        (["lm", "none.txt", "-o", "run"], 2, ["Give one budget"]),
+        (["lm", "none.txt"], 66, ["none.txt"]),
+        (["lm", "--resume"], 2, ["No run is named"]),
         (["lm", "x", "--steps", "1", "--minutes", "2", "-o", "run"], 2, ["Give one budget"]),
         (["lm", "x", "--steps", "many", "-o", "run"], 2, ["'many' is not a valid integer"]),
         (["lm", "x", "--steps", "0", "-o", "run"], 2, ["steps is 0, must be 1 or more"]),
@@ -221,3 +221,22 @@ def test_help_is_quick_and_imports_nothing_heavy(args: list[str]) -> None:
         assert flag in text
     if args == ["adapter"]:
         assert "rows of a text and the right answer" in text and "--rank" in text and "--option" in text
+
+
+def test_without_a_name_a_run_goes_where_its_corpus_says(
+    cli: Any, texts: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    corpus = tmp_path / "my texts.txt"
+    corpus.write_text(texts.read_text())
+    outcome = cli("train", "lm", corpus, *LM)
+    assert outcome.code == 0, outcome.err
+    assert outcome.out.split() == ["runs/my-texts-decoder/model"]
+    assert "exported/my-texts-decoder" in outcome.err
+    check_refused(cli("train", "lm", corpus, *LM), 2, "exists already", "--resume")
+
+
+def test_without_a_budget_a_run_gets_ten_minutes(cli: Any, texts: Path, tmp_path: Path) -> None:
+    outcome = cli("train", "lm", texts, *LM[2:], "--dry-run", "-o", tmp_path / "run")
+    assert outcome.code == 0, outcome.err
+    assert "in 10 minutes" in outcome.err

@@ -147,7 +147,6 @@ def test_a_model_too_large_for_the_machine_is_refused_at_once(
 @pytest.mark.parametrize(
     "changes, message",
     [
-        ({"steps": None}, "one budget"),
         ({"minutes": 1.0, "steps": 5}, "one budget"),
         ({"lr": 0.0}, "lr is 0"),
         ({"context": 300}, "context is 300"),
