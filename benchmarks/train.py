@@ -75,7 +75,7 @@ def make_batches(args: argparse.Namespace, tokenizer: Path) -> list[Batch]:
     options = make_options(task.options, dict(task.adapter_options))
     opened = Tokenizer.open(tokenizer)
     assert opened.eos_id is not None
-    teacher = TaskTeacher(task, options, opened, opened.eos_id)
+    teacher = TaskTeacher(task, options, opened, opened.eos_id, (opened.eos_id,))
     examples = [example for example, _ in zip(read_examples(args.data, task), range(args.rows))]
     lessons = [teacher.lesson(example) for example in examples]
     buckets = Buckets([len(lesson.ids) for lesson in lessons], args.batch_tokens, seed=0)
