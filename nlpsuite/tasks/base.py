@@ -109,6 +109,12 @@ class Task(ABC, Generic[O]):
     def prompt(self, record: Record, options: O) -> Prompt:
         """The request that solves ``record``. Depends on its arguments alone."""
 
+    def divide(self, record: Record, options: O) -> Sequence[Record]:
+        """Records to be solved one by one in place of ``record``, whose outputs ``join`` merges; none for
+        a record that is solved as it is. A task that cuts its texts by their structure says so here.
+        """
+        return ()
+
     def parse(self, completion: Completion, record: Record, options: O) -> Output:
         """Read an answer. Takes any text without raising: models say anything."""
         return Output(completion.text.strip() if self.strips else completion.text)

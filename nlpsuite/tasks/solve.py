@@ -62,6 +62,11 @@ def solve(
     Raises:
         InputTooLongError: the text is longer than the task takes.
     """
+    if divided := task.divide(record, options):
+        outputs = []
+        for piece in divided:
+            outputs.append((yield from solve(task, piece, options, limits)))
+        return task.join(outputs, [Part(piece.text) for piece in divided], options)
     # Of a text that can't possibly fit only the end is read: it tells how long the rest is.
     end = dataclasses.replace(record, text=record.text[-limits.context_length * _CHARACTERS_PER_TOKEN :])
     prompt = task.prompt(end, options)
