@@ -20,6 +20,7 @@ __all__ = [
     "NlpsuiteError",
     "OptionError",
     "PluginError",
+    "PluginInstallError",
     "StorageError",
     "TrainingError",
     "UnknownTaskError",
@@ -111,6 +112,12 @@ class StorageError(NlpsuiteError):
     """The output or the cache can't be written: permissions, disk full."""
 
     exit_code = 73
+
+
+class PluginInstallError(NlpsuiteError):
+    """pip or uv could not install or uninstall a plugin, or neither is there."""
+
+    exit_code = 74
 
 
 class MissingExtraError(NlpsuiteError):
