@@ -40,7 +40,7 @@ def test_running_it_names_the_culprit(tmp_path: Path, kind: str) -> None:
     install(tmp_path, "bad", BROKEN[kind], "bad-plugin")
     done = nlpsuite(tmp_path, "run", "bad", "--text", "a")
     assert done.returncode == 70 and done.stdout == "" and "Traceback" not in done.stderr
-    assert "bad-plugin 1.2" in done.stderr and "pip uninstall bad-plugin" in done.stderr
+    assert "bad-plugin 1.2" in done.stderr and "nlpsuite plugins disable bad" in done.stderr
 
 
 def test_the_others_keep_working(tmp_path: Path, tiny_bundle: Path) -> None:
@@ -60,7 +60,7 @@ def test_name_clashes(tmp_path: Path, tiny_bundle: Path) -> None:
         install(tmp_path, "same", BROKEN["no_hook"], distribution)
     install(tmp_path, "complete", BROKEN["raises"], "rival-plugin")
     clash = nlpsuite(tmp_path, "run", "same", "--text", "a")
-    assert clash.returncode == 70 and "first-plugin and second-plugin" in clash.stderr
+    assert clash.returncode == 70 and "first-plugin 1.2 and second-plugin 1.2" in clash.stderr
     bundled = nlpsuite(
         tmp_path, "run", "complete", "--text", "a", "--max-tokens", "2", "--model", str(tiny_bundle)
     )

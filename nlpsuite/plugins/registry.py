@@ -1,0 +1,149 @@
+"""What the installed distributions register, from their metadata. Imports no plugin."""
+
+from __future__ import annotations
+
+import ast
+import functools
+import importlib.machinery
+import os
+import re
+import sys
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from importlib import metadata
+
+__all__ = ["API_VERSION", "ENTRY_POINT_GROUP", "TaskPlugin", "normalized", "registered"]
+
+API_VERSION = 1
+# The group's name carries the contract's version, which can thus be read without an import.
+# It stands here and not in hookspecs, which imports pluggy: listing must be quick.
+_GROUP_PREFIX = "nlpsuite.tasks.v"
+ENTRY_POINT_GROUP = f"{_GROUP_PREFIX}{API_VERSION}"
+_CORE = "nlpsuite"
+_HEAD_CHARACTERS = 8192
+_DOCSTRING = re.compile(
+    r"(?:\s|#[^\n]*\n|\\\n)*[rRuU]?(?P<text>\"\"\"(?:[^\\]|\\.)*?\"\"\"|'''(?:[^\\]|\\.)*?'''|\"[^\"\n]+\"|'[^'\n]+')",
+    re.DOTALL,
+)
+
+
+@dataclass(frozen=True)
+class TaskPlugin:
+    """A task that an installed distribution registers, from its metadata alone.
+
+    Attributes:
+        name: of the task and its entry point.
+        module: that would be imported.
+        distribution, version: that it came with.
+        rivals: other distributions that offer the same name and are passed over.
+        attribute: of the module that holds the hooks; empty where it is the module itself.
+        api_version: of the contract that it is written for; 0 where that can't be read.
+        fault: why it can't be loaded, as far as that shows without an import; usually empty.
+        state, remedy: what ``known_plugins`` found; see there.
+    """
+
+    name: str
+    module: str
+    distribution: str
+    version: str
+    rivals: tuple[str, ...] = ()
+    attribute: str = ""
+    api_version: int = API_VERSION
+    fault: str = ""
+    state: str = "enabled"
+    remedy: str = ""
+    _description: str = field(default="", repr=False, compare=False)
+
+    @property
+    def bundled(self) -> bool:
+        """It comes with nlpsuite itself."""
+        return normalized(self.distribution) == _CORE
+
+    @property
+    def summary(self) -> str:
+        """First line of the module's docstring, read from its source without importing it; where that
+        can't be had, the distribution's own summary."""
+        return _docstring(self.module).strip().split("\n")[0].strip() or self._description
+
+    def is_called(self, name: str) -> bool:
+        """``name`` is the task's or the distribution's."""
+        return name == self.name or normalized(name) == normalized(self.distribution)
+
+
+def normalized(distribution: str) -> str:
+    """A distribution's name as indexes compare it: My_Plugin and my-plugin are one."""
+    return re.sub(r"[-_.]+", "-", distribution).lower()
+
+
+def registered() -> tuple[TaskPlugin, ...]:
+    """All registrations under any version of the contract, by name, bundled ones first.
+
+    The working directory is not searched: it may be anybody's.
+    """
+    return _scan(tuple((path, _changed(path)) for path in sys.path if path))
+
+
+def _changed(path: str) -> int:
+    try:
+        return os.stat(path).st_mtime_ns
+    except OSError:
+        return 0
+
+
+@functools.lru_cache(maxsize=2)
+def _scan(places: tuple[tuple[str, int], ...]) -> tuple[TaskPlugin, ...]:
+    """``places`` are the directories to search, with their times, so that an installation is noticed."""
+    found: dict[tuple[str, str], TaskPlugin] = {}
+    for distribution in metadata.distributions(path=[path for path, _ in places]):
+        for plugin in _registrations(distribution):
+            # An editable and an ordinary install may list the same entry point twice: the first is imported.
+            found.setdefault((plugin.name, normalized(plugin.distribution)), plugin)
+    return tuple(sorted(found.values(), key=lambda p: (p.name, not p.bundled, normalized(p.distribution))))
+
+
+def _registrations(distribution: metadata.Distribution) -> Iterator[TaskPlugin]:
+    """The tasks of one distribution. Damage in its metadata is a fault of its own, not of the search."""
+    try:
+        text = distribution.read_text("entry_points.txt") or ""
+    except (OSError, ValueError):
+        return
+    if _GROUP_PREFIX not in text:  # nearly all: their metadata need not be parsed
+        return
+    try:
+        name = distribution.metadata["Name"] or "unknown"
+        version = distribution.metadata["Version"] or "unknown"
+        description = distribution.metadata["Summary"] or ""
+    except Exception:  # what a parser of broken files may raise is not documented
+        name, version, description = "unknown", "unknown", ""
+    try:
+        entries = [entry for entry in distribution.entry_points if entry.group.startswith(_GROUP_PREFIX)]
+    except Exception as error:
+        fault = f"its entry_points.txt can't be read: {error}"
+        yield TaskPlugin(name, "", name, version, api_version=0, fault=fault)
+        return
+    for entry in entries:
+        number = entry.group.removeprefix(_GROUP_PREFIX)
+        api_version = int(number) if number.isascii() and number.isdigit() else 0
+        try:
+            module, attribute, fault = entry.module, entry.attr or "", ""
+        except AttributeError:  # what EntryPoint raises where the value is no reference
+            module, attribute = "", ""
+            fault = f"its entry point names no module: {entry.value!r}"
+        if not api_version:
+            fault = fault or f"its group is called {entry.group!r}"
+        yield TaskPlugin(entry.name, module, name, version, (), attribute, api_version, fault,
+                         _description=description)  # fmt: skip
+
+
+def _docstring(module: str) -> str:
+    if not module or "." in module:  # finding a submodule would import its parents
+        return ""
+    try:
+        spec = importlib.machinery.PathFinder.find_spec(module)
+        if spec is None or spec.origin is None:
+            return ""
+        with open(spec.origin, encoding="utf-8") as file:
+            match = _DOCSTRING.match(file.read(_HEAD_CHARACTERS))
+        return str(ast.literal_eval(match["text"])) if match else ""
+    except (OSError, SyntaxError, ValueError, ImportError):
+        return ""
