@@ -43,7 +43,7 @@ def run_task(
     Returns:
         The exit code: 0, or that of the first error.
     """
-    dialogue = task.conversational and not files and not texts and sys.stdin.isatty()
+    dialogue = task.conversational and not (files or texts or as_json or output)
     readers = [] if dialogue else list(_readers(files, texts, encoding))
     if output:
         _check_output(Path(output), files, overwrite)
@@ -62,7 +62,7 @@ def run_task(
     if dialogue:
         from nlpsuite.cli.dialogue import hold_dialogue
 
-        return hold_dialogue(pipeline)
+        return hold_dialogue(pipeline, encoding)
     printer = _Printer(
         task, as_json, to_file=output is not None, several=len(inputs) > 1, loaded_in=loaded_in
     )
