@@ -12,6 +12,7 @@ if TYPE_CHECKING:
 
     from nlpsuite.export.store import Reporter
     from nlpsuite.runtime.device import DeviceChoice
+    from nlpsuite.tasks.adjust import ShotsGiven
     from nlpsuite.tasks.pipeline import Pipeline
 
 __all__ = ["load"]
@@ -26,6 +27,10 @@ def load(
     device: DeviceChoice = "auto",
     threads: int = 0,
     max_parts: int = 64,
+    prompt_file: str | os.PathLike[str] | None = None,
+    prompt_template: str | None = None,
+    shots: ShotsGiven | None = None,
+    max_shots: int | None = None,
     reporter: Reporter | None = None,
     **options: Any,
 ) -> Pipeline:
@@ -43,6 +48,11 @@ def load(
         device: ``auto``, ``cuda`` or ``cpu``.
         threads: of the CPU; 0 uses every core.
         max_parts: most parts a long text may be split into.
+        prompt_file: a prompt of your own, a text file with ``{text}`` in it; see docs/prompts.md.
+        prompt_template: the same as a text.
+        shots: examples that the model is shown first: a file as for training, or pairs of a text
+            and its answer.
+        max_shots: show only the first so many of them.
         reporter: told of progress while a model is fetched and built.
         options: the task's own.
 
@@ -50,11 +60,19 @@ def load(
         NlpsuiteError: its subclasses say what to do next.
     """
     from nlpsuite.runtime.language_model import LanguageModel
+    from nlpsuite.tasks.adjust import adjust
     from nlpsuite.tasks.options import make_options
     from nlpsuite.tasks.pipeline import Pipeline
 
-    loaded = load_task(task)
-    make_options(loaded.options, options)  # a wrong option should not wait for the model
+    # What is wrong with options and files should not wait for the model.
+    loaded = adjust(
+        load_task(task),
+        prompt_file=prompt_file,
+        prompt_template=prompt_template,
+        shots=shots,
+        max_shots=max_shots,
+    )
+    make_options(loaded.options, options)
     path = store.resolve(model, precision=precision, adapter=adapter, reporter=reporter)
     return Pipeline(
         loaded, LanguageModel.load(path, device=device, threads=threads), max_parts=max_parts, **options

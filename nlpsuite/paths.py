@@ -29,11 +29,14 @@ def bases_dir() -> Path:
 
 
 def config_path() -> Path:
-    """The user's configuration: ``$NLPSUITE_CONFIG`` if set, else ``config.toml`` in the platform's
-    user configuration directory."""
+    """The user's configuration: ``$NLPSUITE_CONFIG`` if set, else ``config.toml`` in
+    ``$NLPSUITE_CONFIG_DIR`` or the platform's user configuration directory."""
     override = os.environ.get("NLPSUITE_CONFIG")
     if override:
         return Path(override).expanduser()
+    directory = os.environ.get("NLPSUITE_CONFIG_DIR")
+    if directory:
+        return Path(directory).expanduser() / "config.toml"
     import platformdirs
 
     return Path(platformdirs.user_config_dir("nlpsuite", appauthor=False)) / "config.toml"

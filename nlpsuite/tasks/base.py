@@ -12,7 +12,7 @@ from nlpsuite.runtime.prompt import Completion, Message, Prompt
 from nlpsuite.tasks.long_text import Part
 from nlpsuite.tasks.options import Options
 
-__all__ = ["Columns", "Output", "Record", "Task", "check_unicode"]
+__all__ = ["Adjustment", "Columns", "Output", "Record", "Task", "check_unicode"]
 
 O = TypeVar("O", bound=Options)
 
@@ -68,6 +68,21 @@ class Columns:
     messages: tuple[str, ...] = ()
 
 
+@dataclass(frozen=True)
+class Adjustment:
+    """What a user changed about a task; see ``nlpsuite.tasks.adjust``.
+
+    Attributes:
+        report: of the changes, as JSON values: files with their sha256.
+        options: that differ from the defaults with them.
+        without_shots: the task without few-shot examples; None if there are none.
+    """
+
+    report: Mapping[str, Any] = field(default_factory=dict)
+    options: Mapping[str, Any] = field(default_factory=dict)
+    without_shots: Task[Any] | None = None
+
+
 class Task(ABC, Generic[O]):
     """Base of all tasks. A task holds no state: one instance serves many threads.
 
@@ -87,9 +102,15 @@ class Task(ABC, Generic[O]):
         conversational: the task takes a history; ``nlpsuite run`` offers a dialogue.
         adapter_options: options that an adapter of the task is trained and run with, where they
             differ from the defaults.
+        shots_options: options that differ from the defaults when the user gives few-shot examples.
+        neutral: for a task whose prompts have priors: texts that say nothing, to be put into a
+            prompt of the user's for the same purpose.
         columns: of files of examples.
         labels: for a task with choices: what stands in files of examples, case-folded, to the
             label it means.
+
+    Attributes:
+        adjusted: what the user changed; nothing in the task that a plugin gives.
     """
 
     name: ClassVar[str]
@@ -102,8 +123,11 @@ class Task(ABC, Generic[O]):
     strips: ClassVar[bool] = True
     conversational: ClassVar[bool] = False
     adapter_options: ClassVar[Mapping[str, Any]] = {}
+    shots_options: ClassVar[Mapping[str, Any]] = {}
+    neutral: ClassVar[tuple[str, ...]] = ("", "[MASK]", "N/A")  # Zhao et al. 2021, arXiv:2102.09690
     columns: ClassVar[Columns] = Columns()
     labels: ClassVar[Mapping[str, str]] = {}
+    adjusted: Adjustment = Adjustment()
 
     @abstractmethod
     def prompt(self, record: Record, options: O) -> Prompt:

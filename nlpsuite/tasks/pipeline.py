@@ -3,18 +3,20 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
 from nlpsuite.errors import OptionError
+from nlpsuite.runtime.bundle import Bundle
 from nlpsuite.runtime.language_model import LanguageModel
 from nlpsuite.runtime.prompt import Completion
 from nlpsuite.tasks.base import Output, Record, Task
 from nlpsuite.tasks.options import make_options
+from nlpsuite.tasks.shots import shot_tokens
 from nlpsuite.tasks.solve import Limits, Step, solve
 
-__all__ = ["Pipeline", "Result"]
+__all__ = ["Pipeline", "Result", "preset_options"]
 
 
 @dataclass
@@ -54,10 +56,11 @@ class Pipeline:
 
     def __init__(self, task: Task[Any], model: LanguageModel, max_parts: int = 64, **options: Any) -> None:
         self.task, self.model = task, model
-        trained, self.notices = _adapted(task, model.bundle.adapter or {})
-        self._given = options = {**trained, **options}
+        preset, self.notices = preset_options(task, model.bundle)
+        self._given = options = {**preset, **options}
         self.options = make_options(task.options, options)
-        self._limits = Limits(model.context_length, model.count_tokens, max_parts)
+        shots = shot_tokens(task, self.options, model.context_length, model.count_tokens)
+        self._limits = Limits(model.context_length, model.count_tokens, max_parts, shots)
 
     def __call__(self, text: str, **options: Any) -> Output:
         """Run the task on one text; keywords override the pipeline's options."""
@@ -141,17 +144,19 @@ class Pipeline:
         return {i: [next(ordered) for _ in step.prompts] for i, step in steps.items()}
 
 
-def _adapted(task: Task[Any], adapter: Mapping[str, Any]) -> tuple[dict[str, Any], list[str]]:
-    """The options that an adapter was trained with, and what the user should know.
+def preset_options(task: Task[Any], bundle: Bundle) -> tuple[dict[str, Any], list[str]]:
+    """The options that differ from a task's defaults on a model, and what the user should know.
 
-    Args:
-        adapter: what the bundle's manifest says of the adapter merged into it; empty without one.
+    They are those that an adapter merged into the model was trained with, and those that come with
+    few-shot examples.
     """
-    if not adapter:
-        return {}, []
+    adapter = bundle.adapter
+    if adapter is None:
+        return dict(task.adjusted.options), []
     if adapter["task"] != task.name:
-        return {}, [f"The model was adapted to {adapter['task']}; it may be worse at {task.name}."]
-    options: dict[str, Any] = {}
+        notice = f"The model was adapted to {adapter['task']}; it may be worse at {task.name}."
+        return dict(task.adjusted.options), [notice]
+    options = dict(task.adjusted.options)
     notices = []
     if adapter["task_version"] != task.version:
         notices.append(

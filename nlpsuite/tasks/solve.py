@@ -31,11 +31,13 @@ class Limits:
         context_length: tokens of prompt and completion together.
         count_tokens: of a prompt as the model reads it, or of plain text.
         max_parts: most parts a text may be split into; more is most likely a mistake.
+        shot_tokens: of few-shot examples, which don't count against the task's own limit.
     """
 
     context_length: int
     count_tokens: Callable[[Prompt | str], int]
     max_parts: int = 64
+    shot_tokens: int = 0
 
 
 @dataclass(frozen=True)
@@ -71,7 +73,8 @@ def solve(
     end = dataclasses.replace(record, text=record.text[-limits.context_length * _CHARACTERS_PER_TOKEN :])
     prompt = task.prompt(end, options)
     room = limits.context_length - _answer_tokens(prompt)
-    budget = min(room, task.max_prompt_tokens or room)
+    most = task.max_prompt_tokens
+    budget = room if most is None else min(room, most + limits.shot_tokens)
     length = limits.count_tokens(prompt) * len(record.text) // max(1, len(end.text))
     if len(end.text) < len(record.text) and length <= budget:
         prompt = task.prompt(record, options)
