@@ -4,15 +4,24 @@ from __future__ import annotations
 
 import ast
 import functools
-import importlib.machinery
+import importlib.util
 import os
 import re
 import sys
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from importlib import metadata
+from importlib.machinery import ModuleSpec
 
-__all__ = ["API_VERSION", "ENTRY_POINT_GROUP", "TaskPlugin", "normalized", "registered"]
+__all__ = [
+    "API_VERSION",
+    "ENTRY_POINT_GROUP",
+    "TaskPlugin",
+    "has_module",
+    "module_file",
+    "normalized",
+    "registered",
+]
 
 API_VERSION = 1
 # The group's name carries the contract's version, which can thus be read without an import.
@@ -135,15 +144,32 @@ def _registrations(distribution: metadata.Distribution) -> Iterator[TaskPlugin]:
                          _description=description)  # fmt: skip
 
 
+def has_module(plugin: TaskPlugin) -> bool:
+    """The plugin's module can be found; of a submodule, the package it is in. Imports nothing."""
+    return _spec(plugin.module) is not None
+
+
+def module_file(plugin: TaskPlugin) -> str:
+    """The file of the plugin's module or of the package that it is in; empty where there is none."""
+    spec = _spec(plugin.module)
+    return spec.origin or "" if spec else ""
+
+
+def _spec(module: str) -> ModuleSpec | None:
+    # Of a top-level module: to find a submodule, Python would import its parents.
+    try:
+        return importlib.util.find_spec(module.split(".")[0])
+    except (ImportError, ValueError):
+        return None
+
+
 def _docstring(module: str) -> str:
-    if not module or "." in module:  # finding a submodule would import its parents
+    spec = None if "." in module else _spec(module)
+    if spec is None or not spec.origin:
         return ""
     try:
-        spec = importlib.machinery.PathFinder.find_spec(module)
-        if spec is None or spec.origin is None:
-            return ""
         with open(spec.origin, encoding="utf-8") as file:
             match = _DOCSTRING.match(file.read(_HEAD_CHARACTERS))
         return str(ast.literal_eval(match["text"])) if match else ""
-    except (OSError, SyntaxError, ValueError, ImportError):
+    except (OSError, SyntaxError, ValueError):
         return ""

@@ -1,0 +1,59 @@
+"""``nlpsuite plugins enable NAME``."""
+
+from __future__ import annotations
+
+import click
+
+from nlpsuite.cli.plugins_report import called, trouble
+from nlpsuite.errors import OptionError
+from nlpsuite.plugins.installer import recordable
+from nlpsuite.plugins.registry import normalized
+from nlpsuite.plugins.state import State, change_state
+
+__all__ = ["command"]
+
+
+@click.command()
+@click.argument("name")
+@click.option(
+    "--from", "distribution", metavar="DISTRIBUTION", help="Use this distribution's task of the name."
+)
+def command(name: str, distribution: str | None) -> None:
+    """Enable the task or distribution NAME again.
+
+    \b
+    nlpsuite plugins enable keywords
+    nlpsuite plugins enable summarize --from nlpsuite-brief    instead of the bundled one
+    nlpsuite plugins enable summarize --from nlpsuite          the bundled one again
+    """
+    with change_state() as state:
+        if distribution is not None:
+            _choose(state, name, distribution)
+        gone = {entry for entry in state.disabled if normalized(entry) == normalized(name)}
+        if not gone:
+            called(name)
+        state.disabled -= gone
+        state.installed |= recordable()
+    _say_what_holds(name)
+
+
+def _choose(state: State, name: str, distribution: str) -> None:
+    offers = [plugin for plugin in called(name) if plugin.name == name]
+    wanted = [p for p in offers if normalized(p.distribution) == normalized(distribution)]
+    if not wanted:
+        others = ", ".join(sorted({plugin.distribution for plugin in offers})) or "nobody"
+        raise OptionError(
+            f"{distribution} offers no task {name!r}.", hint=f"It is offered by: {others}. Name one of these."
+        )
+    if wanted[0].bundled:
+        state.chosen.pop(name, None)  # it goes first by itself
+    else:
+        state.chosen[name] = wanted[0].distribution
+
+
+def _say_what_holds(name: str) -> None:
+    for plugin in called(name):
+        if plugin.state == "enabled":
+            click.echo(f"Enabled: {plugin.name} of {plugin.distribution} {plugin.version}.", err=True)
+        else:
+            click.echo(trouble(plugin), err=True)
