@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import importlib
 import os
 import sys
-from typing import Any
 
 import click
 
 from nlpsuite import __version__
+from nlpsuite.cli.lazy import LazyGroup
 from nlpsuite.errors import NlpsuiteError
 
 __all__ = ["cli", "main"]
@@ -22,57 +21,61 @@ _VERBS = {
     "export": "Export a model as an ONNX bundle, with an adapter merged in.",
     "pull": "Fetch a model and build its bundle.",
     "models": "List or remove the models on this machine.",
+    "plugins": "List, install, check and write plugins.",
     "doctor": "Check the installation and say what to do.",
     "completion": "Print the shell completion script.",
 }
 _EXIT_CODES = """\b
 Exit codes:
-  0   done                      69  the model can't be had now
-  1   unexpected error          70  a plugin failed
-  2   wrong usage               71  the device can't be used
-  64  unknown task              72  a model file is damaged
-  65  unusable input            73  output or cache can't be written
+  0   done                      70  a plugin failed
+  1   unexpected error          71  the device can't be used
+  2   wrong usage               72  a model file is damaged
+  64  unknown task              73  a file can't be written
+  65  unusable input            74  a plugin can't be installed
   66  input not found           75  an optional package is missing
   67  input too long            76  the model is not supported
   68  unknown model             77  training can't go on
-  130 interrupted               78  the adapter does not fit
-  143 terminated                79  an export failed its check"""
+  69  the model can't be had    78  the adapter does not fit
+  130 interrupted               79  an export failed its check
+  143 terminated"""
 
 
-class _Verbs(click.Group):
-    """A group whose verbs are known without importing them."""
+class _Verbs(LazyGroup):
+    """The verbs, behind the global options."""
 
-    def list_commands(self, ctx: click.Context) -> list[str]:
-        return list(_VERBS)
+    def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
+        # Without a value the option means all; click would take the verb for its value.
+        end = next((i for i, arg in enumerate(args) if not arg.startswith("-")), len(args))
+        head = ["--no-plugins=*" if arg == "--no-plugins" else arg for arg in args[:end]]
+        return super().parse_args(ctx, head + args[end:])
 
-    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
-        if cmd_name not in _VERBS:
-            return None
-        module = importlib.import_module(f"nlpsuite.cli.{cmd_name}_command")
-        command: click.Command = module.command
-        return command
 
-    def resolve_command(self, ctx: click.Context, args: list[str]) -> Any:
-        if args and args[0] not in _VERBS and not args[0].startswith("-"):
-            import difflib
+def _block_plugins(ctx: click.Context, option: click.Parameter, names: tuple[str, ...]) -> None:
+    """Before any verb is looked up: completion parses options but calls no verb's function."""
+    if names:
+        from nlpsuite.plugins.policy import block
 
-            close = difflib.get_close_matches(args[0], _VERBS, n=1)
-            meant = f" Did you mean {close[0]!r}?" if close else f" Commands: {', '.join(_VERBS)}."
-            raise click.UsageError(f"No such command {args[0]!r}.{meant}", ctx)
-        return super().resolve_command(ctx, args)
-
-    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
-        with formatter.section("Commands"):
-            formatter.write_dl(list(_VERBS.items()))
+        block(*names)
 
 
 @click.command(
     cls=_Verbs,
+    commands_table=_VERBS,
+    module="nlpsuite.cli.{}_command",
     epilog=_EXIT_CODES,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
 @click.version_option(__version__, "-V", "--version", prog_name="nlpsuite")
 @click.option("--debug", is_flag=True, help="Show the traceback of an error.")
+@click.option(
+    "--no-plugins",
+    metavar="[=NAME]",
+    multiple=True,
+    is_eager=True,
+    expose_value=False,
+    callback=_block_plugins,
+    help="Use the bundled tasks only; with =NAME, all but this task or distribution.",
+)
 def cli(debug: bool) -> None:
     """NLP tasks on a small language model, on this machine.
 
