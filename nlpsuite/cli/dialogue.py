@@ -215,7 +215,9 @@ class _Dialogue:
 
 def _path(argument: str, command: str) -> Path:
     if not argument or "\0" in argument:
-        raise InputInvalidError(f"{command} takes the name of a file.", hint=f"For example {command} talk.json.")
+        raise InputInvalidError(
+            f"{command} takes the name of a file.", hint=f"For example {command} talk.json."
+        )
     try:
         return Path(argument).expanduser()
     except RuntimeError as error:  # ~nobody

@@ -239,7 +239,9 @@ def _read(path: Path) -> dict[str, Any]:
     except OSError as error:
         raise InputNotFoundError(f"Can't read {path}: {error.strerror or error}.") from None
     except (ValueError, RecursionError):
-        raise InputInvalidError(f"{path} is no saved conversation: it is not JSON.", hint="/save writes one.") from None
+        raise InputInvalidError(
+            f"{path} is no saved conversation: it is not JSON.", hint="/save writes one."
+        ) from None
     if not isinstance(content, dict) or content.get("format") != _FORMAT:
         raise InputInvalidError(f"{path} is no saved conversation.", hint="/save writes one.")
     if content.get("version") != _VERSION:

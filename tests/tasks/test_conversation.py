@@ -9,7 +9,13 @@ from typing import Any
 import pytest
 
 import nlpsuite
-from nlpsuite.errors import InputInvalidError, InputNotFoundError, InputTooLongError, NlpsuiteError, StorageError
+from nlpsuite.errors import (
+    InputInvalidError,
+    InputNotFoundError,
+    InputTooLongError,
+    NlpsuiteError,
+    StorageError,
+)
 from nlpsuite.runtime.prompt import Message
 from nlpsuite.tasks.conversation import Conversation, Turn
 from nlpsuite.tasks.pipeline import Pipeline
