@@ -42,6 +42,7 @@ def isolated_cache(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("NLPSUITE_CACHE", str(directory))
         patch.setenv("NLPSUITE_CONFIG", os.devnull)
+        patch.setenv("NLPSUITE_CONFIG_DIR", str(tmp_path_factory.mktemp("nlpsuite-config")))
         patch.setenv("NLPSUITE_DATA", str(directory / "data"))
         yield directory
 

@@ -6,7 +6,6 @@ import json
 import os
 import platform
 import shutil
-import sys
 from dataclasses import asdict, dataclass
 from importlib import metadata
 from pathlib import Path
@@ -122,17 +121,40 @@ def _cache() -> list[Finding]:
 
 
 def _plugins() -> list[Finding]:
-    from nlpsuite.errors import PluginError
-    from nlpsuite.plugins import installed_tasks, load_task
+    """Each task, loaded: a third party's in a process of its own, where it can do no harm."""
+    from concurrent.futures import ThreadPoolExecutor
 
-    found = []
-    for plugin in installed_tasks().values():
-        torch_before = "torch" in sys.modules
-        try:
-            load_task(plugin.name)
-        except PluginError as error:
-            found.append(Finding("task", f"broken: {error.message}", error.hint))
-            continue
-        slow = " (imports torch: slow)" if not torch_before and "torch" in sys.modules else ""
-        found.append(Finding("task", f"{plugin.name} from {plugin.distribution} {plugin.version}{slow}"))
+    from nlpsuite.plugins import TaskPlugin, installed_tasks
+    from nlpsuite.plugins.discovery import unavailable
+    from nlpsuite.plugins.probe import probe
+
+    def look_at(plugin: TaskPlugin) -> Finding:
+        found = probe(plugin)
+        if found.problem:
+            # Somebody else's fault stands in nobody's way but that task's.
+            click.echo(f"{found.problem}. {found.remedy}", err=True)
+            state = f"{plugin.name} from {plugin.distribution} {plugin.version} does not load"
+            return Finding("task", state, f"nlpsuite plugins disable {plugin.name}")
+        slow = " (imports torch: slow)" if found.imports_torch else ""
+        return Finding("task", f"{plugin.name} from {plugin.distribution} {plugin.version}{slow}")
+
+    plugins = installed_tasks().values()
+    found = [_bundled(plugin.name) for plugin in plugins if plugin.bundled]
+    with ThreadPoolExecutor(4) as pool:
+        found += pool.map(look_at, [plugin for plugin in plugins if not plugin.bundled])
+    found += [
+        Finding("task", f"{p.name} from {p.distribution} {p.version} is left out: {p.state}", p.remedy)
+        for p in unavailable()
+    ]
     return found or [Finding("task", "broken: no task is installed", "reinstall nlpsuite")]
+
+
+def _bundled(name: str) -> Finding:
+    from nlpsuite.errors import PluginError
+    from nlpsuite.plugins import load_task
+
+    try:
+        load_task(name)
+    except PluginError as error:
+        return Finding("task", f"broken: {error.message}", error.hint)
+    return Finding("task", f"{name} from nlpsuite {__version__}")

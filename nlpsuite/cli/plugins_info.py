@@ -52,8 +52,14 @@ def _origin(plugin: TaskPlugin) -> dict[str, Any]:
         return found
     requires = [text for text in about.get_all("Requires-Dist") or [] if "extra ==" not in text]
     return found | {
-        "licence": about.get("License-Expression") or about.get("License") or "",
-        "author": about.get("Author") or about.get("Author-email") or "",
+        "licence": _first(about, "License-Expression", "License"),
+        "author": _first(about, "Author", "Author-email"),
         "links": list(about.get_all("Project-URL") or about.get_all("Home-page") or []),
         "requires": requires,
     }
+
+
+def _first(about: metadata.PackageMetadata, *keys: str) -> str:
+    """The first line of the first field that is there."""
+    values = [value for key in keys for value in about.get_all(key) or [] if value.strip()]
+    return values[0].strip().splitlines()[0] if values else ""

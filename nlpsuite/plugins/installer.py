@@ -86,7 +86,8 @@ def snapshot() -> dict[str, tuple[str, int]]:
     found: dict[str, tuple[str, int]] = {}
     for distribution in metadata.distributions():
         try:
-            name, version = distribution.metadata["Name"], distribution.version
+            fields = distribution.metadata
+            name, version = "".join(fields.get_all("Name") or []), distribution.version
         except Exception:  # damaged metadata of whatever package
             continue
         if name:

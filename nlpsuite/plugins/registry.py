@@ -118,12 +118,7 @@ def _registrations(distribution: metadata.Distribution) -> Iterator[TaskPlugin]:
         return
     if _GROUP_PREFIX not in text:  # nearly all: their metadata need not be parsed
         return
-    try:
-        name = distribution.metadata["Name"] or "unknown"
-        version = distribution.metadata["Version"] or "unknown"
-        description = distribution.metadata["Summary"] or ""
-    except Exception:  # what a parser of broken files may raise is not documented
-        name, version, description = "unknown", "unknown", ""
+    name, version, description = _named(distribution)
     try:
         entries = [entry for entry in distribution.entry_points if entry.group.startswith(_GROUP_PREFIX)]
     except Exception as error:
@@ -142,6 +137,17 @@ def _registrations(distribution: metadata.Distribution) -> Iterator[TaskPlugin]:
             fault = fault or f"its group is called {entry.group!r}"
         yield TaskPlugin(entry.name, module, name, version, (), attribute, api_version, fault,
                          _description=description)  # fmt: skip
+
+
+def _named(distribution: metadata.Distribution) -> tuple[str, str, str]:
+    """Name, version and summary, as far as they can be read."""
+    try:
+        fields = distribution.metadata
+        values = [fields.get_all(key) or [] for key in ("Name", "Version", "Summary")]
+    except Exception:  # what a parser of broken files may raise is not documented
+        return "unknown", "unknown", ""
+    name, version, description = (str(value[0]).strip() if value else "" for value in values)
+    return name or "unknown", version or "unknown", description
 
 
 def has_module(plugin: TaskPlugin) -> bool:
