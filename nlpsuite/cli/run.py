@@ -198,7 +198,7 @@ class _Printer:
                 "task_version": self._task.version,
             },
             "nlpsuite": __version__,
-        }  # fmt: skip
+        } | dict(pipeline.task.adjusted.report)  # fmt: skip
 
 
 def _rounded(seconds: float | None) -> float | None:
