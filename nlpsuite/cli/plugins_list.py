@@ -32,7 +32,15 @@ def command(as_json: bool) -> None:
         click.echo(json.dumps([report(plugin) for plugin in plugins], indent=2, ensure_ascii=False))
         return
     rows = [
-        (p.name, p.distribution, p.version, str(p.api_version or "?"), p.state, p.summary) for p in plugins
+        (
+            p.name,
+            p.distribution,
+            p.version,
+            "?" if p.api_version is None else str(p.api_version),
+            p.state,
+            p.summary,
+        )
+        for p in plugins
     ]
     widths = [max(len(row[i]) for row in [_HEADINGS, *rows]) for i in range(5)]
     for row in [_HEADINGS, *rows]:

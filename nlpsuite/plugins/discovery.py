@@ -84,7 +84,7 @@ def _judged(plugin: TaskPlugin, state: State) -> TaskPlugin:
         mend = f"reinstall or uninstall it: nlpsuite plugins uninstall {plugin.distribution}"
         return dataclasses.replace(plugin, state="broken", remedy=mend)
     if plugin.api_version != API_VERSION:
-        newer = plugin.api_version > API_VERSION
+        newer = (plugin.api_version or 0) > API_VERSION
         mend = "upgrade nlpsuite" if newer else f"nlpsuite plugins install --upgrade {plugin.distribution}"
         return dataclasses.replace(plugin, state="incompatible", remedy=mend)
     cause = blocked_by(plugin)

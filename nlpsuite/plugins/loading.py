@@ -12,14 +12,14 @@ from typing import TYPE_CHECKING, Any
 
 from nlpsuite.errors import PluginError
 from nlpsuite.plugins.discovery import find_task
-from nlpsuite.plugins.registry import TaskPlugin
+from nlpsuite.plugins.registry import TaskPlugin, registered
 
 if TYPE_CHECKING:
     import pluggy
 
     from nlpsuite.tasks.base import Task
 
-__all__ = ["SLOW_SECONDS", "TRACE", "failure", "load_plugin", "load_task"]
+__all__ = ["SLOW_SECONDS", "TRACE", "culprit", "failure", "load_plugin", "load_task"]
 
 TRACE = "NLPSUITE_TRACE_PLUGINS"
 SLOW_SECONDS = 2.0
@@ -88,8 +88,7 @@ def load_plugin(plugin: TaskPlugin) -> Task[Any]:
 def failure(plugin: TaskPlugin, problem: BaseException | str) -> PluginError:
     """The error of a plugin that can't be loaded: whose it is, what went wrong, how to do without."""
     if isinstance(problem, BaseException):
-        # An exception's text may be a page long; its first line says what it is.
-        text = (str(problem).strip().splitlines() or [""])[0]
+        text = " ".join(str(problem).split())  # on one line, however long it is
         problem = f"{type(problem).__name__}: {text}" if text else type(problem).__name__
     if len(problem) > _LONGEST_REASON:
         problem = problem[:_LONGEST_REASON] + "…"
@@ -104,6 +103,18 @@ def failure(plugin: TaskPlugin, problem: BaseException | str) -> PluginError:
         f"{plugin.module}) failed: {problem}",
         hint=mend,
     )
+
+
+def culprit(error: BaseException) -> TaskPlugin | None:
+    """The third party's plugin whose code an exception passed through, if there is one."""
+    modules = {p.module.split(".")[0]: p for p in registered() if p.module and not p.bundled}
+    traceback = error.__traceback__
+    found = None
+    while traceback is not None:
+        name = str(traceback.tb_frame.f_globals.get("__name__", ""))
+        found = modules.get(name.split(".")[0], found)
+        traceback = traceback.tb_next
+    return found
 
 
 def _holder(module: ModuleType, attribute: str) -> Any:

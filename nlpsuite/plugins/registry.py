@@ -46,7 +46,7 @@ class TaskPlugin:
         distribution, version: that it came with.
         rivals: other distributions that offer the same name and are passed over.
         attribute: of the module that holds the hooks; empty where it is the module itself.
-        api_version: of the contract that it is written for; 0 where that can't be read.
+        api_version: of the contract that it is written for; None where that can't be read.
         fault: why it can't be loaded, as far as that shows without an import; usually empty.
         state, remedy: what ``known_plugins`` found; see there.
     """
@@ -57,7 +57,7 @@ class TaskPlugin:
     version: str
     rivals: tuple[str, ...] = ()
     attribute: str = ""
-    api_version: int = API_VERSION
+    api_version: int | None = API_VERSION
     fault: str = ""
     state: str = "enabled"
     remedy: str = ""
@@ -121,19 +121,25 @@ def _registrations(distribution: metadata.Distribution) -> Iterator[TaskPlugin]:
     name, version, description = _named(distribution)
     try:
         entries = [entry for entry in distribution.entry_points if entry.group.startswith(_GROUP_PREFIX)]
+        # A plugin may be written for several versions: ours counts.
+        entries.sort(key=lambda entry: entry.group != ENTRY_POINT_GROUP)
     except Exception as error:
         fault = f"its entry_points.txt can't be read: {error}"
-        yield TaskPlugin(name, "", name, version, api_version=0, fault=fault)
+        yield TaskPlugin(name, "", name, version, api_version=None, fault=fault)
         return
     for entry in entries:
         number = entry.group.removeprefix(_GROUP_PREFIX)
-        api_version = int(number) if number.isascii() and number.isdigit() else 0
+        api_version = int(number) if number.isascii() and number.isdigit() else None
         try:
             module, attribute, fault = entry.module, entry.attr or "", ""
-        except AttributeError:  # what EntryPoint raises where the value is no reference
+        except (
+            AttributeError,
+            ValueError,
+            AssertionError,
+        ):  # what EntryPoint raises where the value is no reference
             module, attribute = "", ""
             fault = f"its entry point names no module: {entry.value!r}"
-        if not api_version:
+        if api_version is None:
             fault = fault or f"its group is called {entry.group!r}"
         yield TaskPlugin(entry.name, module, name, version, (), attribute, api_version, fault,
                          _description=description)  # fmt: skip
