@@ -123,6 +123,13 @@ def _run(args: list[str]) -> int:
     except Exception as error:
         if debug:
             raise
+        from nlpsuite.plugins.loading import culprit, failure
+
+        plugin = culprit(error)
+        if plugin is not None:
+            blamed = failure(plugin, error)
+            show_error(blamed)
+            return blamed.exit_code
         click.echo(f"Unexpected error: {type(error).__name__}: {error}", err=True)
         click.echo(
             "  This is a fault of nlpsuite. Run again with --debug and report what it prints.", err=True
