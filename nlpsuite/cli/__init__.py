@@ -20,6 +20,8 @@ _VERBS = {
     "train": "Train a language model, or adapt one to a task.",
     "export": "Export a model as an ONNX bundle, with an adapter merged in.",
     "pull": "Fetch a model and build its bundle.",
+    "prompts": "Show the text that a task sends to the model.",
+    "config": "Show the configuration file and what it sets.",
     "models": "List or remove the models on this machine.",
     "plugins": "List, install, check and write plugins.",
     "doctor": "Check the installation and say what to do.",
