@@ -36,7 +36,7 @@ TASK_NAME = re.compile(r"[a-z][a-z0-9]*(-[a-z0-9]+)*")
 # The names that `nlpsuite run TASK` uses for all tasks.
 RESERVED_OPTIONS = frozenset(
     "files text texts model adapter precision device threads max_parts encoding json as_json output overwrite "
-    "help debug prompt_file shots guard no_plugins".split()
+    "help debug prompt_file prompt_template shots max_shots guard no_plugins".split()
 )
 
 
@@ -189,17 +189,19 @@ def options(subject: Subject) -> str:
 
 
 def adapter_options(subject: Subject) -> str:
-    """The options that an adapter is trained with are options of the task, and can be kept as JSON."""
-    given = dict(subject.task.adapter_options)
-    where = subject.place("adapter_options")
-    _accepted(subject.task.options, given, where)
-    try:
-        same = json.loads(json.dumps(given, allow_nan=False)) == given
-    except (TypeError, ValueError):
-        same = False
-    if not same:
-        raise CheckFailed(f"{given!r} is not the same after writing and reading it as JSON", where)
-    return ", ".join(given) or "the defaults"
+    """The options that an adapter is trained with, and those for few-shot examples, are options of the
+    task and can be kept as JSON.
+    """
+    for name in ("adapter_options", "shots_options"):
+        given, where = dict(getattr(subject.task, name)), subject.place(name)
+        _accepted(subject.task.options, given, where)
+        try:
+            same = json.loads(json.dumps(given, allow_nan=False)) == given
+        except (TypeError, ValueError):
+            same = False
+        if not same:
+            raise CheckFailed(f"{given!r} is not the same after writing and reading it as JSON", where)
+    return ", ".join(subject.task.adapter_options) or "the defaults"
 
 
 def _accepted(cls: type[Options], values: dict[str, Any], where: str) -> None:

@@ -94,9 +94,10 @@ def metrics_are_bounded(subject: Subject) -> str:
 def metrics_check_their_rows(subject: Subject) -> str:
     """Outputs and references that are not as many, or none, are refused: a cut list looks perfect."""
     place = subject.place("evaluate")
-    _, value = subject.samples[0]
+    text, value = subject.samples[0]
     reference = _reference(subject, value)
-    output = Output(reference, reference if subject.task.labels else None)
+    prompt, target = subject.prompt(Record(text), {}), _target(subject, Record(text), value, {})
+    output = subject.parse(subject.completion(prompt, target), Record(text), {})
     for outputs, wanted in (([output, output], [reference]), ([output], [reference] * 2), ([], [])):
         what = f"{len(outputs)} outputs and {len(wanted)} references"
         try:

@@ -221,7 +221,7 @@ def test_a_fault_is_caught(demo: Path, fault: str) -> None:
     assert check_name in failed, failed
     finding = failed[check_name]
     assert said in finding["message"] and finding["where"]
-    assert len(failed) <= 6, failed  # one fault, not a flood
+    assert len(failed) <= 8, failed  # what is well is not blamed
     if line_has is not None:
         file, line = finding["where"].rsplit(":", 1)
         assert Path(file).name == SOURCE
