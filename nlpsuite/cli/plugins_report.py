@@ -13,7 +13,7 @@ from nlpsuite.errors import OptionError, UnknownTaskError
 from nlpsuite.plugins import TaskPlugin, known_plugins
 from nlpsuite.plugins.registry import has_module, registered
 
-__all__ = ["agreed", "called", "checked_plugins", "report", "trouble"]
+__all__ = ["agreed", "called", "checked_plugins", "has_terminal", "report", "trouble"]
 
 
 def checked_plugins() -> list[TaskPlugin]:
@@ -82,6 +82,11 @@ def called(name: str) -> list[TaskPlugin]:
     )
 
 
+def has_terminal() -> bool:
+    """There is somebody to ask."""
+    return sys.stdin.isatty()
+
+
 def agreed(yes: bool) -> bool:
     """Whether the user agrees to what was just shown.
 
@@ -90,7 +95,7 @@ def agreed(yes: bool) -> bool:
     """
     if yes:
         return True
-    if not sys.stdin.isatty():
+    if not has_terminal():
         raise OptionError("There is no terminal to ask at.", hint="Add --yes if you agree. Nothing was done.")
     if click.confirm("Go on?", err=True):
         return True
