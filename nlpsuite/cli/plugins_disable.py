@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import click
 
-from nlpsuite.cli.plugins_report import called
+from nlpsuite.cli.plugins_report import called, complete_name
 from nlpsuite.errors import OptionError
 from nlpsuite.plugins.installer import recordable
 from nlpsuite.plugins.state import change_state
@@ -13,7 +13,7 @@ __all__ = ["command"]
 
 
 @click.command()
-@click.argument("name")
+@click.argument("name", shell_complete=complete_name)
 def command(name: str) -> None:
     """Disable the task or distribution NAME: it is not listed, not run and never loaded."""
     plugins = called(name)

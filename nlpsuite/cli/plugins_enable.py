@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import click
 
-from nlpsuite.cli.plugins_report import called, trouble
+from nlpsuite.cli.plugins_report import called, complete_name, trouble
 from nlpsuite.errors import OptionError
 from nlpsuite.plugins.installer import recordable
 from nlpsuite.plugins.registry import normalized
@@ -14,7 +14,7 @@ __all__ = ["command"]
 
 
 @click.command()
-@click.argument("name")
+@click.argument("name", shell_complete=complete_name)
 @click.option(
     "--from", "distribution", metavar="DISTRIBUTION", help="Use this distribution's task of the name."
 )

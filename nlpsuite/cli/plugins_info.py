@@ -8,7 +8,7 @@ from typing import Any
 
 import click
 
-from nlpsuite.cli.plugins_report import called, report, trouble
+from nlpsuite.cli.plugins_report import called, complete_name, report, trouble
 from nlpsuite.plugins import TaskPlugin
 from nlpsuite.plugins.registry import module_file, normalized
 from nlpsuite.plugins.state import read_state
@@ -17,7 +17,7 @@ __all__ = ["command"]
 
 
 @click.command()
-@click.argument("name")
+@click.argument("name", shell_complete=complete_name)
 @click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 def command(name: str, as_json: bool) -> None:
     """Show what is known of the plugin NAME, a task or a distribution, without loading it."""

@@ -13,7 +13,7 @@ from nlpsuite.errors import OptionError, UnknownTaskError
 from nlpsuite.plugins import TaskPlugin, known_plugins
 from nlpsuite.plugins.registry import has_module, registered
 
-__all__ = ["agreed", "called", "checked_plugins", "has_terminal", "report", "trouble"]
+__all__ = ["agreed", "called", "checked_plugins", "complete_name", "has_terminal", "report", "trouble"]
 
 
 def checked_plugins() -> list[TaskPlugin]:
@@ -80,6 +80,13 @@ def called(name: str) -> list[TaskPlugin]:
     raise UnknownTaskError(
         f"There is no task or plugin {name!r}.", hint=f"{meant}`nlpsuite plugins list` shows them."
     )
+
+
+def complete_name(ctx: click.Context, param: click.Parameter, incomplete: str) -> list[str]:
+    """Names of tasks and of third parties' distributions, for completion."""
+    names = {plugin.name for plugin in registered()}
+    names |= {plugin.distribution for plugin in registered() if not plugin.bundled}
+    return sorted(name for name in names if name.startswith(incomplete))
 
 
 def has_terminal() -> bool:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import click
 
-from nlpsuite.cli.plugins_report import agreed, called
+from nlpsuite.cli.plugins_report import agreed, called, complete_name
 from nlpsuite.errors import OptionError
 from nlpsuite.plugins import TaskPlugin, installer
 from nlpsuite.plugins.registry import normalized, registered
@@ -14,7 +14,7 @@ __all__ = ["command"]
 
 
 @click.command()
-@click.argument("name")
+@click.argument("name", shell_complete=complete_name)
 @click.option("-y", "--yes", is_flag=True, help="Agree without being asked.")
 def command(name: str, yes: bool) -> int:
     """Uninstall the distribution NAME, or the one that the task NAME came with."""

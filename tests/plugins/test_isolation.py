@@ -180,6 +180,7 @@ def twenty(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 COMPLETION = {"_NLPSUITE_COMPLETE": "bash_complete", "COMP_WORDS": "nlpsuite run task-1", "COMP_CWORD": "2"}
+NAME = COMPLETION | {"COMP_WORDS": "nlpsuite plugins disable plugin", "COMP_CWORD": "3"}
 TOP = COMPLETION | {"COMP_WORDS": "nlpsuite ", "COMP_CWORD": "1"}
 
 
@@ -190,9 +191,10 @@ TOP = COMPLETION | {"COMP_WORDS": "nlpsuite ", "COMP_CWORD": "1"}
         (["list"], {}, "task-19"),
         ([], COMPLETION, "task-19"),
         ([], TOP, "export"),
+        ([], NAME, "plugin-19"),
         (["plugins", "--help"], {}, "restore"),
     ],
-    ids=["help", "list", "complete-task", "complete-verb", "plugins-help"],
+    ids=["help", "list", "complete-task", "complete-verb", "complete-plugin", "plugins-help"],
 )
 def test_twenty_plugins_cost_no_time(
     twenty: Path, args: list[str], variables: dict[str, str], shown: str
