@@ -24,8 +24,9 @@ from nlpsuite.errors import OptionError
 from nlpsuite.paths import config_path
 from nlpsuite.plugins import installed_tasks
 from nlpsuite.tasks.options import Options, make_options, option, option_specs
+from nlpsuite.tasks.schema import DIALECT, option_schema
 
-__all__ = ["Configuration", "RunOptions", "read_configuration", "to_toml"]
+__all__ = ["Configuration", "RunOptions", "configuration_schema", "read_configuration", "to_toml"]
 
 MAX_THREADS = 256
 
@@ -135,6 +136,32 @@ def _unknown(path: Path, key: str, known: Iterable[str], otherwise: str) -> Opti
     return OptionError(
         f"{path} has an unknown section [{key}].", hint=f"Did you mean [{close[0]}]?" if close else otherwise
     )
+
+
+def configuration_schema(tasks: Mapping[str, type[Options]]) -> dict[str, Any]:
+    """The JSON schema of a configuration, for editors.
+
+    Args:
+        tasks: the options of each task.
+    """
+
+    def section(options: type[Options]) -> dict[str, Any]:
+        schema = option_schema(options)
+        del schema["$schema"], schema["title"]
+        # `from_` has its underscore only because Python needs it.
+        schema["properties"] = {name.rstrip("_"): entry for name, entry in schema["properties"].items()}
+        return schema
+
+    run = section(RunOptions)
+    run["properties"]["threads"] |= {"minimum": 0, "maximum": MAX_THREADS}
+    by_task = {name: section(options) for name, options in tasks.items()}
+    return {
+        "$schema": DIALECT,
+        "title": "nlpsuite configuration",
+        "type": "object",
+        "properties": {"run": run, "tasks": {"type": "object", "properties": by_task}},
+        "additionalProperties": False,
+    }
 
 
 def to_toml(value: Any) -> str:

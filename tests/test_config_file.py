@@ -127,3 +127,12 @@ def test_values_are_written_as_they_are_read(value: object) -> None:
 
 def test_the_defaults_are_what_the_flags_say() -> None:
     assert RunOptions() == RunOptions(model=None, precision=None, device="auto", threads=0)
+
+
+def test_the_example_of_the_docs(file: Path) -> None:
+    docs = (Path(__file__).parents[1] / "docs" / "configuration.md").read_text()
+    file.write_text(docs.split("```toml\n")[1].split("```")[0])
+    configuration = read_configuration()
+    assert configuration.run["threads"] == 4
+    for name in ("summarize", "translate"):
+        assert configuration.task_options(name, load_task(name).options)

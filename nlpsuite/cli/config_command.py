@@ -1,4 +1,4 @@
-"""``nlpsuite config path`` and ``nlpsuite config show``."""
+"""``nlpsuite config path``, ``show`` and ``schema``."""
 
 from __future__ import annotations
 
@@ -22,6 +22,7 @@ def command() -> None:
     nlpsuite config path              where the file is, or would be
     nlpsuite config show              what holds: [run], and the tasks that the file names
     nlpsuite config show summarize    all options of a task
+    nlpsuite config schema            for editors
     """
 
 
@@ -58,6 +59,26 @@ def show(tasks: tuple[str, ...], as_json: bool) -> None:
         click.echo(f"\n[{name}]")
         for option, (value, source) in section.items():
             click.echo(_line(option, value, source))
+
+
+@command.command()
+def schema() -> None:
+    """Print the JSON schema of the file, for editors that check and complete it.
+
+    It holds the options of all installed tasks.
+    """
+    from nlpsuite.cli import show_error
+    from nlpsuite.config_file import configuration_schema
+    from nlpsuite.errors import NlpsuiteError
+    from nlpsuite.plugins import installed_tasks, load_task
+
+    tasks = {}
+    for name in installed_tasks():
+        try:
+            tasks[name] = load_task(name).options
+        except NlpsuiteError as error:  # one broken plugin must not hide the others
+            show_error(error)
+    click.echo(json.dumps(configuration_schema(tasks), indent=2, ensure_ascii=False))
 
 
 def _sections(configuration: Configuration, tasks: tuple[str, ...]) -> dict[str, dict[str, tuple[Any, str]]]:

@@ -156,8 +156,13 @@ def preset_options(task: Task[Any], bundle: Bundle) -> tuple[dict[str, Any], lis
     if adapter["task"] != task.name:
         notice = f"The model was adapted to {adapter['task']}; it may be worse at {task.name}."
         return dict(task.adjusted.options), [notice]
-    options = dict(task.adjusted.options)
+    options: dict[str, Any] = {}
     notices = []
+    if task.adjusted.report:
+        notices.append(
+            f"The model was adapted to the prompt that {task.name} has of its own; with another, results may "
+            "be worse than its evaluation says."
+        )
     if adapter["task_version"] != task.version:
         notices.append(
             f"The model was adapted to version {adapter['task_version']} of {task.name}; this is version "
@@ -172,7 +177,7 @@ def preset_options(task: Task[Any], bundle: Bundle) -> tuple[dict[str, Any], lis
             )
         else:
             options[name] = value
-    return options, notices
+    return options | dict(task.adjusted.options), notices
 
 
 def _count(result: Result, completions: list[Completion]) -> None:

@@ -84,3 +84,12 @@ def test_a_broken_file_does_not_hinder_what_needs_none(cli, file) -> None:
     assert cli("run", "summarize", "--help").code == 0
     assert cli("config", "path").code == 0
     assert cli("config", "show").code == 2
+
+
+def test_the_schema_knows_every_option(cli) -> None:
+    schema = json.loads(cli("config", "schema").out)
+    properties = schema["properties"]
+    assert properties["run"]["properties"]["threads"]["maximum"] == 256
+    assert properties["tasks"]["properties"]["translate"]["properties"]["from"]["default"] == "English"
+    assert properties["tasks"]["properties"]["summarize"]["additionalProperties"] is False
+    assert schema["$schema"] == "https://json-schema.org/draft/2020-12/schema"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import re
 from pathlib import Path
 from typing import Any
 
@@ -158,6 +159,16 @@ def test_files(tmp_path: Path) -> None:
         adjust(load_task("summarize"), prompt_file=path)
     with pytest.raises(OptionError, match="both given"):
         adjust(load_task("summarize"), prompt_file=path, prompt_template="{text}")
+
+
+def test_the_templates_of_the_docs() -> None:
+    docs = (Path(__file__).parents[2] / "docs" / "prompts.md").read_text()
+    blocks = re.findall(r"^```text\n(.*?)^```$", docs, re.MULTILINE | re.DOTALL)
+    assert len(blocks) == 2
+    headline, films = (PromptTemplate.parse(block) for block in blocks)
+    headline.check(load_task("summarize"))
+    films.check(load_task("sentiment"))
+    assert [section.role for section in headline.sections] == ["system", "user"] and films.takes_shots
 
 
 # A text is never read as part of a template.
