@@ -49,20 +49,21 @@ def hold_dialogue(pipeline: Pipeline, encoding: str = "utf-8") -> int:
     from nlpsuite.paths import history_path
 
     click.echo(f"{pipeline.model.bundle.name}. /help lists the commands, Ctrl-D ends.", err=True)
-    with kept_lines(history_path()):
-        while not dialogue.ended:
-            try:
-                text, plain = read_message(_typed)
-            except EOFError:
-                click.echo(err=True)
-                break
-            except KeyboardInterrupt:
-                click.echo("\nDropped; Ctrl-D ends.", err=True)
-                continue
-            try:
-                dialogue.take(text, plain)
-            except KeyboardInterrupt:
-                click.echo("\nStopped; the answer is not part of the conversation.", err=True)
+    keep_lines = kept_lines(history_path())
+    while not dialogue.ended:
+        try:
+            text, plain = read_message(_typed)
+        except EOFError:
+            click.echo(err=True)
+            break
+        except KeyboardInterrupt:
+            click.echo("\nDropped; Ctrl-D ends.", err=True)
+            continue
+        keep_lines()
+        try:
+            dialogue.take(text, plain)
+        except KeyboardInterrupt:
+            click.echo("\nStopped; the answer is not part of the conversation.", err=True)
     return 0
 
 

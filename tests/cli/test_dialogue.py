@@ -9,6 +9,7 @@ import re
 import select
 import signal
 import stat
+import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator
@@ -253,8 +254,8 @@ def test_what_was_typed_is_remembered_privately(terminal, tmp_path: Path) -> Non
     first.wait_for("> ")
     first.type("/system Mind the gap\n")
     first.wait_for("Set: Mind the gap\n> ")
-    first.type("\x04")
-    assert first.end() == 0
+    os.kill(first.pid, signal.SIGKILL)  # as if the window was closed
+    first.end()
     history = tmp_path / "data" / "history"
     assert history.read_text().splitlines()[-1] == "/system Mind the gap"
     assert stat.S_IMODE(history.stat().st_mode) == 0o600
@@ -277,3 +278,20 @@ def test_a_history_that_can_not_be_kept_does_no_harm(terminal, tmp_path: Path) -
     talk.type("\x04")
     assert talk.end() == 0
     assert "Traceback" not in talk.seen
+
+
+def test_a_long_history_is_cut(tmp_path: Path) -> None:
+    code = f"""
+from pathlib import Path
+from nlpsuite.cli.line_history import kept_lines
+import readline
+keep = kept_lines(Path({str(tmp_path / "history")!r}))
+for number in range(1100):
+    readline.add_history(str(number))
+keep()
+keep()
+kept_lines(Path({str(tmp_path / "history")!r}))
+"""
+    subprocess.run([sys.executable, "-c", code], check=True)
+    lines = (tmp_path / "history").read_text().splitlines()
+    assert (len(lines), lines[0], lines[-1]) == (1000, "100", "1099")
