@@ -29,11 +29,10 @@ def command(names: tuple[str, ...], as_json: bool) -> int:
     nlpsuite plugins check keywords
     nlpsuite plugins check keywords sentiment --json
     """
-    from nlpsuite.plugins import find_task
     from nlpsuite.testing.conformance import check_task
 
     for name in names:  # a mistyped name should not wait for the others
-        find_task(name)
+        _find(name)
     code = 0
     for name in names:
         if len(names) > 1 and not as_json:
@@ -42,6 +41,17 @@ def command(names: tuple[str, ...], as_json: bool) -> int:
             _print(name, finding, as_json)
             code = code if finding.ok else _FAILED
     return code
+
+
+def _find(name: str) -> None:
+    from nlpsuite.errors import UnknownTaskError
+    from nlpsuite.plugins import find_task
+
+    try:
+        find_task(name)
+    except UnknownTaskError as error:
+        hint = f"{error.hint} To be checked, a plugin must be installed: pip install -e DIRECTORY"
+        raise UnknownTaskError(error.message, hint=hint) from None
 
 
 def _print(name: str, finding: Finding, as_json: bool) -> None:

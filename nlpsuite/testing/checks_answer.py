@@ -24,6 +24,7 @@ __all__ = [
     "prompts",
     "prompts_are_pure",
     "streams",
+    "works_silently",
 ]
 
 CONTEXT = 2048  # tokens: what a small model has
@@ -86,14 +87,18 @@ def odd_texts(subject: Subject) -> str:
     length of a prompt's frame is found.
     """
     for text in ODD_TEXTS:
+        record = Record(text)
         try:
-            prompt = subject.prompt(Record(text), {})
+            prompt = subject.prompt(record, {})
+            if record in subject.call("divide", text, subject.task.divide, record, subject.options({})):
+                raise CheckFailed("divide gives the record itself, without end", subject.place("divide"))
+            subject.call("prompt", text, _run, subject.task, EchoModel(context_length=CONTEXT), text)
         except CheckFailed as failed:
             if text and isinstance(failed.__cause__, NlpsuiteError):
                 continue
             raise
         answer = prompt.choices[0] if prompt.choices else text
-        subject.parse(subject.completion(prompt, answer), Record(text), {})
+        subject.parse(subject.completion(prompt, answer), record, {})
     return f"{len(ODD_TEXTS)} texts"
 
 
@@ -192,12 +197,24 @@ def joins(subject: Subject) -> str:
     return "1, 2 and 5 parts"
 
 
+def works_silently(subject: Subject) -> str:
+    """Nothing is printed while a text is worked on; results have standard output to themselves."""
+    subject.printed.truncate(0)
+    subject.printed.seek(0)
+    for text, wanted in SAMPLES:
+        subject.call("prompt", text, _run, subject.task, EchoModel([wanted], context_length=CONTEXT), text)
+    if said := subject.printed.getvalue().strip():
+        raise CheckFailed(f"it prints {shown(said)} while it works on a text", subject.place())
+    return ""
+
+
 def streams(subject: Subject) -> str:
     """What is shown while a text is generated is exactly the output's text."""
     for reply in ("One answer.", "  spaced \n\n out \n", "- a\n- b\n", '{"a": 1}', ""):
         pieces: list[str] = []
         pipeline = Pipeline(subject.task, EchoModel([reply]))
         result = subject.call("parse", reply, pipeline.run, Record(SAMPLES[0][0]), pieces.append)
+        check_output(result.output, subject.place("parse"), f"parse of {shown(reply)}")
         if "".join(pieces) != result.output.text:
             raise CheckFailed(
                 f"streams is {subject.task.streams} (strips {subject.task.strips}), yet {shown(''.join(pieces))} "

@@ -9,7 +9,7 @@ from typing import ClassVar
 
 from nlpsuite.errors import NlpsuiteError
 from nlpsuite.testing import checks_answer, checks_package, checks_score
-from nlpsuite.testing.findings import CheckFailed, Finding
+from nlpsuite.testing.findings import CheckFailed, Finding, frame_in
 from nlpsuite.testing.subject import Subject
 
 __all__ = ["CHECKS", "TaskConformance", "check_task"]
@@ -37,6 +37,7 @@ _TASK: tuple[Check, ...] = (
     checks_answer.long_texts,
     checks_answer.parses_anything,
     checks_answer.joins,
+    checks_answer.works_silently,
     checks_answer.streams,
     checks_score.references,
     checks_score.targets,
@@ -73,6 +74,9 @@ def _run(check: Check, subject: Subject) -> Finding:
         return Finding(name, False, failed.message, failed.where)
     except NlpsuiteError as error:
         return Finding(name, False, str(error).replace("\n", " "), f"module {subject.plugin.module}")
+    except Exception as error:  # of a value that is not at all what it should be
+        where = frame_in(subject.plugin.module, error.__traceback__) or f"module {subject.plugin.module}"
+        return Finding(name, False, f"{type(error).__name__}: {error}", where)
 
 
 @cache

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+import io
 import json
 import subprocess
 import sys
@@ -81,6 +83,7 @@ class Subject:
 
     Attributes:
         plugin: from the metadata of its distribution.
+        printed: what the task wrote on standard output so far.
         samples: texts with reference answers: the task's own ``samples``, its labels, or ``SAMPLES``.
 
     Raises:
@@ -89,6 +92,7 @@ class Subject:
 
     def __init__(self, name: str, *, thorough: bool = False) -> None:
         self.name, self.thorough = name, thorough
+        self.printed = io.StringIO()
         self.plugin: TaskPlugin = find_task(name)
 
     @cached_property
@@ -183,9 +187,13 @@ class Subject:
         return Completion(answer, "choice", 1, logprobs=scores, prior_logprobs=priors)
 
     def call(self, method: str, seen: str, function: Callable[..., _T], *args: Any) -> _T:
-        """Call a method of the task. Raises CheckFailed, with file and line, whatever it raises."""
+        """Call a method of the task. Raises CheckFailed, with file and line, whatever it raises.
+
+        What it prints is kept in ``printed``.
+        """
         try:
-            return function(*args)
+            with contextlib.redirect_stdout(self.printed):
+                return function(*args)
         except (Exception, SystemExit) as error:
             where = frame_in(self.plugin.module, error.__traceback__) or self.place(method)
             message = f"{method} raised {type(error).__name__}: {error}".split("\n")[0]

@@ -15,6 +15,7 @@ from installed import dist_info, put_on_path
 
 from nlpsuite.cli import plugins_check, plugins_new
 from nlpsuite.errors import OptionError, StorageError, UnknownTaskError
+from nlpsuite.testing.conformance import CHECKS
 
 MODULE = "nlpsuite_demo"
 SOURCE = f"{MODULE}.py"
@@ -54,7 +55,7 @@ def test_its_tests_pass_untouched(tmp_path: Path) -> None:
         text=True,
     )
     assert done.returncode == 0, done.stdout
-    assert "23 passed" in done.stdout
+    assert f"{len(CHECKS) + 1} passed" in done.stdout
     made = {
         p.relative_to(project).as_posix() for p in project.rglob("*") if p.suffix in (".py", ".toml", ".md")
     }
@@ -104,6 +105,18 @@ def test_what_is_there_stays(tmp_path: Path) -> None:
 def test_an_unknown_task_is_named(demo: Path) -> None:
     with pytest.raises(UnknownTaskError, match="demp"):
         CliRunner().invoke(plugins_check.command, ["demo", "demp"], catch_exceptions=False)
+
+
+def test_the_exit_code_of_a_failed_check_is_70(demo: Path) -> None:
+    path = demo / SOURCE
+    path.write_text(path.read_text().replace(PARSE, "return 3"))
+    command = [sys.executable, "-m", "nlpsuite", "plugins", "check", "demo"]
+    done = subprocess.run(
+        command, env={**os.environ, "PYTHONPATH": str(demo)}, capture_output=True, text=True
+    )
+    assert done.returncode == 70 and done.stderr == ""
+    assert "failed  parses anything" in done.stdout
+    assert "gave int, not an Output" in done.stdout
 
 
 # Faults: a piece of the scaffold, what stands there instead, the check that must find it, what its
@@ -173,6 +186,20 @@ FAULTS = {
         PARSE, "__import__('json').loads(completion.text or '1')\n        return Output(completion.text.strip())",
         "parses_anything", "JSONDecodeError", ".loads(",
     ),
+    "prints while it works": (
+        "        prompt = Prompt(",
+        "        print('now')\n        prompt = Prompt(",
+        "works_silently",
+        "prints 'now",
+        "class Demo",
+    ),
+    "divides without end": (
+        HOOK,
+        "\n    def divide(self, record, options):\n        return (record,) if not record.text else ()\n" + HOOK,
+        "odd_texts",
+        "the record itself",
+        "def divide",
+    ),
     "not a number": (
         PARSE, "return Output(completion.text.strip(), data={'score': float('nan')})", "parses_anything",
         "no JSON", "def parse",
@@ -233,6 +260,6 @@ def test_a_check_takes_a_line(demo: Path) -> None:
     path.write_text(path.read_text().replace(PARSE, "raise ValueError('one\\ntwo')"))
     done = CliRunner().invoke(plugins_check.command, ["demo"], standalone_mode=False)
     lines = done.stdout.splitlines()
-    assert done.return_value == 70 and len(lines) == 22
+    assert done.return_value == 70 and len(lines) == len(CHECKS)
     assert all(line.startswith(("ok      ", "failed  ")) for line in lines)
     assert sum("parse raised ValueError: one" in line for line in lines) >= 1
