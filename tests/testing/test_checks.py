@@ -14,7 +14,8 @@ from nlpsuite.cli import run_command
 from nlpsuite.testing import TaskConformance, check_task
 from nlpsuite.testing.checks_package import RESERVED_OPTIONS
 from nlpsuite.testing.conformance import CHECKS
-from nlpsuite.testing.fuzz import fuzz_texts, score_rows
+from nlpsuite.testing.findings import CheckFailed
+from nlpsuite.testing.fuzz import fuzz_texts, fuzz_with_hypothesis, score_rows
 
 
 def test_every_check_is_a_test_and_says_what_it_expects() -> None:
@@ -67,3 +68,16 @@ def test_importing_the_kit_is_cheap() -> None:
 def test_without_hypothesis_there_is_still_a_fuzz(name: str) -> None:
     [parsing] = [f for f in check_task(name) if f.check == "parses_anything"]
     assert parsing.ok and parsing.message == "600 answers"
+
+
+def test_hypothesis_shortens_what_fails(monkeypatch: pytest.MonkeyPatch) -> None:
+    def check(text: str) -> None:
+        if "[" in text:
+            raise CheckFailed(f"fails on {text!r}", "x.py:1")
+
+    with pytest.raises(CheckFailed, match=r"fails on '\['") as caught:
+        fuzz_with_hypothesis(check)
+    assert caught.value.where == "x.py:1"
+    assert fuzz_with_hypothesis(lambda text: None) >= 100
+    monkeypatch.setitem(sys.modules, "hypothesis", None)
+    assert fuzz_with_hypothesis(check) == 0

@@ -84,9 +84,8 @@ class Keywords(Task[Options]):
     ) -> dict[str, float]:
         from nlpsuite_keywords.metric import keyword_scores
 
-        return keyword_scores(
-            [output.data["keywords"] for output in outputs], [listed(r) for r in references]
-        )
+        given = [output.data["keywords"] for output in outputs]
+        return keyword_scores(given, [listed(reference) for reference in references])
 
 
 def _output(keywords: Sequence[str], found_by: str) -> Output:
