@@ -78,6 +78,13 @@ def test_their_options_are_flags(place: Path) -> None:
     assert "--count" in done.stdout and "[English|German]" in done.stdout
 
 
+def test_they_keep_the_contract(place: Path) -> None:
+    done = nlpsuite(place, "plugins", "check", *PLUGINS, "--json")
+    findings = [json.loads(line) for line in done.stdout.splitlines()]
+    assert [finding for finding in findings if not finding["ok"]] == [] and done.returncode == 0
+    assert len(findings) == len(PLUGINS) * len(CHECKS)
+
+
 def test_a_plugin_runs(place: Path, tiny_bundle: Path) -> None:
     text = "A crab finds the way."
     done = nlpsuite(
