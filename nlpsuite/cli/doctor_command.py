@@ -124,11 +124,11 @@ def _plugins() -> list[Finding]:
     """Each task, loaded: a third party's in a process of its own, where it can do no harm."""
     from concurrent.futures import ThreadPoolExecutor
 
-    from nlpsuite.plugins import TaskPlugin, installed_tasks
+    from nlpsuite.plugins import Plugin, installed_tasks
     from nlpsuite.plugins.discovery import unavailable
     from nlpsuite.plugins.probe import probe
 
-    def look_at(plugin: TaskPlugin) -> Finding:
+    def look_at(plugin: Plugin) -> Finding:
         found = probe(plugin)
         if found.problem:
             # Somebody else's fault stands in nobody's way but that task's.

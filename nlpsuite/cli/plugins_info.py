@@ -9,7 +9,7 @@ from typing import Any
 import click
 
 from nlpsuite.cli.plugins_report import called, complete_name, report, trouble
-from nlpsuite.plugins import TaskPlugin
+from nlpsuite.plugins import Plugin
 from nlpsuite.plugins.registry import module_file, normalized
 from nlpsuite.plugins.state import read_state
 
@@ -39,7 +39,7 @@ def command(name: str, as_json: bool) -> None:
             click.echo(trouble(plugin), err=True)
 
 
-def _origin(plugin: TaskPlugin) -> dict[str, Any]:
+def _origin(plugin: Plugin) -> dict[str, Any]:
     """Where a plugin comes from: its file, and what its distribution says of itself."""
     recorded = read_state().installed.get(normalized(plugin.distribution))
     found: dict[str, Any] = {

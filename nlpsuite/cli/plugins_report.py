@@ -10,13 +10,13 @@ from typing import Any
 import click
 
 from nlpsuite.errors import OptionError, UnknownTaskError
-from nlpsuite.plugins import TaskPlugin, known_plugins
+from nlpsuite.plugins import Plugin, known_plugins
 from nlpsuite.plugins.registry import has_module, registered
 
 __all__ = ["agreed", "called", "checked_plugins", "complete_name", "has_terminal", "report", "trouble"]
 
 
-def checked_plugins() -> list[TaskPlugin]:
+def checked_plugins() -> list[Plugin]:
     """All plugins; one whose module is not there is broken. Imports none."""
     return [
         plugin
@@ -31,7 +31,7 @@ def checked_plugins() -> list[TaskPlugin]:
     ]
 
 
-def report(plugin: TaskPlugin) -> dict[str, Any]:
+def report(plugin: Plugin) -> dict[str, Any]:
     """A plugin for ``--json``."""
     return {
         "task": plugin.name,
@@ -47,7 +47,7 @@ def report(plugin: TaskPlugin) -> dict[str, Any]:
     }
 
 
-def trouble(plugin: TaskPlugin) -> str:
+def trouble(plugin: Plugin) -> str:
     """A line that says why a plugin's task can't be run, and what to do."""
     fault = f" ({plugin.fault})" if plugin.fault else ""
     return f"{plugin.name} of {plugin.distribution} {plugin.version} is {_STATES[plugin.state]}{fault}: {plugin.remedy}"
@@ -63,7 +63,7 @@ _STATES = {
 }
 
 
-def called(name: str) -> list[TaskPlugin]:
+def called(name: str) -> list[Plugin]:
     """The plugins whose task or distribution has that name.
 
     Raises:

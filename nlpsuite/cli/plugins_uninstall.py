@@ -6,7 +6,7 @@ import click
 
 from nlpsuite.cli.plugins_report import agreed, called, complete_name
 from nlpsuite.errors import OptionError
-from nlpsuite.plugins import TaskPlugin, installer
+from nlpsuite.plugins import Plugin, installer
 from nlpsuite.plugins.registry import normalized, registered
 from nlpsuite.plugins.state import change_state, read_state
 
@@ -61,7 +61,7 @@ def _distribution(name: str) -> str:
     return offers[0]
 
 
-def _forget(distribution: str, plugins: tuple[TaskPlugin, ...]) -> None:
+def _forget(distribution: str, plugins: tuple[Plugin, ...]) -> None:
     """Take a distribution off the record, and with it what was decided about it."""
     with change_state() as state:
         state.installed.pop(distribution, None)

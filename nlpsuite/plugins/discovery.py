@@ -1,4 +1,4 @@
-"""The tasks that can be run: what is registered, less what may not be used. Imports no plugin."""
+"""What can be used: what is registered, less what may not be. Imports no plugin."""
 
 from __future__ import annotations
 
@@ -6,19 +6,20 @@ import dataclasses
 import difflib
 
 from nlpsuite.errors import NlpsuiteError, PluginError, UnknownTaskError
+from nlpsuite.plugins.kinds import RESERVED, TASK
 from nlpsuite.plugins.policy import blocked_by, only_bundled
-from nlpsuite.plugins.registry import API_VERSION, TaskPlugin, normalized, registered
+from nlpsuite.plugins.registry import API_VERSION, Plugin, normalized, registered
 from nlpsuite.plugins.state import State, read_state
 
-__all__ = ["find_task", "installed_tasks", "known_plugins", "unavailable"]
+__all__ = ["find_plugin", "find_task", "installed", "installed_tasks", "known_plugins", "unavailable"]
 
 
-def known_plugins() -> list[TaskPlugin]:
+def known_plugins() -> list[Plugin]:
     """Every registration with its ``state`` and, where it can't be run, the ``remedy``.
 
     States: ``enabled``; ``disabled`` by the user; ``blocked`` by --no-plugins or NLPSUITE_PLUGINS;
     ``incompatible``, for another version of the contract; ``broken``, as far as that shows without an
-    import; ``clash``, with another third party's task of the same name; ``shadowed`` by one that
+    import; ``clash``, with another third party's of the same kind and name; ``shadowed`` by one that
     goes first. Whether an enabled plugin works is known only once it is loaded.
 
     Raises:
@@ -27,58 +28,67 @@ def known_plugins() -> list[TaskPlugin]:
     # What may only be bundled needs no record, so that a damaged one can be got around.
     state = State() if only_bundled() else read_state()
     plugins = [_judged(plugin, state) for plugin in registered()]
-    by_name: dict[str, list[TaskPlugin]] = {}
+    by_name: dict[str, list[Plugin]] = {}
     for plugin in plugins:
         if plugin.state == "enabled":
-            by_name.setdefault(plugin.name, []).append(plugin)
+            by_name.setdefault(plugin.key, []).append(plugin)
     settled = {
-        (p.name, p.distribution): p
-        for name, ps in by_name.items()
-        for p in _settled(ps, state.chosen.get(name))
+        (p.key, p.distribution): p for key, ps in by_name.items() for p in _settled(ps, state.chosen.get(key))
     }
-    return [settled.get((plugin.name, plugin.distribution), plugin) for plugin in plugins]
+    return [settled.get((plugin.key, plugin.distribution), plugin) for plugin in plugins]
 
 
-def installed_tasks() -> dict[str, TaskPlugin]:
-    """The tasks that can be run, by name, in alphabetical order. Imports no plugin.
+def installed(kind: str) -> dict[str, Plugin]:
+    """The plugins of a kind that can be used, by name, in alphabetical order. Imports none.
 
-    Where two distributions offer one name, the user's choice goes first, then a bundled task; the
+    Where two distributions offer one name, the user's choice goes first, then a bundled one; the
     others are its ``rivals``. Of two third parties neither is used until the user chooses.
 
     Raises:
         StorageError: the record of the user's decisions is damaged.
     """
-    return {plugin.name: plugin for plugin in known_plugins() if plugin.state == "enabled"}
+    return {p.name: p for p in known_plugins() if p.kind == kind and p.state == "enabled"}
 
 
-def unavailable() -> list[TaskPlugin]:
-    """Plugins whose task can't be run now though they are installed, shadowed ones aside."""
+def installed_tasks() -> dict[str, Plugin]:
+    """The tasks that can be run; see ``installed``."""
+    return installed(TASK)
+
+
+def unavailable() -> list[Plugin]:
+    """Plugins that can't be used now though they are installed, shadowed ones aside."""
     return [plugin for plugin in known_plugins() if plugin.state not in ("enabled", "shadowed")]
 
 
-def find_task(name: str) -> TaskPlugin:
-    """The plugin of a task.
+def find_task(name: str) -> Plugin:
+    """The plugin of a task; see ``find_plugin``."""
+    return find_plugin(TASK, name)
+
+
+def find_plugin(kind: str, name: str) -> Plugin:
+    """The plugin of that kind and name.
 
     Raises:
         UnknownTaskError: none offers it, or it is disabled or blocked; says what to do.
         PluginError: it is incompatible, broken, or two third parties offer it.
         StorageError: the record of the user's decisions is damaged.
     """
-    tasks = installed_tasks()
-    if name in tasks:
-        return tasks[name]
-    others = [plugin for plugin in known_plugins() if plugin.name == name]
+    there = installed(kind)
+    if name in there:
+        return there[name]
+    others = [plugin for plugin in known_plugins() if (plugin.kind, plugin.name) == (kind, name)]
     if others:
         raise _refused(others)
-    close = difflib.get_close_matches(name, tasks, n=1, cutoff=0.5)
+    close = difflib.get_close_matches(name, there, n=1, cutoff=0.5)
     meant = f"Did you mean {close[0]!r}? " if close else ""
     raise UnknownTaskError(
-        f"There is no task {name!r}.",
-        hint=f"{meant}Tasks: {', '.join(tasks) or 'none'}. `nlpsuite list` says what they do.",
+        f"There is no {kind} {name!r}.",
+        hint=f"{meant}{kind.capitalize()}s: {', '.join(there) or 'none'}. "
+        f"`nlpsuite {'list' if kind == TASK else 'plugins list'}` says what they do.",
     )
 
 
-def _judged(plugin: TaskPlugin, state: State) -> TaskPlugin:
+def _judged(plugin: Plugin, state: State) -> Plugin:
     """The plugin's state by itself, names of others left aside."""
     if plugin.fault:
         mend = f"reinstall or uninstall it: nlpsuite plugins uninstall {plugin.distribution}"
@@ -92,17 +102,20 @@ def _judged(plugin: TaskPlugin, state: State) -> TaskPlugin:
         mend = (
             "leave out --no-plugins"
             if cause == "--no-plugins"
-            else f"add {plugin.name} to {cause}, or unset it"
+            else f"add {plugin.key} to {cause}, or unset it"
         )
         return dataclasses.replace(plugin, state="blocked", remedy=mend)
-    by_task = plugin.name in state.disabled
-    if by_task or any(plugin.is_called(name) for name in state.disabled):
-        mend = f"nlpsuite plugins enable {plugin.name if by_task else plugin.distribution}"
+    causes = [name for name in (plugin.name, plugin.key) if name in state.disabled]
+    if causes or any(plugin.is_called(name) for name in state.disabled):
+        mend = f"nlpsuite plugins enable {causes[0] if causes else plugin.distribution}"
         return dataclasses.replace(plugin, state="disabled", remedy=mend)
+    if plugin.name in RESERVED.get(plugin.kind, ()):
+        mend = f"`nlpsuite {plugin.name}` stays what it is; its author can name the command otherwise"
+        return dataclasses.replace(plugin, state="shadowed", remedy=mend)
     return plugin
 
 
-def _settled(rivals: list[TaskPlugin], chosen: str | None) -> list[TaskPlugin]:
+def _settled(rivals: list[Plugin], chosen: str | None) -> list[Plugin]:
     """Usable plugins of one name, bundled first: one of them is used, or it is a clash."""
     wanted = [p for p in rivals if chosen and normalized(p.distribution) == normalized(chosen)]
     first = (wanted or rivals)[0]
@@ -114,22 +127,22 @@ def _settled(rivals: list[TaskPlugin], chosen: str | None) -> list[TaskPlugin]:
     ]
 
 
-def _passed_over(plugin: TaskPlugin, state: str) -> TaskPlugin:
-    mend = f"nlpsuite plugins enable {plugin.name} --from {plugin.distribution}"
+def _passed_over(plugin: Plugin, state: str) -> Plugin:
+    mend = f"nlpsuite plugins enable {plugin.key} --from {plugin.distribution}"
     return dataclasses.replace(plugin, state=state, remedy=mend)
 
 
-def _refused(plugins: list[TaskPlugin]) -> NlpsuiteError:
+def _refused(plugins: list[Plugin]) -> NlpsuiteError:
     """Why no plugin of a name can be run."""
     clashing = [plugin for plugin in plugins if plugin.state == "clash"]
     if clashing:
         offers = " and ".join(f"{plugin.distribution} {plugin.version}" for plugin in clashing)
         return PluginError(
-            f"The task {clashing[0].name!r} is offered by {offers}.",
+            f"The {clashing[0].kind} {clashing[0].name!r} is offered by {offers}.",
             hint="Choose one: " + ", or ".join(plugin.remedy for plugin in clashing),
         )
     plugin = plugins[0]
-    task = f"The task {plugin.name!r} of {plugin.distribution} {plugin.version}"
+    task = f"The {plugin.kind} {plugin.name!r} of {plugin.distribution} {plugin.version}"
     hint = f"{plugin.remedy[0].upper()}{plugin.remedy[1:]}."
     if plugin.state == "disabled":
         return UnknownTaskError(f"{task} is disabled.", hint=f"Enable it: {plugin.remedy}")

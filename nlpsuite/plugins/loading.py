@@ -1,4 +1,4 @@
-"""Importing one plugin and asking it for its task."""
+"""Importing one plugin and asking it for what its entry point stands for."""
 
 from __future__ import annotations
 
@@ -11,15 +11,16 @@ from types import ModuleType
 from typing import TYPE_CHECKING, Any
 
 from nlpsuite.errors import PluginError
-from nlpsuite.plugins.discovery import find_task
-from nlpsuite.plugins.registry import TaskPlugin, registered
+from nlpsuite.plugins.discovery import find_plugin
+from nlpsuite.plugins.kinds import KINDS, TASK, Kind
+from nlpsuite.plugins.registry import Plugin, registered
 
 if TYPE_CHECKING:
     import pluggy
 
     from nlpsuite.tasks.base import Task
 
-__all__ = ["SLOW_SECONDS", "TRACE", "culprit", "failure", "load_plugin", "load_task"]
+__all__ = ["SLOW_SECONDS", "TRACE", "culprit", "failure", "load", "load_plugin", "load_task"]
 
 TRACE = "NLPSUITE_TRACE_PLUGINS"
 SLOW_SECONDS = 2.0
@@ -34,11 +35,17 @@ def load_task(name: str) -> Task[Any]:
         PluginError: the plugin fails to import, raises, or breaks the contract.
         StorageError: the record of the user's decisions is damaged.
     """
-    return load_plugin(find_task(name))
+    task: Task[Any] = load(TASK, name)
+    return task
 
 
-def load_plugin(plugin: TaskPlugin) -> Task[Any]:
-    """Import a plugin, whatever its state, and ask it for its task.
+def load(kind: str, name: str) -> Any:
+    """The same for any kind: what the hook of that kind returns for ``name``."""
+    return load_plugin(find_plugin(kind, name))
+
+
+def load_plugin(plugin: Plugin) -> Any:
+    """Import a plugin, whatever its state, and ask it for its task, metric or what else it offers.
 
     Each plugin has a plugin manager of its own: one that raises can't end the call of another's hook.
     What it prints goes to stderr, where a line also says so if it takes long to load.
@@ -49,8 +56,8 @@ def load_plugin(plugin: TaskPlugin) -> Task[Any]:
     import pluggy
 
     from nlpsuite import hookspecs
-    from nlpsuite.tasks.base import Task
 
+    kind = KINDS[plugin.kind]
     manager = pluggy.PluginManager("nlpsuite")
     manager.add_hookspecs(hookspecs)
     if os.environ.get(TRACE, "") not in ("", "0"):
@@ -64,28 +71,46 @@ def load_plugin(plugin: TaskPlugin) -> Task[Any]:
             _trace(plugin, f"imported {plugin.module} in {seconds * 1e3:.1f} ms")
             manager.register(_holder(module, plugin.attribute), name=plugin.name)
             manager.check_pending()
-            if not manager.hook.nlpsuite_task.get_hookimpls():
-                raise failure(plugin, "it has no hook nlpsuite_task; is @hookimpl missing?")
-            task = manager.hook.nlpsuite_task(name=plugin.name)
-            named = getattr(task, "name", None)
+            hook = getattr(manager.hook, kind.hook)
+            if not hook.get_hookimpls():
+                raise failure(plugin, f"it has no hook {kind.hook}; is @hookimpl missing?")
+            given = hook(**{kind.argument: plugin.name})
+            problem = _problem(kind, plugin.name, given)
     except (KeyboardInterrupt, PluginError):
         raise
     except BaseException as error:  # a plugin may even call sys.exit while it is imported
         raise failure(plugin, error) from error
-    if not isinstance(task, Task):
-        raise failure(plugin, f"its hook nlpsuite_task returned {type(task).__name__} instead of a Task")
-    if named != plugin.name:
-        raise failure(plugin, f"its task calls itself {named!r}")
+    if problem:
+        raise failure(plugin, problem)
     if seconds > SLOW_SECONDS and not plugin.bundled:
         print(
-            f"The plugin of task {plugin.name!r} ({plugin.distribution} {plugin.version}) took {seconds:.1f} s to "
-            f"import; to do without it: nlpsuite plugins disable {plugin.name}",
+            f"The plugin of {plugin.kind} {plugin.name!r} ({plugin.distribution} {plugin.version}) took {seconds:.1f} s to "
+            f"import; to do without it: nlpsuite plugins disable {plugin.key}",
             file=sys.stderr,
         )
-    return task
+    return given
 
 
-def failure(plugin: TaskPlugin, problem: BaseException | str) -> PluginError:
+def _problem(kind: Kind, name: str, given: Any) -> str:
+    """What is wrong with what a hook returned; empty where nothing is."""
+    if kind.name == TASK:
+        from nlpsuite.tasks.base import Task
+
+        fits = isinstance(given, Task)
+    elif kind.name == "command":
+        import click
+
+        fits = isinstance(given, click.Command)
+    else:
+        fits = callable(given)
+    if not fits:
+        return f"its hook {kind.hook} returned {type(given).__name__} instead of {kind.gives}"
+    if kind.name == TASK and given.name != name:
+        return f"its task calls itself {given.name!r}"
+    return ""
+
+
+def failure(plugin: Plugin, problem: BaseException | str) -> PluginError:
     """The error of a plugin that can't be loaded: whose it is, what went wrong, how to do without."""
     if isinstance(problem, BaseException):
         text = " ".join(str(problem).split())  # on one line, however long it is
@@ -95,19 +120,22 @@ def failure(plugin: TaskPlugin, problem: BaseException | str) -> PluginError:
     mend = (
         "Reinstall nlpsuite."
         if plugin.bundled
-        else f"To do without it: nlpsuite plugins disable {plugin.name}. "
+        else f"To do without it: nlpsuite plugins disable {plugin.key}. "
         f"To upgrade it: nlpsuite plugins install --upgrade {plugin.distribution}"
     )
     return PluginError(
-        f"The plugin of task {plugin.name!r} ({plugin.distribution} {plugin.version}, module "
+        f"The plugin of {plugin.kind} {plugin.name!r} ({plugin.distribution} {plugin.version}, module "
         f"{plugin.module}) failed: {problem}",
         hint=mend,
     )
 
 
-def culprit(error: BaseException) -> TaskPlugin | None:
+def culprit(error: BaseException) -> Plugin | None:
     """The third party's plugin whose code an exception passed through, if there is one."""
-    modules = {p.module.split(".")[0]: p for p in registered() if p.module and not p.bundled}
+    modules: dict[str, Plugin] = {}
+    for plugin in registered():  # tasks first
+        if plugin.module and not plugin.bundled:
+            modules.setdefault(plugin.module.split(".")[0], plugin)
     traceback = error.__traceback__
     found = None
     while traceback is not None:
@@ -125,7 +153,7 @@ def _holder(module: ModuleType, attribute: str) -> Any:
     return found
 
 
-def _trace_calls(manager: pluggy.PluginManager, plugin: TaskPlugin) -> None:
+def _trace_calls(manager: pluggy.PluginManager, plugin: Plugin) -> None:
     """Say on stderr which hooks are called, with what, and what comes of it."""
     started: list[float] = []
 
@@ -142,6 +170,6 @@ def _trace_calls(manager: pluggy.PluginManager, plugin: TaskPlugin) -> None:
     manager.add_hookcall_monitoring(before, after)
 
 
-def _trace(plugin: TaskPlugin, event: str) -> None:
+def _trace(plugin: Plugin, event: str) -> None:
     if os.environ.get(TRACE, "") not in ("", "0"):
         print(f"[plugins] {plugin.distribution} {plugin.version}: {event}", file=sys.stderr)

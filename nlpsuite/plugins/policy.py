@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import os
 
-from nlpsuite.plugins.registry import TaskPlugin
+from nlpsuite.plugins.registry import Plugin
 
 __all__ = ["ALL", "ALLOWED", "BLOCKED", "block", "blocked_by", "only_bundled"]
 
@@ -28,7 +28,7 @@ def only_bundled() -> bool:
     return ALL in _names(BLOCKED) or (ALLOWED in os.environ and not _names(ALLOWED))
 
 
-def blocked_by(plugin: TaskPlugin) -> str:
+def blocked_by(plugin: Plugin) -> str:
     """What forbids a plugin: ``--no-plugins`` or ``NLPSUITE_PLUGINS``; empty where it may be used."""
     blocked = _names(BLOCKED)
     if any(plugin.is_called(name) for name in blocked) or (ALL in blocked and not plugin.bundled):

@@ -1,6 +1,6 @@
 """Loading a plugin in a process of its own, where it can hang or end without harm.
 
-``python -m nlpsuite.plugins.probe TASK DISTRIBUTION`` is that process.
+``python -m nlpsuite.plugins.probe KEY DISTRIBUTION`` is that process.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ import sys
 from dataclasses import dataclass
 
 from nlpsuite.plugins.loading import failure
-from nlpsuite.plugins.registry import TaskPlugin, registered
+from nlpsuite.plugins.registry import Plugin, registered
 
 __all__ = ["Probe", "probe"]
 
@@ -32,10 +32,10 @@ class Probe:
     imports_torch: bool = False
 
 
-def probe(plugin: TaskPlugin, timeout_seconds: float = 20) -> Probe:
+def probe(plugin: Plugin, timeout_seconds: float = 20) -> Probe:
     """Load a plugin in a child process and report. Raises nothing about the plugin."""
     # -P: the working directory may be anybody's.
-    command = [sys.executable, "-P", "-m", "nlpsuite.plugins.probe", plugin.name, plugin.distribution]
+    command = [sys.executable, "-P", "-m", "nlpsuite.plugins.probe", plugin.key, plugin.distribution]
     try:
         done = subprocess.run(
             command, stdin=subprocess.DEVNULL, capture_output=True, timeout=timeout_seconds, errors="replace"
@@ -50,13 +50,13 @@ def probe(plugin: TaskPlugin, timeout_seconds: float = 20) -> Probe:
     return Probe(error.message, error.hint)
 
 
-def _report(task: str, distribution: str) -> None:
+def _report(key: str, distribution: str) -> None:
     from dataclasses import asdict
 
     from nlpsuite.errors import PluginError
     from nlpsuite.plugins.loading import load_plugin
 
-    plugin = next(p for p in registered() if (p.name, p.distribution) == (task, distribution))
+    plugin = next(p for p in registered() if (p.key, p.distribution) == (key, distribution))
     try:
         load_plugin(plugin)
         found = Probe(imports_torch="torch" in sys.modules)

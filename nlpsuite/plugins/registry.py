@@ -13,21 +13,20 @@ from dataclasses import dataclass, field
 from importlib import metadata
 from importlib.machinery import ModuleSpec
 
+from nlpsuite.plugins.kinds import API_VERSION, ENTRY_POINT_GROUP, KINDS, TASK
+
 __all__ = [
     "API_VERSION",
     "ENTRY_POINT_GROUP",
-    "TaskPlugin",
+    "Plugin",
     "has_module",
     "module_file",
     "normalized",
     "registered",
 ]
 
-API_VERSION = 1
-# The group's name carries the contract's version, which can thus be read without an import.
-# It stands here and not in hookspecs, which imports pluggy: listing must be quick.
-_GROUP_PREFIX = "nlpsuite.tasks.v"
-ENTRY_POINT_GROUP = f"{_GROUP_PREFIX}{API_VERSION}"
+_KIND_OF_GROUP = {kind.prefix: kind.name for kind in KINDS.values()}
+_ORDER = {name: place for place, name in enumerate(KINDS)}
 _CORE = "nlpsuite"
 _HEAD_CHARACTERS = 8192
 _DOCSTRING = re.compile(
@@ -37,11 +36,11 @@ _DOCSTRING = re.compile(
 
 
 @dataclass(frozen=True)
-class TaskPlugin:
-    """A task that an installed distribution registers, from its metadata alone.
+class Plugin:
+    """A task, metric or what else an installed distribution registers, from its metadata alone.
 
     Attributes:
-        name: of the task and its entry point.
+        name: of the task, metric, scheme, suffix or verb, and of its entry point.
         module: that would be imported.
         distribution, version: that it came with.
         rivals: other distributions that offer the same name and are passed over.
@@ -49,6 +48,7 @@ class TaskPlugin:
         api_version: of the contract that it is written for; None where that can't be read.
         fault: why it can't be loaded, as far as that shows without an import; usually empty.
         state, remedy: what ``known_plugins`` found; see there.
+        kind: one of ``KINDS``.
     """
 
     name: str
@@ -61,6 +61,7 @@ class TaskPlugin:
     fault: str = ""
     state: str = "enabled"
     remedy: str = ""
+    kind: str = TASK
     _description: str = field(default="", repr=False, compare=False)
 
     @property
@@ -74,9 +75,14 @@ class TaskPlugin:
         can't be had, the distribution's own summary."""
         return _docstring(self.module).strip().split("\n")[0].strip() or self._description
 
+    @property
+    def key(self) -> str:
+        """What names it alone: a task's name; of other kinds ``kind:name``."""
+        return self.name if self.kind == TASK else f"{self.kind}:{self.name}"
+
     def is_called(self, name: str) -> bool:
-        """``name`` is the task's or the distribution's."""
-        return name == self.name or normalized(name) == normalized(self.distribution)
+        """``name`` is the plugin's own, its ``key`` or the distribution's."""
+        return name in (self.name, self.key) or normalized(name) == normalized(self.distribution)
 
 
 def normalized(distribution: str) -> str:
@@ -84,8 +90,8 @@ def normalized(distribution: str) -> str:
     return re.sub(r"[-_.]+", "-", distribution).lower()
 
 
-def registered() -> tuple[TaskPlugin, ...]:
-    """All registrations under any version of the contract, by name, bundled ones first.
+def registered() -> tuple[Plugin, ...]:
+    """All registrations under any version of the contract, tasks first, by name, bundled ones first.
 
     The working directory is not searched: it may be anybody's.
     """
@@ -100,35 +106,44 @@ def _changed(path: str) -> int:
 
 
 @functools.lru_cache(maxsize=2)
-def _scan(places: tuple[tuple[str, int], ...]) -> tuple[TaskPlugin, ...]:
+def _scan(places: tuple[tuple[str, int], ...]) -> tuple[Plugin, ...]:
     """``places`` are the directories to search, with their times, so that an installation is noticed."""
-    found: dict[tuple[str, str], TaskPlugin] = {}
+    found: dict[tuple[str, str], Plugin] = {}
     for distribution in metadata.distributions(path=[path for path, _ in places]):
         for plugin in _registrations(distribution):
             # An editable and an ordinary install may list the same entry point twice: the first is imported.
-            found.setdefault((plugin.name, normalized(plugin.distribution)), plugin)
-    return tuple(sorted(found.values(), key=lambda p: (p.name, not p.bundled, normalized(p.distribution))))
+            found.setdefault((plugin.key, normalized(plugin.distribution)), plugin)
+
+    def place(plugin: Plugin) -> tuple[int, str, bool, str]:
+        return (_ORDER[plugin.kind], plugin.name, not plugin.bundled, normalized(plugin.distribution))
+
+    return tuple(sorted(found.values(), key=place))
 
 
-def _registrations(distribution: metadata.Distribution) -> Iterator[TaskPlugin]:
-    """The tasks of one distribution. Damage in its metadata is a fault of its own, not of the search."""
+def _registrations(distribution: metadata.Distribution) -> Iterator[Plugin]:
+    """What one distribution registers. Damage in its metadata is a fault of its own, not of the search."""
     try:
         text = distribution.read_text("entry_points.txt") or ""
     except (OSError, ValueError):
         return
-    if _GROUP_PREFIX not in text:  # nearly all: their metadata need not be parsed
+    if not any(prefix in text for prefix in _KIND_OF_GROUP):  # nearly all: their metadata need not be parsed
         return
     name, version, description = _named(distribution)
     try:
-        entries = [entry for entry in distribution.entry_points if entry.group.startswith(_GROUP_PREFIX)]
+        entries = [
+            (entry, prefix)
+            for entry in distribution.entry_points
+            for prefix in _KIND_OF_GROUP
+            if entry.group.startswith(prefix)
+        ]
         # A plugin may be written for several versions: ours counts.
-        entries.sort(key=lambda entry: entry.group != ENTRY_POINT_GROUP)
+        entries.sort(key=lambda found: found[0].group != f"{found[1]}{API_VERSION}")
     except Exception as error:
         fault = f"its entry_points.txt can't be read: {error}"
-        yield TaskPlugin(name, "", name, version, api_version=None, fault=fault)
+        yield Plugin(name, "", name, version, api_version=None, fault=fault)
         return
-    for entry in entries:
-        number = entry.group.removeprefix(_GROUP_PREFIX)
+    for entry, prefix in entries:
+        number = entry.group.removeprefix(prefix)
         api_version = int(number) if number.isascii() and number.isdigit() else None
         try:
             module, attribute, fault = entry.module, entry.attr or "", ""
@@ -141,8 +156,8 @@ def _registrations(distribution: metadata.Distribution) -> Iterator[TaskPlugin]:
             fault = f"its entry point names no module: {entry.value!r}"
         if api_version is None:
             fault = fault or f"its group is called {entry.group!r}"
-        yield TaskPlugin(entry.name, module, name, version, (), attribute, api_version, fault,
-                         _description=description)  # fmt: skip
+        yield Plugin(entry.name, module, name, version, (), attribute, api_version, fault,
+                         kind=_KIND_OF_GROUP[prefix], _description=description)  # fmt: skip
 
 
 def _named(distribution: metadata.Distribution) -> tuple[str, str, str]:
@@ -156,12 +171,12 @@ def _named(distribution: metadata.Distribution) -> tuple[str, str, str]:
     return name or "unknown", version or "unknown", description
 
 
-def has_module(plugin: TaskPlugin) -> bool:
+def has_module(plugin: Plugin) -> bool:
     """The plugin's module can be found; of a submodule, the package it is in. Imports nothing."""
     return _spec(plugin.module) is not None
 
 
-def module_file(plugin: TaskPlugin) -> str:
+def module_file(plugin: Plugin) -> str:
     """The file of the plugin's module or of the package that it is in; empty where there is none."""
     spec = _spec(plugin.module)
     return spec.origin or "" if spec else ""

@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from nlpsuite.errors import NlpsuiteError
-from nlpsuite.plugins import TaskPlugin, find_task, load_task
+from nlpsuite.plugins import Plugin, find_task, load_task
 from nlpsuite.runtime.prompt import Completion, Prompt
 from nlpsuite.tasks.base import Output, Record, Task
 from nlpsuite.tasks.options import make_options, option_specs
@@ -93,7 +93,7 @@ class Subject:
     def __init__(self, name: str, *, thorough: bool = False) -> None:
         self.name, self.thorough = name, thorough
         self.printed = io.StringIO()
-        self.plugin: TaskPlugin = find_task(name)
+        self.plugin: Plugin = find_task(name)
 
     @cached_property
     def task(self) -> Task[Any]:
