@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from nlpsuite.export.store import Reporter
     from nlpsuite.runtime.device import DeviceChoice
     from nlpsuite.tasks.adjust import ShotsGiven
+    from nlpsuite.tasks.guard import GuardMode
     from nlpsuite.tasks.pipeline import Pipeline
 
 __all__ = ["load"]
@@ -31,6 +32,7 @@ def load(
     prompt_template: str | None = None,
     shots: ShotsGiven | None = None,
     max_shots: int | None = None,
+    guard: GuardMode | None = None,
     reporter: Reporter | None = None,
     **options: Any,
 ) -> Pipeline:
@@ -53,6 +55,8 @@ def load(
         shots: examples that the model is shown first: a file as for training, or pairs of a text
             and its answer.
         max_shots: show only the first so many of them.
+        guard: screen the outputs; ``warn`` adds a notice to what is flagged, ``block`` replaces it.
+            See docs/guard.md.
         reporter: told of progress while a model is fetched and built.
         options: the task's own.
 
@@ -61,6 +65,7 @@ def load(
     """
     from nlpsuite.runtime.language_model import LanguageModel
     from nlpsuite.tasks.adjust import adjust
+    from nlpsuite.tasks.guard import GuardedPipeline, check_mode
     from nlpsuite.tasks.options import make_options
     from nlpsuite.tasks.pipeline import Pipeline
 
@@ -73,7 +78,14 @@ def load(
         max_shots=max_shots,
     )
     make_options(loaded.options, options)
+    screener = None
+    if guard is not None:
+        from nlpsuite.plugins.loading import load as load_kind
+
+        check_mode(guard)
+        screener = load_kind("guard", "guard")
     path = store.resolve(model, precision=precision, adapter=adapter, reporter=reporter)
-    return Pipeline(
-        loaded, LanguageModel.load(path, device=device, threads=threads), max_parts=max_parts, **options
-    )
+    language_model = LanguageModel.load(path, device=device, threads=threads)
+    if guard is not None and screener is not None:
+        return GuardedPipeline(loaded, language_model, screener, guard, max_parts, **options)
+    return Pipeline(loaded, language_model, max_parts=max_parts, **options)

@@ -17,6 +17,7 @@ __all__ = ["cli", "main"]
 _VERBS = {
     "run": "Run a task on files, text or standard input.",
     "list": "List the tasks that are installed.",
+    "eval": "Measure what a model does: bias between groups of people.",
     "train": "Train a language model, or adapt one to a task.",
     "export": "Export a model as an ONNX bundle, with an adapter merged in.",
     "pull": "Fetch a model and build its bundle.",
@@ -32,14 +33,14 @@ Exit codes:
   0   done                      70  a plugin failed
   1   unexpected error          71  the device can't be used
   2   wrong usage               72  a model file is damaged
-  64  unknown task              73  a file can't be written
-  65  unusable input            74  a plugin can't be installed
-  66  input not found           75  an optional package is missing
-  67  input too long            76  the model is not supported
-  68  unknown model             77  training can't go on
-  69  the model can't be had    78  the adapter does not fit
-  130 interrupted               79  an export failed its check
-  143 terminated"""
+  3   an output was blocked     73  a file can't be written
+  64  unknown task              74  a plugin can't be installed
+  65  unusable input            75  an optional package is missing
+  66  input not found           76  the model is not supported
+  67  input too long            77  training can't go on
+  68  unknown model             78  the adapter does not fit
+  69  the model can't be had    79  an export failed its check
+  130 interrupted               143 terminated"""
 
 
 class _Verbs(LazyGroup):

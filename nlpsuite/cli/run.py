@@ -25,6 +25,8 @@ if TYPE_CHECKING:
 
 __all__ = ["run_task"]
 
+_BLOCKED = 3
+
 
 def run_task(
     task: Task[Any],
@@ -41,7 +43,7 @@ def run_task(
     """Run a task on every input; one bad input does not stop the others.
 
     Returns:
-        The exit code: 0, or that of the first error.
+        The exit code: 0, that of the first error, or 3 where a guard has blocked an output.
     """
     dialogue = task.conversational and not (files or texts or as_json or output)
     readers = [] if dialogue else list(_readers(files, texts, encoding))
@@ -62,7 +64,7 @@ def run_task(
     if dialogue:
         from nlpsuite.cli.dialogue import hold_dialogue
 
-        return hold_dialogue(pipeline, encoding)
+        return hold_dialogue(pipeline, encoding) or (_BLOCKED if pipeline.blocked else 0)
     printer = _Printer(
         task, as_json, to_file=output is not None, several=len(inputs) > 1, loaded_in=loaded_in
     )
@@ -76,7 +78,7 @@ def run_task(
         from nlpsuite.files import atomic_write_text
 
         atomic_write_text(Path(output), printer.collected)
-    return code
+    return code or (_BLOCKED if pipeline.blocked else 0)
 
 
 def _attempt(action: Callable[[], Any]) -> Any:
@@ -168,6 +170,7 @@ class _Printer:
         output, bundle, plugin = result.output, pipeline.model.bundle, find_task(self._task.name)
         generating = result.seconds - (result.first_token_seconds or 0)
         several_tokens = result.completion_tokens > 1 and generating > 0
+        guard = {} if result.guard is None else {"guard": result.guard}
         report: dict[str, Any] = {"task": self._task.name, "source": item.source, "text": output.text}
         adapter = bundle.adapter and {key: bundle.adapter[key] for key in ("task", "sha256")}
         if output.label is not None:
@@ -198,7 +201,7 @@ class _Printer:
                 "task_version": self._task.version,
             },
             "nlpsuite": __version__,
-        } | dict(pipeline.task.adjusted.report)  # fmt: skip
+        } | guard | dict(pipeline.task.adjusted.report)  # fmt: skip
 
 
 def _rounded(seconds: float | None) -> float | None:

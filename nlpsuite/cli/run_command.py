@@ -38,6 +38,8 @@ def _run_flags() -> list[click.Parameter]:
         click.Option(["--device"], type=click.Choice(["auto", "cuda", "cpu"]),
                      help="Where the model runs.  [default: auto]"),
         click.Option(["--threads"], type=click.IntRange(0, 256), help="CPU threads; 0 uses every core.  [default: 0]"),
+        click.Option(["--guard"], type=click.Choice(["warn", "block"]),
+                     help="Screen the output; tell of what is flagged, or block it."),
         click.Option(["--json", "as_json"], is_flag=True, help="One JSON object a line for each input."),
         click.Option(["--output", "-o"], type=click.Path(), help="Write the results to this file."),
         click.Option(["--overwrite"], is_flag=True, help="Replace the output file if there is one."),

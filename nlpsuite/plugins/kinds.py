@@ -43,10 +43,11 @@ KINDS = {
         Kind("source", "nlpsuite_source", "scheme", "a function", "nlpsuite.sources.v"),
         Kind("reader", "nlpsuite_reader", "suffix", "a function", "nlpsuite.readers.v"),
         Kind("command", "nlpsuite_command", "name", "a click.Command", "nlpsuite.commands.v"),
+        Kind("guard", "nlpsuite_guard", "name", "a Guard", "nlpsuite.guards.v"),
     )
 }
 ENTRY_POINT_GROUP = KINDS[TASK].group
 # The suite's own verbs, which no plugin replaces.
 RESERVED = {
-    "command": frozenset("run list train export pull prompts config models plugins doctor".split()),
+    "command": frozenset("run list eval train export pull prompts config models plugins doctor".split()),
 }

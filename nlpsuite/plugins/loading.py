@@ -97,6 +97,10 @@ def _problem(kind: Kind, name: str, given: Any) -> str:
         from nlpsuite.tasks.base import Task
 
         fits = isinstance(given, Task)
+    elif kind.name == "guard":
+        from nlpsuite.tasks.guard import Guard
+
+        fits = isinstance(given, Guard)
     elif kind.name == "command":
         import click
 
@@ -105,8 +109,8 @@ def _problem(kind: Kind, name: str, given: Any) -> str:
         fits = callable(given)
     if not fits:
         return f"its hook {kind.hook} returned {type(given).__name__} instead of {kind.gives}"
-    if kind.name == TASK and given.name != name:
-        return f"its task calls itself {given.name!r}"
+    if kind.name in (TASK, "guard") and given.name != name:
+        return f"its {kind.name} calls itself {given.name!r}"
     return ""
 
 

@@ -30,6 +30,7 @@ class Result:
         seconds: wall time, without loading the model.
         first_token_seconds: until the first token of the first prompt; None for scoring.
         notices: what the user should know about the input's treatment.
+        guard: what a guard found, as JSON values; None without one.
     """
 
     output: Output
@@ -40,6 +41,7 @@ class Result:
     seconds: float = 0.0
     first_token_seconds: float | None = None
     notices: list[str] = field(default_factory=list)
+    guard: dict[str, Any] | None = None
 
 
 class Pipeline:
@@ -52,7 +54,10 @@ class Pipeline:
 
     Attributes:
         notices: what the user should know about the model and the task together.
+        blocked: outputs that a guard has replaced so far; see ``nlpsuite.tasks.guard``.
     """
+
+    blocked = 0
 
     def __init__(self, task: Task[Any], model: LanguageModel, max_parts: int = 64, **options: Any) -> None:
         self.task, self.model = task, model

@@ -11,6 +11,7 @@ import pytest
 from fake_plugins import BROKEN, good, install, nlpsuite
 
 from nlpsuite import hookspecs
+from nlpsuite.errors import PluginError
 from nlpsuite.plugins import API_VERSION, ENTRY_POINT_GROUP, load_task, loading
 
 PAGE = Path(__file__).parents[2] / "docs" / "plugins.md"
@@ -60,6 +61,24 @@ def test_hook_nlpsuite_task(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> 
         file.write("two = two_tasks_in_one\n")
     monkeypatch.syspath_prepend(tmp_path)
     assert [load_task(name).name for name in ("one", "two")] == ["one", "two"]
+
+
+def test_hook_nlpsuite_guard(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    code = (
+        "from nlpsuite import hookimpl\nfrom nlpsuite.tasks.guard import Guard, Screening\n"
+        "class Mute(Guard):\n    name = 'mute'\n"
+        "    def screen(self, texts, model): return [Screening() for text in texts]\n"
+        "@hookimpl\ndef nlpsuite_guard(name): return Mute() if name == 'mute' else 3\n"
+    )
+    info = install(tmp_path, "unused", code, "guards-of-mine")
+    (info / "entry_points.txt").write_text(
+        "[nlpsuite.guards.v1]\nmute = guards_of_mine\nodd = guards_of_mine\n"
+    )
+    monkeypatch.syspath_prepend(tmp_path)
+    assert loading.load("guard", "mute").name == "mute"
+    assert loading.load("guard", "guard").name == "guard"  # the bundled one
+    with pytest.raises(PluginError, match="returned int instead of a Guard"):
+        loading.load("guard", "odd")
 
 
 def test_calls_can_be_watched(tmp_path: Path) -> None:
