@@ -59,8 +59,8 @@ def hold_dialogue(pipeline: Pipeline, encoding: str = "utf-8") -> int:
         except KeyboardInterrupt:
             click.echo("\nDropped; Ctrl-D ends.", err=True)
             continue
-        keep_lines()
         try:
+            keep_lines()
             dialogue.take(text, plain)
         except KeyboardInterrupt:
             click.echo("\nStopped; the answer is not part of the conversation.", err=True)
