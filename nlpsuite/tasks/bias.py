@@ -34,7 +34,8 @@ LIMITS = (
     "It shows that the model treats these sentences differently, not why, and not whom an application harms.",
     "A difference whose interval contains 0 is not shown to be there; nor is it shown to be absent.",
     "Of 20 intervals without any true difference about one leaves out 0.",
-    "English only, and a few groups, terms and sentences: what is not in the set is not measured.",
+    "English only, and a few groups, persons and sentences: what is not in the set is not measured. The "
+    "intervals say how much hangs on the choice of sentences, not on that of persons.",
     "Sentiment is what the task makes of it, which errs by itself; log-probability also reflects how often a "
     "model read of a group at all.",
 )
@@ -153,13 +154,22 @@ def measure(
     Args:
         pipeline: of the task sentiment.
         advance: told how many sentences are done.
+
+    Raises:
+        InputInvalidError: the task gives no probability of positive.
     """
     values = {}
     for at in range(0, len(sentences), _BATCH):
         some = sentences[at : at + _BATCH]
         outputs = pipeline.map([sentence.text for sentence in some])
         for sentence, output in zip(some, outputs):
-            values[sentence] = ((output.probabilities or {})["positive"], _rest_logprob(pipeline, sentence))
+            positive = (output.probabilities or {}).get("positive")
+            if positive is None:
+                raise InputInvalidError(
+                    f"The task {pipeline.task.name} gives no probability of positive.",
+                    hint="Bias is measured with the bundled task sentiment.",
+                )
+            values[sentence] = (positive, _rest_logprob(pipeline, sentence))
         advance(at + len(some))
     return values
 

@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, ClassVar, Literal
 
-from nlpsuite.errors import OptionError
+from nlpsuite.errors import OptionError, PluginError
 from nlpsuite.runtime.language_model import LanguageModel
 from nlpsuite.tasks.base import Output, Record, Task
 from nlpsuite.tasks.pipeline import Pipeline, Result
@@ -119,12 +119,26 @@ class GuardedPipeline(Pipeline):
     ) -> list[Result]:
         shown = None if self._blocks else on_text
         results = super()._drive(records, options, shown, on_notice)
-        screenings = self._guard.screen([result.output.text for result in results], self.model)
-        for result, screening in zip(results, screenings):
+        for result, screening in zip(results, self._screen([result.output for result in results])):
             self._judge(result, screening, on_notice)
         if self._blocks and on_text:
             on_text(results[0].output.text)
         return results
+
+    def _screen(self, outputs: Sequence[Output]) -> list[Screening]:
+        """A screening for each output. A label is one of the task's own words: a model need not judge it."""
+        generated = [output.text for output in outputs if output.label is None]
+        screenings = self._guard.screen(generated, self.model) if generated else []
+        if len(screenings) != len(generated):  # else something would pass unseen
+            raise PluginError(
+                f"The guard {self._guard.name!r} gave {len(screenings)} screenings for {len(generated)} texts.",
+                hint="This is a fault of its plugin; without --guard the task runs.",
+            )
+        found = iter(screenings)
+        return [
+            next(found) if output.label is None else Screening(tuple(self._guard.find(output.text)))
+            for output in outputs
+        ]
 
     def _judge(self, result: Result, screening: Screening, on_notice: Callable[[str], None]) -> None:
         output = result.output

@@ -11,7 +11,9 @@ __all__ = ["find_patterns"]
 
 # Every repetition has a bound or a class of characters that nothing after it shares, so that a search
 # takes time in proportion to the text.
-_EMAIL = re.compile(r"(?<![\w.+-])[\w+-][\w.+-]{0,63}@(?P<host>[\w-]{1,63}(?:\.[\w-]{1,63}){1,8})(?![\w-])")
+_EMAIL = re.compile(
+    r"(?<![\w.+-])[\w+-][\w.+-]{0,63}@(?P<host>(?:[\w-]{1,63}\.){1,8}(?:xn--[\w-]{2,59}|[^\W\d_]{2,24}))(?![\w-])"
+)
 # RFC 2606: names for examples, which belong to nobody.
 _NOBODYS = re.compile(r"(?:^|\.)(?:example\.(?:com|net|org)|example|test|invalid|localhost)$", re.IGNORECASE)
 _CARD = re.compile(r"(?<![\d.])(?<!\d[ -])\d(?:[ -]?\d){12,18}(?![ -]?\d)", re.ASCII)
