@@ -13,7 +13,7 @@ def test_it_holds_the_mean_and_is_the_same_each_time() -> None:
     differences = [0.1, 0.4, -0.2, 0.3, 0.17, -0.04, 0.22]
     found = paired_interval(differences)
     assert found == paired_interval(differences) != paired_interval(differences, seed=1)
-    assert found.low < found.mean == pytest.approx(0.95 / 7) < found.high and found.n == 7
+    assert found.mean == pytest.approx(0.95 / 7) and found.low < found.mean < found.high and found.n == 7
     assert not paired_interval([0.4, -0.2, -0.3]).clear
 
 
