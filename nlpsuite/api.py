@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 from nlpsuite.export import store
 from nlpsuite.plugins import load_task
+from nlpsuite.plugins.bases import base_named
 
 if TYPE_CHECKING:
     import os
@@ -84,7 +85,7 @@ def load(
 
         check_mode(guard)
         screener = load_kind("guard", "guard")
-    path = store.resolve(model, precision=precision, adapter=adapter, reporter=reporter)
+    path = store.resolve(base_named(model), precision=precision, adapter=adapter, reporter=reporter)
     language_model = LanguageModel.load(path, device=device, threads=threads)
     if guard is not None and screener is not None:
         return GuardedPipeline(loaded, language_model, screener, guard, max_parts, **options)

@@ -55,7 +55,7 @@ class OptionError(NlpsuiteError):
 
 
 class UnknownTaskError(NlpsuiteError):
-    """No installed plugin offers a task of that name."""
+    """No installed plugin offers a task of that name; or a metric, or what else plugins are asked for."""
 
     exit_code = 64
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import sys
+from typing import TYPE_CHECKING
 
 import click
 
@@ -11,9 +12,12 @@ from nlpsuite import __version__
 from nlpsuite.cli.lazy import LazyGroup
 from nlpsuite.errors import NlpsuiteError
 
+if TYPE_CHECKING:
+    from nlpsuite.plugins import Plugin
+
 __all__ = ["cli", "main"]
 
-# Verb to its line in --help. Its module is imported only when the verb is used.
+# Verb to its line in --help. Its module is imported only when the verb is used. Plugins add others.
 _VERBS = {
     "run": "Run a task on files, text or standard input.",
     "list": "List the tasks that are installed.",
@@ -26,7 +30,6 @@ _VERBS = {
     "models": "List or remove the models on this machine.",
     "plugins": "List, install, check and write plugins.",
     "doctor": "Check the installation and say what to do.",
-    "completion": "Print the shell completion script.",
 }
 _EXIT_CODES = """\b
 Exit codes:
@@ -44,13 +47,41 @@ Exit codes:
 
 
 class _Verbs(LazyGroup):
-    """The verbs, behind the global options."""
+    """The verbs, behind the global options: the suite's own, then those of plugins."""
+
+    def table(self) -> dict[str, str]:
+        return {**_VERBS, **{plugin.name: plugin.summary for plugin in _plugin_verbs()}}
+
+    def has(self, name: str) -> bool:
+        # Also one that is disabled or broken: the error says so.
+        from nlpsuite.plugins.registry import registered
+
+        return name in _VERBS or any((p.kind, p.name) == ("command", name) for p in registered())
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        if cmd_name in _VERBS or not self.has(cmd_name):
+            return super().get_command(ctx, cmd_name)
+        from nlpsuite.plugins.loading import load
+
+        command: click.Command = load("command", cmd_name)
+        return command
 
     def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
         # Without a value the option means all; click would take the verb for its value.
         end = next((i for i, arg in enumerate(args) if not arg.startswith("-")), len(args))
         head = ["--no-plugins=*" if arg == "--no-plugins" else arg for arg in args[:end]]
         return super().parse_args(ctx, head + args[end:])
+
+
+def _plugin_verbs() -> list[Plugin]:
+    """The commands of plugins, from metadata alone."""
+    from nlpsuite.plugins.discovery import installed
+    from nlpsuite.plugins.registry import registered
+
+    try:
+        return list(installed("command").values())
+    except NlpsuiteError:  # a damaged record of the user's decisions: --help goes on without it
+        return [plugin for plugin in registered() if plugin.kind == "command" and plugin.bundled]
 
 
 def _block_plugins(ctx: click.Context, option: click.Parameter, names: tuple[str, ...]) -> None:

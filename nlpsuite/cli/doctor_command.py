@@ -9,10 +9,14 @@ import shutil
 from dataclasses import asdict, dataclass
 from importlib import metadata
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
 
 from nlpsuite import __version__
+
+if TYPE_CHECKING:
+    from nlpsuite.plugins import Plugin
 
 __all__ = ["command"]
 
@@ -121,40 +125,40 @@ def _cache() -> list[Finding]:
 
 
 def _plugins() -> list[Finding]:
-    """Each task, loaded: a third party's in a process of its own, where it can do no harm."""
+    """Each plugin, loaded: a third party's in a process of its own, where it can do no harm."""
     from concurrent.futures import ThreadPoolExecutor
 
-    from nlpsuite.plugins import Plugin, installed_tasks
+    from nlpsuite.plugins import known_plugins
     from nlpsuite.plugins.discovery import unavailable
     from nlpsuite.plugins.probe import probe
 
     def look_at(plugin: Plugin) -> Finding:
         found = probe(plugin)
         if found.problem:
-            # Somebody else's fault stands in nobody's way but that task's.
+            # Somebody else's fault stands in nobody's way but that plugin's.
             click.echo(f"{found.problem}. {found.remedy}", err=True)
             state = f"{plugin.name} from {plugin.distribution} {plugin.version} does not load"
-            return Finding("task", state, f"nlpsuite plugins disable {plugin.name}")
+            return Finding(plugin.kind, state, f"nlpsuite plugins disable {plugin.key}")
         slow = " (imports torch: slow)" if found.imports_torch else ""
-        return Finding("task", f"{plugin.name} from {plugin.distribution} {plugin.version}{slow}")
+        return Finding(plugin.kind, f"{plugin.name} from {plugin.distribution} {plugin.version}{slow}")
 
-    plugins = installed_tasks().values()
-    found = [_bundled(plugin.name) for plugin in plugins if plugin.bundled]
+    plugins = [plugin for plugin in known_plugins() if plugin.state == "enabled"]
+    found = [_bundled(plugin) for plugin in plugins if plugin.bundled]
     with ThreadPoolExecutor(4) as pool:
         found += pool.map(look_at, [plugin for plugin in plugins if not plugin.bundled])
     found += [
-        Finding("task", f"{p.name} from {p.distribution} {p.version} is left out: {p.state}", p.remedy)
+        Finding(p.kind, f"{p.name} from {p.distribution} {p.version} is left out: {p.state}", p.remedy)
         for p in unavailable()
     ]
     return found or [Finding("task", "broken: no task is installed", "reinstall nlpsuite")]
 
 
-def _bundled(name: str) -> Finding:
+def _bundled(plugin: Plugin) -> Finding:
     from nlpsuite.errors import PluginError
-    from nlpsuite.plugins import load_task
+    from nlpsuite.plugins.loading import load_plugin
 
     try:
-        load_task(name)
+        load_plugin(plugin)
     except PluginError as error:
-        return Finding("task", f"broken: {error.message}", error.hint)
-    return Finding("task", f"{name} from nlpsuite {__version__}")
+        return Finding(plugin.kind, f"broken: {error.message}", error.hint)
+    return Finding(plugin.kind, f"{plugin.name} from nlpsuite {__version__}")

@@ -28,8 +28,16 @@ class LazyGroup(click.Group):
         self._table = dict(commands_table or {})
         self._module = module
 
+    def table(self) -> Mapping[str, str]:
+        """Name to line in ``--help``."""
+        return self._table
+
+    def has(self, name: str) -> bool:
+        """There is a command of that name, whether or not it can be used."""
+        return name in self._table
+
     def list_commands(self, ctx: click.Context) -> list[str]:
-        return list(self._table)
+        return list(self.table())
 
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
         if cmd_name not in self._table:
@@ -38,21 +46,22 @@ class LazyGroup(click.Group):
         return command
 
     def resolve_command(self, ctx: click.Context, args: list[str]) -> Any:
-        if args and args[0] not in self._table and not args[0].startswith("-"):
+        if args and not self.has(args[0]) and not args[0].startswith("-"):
             import difflib
 
-            close = difflib.get_close_matches(args[0], self._table, n=1)
-            meant = f" Did you mean {close[0]!r}?" if close else f" Commands: {', '.join(self._table)}."
+            close = difflib.get_close_matches(args[0], self.table(), n=1)
+            meant = f" Did you mean {close[0]!r}?" if close else f" Commands: {', '.join(self.table())}."
             raise click.UsageError(f"No such command {args[0]!r}.{meant}", ctx)
         return super().resolve_command(ctx, args)
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
         with formatter.section("Commands"):
-            formatter.write_dl(list(self._table.items()))
+            formatter.write_dl(list(self.table().items()))
 
     def shell_complete(self, ctx: click.Context, incomplete: str) -> list[Any]:
         from click.shell_completion import CompletionItem
 
-        names = [name for name in self._table if name.startswith(incomplete)]
+        table = self.table()
+        names = [name for name in table if name.startswith(incomplete)]
         options = click.Command.shell_complete(self, ctx, incomplete)
-        return [CompletionItem(name, help=self._table[name]) for name in names] + options
+        return [CompletionItem(name, help=table[name]) for name in names] + options

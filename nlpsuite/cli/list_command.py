@@ -8,6 +8,7 @@ import click
 
 from nlpsuite.plugins import installed_tasks
 from nlpsuite.plugins.discovery import unavailable
+from nlpsuite.plugins.kinds import TASK
 
 __all__ = ["command"]
 
@@ -36,7 +37,7 @@ def command(as_json: bool) -> None:
 def _say_what_is_left_out() -> None:
     """A line on stderr for each reason why plugins that are installed are not listed."""
     by_state: dict[str, list[str]] = {}
-    for plugin in unavailable():
+    for plugin in (p for p in unavailable() if p.kind == TASK):
         by_state.setdefault(plugin.state, []).append(plugin.name)
     for state, names in by_state.items():
         said = _LEFT_OUT[state].format(len(set(names)))

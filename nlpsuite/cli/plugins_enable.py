@@ -16,10 +16,10 @@ __all__ = ["command"]
 @click.command()
 @click.argument("name", shell_complete=complete_name)
 @click.option(
-    "--from", "distribution", metavar="DISTRIBUTION", help="Use this distribution's task of the name."
+    "--from", "distribution", metavar="DISTRIBUTION", help="Use this distribution's plugin of the name."
 )
 def command(name: str, distribution: str | None) -> None:
-    """Enable the task or distribution NAME again.
+    """Enable the plugin or distribution NAME again.
 
     \b
     nlpsuite plugins enable keywords
@@ -38,22 +38,23 @@ def command(name: str, distribution: str | None) -> None:
 
 
 def _choose(state: State, name: str, distribution: str) -> None:
-    offers = [plugin for plugin in called(name) if plugin.name == name]
+    offers = [plugin for plugin in called(name) if name in (plugin.name, plugin.key)]
     wanted = [p for p in offers if normalized(p.distribution) == normalized(distribution)]
     if not wanted:
         others = ", ".join(sorted({plugin.distribution for plugin in offers})) or "nobody"
         raise OptionError(
-            f"{distribution} offers no task {name!r}.", hint=f"It is offered by: {others}. Name one of these."
+            f"{distribution} offers no plugin {name!r}.", hint=f"It is offered by: {others}. Name one of these."
         )
-    if wanted[0].bundled:
-        state.chosen.pop(name, None)  # it goes first by itself
-    else:
-        state.chosen[name] = wanted[0].distribution
+    for plugin in wanted:
+        if plugin.bundled:
+            state.chosen.pop(plugin.key, None)  # it goes first by itself
+        else:
+            state.chosen[plugin.key] = plugin.distribution
 
 
 def _say_what_holds(name: str) -> None:
     for plugin in called(name):
         if plugin.state == "enabled":
-            click.echo(f"Enabled: {plugin.name} of {plugin.distribution} {plugin.version}.", err=True)
+            click.echo(f"Enabled: {plugin.key} of {plugin.distribution} {plugin.version}.", err=True)
         else:
             click.echo(trouble(plugin), err=True)

@@ -20,7 +20,11 @@ __all__ = ["command"]
 @click.argument("name", shell_complete=complete_name)
 @click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 def command(name: str, as_json: bool) -> None:
-    """Show what is known of the plugin NAME, a task or a distribution, without loading it."""
+    """Show what is known of the plugin NAME, without loading it.
+
+    NAME is a task, a distribution, or what `nlpsuite plugins list` shows; kind:name, as in metric:bleu,
+    where several are called so.
+    """
     plugins = called(name)
     reports = [report(plugin) | _origin(plugin) for plugin in plugins]
     if as_json:

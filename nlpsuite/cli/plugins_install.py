@@ -83,7 +83,7 @@ def say_what_will_run(*commands: list[str]) -> None:
 
 
 def say_what_came(before: dict[str, tuple[str, int]]) -> None:
-    """Record what is installed now, and say which tasks are new since ``before``. Loads no plugin."""
+    """Record what is installed now, and say which plugins are new since ``before``. Loads no plugin."""
     after = installer.snapshot()
     changed = {name for name, value in after.items() if before.get(name) != value}
     with change_state() as state:
@@ -92,8 +92,10 @@ def say_what_came(before: dict[str, tuple[str, int]]) -> None:
     for plugin in came:
         if plugin.state == "enabled":
             origin = f"{plugin.distribution} {plugin.version}"
-            click.echo(f"New task: {plugin.name} ({origin}). {plugin.summary}", err=True)
-            click.echo(f"  nlpsuite run {plugin.name} --help", err=True)
+            click.echo(f"New {plugin.kind}: {plugin.name} ({origin}). {plugin.summary}", err=True)
+            verb = {"task": "run ", "command": ""}.get(plugin.kind)
+            if verb is not None:
+                click.echo(f"  nlpsuite {verb}{plugin.name} --help", err=True)
             for rival in plugin.rivals:
                 click.echo(f"  {rival} offers the same name and is passed over.", err=True)
         else:
@@ -110,4 +112,4 @@ def say_what_came(before: dict[str, tuple[str, int]]) -> None:
             "It was installed already; nothing has changed. Use --upgrade for a newer version.", err=True
         )
     elif not came:
-        click.echo("No new task came with it: it registers none.", err=True)
+        click.echo("No plugin came with it: it registers none.", err=True)

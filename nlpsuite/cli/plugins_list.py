@@ -10,19 +10,19 @@ from nlpsuite.cli.plugins_report import checked_plugins, report, trouble
 
 __all__ = ["command"]
 
-_HEADINGS = ("TASK", "DISTRIBUTION", "VERSION", "API", "STATE", "SUMMARY")
+_HEADINGS = ("NAME", "KIND", "DISTRIBUTION", "VERSION", "API", "STATE", "SUMMARY")
 
 
 @click.command()
 @click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 def command(as_json: bool) -> None:
-    """List the plugins that are installed, and their state.
+    """List the plugins that are installed, their kind and their state.
 
     \b
-    enabled       can be run; whether it works shows when it is loaded
+    enabled       can be used; whether it works shows when it is loaded
     disabled      by `nlpsuite plugins disable`
     blocked       by --no-plugins or NLPSUITE_PLUGINS
-    shadowed      another distribution's task of the same name goes first
+    shadowed      another distribution's of the same name goes first
     clash         two offer the name, and you have not chosen
     incompatible  written for another version of the plugin contract
     broken        so much shows without loading it
@@ -34,6 +34,7 @@ def command(as_json: bool) -> None:
     rows = [
         (
             p.name,
+            p.kind,
             p.distribution,
             p.version,
             "?" if p.api_version is None else str(p.api_version),
@@ -42,9 +43,9 @@ def command(as_json: bool) -> None:
         )
         for p in plugins
     ]
-    widths = [max(len(row[i]) for row in [_HEADINGS, *rows]) for i in range(5)]
+    widths = [max(len(row[i]) for row in [_HEADINGS, *rows]) for i in range(6)]
     for row in [_HEADINGS, *rows]:
-        click.echo("  ".join(cell.ljust(width) for cell, width in zip(row, widths)) + f"  {row[5]}")
+        click.echo("  ".join(cell.ljust(width) for cell, width in zip(row, widths)) + f"  {row[6]}")
     for plugin in plugins:
         if plugin.state != "enabled":
             click.echo(trouble(plugin), err=True)

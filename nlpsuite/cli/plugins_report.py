@@ -34,7 +34,8 @@ def checked_plugins() -> list[Plugin]:
 def report(plugin: Plugin) -> dict[str, Any]:
     """A plugin for ``--json``."""
     return {
-        "task": plugin.name,
+        "name": plugin.name,
+        "kind": plugin.kind,
         "distribution": plugin.distribution,
         "version": plugin.version,
         "api": plugin.api_version,
@@ -48,9 +49,9 @@ def report(plugin: Plugin) -> dict[str, Any]:
 
 
 def trouble(plugin: Plugin) -> str:
-    """A line that says why a plugin's task can't be run, and what to do."""
+    """A line that says why a plugin can't be used, and what to do."""
     fault = f" ({plugin.fault})" if plugin.fault else ""
-    return f"{plugin.name} of {plugin.distribution} {plugin.version} is {_STATES[plugin.state]}{fault}: {plugin.remedy}"
+    return f"{plugin.key} of {plugin.distribution} {plugin.version} is {_STATES[plugin.state]}{fault}: {plugin.remedy}"
 
 
 _STATES = {
@@ -64,7 +65,7 @@ _STATES = {
 
 
 def called(name: str) -> list[Plugin]:
-    """The plugins whose task or distribution has that name.
+    """The plugins that are called so: by their name, as ``kind:name``, or by their distribution.
 
     Raises:
         UnknownTaskError: there is none; suggests the nearest.
@@ -73,18 +74,18 @@ def called(name: str) -> list[Plugin]:
     if plugins:
         return plugins
     names = sorted(
-        {plugin.name for plugin in registered()} | {plugin.distribution for plugin in registered()}
+        {plugin.key for plugin in registered()} | {plugin.distribution for plugin in registered()}
     )
     close = difflib.get_close_matches(name, names, n=1)
     meant = f"Did you mean {close[0]!r}? " if close else ""
     raise UnknownTaskError(
-        f"There is no task or plugin {name!r}.", hint=f"{meant}`nlpsuite plugins list` shows them."
+        f"There is no plugin {name!r}.", hint=f"{meant}`nlpsuite plugins list` shows them."
     )
 
 
 def complete_name(ctx: click.Context, param: click.Parameter, incomplete: str) -> list[str]:
-    """Names of tasks and of third parties' distributions, for completion."""
-    names = {plugin.name for plugin in registered()}
+    """Names of plugins and of third parties' distributions, for completion."""
+    names = {plugin.key for plugin in registered()}
     names |= {plugin.distribution for plugin in registered() if not plugin.bundled}
     return sorted(name for name in names if name.startswith(incomplete))
 

@@ -17,7 +17,7 @@ __all__ = ["command"]
 @click.argument("name", shell_complete=complete_name)
 @click.option("-y", "--yes", is_flag=True, help="Agree without being asked.")
 def command(name: str, yes: bool) -> int:
-    """Uninstall the distribution NAME, or the one that the task NAME came with."""
+    """Uninstall the distribution NAME, or the one that the plugin NAME came with."""
     recorded = normalized(name) in read_state().installed
     if recorded and not any(plugin.is_called(name) for plugin in registered()):
         _forget(normalized(name), ())
@@ -27,7 +27,7 @@ def command(name: str, yes: bool) -> int:
     plugins = tuple(plugin for plugin in registered() if plugin.distribution == distribution)
     words = installer.uninstall_command(distribution)
     click.echo(
-        f"This removes the task {', '.join(plugin.name for plugin in plugins)}, and will run:", err=True
+        f"This removes {', '.join(f'the {p.kind} {p.name}' for p in plugins)}, and will run:", err=True
     )
     click.echo(f"  {installer.shown(words)}", err=True)
     if not agreed(yes):
@@ -50,13 +50,13 @@ def _distribution(name: str) -> str:
     offers = sorted({plugin.distribution for plugin in by_itself or plugins})
     if len(offers) > 1:
         raise OptionError(
-            f"The task {name!r} is offered by {' and '.join(offers)}.",
+            f"{name!r} is offered by {' and '.join(offers)}.",
             hint=f"Name the distribution: nlpsuite plugins uninstall {offers[-1]}",
         )
     if plugins[0].bundled:
         raise OptionError(
             f"{name} is part of nlpsuite and can't be uninstalled alone.",
-            hint=f"To do without it: nlpsuite plugins disable {plugins[0].name}",
+            hint=f"To do without it: nlpsuite plugins disable {plugins[0].key}",
         )
     return offers[0]
 
@@ -66,6 +66,6 @@ def _forget(distribution: str, plugins: tuple[Plugin, ...]) -> None:
     with change_state() as state:
         state.installed.pop(distribution, None)
         state.chosen = {t: d for t, d in state.chosen.items() if normalized(d) != distribution}
-        left = {plugin.name for plugin in registered() if normalized(plugin.distribution) != distribution}
-        names = {plugin.name for plugin in plugins} - left
+        left = {n for plugin in registered() for n in (plugin.name, plugin.key) if normalized(plugin.distribution) != distribution}
+        names = {n for plugin in plugins for n in (plugin.name, plugin.key)} - left
         state.disabled = {n for n in state.disabled if n not in names and normalized(n) != distribution}

@@ -38,6 +38,7 @@ def show_prompts(
 ) -> int:
     """Print the prompts of every input on stdout, and on stderr what goes with them."""
     from nlpsuite.export import store
+    from nlpsuite.plugins.bases import base_named
     from nlpsuite.runtime.bundle import Bundle
     from nlpsuite.runtime.tokenizer import Tokenizer
     from nlpsuite.tasks.adjust import adjust
@@ -50,7 +51,7 @@ def show_prompts(
     inputs = _inputs(files, texts, encoding)
     progress = Progress()
     try:
-        path = store.resolve(model, precision=precision, adapter=adapter, reporter=progress)
+        path = store.resolve(base_named(model), precision=precision, adapter=adapter, reporter=progress)
     finally:
         progress.close()
     bundle = Bundle.open(path)

@@ -2,8 +2,8 @@
 
 {
   "version": 1,
-  "disabled": ["keywords"],                        tasks or distributions
-  "chosen": {"summarize": "nlpsuite-brief"},       whose task of that name is used
+  "disabled": ["keywords", "metric:bleu"],         plugins or distributions
+  "chosen": {"summarize": "nlpsuite-brief"},       whose plugin of that name is used
   "installed": {"nlpsuite-keywords": {"version": "0.1.0", "requirement": "nlpsuite-keywords==0.1.0"}}
 }
 """
@@ -44,7 +44,7 @@ class State:
     """The user's decisions.
 
     Attributes:
-        disabled: names of tasks or distributions.
+        disabled: names or keys of plugins, or distributions.
         chosen: of a name that several distributions offer, whose is used.
         installed: third parties' distributions by normalised name.
         unknown: fields that a later version wrote; they are kept.

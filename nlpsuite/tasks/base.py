@@ -108,6 +108,8 @@ class Task(ABC, Generic[O]):
         columns: of files of examples.
         labels: for a task with choices: what stands in files of examples, case-folded, to the
             label it means.
+        metrics: what ``evaluate`` computes, by name; none for accuracy and macro F1 of labels, or exact
+            match and chrF of texts.
 
     Attributes:
         adjusted: what the user changed; nothing in the task that a plugin gives.
@@ -127,6 +129,7 @@ class Task(ABC, Generic[O]):
     neutral: ClassVar[tuple[str, ...]] = ("", "[MASK]", "N/A")  # Zhao et al. 2021, arXiv:2102.09690
     columns: ClassVar[Columns] = Columns()
     labels: ClassVar[Mapping[str, str]] = {}
+    metrics: ClassVar[Sequence[str]] = ()
     adjusted: Adjustment = Adjustment()
 
     @abstractmethod
@@ -187,20 +190,22 @@ class Task(ABC, Generic[O]):
         return f" {reference}" if self.strips and before and not before[-1].isspace() else reference
 
     def evaluate(self, outputs: Sequence[Output], references: Sequence[str], options: O) -> dict[str, float]:
-        """Figures of how good the outputs are, against a reference answer each: accuracy and macro F1
-        for labels, else exact match and chrF.
+        """Figures of how good the outputs are, against a reference answer each, by the task's ``metrics``:
+        on the labels of a task that has labels, else on the texts.
 
         Raises:
             InputInvalidError: none at all, not as many references as outputs, an unknown label.
+            UnknownTaskError, PluginError: no plugin offers such a metric, or it fails.
         """
-        from nlpsuite.metrics import labels, text
+        from nlpsuite.plugins.use import measure
 
         if self.labels:
             given = [output.label or "" for output in outputs]
             wanted = [self.reference(reference) for reference in references]
-            return {"accuracy": labels.accuracy(given, wanted), "macro_f1": labels.macro_f1(given, wanted)}
-        texts = [output.text for output in outputs]
-        return {"exact_match": text.exact_match(texts, references), "chrf": text.chrf(texts, references)}
+        else:
+            given, wanted = [output.text for output in outputs], list(references)
+        names = self.metrics or (("accuracy", "macro_f1") if self.labels else ("exact_match", "chrf"))
+        return {name: measure(name, given, wanted) for name in names}
 
 
 def _choice(prompt: Prompt, reference: str, task: str) -> str:

@@ -44,17 +44,17 @@ def runs(monkeypatch: pytest.MonkeyPatch) -> list[list[str]]:
 def states(cli) -> dict[str, str]:
     outcome = cli("plugins", "list", "--json")
     assert outcome.code == 0, outcome.err
-    return {f"{row['task']} of {row['distribution']}": row["state"] for row in json.loads(outcome.out)}
+    return {f"{row['name']} of {row['distribution']}": row["state"] for row in json.loads(outcome.out)}
 
 
 def test_list(cli, place) -> None:
     install(place, "keywords", EXPLODES, "keys-plugin", version="0.3")
     outcome = cli("plugins", "list")
     assert outcome.code == 0 and outcome.err == ""
-    lines = [line.split(maxsplit=5) for line in outcome.out.splitlines()]
-    assert lines[0] == ["TASK", "DISTRIBUTION", "VERSION", "API", "STATE", "SUMMARY"]
-    assert ["keywords", "keys-plugin", "0.3", "1", "enabled", "About keys-plugin"] in lines
-    assert any(line[:2] == ["summarize", "nlpsuite"] and line[3:5] == ["1", "enabled"] for line in lines)
+    lines = [line.split(maxsplit=6) for line in outcome.out.splitlines()]
+    assert lines[0] == ["NAME", "KIND", "DISTRIBUTION", "VERSION", "API", "STATE", "SUMMARY"]
+    assert ["keywords", "task", "keys-plugin", "0.3", "1", "enabled", "About keys-plugin"] in lines
+    assert any(line[:3] == ["summarize", "task", "nlpsuite"] and line[4:6] == ["1", "enabled"] for line in lines)
 
 
 def test_info(cli, place) -> None:

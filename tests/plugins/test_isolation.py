@@ -70,7 +70,7 @@ def test_the_list_knows_what_shows_without_loading(tmp_path: Path) -> None:
     install(tmp_path, "lost", "", "lost-plugin", value="nowhere.to_be_found")
     install(tmp_path, "vague", "", "vague-plugin", api="vNext")
     install(tmp_path, "works", good("works"), "good-plugin")
-    rows = {row["task"]: row for row in json.loads(nlpsuite(tmp_path, "plugins", "list", "--json").stdout)}
+    rows = {row["name"]: row for row in json.loads(nlpsuite(tmp_path, "plugins", "list", "--json").stdout)}
     states = {name: rows[name]["state"] for name in ("new", "old", "odd", "lost", "vague", "works")}
     assert states == {
         "new": "incompatible", "old": "incompatible", "odd": "broken", "lost": "broken", "vague": "broken",
