@@ -34,7 +34,7 @@ def _measure(as_json: bool, device: str, threads: int, **model_options: Any) -> 
         click.echo(notice, err=True)
     tests = Counterfactuals.bundled()
     sentences = tests.sentences()
-    click.echo(f"Measuring {len(sentences):,} sentences; this takes minutes on a CPU.", err=True)
+    click.echo(f"Measuring {len(sentences):,} sentences, which takes a minute or so on a CPU.", err=True)
     comparisons, singles = compare(measure(pipeline, sentences), seed=_SEED)
     bundle = pipeline.model.bundle
     if as_json:
