@@ -108,7 +108,7 @@ def _block_plugins(ctx: click.Context, option: click.Parameter, names: tuple[str
     is_eager=True,
     expose_value=False,
     callback=_block_plugins,
-    help="Use the bundled tasks only; with =NAME, all but this task or distribution.",
+    help="Use bundled plugins only; with =NAME, all but this plugin or distribution.",
 )
 def cli(debug: bool) -> None:
     """NLP tasks on a small language model, on this machine.
