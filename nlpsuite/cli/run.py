@@ -18,6 +18,7 @@ from nlpsuite.cli.inputs import Input, check_text, read_input
 from nlpsuite.cli.progress import Progress
 from nlpsuite.errors import NlpsuiteError, OptionError, StorageError
 from nlpsuite.plugins import find_task
+from nlpsuite.plugins.discovery import find_plugin
 
 if TYPE_CHECKING:
     from nlpsuite.tasks.base import Task
@@ -170,7 +171,7 @@ class _Printer:
         output, bundle, plugin = result.output, pipeline.model.bundle, find_task(self._task.name)
         generating = result.seconds - (result.first_token_seconds or 0)
         several_tokens = result.completion_tokens > 1 and generating > 0
-        guard = {} if result.guard is None else {"guard": result.guard}
+        guard = {} if result.guard is None else {"guard": {**result.guard, "plugin": _guard_plugin()}}
         report: dict[str, Any] = {"task": self._task.name, "source": item.source, "text": output.text}
         adapter = bundle.adapter and {key: bundle.adapter[key] for key in ("task", "sha256")}
         if output.label is not None:
@@ -202,6 +203,11 @@ class _Printer:
             },
             "nlpsuite": __version__,
         } | guard | dict(pipeline.task.adjusted.report)  # fmt: skip
+
+
+def _guard_plugin() -> dict[str, str]:
+    plugin = find_plugin("guard", "guard")
+    return {"distribution": plugin.distribution, "version": plugin.version}
 
 
 def _rounded(seconds: float | None) -> float | None:

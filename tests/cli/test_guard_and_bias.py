@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import json
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
 import pytest
+from fake_plugins import install, nlpsuite
 
 from nlpsuite.cli import _EXIT_CODES
 from nlpsuite.tasks.bias import LIMITS, Counterfactuals
@@ -34,6 +37,7 @@ def test_warn(complete, flagged) -> None:
 
 def test_warn_in_json(complete, flagged) -> None:
     report = json.loads(complete("--text", "the sea", "--guard", "warn", "--json").out)
+    assert report["guard"].pop("plugin")["distribution"] == "nlpsuite"
     assert report["guard"] == {
         "mode": "warn", "blocked": False, "toxicity": 0.25, "version": "1",
         "flags": [{"kind": "email", "start": 0, "end": 1, "field": "text"}],
@@ -60,6 +64,70 @@ def test_a_blocked_dialogue(cli, tiny_bundle, flagged) -> None:
     args = ["run", "chat", "--model", tiny_bundle, "--max-tokens", "4", "--guard", "block"]
     outcome = cli(*args, stdin=b"hello\nagain\n")  # a dialogue from a pipe
     assert outcome.code == 3 and outcome.out == f"{REFUSAL}\n" * 2
+
+
+GUARD = """
+from nlpsuite import hookimpl
+from nlpsuite.tasks.guard import Flag, Guard, Screening
+class Strict(Guard):
+    name = "guard"
+    def screen(self, texts, model): return [Screening((Flag("speech"),)) for text in texts]
+@hookimpl
+def nlpsuite_guard(): return Strict()
+"""
+
+
+def put_guard(place: Path, code: str) -> None:
+    info = install(place, "unused", code, "strict-guard")
+    (info / "entry_points.txt").write_text("[nlpsuite.guards.v1]\nguard = strict_guard\n")
+
+
+def test_a_third_partys_guard_once_it_is_chosen(tmp_path: Path, tiny_bundle: Path) -> None:
+    put_guard(tmp_path, GUARD)
+    config = {"NLPSUITE_CONFIG_DIR": str(tmp_path / "config")}
+    args = [
+        "run",
+        "complete",
+        "--model",
+        str(tiny_bundle),
+        "--text",
+        "the sea",
+        "--max-tokens",
+        "3",
+        "--guard",
+        "block",
+    ]
+    assert "speech" not in nlpsuite(tmp_path, *args, **config).stderr  # the bundled one goes first
+    chosen = nlpsuite(tmp_path, "plugins", "enable", "guard", "--from", "strict-guard", **config)
+    assert chosen.returncode == 0, chosen.stderr
+    done = nlpsuite(tmp_path, *args, "--json", **config)
+    assert done.returncode == 3 and "blocked for speech" in done.stderr
+    assert json.loads(done.stdout)["guard"]["plugin"] == {"distribution": "strict-guard", "version": "1.2"}
+
+
+def test_a_broken_guard_is_named_and_only_where_it_is_used(tmp_path: Path, tiny_bundle: Path) -> None:
+    put_guard(tmp_path, GUARD.replace("return [", "return 1 // 0 or ["))
+    config = {"NLPSUITE_CONFIG_DIR": str(tmp_path / "config")}
+    args = ["run", "complete", "--model", str(tiny_bundle), "--text", "the sea", "--max-tokens", "3"]
+    assert (
+        nlpsuite(tmp_path, "plugins", "enable", "guard", "--from", "strict-guard", **config).returncode == 0
+    )
+    assert nlpsuite(tmp_path, *args, **config).returncode == 0
+    done = nlpsuite(tmp_path, *args, "--guard", "block", **config)
+    assert done.returncode == 70 and done.stdout == "" and "Traceback" not in done.stderr
+    assert "strict-guard 1.2" in done.stderr and "ZeroDivisionError" in done.stderr
+
+
+@pytest.mark.parametrize(
+    "args", [["eval", "--help"], ["eval", "bias", "--help"], ["run", "complete", "--help"]]
+)
+def test_help_loads_no_guard_and_nothing_heavy(args: list[str]) -> None:
+    code = "import sys; from nlpsuite.cli import main\ntry: main()\nfinally: print(*sys.modules, file=sys.stderr)"
+    done = subprocess.run([sys.executable, "-c", code, *args], capture_output=True, text=True, check=True)
+    loaded = {name.split(".")[0] for name in done.stderr.split()}
+    assert "nlpsuite" in loaded and "nlpsuite_guard" not in loaded
+    if args[0] == "eval":
+        assert loaded.isdisjoint({"numpy", "onnxruntime", "torch", "tokenizers", "pluggy"})
 
 
 def test_only_two_modes(complete) -> None:
