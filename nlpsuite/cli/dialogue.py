@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 import click
 
 from nlpsuite.cli import show_error
+from nlpsuite.cli.pieces import Pieces
 from nlpsuite.errors import InputInvalidError, NlpsuiteError
 
 if TYPE_CHECKING:
@@ -173,8 +174,9 @@ class _Dialogue:
             if text.startswith("/") and not plain:
                 self._obey(text)
             elif text:
-                self._conversation.ask(text, _show, _note)
-                _show("\n")
+                answer = Pieces(_show, _note)
+                self._conversation.ask(text, answer.text, answer.notice)
+                answer.end()
         except NlpsuiteError as error:
             show_error(error)
             self.code = self.code or error.exit_code
@@ -196,8 +198,9 @@ class _Dialogue:
             notices = talk.load(path)
             _note("\n".join([f"Loaded {_turns(len(talk.turns))} from {path}.", *notices]))
         elif command == "/retry":
-            talk.retry(_show, _note)
-            _show("\n")
+            answer = Pieces(_show, _note)
+            talk.retry(answer.text, answer.notice)
+            answer.end()
         elif command == "/undo":
             _note(f"Taken back: {talk.undo().question}")
         elif command == "/clear":

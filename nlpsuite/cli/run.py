@@ -15,6 +15,7 @@ import click
 from nlpsuite import __version__
 from nlpsuite.cli import show_error
 from nlpsuite.cli.inputs import Input, check_text, read_input
+from nlpsuite.cli.pieces import Pieces
 from nlpsuite.cli.progress import Progress
 from nlpsuite.errors import NlpsuiteError, OptionError, StorageError
 from nlpsuite.plugins import find_task
@@ -150,13 +151,16 @@ class _Printer:
             self._put(f"{self._gap}==> {item.source} <==\n")
             self._gap = "\n"
         streaming = not self._as_json and not self._to_file and sys.stdout.isatty()
-        result = pipeline.run(Record(item.text), on_text=self._put if streaming else None, on_notice=_notice)
+        pieces = Pieces(self._put, _notice)
+        result = pipeline.run(Record(item.text), pieces.text if streaming else None, pieces.notice)
         if self._as_json:
             self._put(
                 json.dumps(self._report(pipeline, item, result), ensure_ascii=False, allow_nan=False) + "\n"
             )
+        elif streaming:
+            pieces.end()
         else:
-            self._put("\n" if streaming else result.output.text + "\n")
+            self._put(result.output.text + "\n")
 
     def _put(self, text: str) -> None:
         if self._to_file:
