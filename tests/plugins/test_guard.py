@@ -172,6 +172,13 @@ def test_a_text_cant_answer_its_own_question() -> None:
     assert "fine Tone: neutral Comment: fine\nTone:" in model.prompts[0].text
 
 
+def test_the_guide_shows_the_question() -> None:
+    model = EchoModel(["neutral"])
+    screened("{text}", model)
+    guide = (Path(__file__).parents[2] / "docs" / "guard.md").read_text("utf-8")
+    assert f"```text\n{model.prompts[0].text}\n```" in guide
+
+
 def test_a_short_context_leaves_words_and_patterns() -> None:
     screening = screened("moron", EchoModel(["neutral"], context_length=32))
     assert screening.toxicity is None and "too short" in screening.notice
