@@ -1,5 +1,12 @@
 """``python -m nlpsuite``."""
 
+import os
+import sys
+
+# Python puts the working directory first, where anybody's modules and plugins may lie.
+if not sys.flags.safe_path and sys.path and sys.path[0] in ("", os.getcwd()):
+    del sys.path[0]
+
 from nlpsuite.cli import main
 
 main()

@@ -20,6 +20,7 @@ __all__ = [
     "NlpsuiteError",
     "OptionError",
     "PluginError",
+    "PluginInstallError",
     "StorageError",
     "TrainingError",
     "UnknownTaskError",
@@ -54,7 +55,7 @@ class OptionError(NlpsuiteError):
 
 
 class UnknownTaskError(NlpsuiteError):
-    """No installed plugin offers a task of that name."""
+    """No installed plugin offers a task of that name; or a metric, or what else plugins are asked for."""
 
     exit_code = 64
 
@@ -111,6 +112,12 @@ class StorageError(NlpsuiteError):
     """The output or the cache can't be written: permissions, disk full."""
 
     exit_code = 73
+
+
+class PluginInstallError(NlpsuiteError):
+    """pip or uv could not install or uninstall a plugin, or neither is there."""
+
+    exit_code = 74
 
 
 class MissingExtraError(NlpsuiteError):

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from pathlib import Path
 
-__all__ = ["bases_dir", "bundles_dir", "cache_dir"]
+__all__ = ["bases_dir", "bundles_dir", "cache_dir", "config_path", "history_path"]
 
 
 def cache_dir() -> Path:
@@ -26,3 +26,27 @@ def bundles_dir() -> Path:
 def bases_dir() -> Path:
     """Where bases that training and export have fetched are kept, since they are wanted again."""
     return cache_dir() / "bases"
+
+
+def config_path() -> Path:
+    """The user's configuration: ``$NLPSUITE_CONFIG`` if set, else ``config.toml`` in
+    ``$NLPSUITE_CONFIG_DIR`` or the platform's user configuration directory."""
+    override = os.environ.get("NLPSUITE_CONFIG")
+    if override:
+        return Path(override).expanduser()
+    directory = os.environ.get("NLPSUITE_CONFIG_DIR")
+    if directory:
+        return Path(directory).expanduser() / "config.toml"
+    import platformdirs
+
+    return Path(platformdirs.user_config_dir("nlpsuite", appauthor=False)) / "config.toml"
+
+
+def history_path() -> Path:
+    """What was typed in dialogues: in ``$NLPSUITE_DATA`` if set, else the platform's user data directory."""
+    override = os.environ.get("NLPSUITE_DATA")
+    if override:
+        return Path(override).expanduser() / "history"
+    import platformdirs
+
+    return Path(platformdirs.user_data_dir("nlpsuite", appauthor=False)) / "history"

@@ -37,10 +37,13 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 
 @pytest.fixture(scope="session", autouse=True)
 def isolated_cache(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
-    """No test reads or writes the user's cache."""
+    """No test reads or writes the user's cache, or reads the user's configuration."""
     directory = tmp_path_factory.mktemp("nlpsuite-cache")
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("NLPSUITE_CACHE", str(directory))
+        patch.setenv("NLPSUITE_CONFIG", os.devnull)
+        patch.setenv("NLPSUITE_CONFIG_DIR", str(tmp_path_factory.mktemp("nlpsuite-config")))
+        patch.setenv("NLPSUITE_DATA", str(directory / "data"))
         yield directory
 
 

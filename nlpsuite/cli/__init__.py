@@ -2,77 +2,114 @@
 
 from __future__ import annotations
 
-import importlib
 import os
 import sys
-from typing import Any
+from typing import TYPE_CHECKING
 
 import click
 
 from nlpsuite import __version__
+from nlpsuite.cli.lazy import LazyGroup
 from nlpsuite.errors import NlpsuiteError
+
+if TYPE_CHECKING:
+    from nlpsuite.plugins import Plugin
 
 __all__ = ["cli", "main"]
 
-# Verb to its line in --help. Its module is imported only when the verb is used.
+# Verb to its line in --help. Its module is imported only when the verb is used. Plugins add others.
 _VERBS = {
     "run": "Run a task on files, text or standard input.",
     "list": "List the tasks that are installed.",
+    "eval": "Measure what a model does: bias between groups of people.",
     "train": "Train a language model, or adapt one to a task.",
     "export": "Export a model as an ONNX bundle, with an adapter merged in.",
     "pull": "Fetch a model and build its bundle.",
+    "prompts": "Show the text that a task sends to the model.",
+    "config": "Show the configuration file and what it sets.",
     "models": "List or remove the models on this machine.",
+    "plugins": "List, install, check and write plugins.",
     "doctor": "Check the installation and say what to do.",
-    "completion": "Print the shell completion script.",
 }
 _EXIT_CODES = """\b
 Exit codes:
-  0   done                      69  the model can't be had now
-  1   unexpected error          70  a plugin failed
-  2   wrong usage               71  the device can't be used
-  64  unknown task              72  a model file is damaged
-  65  unusable input            73  output or cache can't be written
-  66  input not found           75  an optional package is missing
-  67  input too long            76  the model is not supported
-  68  unknown model             77  training can't go on
-  130 interrupted               78  the adapter does not fit
-  143 terminated                79  an export failed its check"""
+  0   done                      70  a plugin failed
+  1   unexpected error          71  the device can't be used
+  2   wrong usage               72  a model file is damaged
+  3   an output was blocked     73  a file can't be written
+  64  unknown task              74  a plugin can't be installed
+  65  unusable input            75  an optional package is missing
+  66  input not found           76  the model is not supported
+  67  input too long            77  training can't go on
+  68  unknown model             78  the adapter does not fit
+  69  the model can't be had    79  an export failed its check
+  130 interrupted               143 terminated"""
 
 
-class _Verbs(click.Group):
-    """A group whose verbs are known without importing them."""
+class _Verbs(LazyGroup):
+    """The verbs, behind the global options: the suite's own, then those of plugins."""
 
-    def list_commands(self, ctx: click.Context) -> list[str]:
-        return list(_VERBS)
+    def table(self) -> dict[str, str]:
+        return {**_VERBS, **{plugin.name: plugin.summary for plugin in _plugin_verbs()}}
+
+    def has(self, name: str) -> bool:
+        # Also one that is disabled or broken: the error says so.
+        from nlpsuite.plugins.registry import registered
+
+        return name in _VERBS or any((p.kind, p.name) == ("command", name) for p in registered())
 
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
-        if cmd_name not in _VERBS:
-            return None
-        module = importlib.import_module(f"nlpsuite.cli.{cmd_name}_command")
-        command: click.Command = module.command
+        if cmd_name in _VERBS or not self.has(cmd_name):
+            return super().get_command(ctx, cmd_name)
+        from nlpsuite.plugins.loading import load
+
+        command: click.Command = load("command", cmd_name)
         return command
 
-    def resolve_command(self, ctx: click.Context, args: list[str]) -> Any:
-        if args and args[0] not in _VERBS and not args[0].startswith("-"):
-            import difflib
+    def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
+        # Without a value the option means all; click would take the verb for its value.
+        end = next((i for i, arg in enumerate(args) if not arg.startswith("-")), len(args))
+        head = ["--no-plugins=*" if arg == "--no-plugins" else arg for arg in args[:end]]
+        return super().parse_args(ctx, head + args[end:])
 
-            close = difflib.get_close_matches(args[0], _VERBS, n=1)
-            meant = f" Did you mean {close[0]!r}?" if close else f" Commands: {', '.join(_VERBS)}."
-            raise click.UsageError(f"No such command {args[0]!r}.{meant}", ctx)
-        return super().resolve_command(ctx, args)
 
-    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
-        with formatter.section("Commands"):
-            formatter.write_dl(list(_VERBS.items()))
+def _plugin_verbs() -> list[Plugin]:
+    """The commands of plugins, from metadata alone."""
+    from nlpsuite.plugins.discovery import installed
+    from nlpsuite.plugins.registry import registered
+
+    try:
+        return list(installed("command").values())
+    except NlpsuiteError:  # a damaged record of the user's decisions: --help goes on without it
+        return [plugin for plugin in registered() if plugin.kind == "command" and plugin.bundled]
+
+
+def _block_plugins(ctx: click.Context, option: click.Parameter, names: tuple[str, ...]) -> None:
+    """Before any verb is looked up: completion parses options but calls no verb's function."""
+    if names:
+        from nlpsuite.plugins.policy import block
+
+        block(*names)
 
 
 @click.command(
     cls=_Verbs,
+    commands_table=_VERBS,
+    module="nlpsuite.cli.{}_command",
     epilog=_EXIT_CODES,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
 @click.version_option(__version__, "-V", "--version", prog_name="nlpsuite")
 @click.option("--debug", is_flag=True, help="Show the traceback of an error.")
+@click.option(
+    "--no-plugins",
+    metavar="[=NAME]",
+    multiple=True,
+    is_eager=True,
+    expose_value=False,
+    callback=_block_plugins,
+    help="Use bundled plugins only; with =NAME, all but this plugin or distribution.",
+)
 def cli(debug: bool) -> None:
     """NLP tasks on a small language model, on this machine.
 
@@ -120,6 +157,13 @@ def _run(args: list[str]) -> int:
     except Exception as error:
         if debug:
             raise
+        from nlpsuite.plugins.loading import culprit, failure
+
+        plugin = culprit(error)
+        if plugin is not None:
+            blamed = failure(plugin, error)
+            show_error(blamed)
+            return blamed.exit_code
         click.echo(f"Unexpected error: {type(error).__name__}: {error}", err=True)
         click.echo(
             "  This is a fault of nlpsuite. Run again with --debug and report what it prints.", err=True

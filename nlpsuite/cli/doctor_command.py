@@ -6,14 +6,17 @@ import json
 import os
 import platform
 import shutil
-import sys
 from dataclasses import asdict, dataclass
 from importlib import metadata
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
 
 from nlpsuite import __version__
+
+if TYPE_CHECKING:
+    from nlpsuite.plugins import Plugin
 
 __all__ = ["command"]
 
@@ -122,17 +125,40 @@ def _cache() -> list[Finding]:
 
 
 def _plugins() -> list[Finding]:
-    from nlpsuite.errors import PluginError
-    from nlpsuite.plugins import installed_tasks, load_task
+    """Each plugin, loaded: a third party's in a process of its own, where it can do no harm."""
+    from concurrent.futures import ThreadPoolExecutor
 
-    found = []
-    for plugin in installed_tasks().values():
-        torch_before = "torch" in sys.modules
-        try:
-            load_task(plugin.name)
-        except PluginError as error:
-            found.append(Finding("task", f"broken: {error.message}", error.hint))
-            continue
-        slow = " (imports torch: slow)" if not torch_before and "torch" in sys.modules else ""
-        found.append(Finding("task", f"{plugin.name} from {plugin.distribution} {plugin.version}{slow}"))
+    from nlpsuite.plugins import known_plugins
+    from nlpsuite.plugins.discovery import unavailable
+    from nlpsuite.plugins.probe import probe
+
+    def look_at(plugin: Plugin) -> Finding:
+        found = probe(plugin)
+        if found.problem:
+            # Somebody else's fault stands in nobody's way but that plugin's.
+            click.echo(f"{found.problem}. {found.remedy}", err=True)
+            state = f"{plugin.name} from {plugin.distribution} {plugin.version} does not load"
+            return Finding(plugin.kind, state, f"nlpsuite plugins disable {plugin.key}")
+        slow = " (imports torch: slow)" if found.imports_torch else ""
+        return Finding(plugin.kind, f"{plugin.name} from {plugin.distribution} {plugin.version}{slow}")
+
+    plugins = [plugin for plugin in known_plugins() if plugin.state == "enabled"]
+    found = [_bundled(plugin) for plugin in plugins if plugin.bundled]
+    with ThreadPoolExecutor(4) as pool:
+        found += pool.map(look_at, [plugin for plugin in plugins if not plugin.bundled])
+    found += [
+        Finding(p.kind, f"{p.name} from {p.distribution} {p.version} is left out: {p.state}", p.remedy)
+        for p in unavailable()
+    ]
     return found or [Finding("task", "broken: no task is installed", "reinstall nlpsuite")]
+
+
+def _bundled(plugin: Plugin) -> Finding:
+    from nlpsuite.errors import PluginError
+    from nlpsuite.plugins.loading import load_plugin
+
+    try:
+        load_plugin(plugin)
+    except PluginError as error:
+        return Finding(plugin.kind, f"broken: {error.message}", error.hint)
+    return Finding(plugin.kind, f"{plugin.name} from nlpsuite {__version__}")

@@ -46,10 +46,11 @@ def command(base: str | None, **options: Any) -> None:
     """
     from nlpsuite.cli.progress import Progress
     from nlpsuite.export.export import export_bundle
+    from nlpsuite.plugins.bases import base_named
 
     progress = Progress()
     try:
-        exported = export_bundle(base, reporter=progress, **options)
+        exported = export_bundle(base_named(base), reporter=progress, **options)
     finally:
         progress.close()
     for line in _summary(exported):

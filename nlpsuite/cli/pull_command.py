@@ -24,10 +24,11 @@ def command(model: str | None, precision: str | None) -> None:
     """
     from nlpsuite.cli.progress import Progress
     from nlpsuite.export import store
+    from nlpsuite.plugins.bases import base_named
 
     progress = Progress()
     try:
-        path = store.resolve(model, precision=precision, reporter=progress)
+        path = store.resolve(base_named(model), precision=precision, reporter=progress)
     finally:
         progress.close()
     click.echo(path)

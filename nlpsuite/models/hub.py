@@ -4,17 +4,24 @@ from __future__ import annotations
 
 import errno
 import os
+import re
 from pathlib import Path
 
 from nlpsuite.errors import MissingExtraError, ModelNotFoundError, ModelUnavailableError
 
-__all__ = ["MODEL_FILES", "OUT_OF_SPACE", "fetch_hub"]
+__all__ = ["MODEL_FILES", "OUT_OF_SPACE", "fetch_hub", "is_hub_name"]
 
 # What a Hugging Face directory may contribute to a bundle. Pickles run code and are left out.
 MODEL_FILES = ("*.safetensors", "*.json", "tokenizer*", "*.jinja", "LICENSE*", "README*")
+_NAME = re.compile(r"\w[\w.-]*/\w[\w.-]*(@[\w./-]+)?", re.ASCII)
 _PICKLES = ("*.bin", "*.pt", "*.pth", "*.pkl", "*.ckpt")
 
 OUT_OF_SPACE = (errno.ENOSPC, errno.EFBIG, errno.EDQUOT)
+
+
+def is_hub_name(text: str) -> bool:
+    """``owner/name`` or ``owner/name@revision``."""
+    return _NAME.fullmatch(text) is not None
 
 
 def fetch_hub(owner_name: str, directory: Path, *, offline: bool = False) -> Path:

@@ -107,18 +107,38 @@ class Tokenizer:
         shared = min(shared, *(len(row) - 1 for row in rows))
         return rows[0][:shared], [row[shared:] for row in rows]
 
-    def _pieces(self, prompt: Prompt) -> tuple[list[int], str]:
-        """Everything up to the last control token as ids, and the text after it."""
+    def segments(self, prompt: Prompt) -> list[tuple[str, bool]]:
+        """A prompt as the model reads it: pieces of text, and whether each is a control token.
+
+        The last is text, perhaps empty, which the model continues. Joined they are the prompt as text,
+        where a text's look-alikes of control tokens can no longer be told from these.
+
+        Raises:
+            UnsupportedModelError: as ``encode_prompt``.
+        """
         if not prompt.messages:
-            return [], prompt.text + prompt.prefill
+            return [(prompt.text + prompt.prefill, False)]
         rendered, marker = self._render(prompt.messages)
-        ids: list[int] = []
+        segments = []
         at = 0
         for match in self._control_pattern.finditer(rendered) if self._control_pattern else ():
-            ids.extend(self.encode_text(rendered[at : match.start()].replace(marker, "")))
-            ids.append(self._controls[match.group()])
+            if match.start() > at:
+                segments.append((rendered[at : match.start()].replace(marker, ""), False))
+            segments.append((match.group(), True))
             at = match.end()
-        return ids, rendered[at:].replace(marker, "") + prompt.prefill
+        return [*segments, (rendered[at:].replace(marker, "") + prompt.prefill, False)]
+
+    def has_controls(self, text: str) -> bool:
+        """Somewhere in the text stand the characters of a control token."""
+        return self._control_pattern is not None and self._control_pattern.search(text) is not None
+
+    def _pieces(self, prompt: Prompt) -> tuple[list[int], str]:
+        """Everything up to the last control token as ids, and the text after it."""
+        *head, (tail, _) = self.segments(prompt)
+        ids: list[int] = []
+        for text, control in head:
+            ids.extend([self._controls[text]] if control else self.encode_text(text))
+        return ids, tail
 
     def _render(self, messages: Sequence[Message]) -> tuple[str, str]:
         """The conversation as the template writes it, with the marker that breaks up look-alikes."""

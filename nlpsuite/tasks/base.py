@@ -12,7 +12,7 @@ from nlpsuite.runtime.prompt import Completion, Message, Prompt
 from nlpsuite.tasks.long_text import Part
 from nlpsuite.tasks.options import Options
 
-__all__ = ["Columns", "Output", "Record", "Task", "check_unicode"]
+__all__ = ["Adjustment", "Columns", "Output", "Record", "Task", "check_unicode"]
 
 O = TypeVar("O", bound=Options)
 
@@ -68,6 +68,21 @@ class Columns:
     messages: tuple[str, ...] = ()
 
 
+@dataclass(frozen=True)
+class Adjustment:
+    """What a user changed about a task; see ``nlpsuite.tasks.adjust``.
+
+    Attributes:
+        report: of the changes, as JSON values: files with their sha256.
+        options: that differ from the defaults with them.
+        without_shots: the task without few-shot examples; None if there are none.
+    """
+
+    report: Mapping[str, Any] = field(default_factory=dict)
+    options: Mapping[str, Any] = field(default_factory=dict)
+    without_shots: Task[Any] | None = None
+
+
 class Task(ABC, Generic[O]):
     """Base of all tasks. A task holds no state: one instance serves many threads.
 
@@ -87,9 +102,17 @@ class Task(ABC, Generic[O]):
         conversational: the task takes a history; ``nlpsuite run`` offers a dialogue.
         adapter_options: options that an adapter of the task is trained and run with, where they
             differ from the defaults.
+        shots_options: options that differ from the defaults when the user gives few-shot examples.
+        neutral: for a task whose prompts have priors: texts that say nothing, to be put into a
+            prompt of the user's for the same purpose.
         columns: of files of examples.
         labels: for a task with choices: what stands in files of examples, case-folded, to the
             label it means.
+        metrics: what ``evaluate`` computes, by name; none for accuracy and macro F1 of labels, or exact
+            match and chrF of texts.
+
+    Attributes:
+        adjusted: what the user changed; nothing in the task that a plugin gives.
     """
 
     name: ClassVar[str]
@@ -102,12 +125,22 @@ class Task(ABC, Generic[O]):
     strips: ClassVar[bool] = True
     conversational: ClassVar[bool] = False
     adapter_options: ClassVar[Mapping[str, Any]] = {}
+    shots_options: ClassVar[Mapping[str, Any]] = {}
+    neutral: ClassVar[tuple[str, ...]] = ("", "[MASK]", "N/A")  # Zhao et al. 2021, arXiv:2102.09690
     columns: ClassVar[Columns] = Columns()
     labels: ClassVar[Mapping[str, str]] = {}
+    metrics: ClassVar[Sequence[str]] = ()
+    adjusted: Adjustment = Adjustment()
 
     @abstractmethod
     def prompt(self, record: Record, options: O) -> Prompt:
         """The request that solves ``record``. Depends on its arguments alone."""
+
+    def divide(self, record: Record, options: O) -> Sequence[Record]:
+        """Records to be solved one by one in place of ``record``, whose outputs ``join`` merges; none for
+        a record that is solved as it is. A task that cuts its texts by their structure says so here.
+        """
+        return ()
 
     def parse(self, completion: Completion, record: Record, options: O) -> Output:
         """Read an answer. Takes any text without raising: models say anything."""
@@ -157,20 +190,22 @@ class Task(ABC, Generic[O]):
         return f" {reference}" if self.strips and before and not before[-1].isspace() else reference
 
     def evaluate(self, outputs: Sequence[Output], references: Sequence[str], options: O) -> dict[str, float]:
-        """Figures of how good the outputs are, against a reference answer each: accuracy and macro F1
-        for labels, else exact match and chrF.
+        """Figures of how good the outputs are, against a reference answer each, by the task's ``metrics``:
+        on the labels of a task that has labels, else on the texts.
 
         Raises:
             InputInvalidError: none at all, not as many references as outputs, an unknown label.
+            UnknownTaskError, PluginError: no plugin offers such a metric, or it fails.
         """
-        from nlpsuite.metrics import labels, text
+        from nlpsuite.plugins.use import measure
 
         if self.labels:
             given = [output.label or "" for output in outputs]
             wanted = [self.reference(reference) for reference in references]
-            return {"accuracy": labels.accuracy(given, wanted), "macro_f1": labels.macro_f1(given, wanted)}
-        texts = [output.text for output in outputs]
-        return {"exact_match": text.exact_match(texts, references), "chrf": text.chrf(texts, references)}
+        else:
+            given, wanted = [output.text for output in outputs], list(references)
+        names = self.metrics or (("accuracy", "macro_f1") if self.labels else ("exact_match", "chrf"))
+        return {name: measure(name, given, wanted) for name in names}
 
 
 def _choice(prompt: Prompt, reference: str, task: str) -> str:

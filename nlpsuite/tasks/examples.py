@@ -1,30 +1,29 @@
 """Examples for training and evaluation: records with reference answers, read from files.
 
-CSV, TSV as GLUE writes it (no quoting), JSONL, the same with ``.gz`` behind, and pairs of text
-files whose lines belong together (``train.en.gz,train.de.gz``). Values are taken as they stand:
+What kinds of files there are, plugins say: ``.csv``, ``.tsv`` and ``.jsonl`` with or without ``.gz``
+behind come with the suite (plugins/nlpsuite_readers). Pairs of text files whose lines belong together
+(``train.en.gz,train.de.gz``) are read here. Values are taken as they stand:
 ``007`` and ``NA`` are texts like any other.
 """
 
 from __future__ import annotations
 
-import csv
-import gzip
-import json
-import zlib
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import zip_longest
 from pathlib import Path
 from typing import Any
 
 from nlpsuite.errors import InputInvalidError, InputNotFoundError
+from nlpsuite.plugins.discovery import known_plugins
+from nlpsuite.plugins.use import read_rows
 from nlpsuite.runtime.prompt import Message
 from nlpsuite.tasks.base import Record, Task, check_unicode
+from nlpsuite.tasks.lines import read_lines, shortened
 
 __all__ = ["Example", "example_files", "read_examples"]
 
 _FORMS = "Name a .csv, .tsv or .jsonl file (also with .gz), or two text files as in a.en,a.de."
-_CSV_FIELD_LIMIT = 1 << 27  # characters; csv's own limit, 131,072, is less than a long article
 
 
 @dataclass(frozen=True)
@@ -158,15 +157,10 @@ def _text(value: Any, what: str, *, join: bool) -> str:
         return str(value)
     if not isinstance(value, str):
         raise InputInvalidError(
-            f"The {what} is {_shortened(value)}, neither a text nor a list of texts.",
+            f"The {what} is {shortened(value)}, neither a text nor a list of texts.",
             hint="Name another column, or convert the file.",
         )
     return value
-
-
-def _shortened(value: Any) -> str:
-    text = json.dumps(value, ensure_ascii=False)
-    return text if len(text) <= 40 else text[:40] + "…"
 
 
 def _conversation(row: _Row, messages: Any) -> Iterator[Example]:
@@ -180,7 +174,7 @@ def _conversation(row: _Row, messages: Any) -> Iterator[Example]:
         content = entry.get("content") if isinstance(entry, dict) else None
         if role not in ("system", "user", "assistant") or not isinstance(content, str):
             raise InputInvalidError(
-                f"The message {_shortened(entry)} can't be used.",
+                f"The message {shortened(entry)} can't be used.",
                 hint='A message is {"role": "system"|"user"|"assistant", "content": "…"}.',
             )
         check_unicode(content, "A message")
@@ -198,110 +192,18 @@ def _conversation(row: _Row, messages: Any) -> Iterator[Example]:
 
 
 def _rows(path: Path) -> Iterator[_Row]:
-    name = path.name.lower().removesuffix(".gz")
-    kinds: dict[str, Callable[[Path], Iterator[_Row]]] = {
-        ".csv": _csv_rows,
-        ".tsv": _tsv_rows,
-        ".jsonl": _json_rows,
-        ".ndjson": _json_rows,
-    }
-    for extension, read in kinds.items():
-        if name.endswith(extension):
-            return read(path)
-    raise InputInvalidError(f"{path} is of no kind that can be read.", hint=_FORMS)
-
-
-def _lines(path: Path) -> Iterator[tuple[int, str]]:
-    """Number and text of each line, its end included."""
-    number = 1
-    try:
-        with gzip.open(path) if path.name.lower().endswith(".gz") else path.open("rb") as file:
-            for number, line in enumerate(file, start=1):
-                yield number, line.decode("utf-8-sig" if number == 1 else "utf-8")
-    except UnicodeDecodeError as error:
-        raise InputInvalidError(
-            f"{path}:{number}: byte 0x{error.object[error.start]:02x} is not valid UTF-8.",
-            hint="Convert the file to UTF-8, for example with iconv.",
-        ) from None
-    except (EOFError, gzip.BadGzipFile, zlib.error) as error:
-        raise InputInvalidError(f"{path} is damaged: {error}.", hint="Download it again.") from None
-    except OSError as error:
-        raise InputNotFoundError(f"Can't read {path}: {error.strerror or error}.") from None
-
-
-def _csv_rows(path: Path) -> Iterator[_Row]:
-    csv.field_size_limit(_CSV_FIELD_LIMIT)  # of the whole process, but only ever to this
-    reader = csv.reader((line for _, line in _lines(path)), strict=True)
-    begins = 1
-    header: list[str] | None = None
-    while True:
-        try:
-            cells = next(reader, None)
-        except csv.Error as error:
-            raise InputInvalidError(
-                f"{path}:{begins}: {error}.", hint='A quoted value ends with " and has "" for a quote in it.'
-            ) from None
-        if cells is None:
-            return
-        if any(cells):
-            if header is None:
-                header = _header(path, begins, cells)
-            else:
-                yield _row(path, begins, header, cells)
-        begins = reader.line_num + 1
-
-
-def _tsv_rows(path: Path) -> Iterator[_Row]:
-    header: list[str] | None = None
-    for number, line in _lines(path):
-        cells = line.rstrip("\r\n").split("\t")
-        if not any(cells):
-            continue
-        if header is None:
-            header = _header(path, number, cells)
-        else:
-            yield _row(path, number, header, cells)
-
-
-def _header(path: Path, line: int, cells: list[str]) -> list[str]:
-    for i, name in enumerate(cells):
-        if name in cells[:i]:
-            raise InputInvalidError(
-                f"{path}:{line}: two columns are called {name!r}.",
-                hint="The first line must name the columns, each by its own name.",
-            )
-    return cells
-
-
-def _row(path: Path, line: int, header: list[str], cells: list[str]) -> _Row:
-    if len(cells) != len(header):
-        raise InputInvalidError(
-            f"{path}:{line}: there are {len(cells)} values for {len(header)} columns.",
-            hint=f"Columns, as the first line names them: {', '.join(map(repr, header))}.",
-        )
-    return _Row(f"{path}:{line}", line, dict(zip(header, cells)))
-
-
-def _json_rows(path: Path) -> Iterator[_Row]:
-    for number, line in _lines(path):
-        if not line.strip():
-            continue
-        try:
-            values = json.loads(line)
-        except (ValueError, RecursionError) as error:
-            raise InputInvalidError(
-                f"{path}:{number}: not valid JSON: {error}.", hint="Each line must be one JSON object."
-            ) from None
-        if not isinstance(values, dict):
-            raise InputInvalidError(
-                f"{path}:{number}: {_shortened(values)} is no JSON object.",
-                hint='Each line must be one, as in {"text": "…"}.',
-            )
-        yield _Row(f"{path}:{number}", number, values)
+    suffix = path.name.lower().removesuffix(".gz").rpartition(".")[2]
+    known = [plugin for plugin in known_plugins() if plugin.kind == "reader"]
+    if suffix not in {plugin.name for plugin in known}:
+        more = ", ".join(f".{p.name}" for p in known if p.state == "enabled" and not p.bundled)
+        hint = f"{_FORMS} Plugins read {more} as well." if more else _FORMS
+        raise InputInvalidError(f"{path} is of no kind that can be read.", hint=hint)
+    for line, values in read_rows(suffix, path):
+        yield _Row(f"{path}:{line}", line, values)
 
 
 def _aligned(texts: Path, references: Path, text: str, reference: str) -> Iterator[_Row]:
-    for left, right in zip_longest(_lines(texts), _lines(references)):
+    for left, right in zip_longest(read_lines(texts), read_lines(references)):
         if left is None or right is None:
             longer, shorter = (references, texts) if left is None else (texts, references)
             number = (left or right)[0]

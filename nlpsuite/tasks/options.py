@@ -1,4 +1,4 @@
-"""A task's options: declared once, usable as CLI flags, Python keywords and JSON.
+"""A task's options: declared once, usable as CLI flags, Python keywords, configuration keys and JSON.
 
 @dataclass(frozen=True)
 class Options(GenerationOptions):
@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import dataclasses
 import difflib
+import sys
 import types
 import typing
 from dataclasses import dataclass
@@ -120,11 +121,22 @@ def _checked(spec: OptionSpec, value: Any) -> Any:
     if value is None and spec.default is None:
         return None
     if spec.choices and value not in spec.choices:
-        raise OptionError(f"{spec.name} is {value!r}, must be one of {', '.join(spec.choices)}.")
-    if spec.type is float and type(value) is int:
+        raise OptionError(f"{spec.name} is {_shown(value)}, must be one of {', '.join(spec.choices)}.")
+    if spec.type is int and type(value) is float and value.is_integer():
+        return int(value)  # JSON has one kind of number: 1.0 is an integer there
+    if spec.type is float and type(value) in (int, float):
+        if not abs(value) <= sys.float_info.max:
+            raise OptionError(f"{spec.name} is {_shown(value)}, must be a finite number.")
         return float(value)
     if type(value) is not spec.type:
-        raise OptionError(f"{spec.name} is {value!r}, must be of type {spec.type.__name__}.")
+        raise OptionError(f"{spec.name} is {_shown(value)}, must be of type {spec.type.__name__}.")
     if isinstance(value, str) and not value.isascii() and any("\ud800" <= c <= "\udfff" for c in value):
         raise OptionError(f"{spec.name} is {value!r}, which is not valid Unicode.", hint="Pass valid UTF-8.")
     return value
+
+
+def _shown(value: Any) -> str:
+    try:
+        return repr(value)
+    except ValueError:  # Python writes no integers of thousands of digits
+        return "an integer of thousands of digits"

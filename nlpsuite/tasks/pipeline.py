@@ -3,18 +3,20 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
 from nlpsuite.errors import OptionError
+from nlpsuite.runtime.bundle import Bundle
 from nlpsuite.runtime.language_model import LanguageModel
 from nlpsuite.runtime.prompt import Completion
 from nlpsuite.tasks.base import Output, Record, Task
 from nlpsuite.tasks.options import make_options
+from nlpsuite.tasks.shots import shot_tokens
 from nlpsuite.tasks.solve import Limits, Step, solve
 
-__all__ = ["Pipeline", "Result"]
+__all__ = ["Pipeline", "Result", "preset_options"]
 
 
 @dataclass
@@ -28,6 +30,7 @@ class Result:
         seconds: wall time, without loading the model.
         first_token_seconds: until the first token of the first prompt; None for scoring.
         notices: what the user should know about the input's treatment.
+        guard: what a guard found, as JSON values; None without one.
     """
 
     output: Output
@@ -38,6 +41,7 @@ class Result:
     seconds: float = 0.0
     first_token_seconds: float | None = None
     notices: list[str] = field(default_factory=list)
+    guard: dict[str, Any] | None = None
 
 
 class Pipeline:
@@ -50,14 +54,18 @@ class Pipeline:
 
     Attributes:
         notices: what the user should know about the model and the task together.
+        blocked: outputs that a guard has replaced so far; see ``nlpsuite.tasks.guard``.
     """
+
+    blocked = 0
 
     def __init__(self, task: Task[Any], model: LanguageModel, max_parts: int = 64, **options: Any) -> None:
         self.task, self.model = task, model
-        trained, self.notices = _adapted(task, model.bundle.adapter or {})
-        self._given = options = {**trained, **options}
+        preset, self.notices = preset_options(task, model.bundle)
+        self._given = options = {**preset, **options}
         self.options = make_options(task.options, options)
-        self._limits = Limits(model.context_length, model.count_tokens, max_parts)
+        shots = shot_tokens(task, self.options, model.context_length, model.count_tokens)
+        self._limits = Limits(model.context_length, model.count_tokens, max_parts, shots)
 
     def __call__(self, text: str, **options: Any) -> Output:
         """Run the task on one text; keywords override the pipeline's options."""
@@ -141,18 +149,25 @@ class Pipeline:
         return {i: [next(ordered) for _ in step.prompts] for i, step in steps.items()}
 
 
-def _adapted(task: Task[Any], adapter: Mapping[str, Any]) -> tuple[dict[str, Any], list[str]]:
-    """The options that an adapter was trained with, and what the user should know.
+def preset_options(task: Task[Any], bundle: Bundle) -> tuple[dict[str, Any], list[str]]:
+    """The options that differ from a task's defaults on a model, and what the user should know.
 
-    Args:
-        adapter: what the bundle's manifest says of the adapter merged into it; empty without one.
+    They are those that an adapter merged into the model was trained with, and those that come with
+    few-shot examples.
     """
-    if not adapter:
-        return {}, []
+    adapter = bundle.adapter
+    if adapter is None:
+        return dict(task.adjusted.options), []
     if adapter["task"] != task.name:
-        return {}, [f"The model was adapted to {adapter['task']}; it may be worse at {task.name}."]
+        notice = f"The model was adapted to {adapter['task']}; it may be worse at {task.name}."
+        return dict(task.adjusted.options), [notice]
     options: dict[str, Any] = {}
     notices = []
+    if task.adjusted.report:
+        notices.append(
+            f"The model was adapted to the prompt that {task.name} has of its own; with another, results may "
+            "be worse than its evaluation says."
+        )
     if adapter["task_version"] != task.version:
         notices.append(
             f"The model was adapted to version {adapter['task_version']} of {task.name}; this is version "
@@ -167,7 +182,7 @@ def _adapted(task: Task[Any], adapter: Mapping[str, Any]) -> tuple[dict[str, Any
             )
         else:
             options[name] = value
-    return options, notices
+    return options | dict(task.adjusted.options), notices
 
 
 def _count(result: Result, completions: list[Completion]) -> None:

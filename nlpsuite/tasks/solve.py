@@ -31,11 +31,13 @@ class Limits:
         context_length: tokens of prompt and completion together.
         count_tokens: of a prompt as the model reads it, or of plain text.
         max_parts: most parts a text may be split into; more is most likely a mistake.
+        shot_tokens: of few-shot examples, which don't count against the task's own limit.
     """
 
     context_length: int
     count_tokens: Callable[[Prompt | str], int]
     max_parts: int = 64
+    shot_tokens: int = 0
 
 
 @dataclass(frozen=True)
@@ -62,11 +64,17 @@ def solve(
     Raises:
         InputTooLongError: the text is longer than the task takes.
     """
+    if divided := task.divide(record, options):
+        outputs = []
+        for piece in divided:
+            outputs.append((yield from solve(task, piece, options, limits)))
+        return task.join(outputs, [Part(piece.text) for piece in divided], options)
     # Of a text that can't possibly fit only the end is read: it tells how long the rest is.
     end = dataclasses.replace(record, text=record.text[-limits.context_length * _CHARACTERS_PER_TOKEN :])
     prompt = task.prompt(end, options)
     room = limits.context_length - _answer_tokens(prompt)
-    budget = min(room, task.max_prompt_tokens or room)
+    most = task.max_prompt_tokens
+    budget = room if most is None else min(room, most + limits.shot_tokens)
     length = limits.count_tokens(prompt) * len(record.text) // max(1, len(end.text))
     if len(end.text) < len(record.text) and length <= budget:
         prompt = task.prompt(record, options)

@@ -23,6 +23,7 @@ from nlpsuite.models.language_module import LanguageModule, load_module
 from nlpsuite.models.lora import add_lora
 from nlpsuite.paths import bundles_dir
 from nlpsuite.plugins import find_task, load_task
+from nlpsuite.plugins.bases import base_named
 from nlpsuite.runtime.tokenizer import Tokenizer
 from nlpsuite.tasks.base import Task
 from nlpsuite.tasks.examples import Example, example_files, read_examples
@@ -126,7 +127,7 @@ def _check_data(data: str, recorded: Sequence[str]) -> None:
 
 
 def _found(spec: str | None) -> Base:
-    base = find_base(spec)
+    base = find_base(base_named(spec))
     if base is None:
         raise OptionError(
             f"{spec} is a bundle, made to be run; its weights can't be trained.",

@@ -44,6 +44,8 @@ class Sentiment(Task[SentimentOptions]):
     max_prompt_tokens = 1_000
     # An adapter has learnt what the examples show and has no liking left to correct.
     adapter_options: ClassVar = {"examples": False, "calibrate": False}
+    shots_options: ClassVar = {"examples": False}
+    neutral = _NEUTRAL
     columns = Columns(text=("text", "sentence", "content", "review"), reference=("label", "sentiment"))
     labels: ClassVar = {"negative": "negative", "positive": "positive", "0": "negative", "1": "positive"}
 

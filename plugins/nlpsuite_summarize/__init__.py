@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import ClassVar, Literal
 
-from nlpsuite import GenerationOptions, Message, Output, Prompt, Record, Sampling, Task, hookimpl, option
+from nlpsuite import GenerationOptions, Message, Prompt, Record, Sampling, Task, hookimpl, option
 from nlpsuite.tasks.base import Columns
 
 # Tokens after which a summary stops at the next sentence end, and the most it may take.
@@ -33,6 +32,7 @@ class Summarize(Task[Options]):
     columns = Columns(
         text=("text", "document", "source", "article"), reference=("summary", "target", "highlights")
     )
+    metrics = ("rouge_l", "chrf")
 
     def prompt(self, record: Record, options: Options) -> Prompt:
         enough, most = _LENGTHS[options.length]
@@ -66,14 +66,6 @@ class Summarize(Task[Options]):
         if options.plain and options.style == "paragraph":
             reference = " ".join(reference.split())
         return super().target(reference, record, options)
-
-    def evaluate(
-        self, outputs: Sequence[Output], references: Sequence[str], options: Options
-    ) -> dict[str, float]:
-        from nlpsuite.metrics.text import chrf, rouge_l
-
-        texts = [output.text for output in outputs]
-        return {"rouge_l": rouge_l(texts, references), "chrf": chrf(texts, references)}
 
 
 @hookimpl

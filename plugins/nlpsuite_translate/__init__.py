@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import ClassVar
 
-from nlpsuite import GenerationOptions, Message, Output, Prompt, Record, Sampling, Task, hookimpl, option
+from nlpsuite import GenerationOptions, Message, Prompt, Record, Sampling, Task, hookimpl, option
 from nlpsuite.tasks.base import Columns
 
 
@@ -27,6 +26,7 @@ class Translate(Task[Options]):
     # An adapter knows what it is to do: the plain prompt is half as long to read and to train on.
     adapter_options: ClassVar = {"plain": True}
     columns = Columns(text=("source", "en", "text"), reference=("target", "reference", "translation"))
+    metrics = ("bleu", "chrf")
 
     def prompt(self, record: Record, options: Options) -> Prompt:
         text = record.text.strip()
@@ -49,14 +49,6 @@ class Translate(Task[Options]):
 
     def target(self, reference: str, record: Record, options: Options) -> str:
         return super().target(_line(reference) if options.plain else reference, record, options)
-
-    def evaluate(
-        self, outputs: Sequence[Output], references: Sequence[str], options: Options
-    ) -> dict[str, float]:
-        from nlpsuite.metrics.text import bleu, chrf
-
-        texts = [output.text for output in outputs]
-        return {"bleu": bleu(texts, references), "chrf": chrf(texts, references)}
 
 
 def _plain(text: str, options: Options, max_tokens: int) -> Prompt:

@@ -106,7 +106,7 @@ def test_a_dialogue(tiny_bundle: Path) -> None:
     code, seen = on_a_terminal(command(*args), keys=b"hello\n/clear\n/what\n/quit\n", wait_for=b"> ")
     assert code == 0
     assert b"Forgotten." in seen
-    assert b"Commands: /clear, /quit." in seen
+    assert b"There is no command /what." in seen
     assert b"Traceback" not in seen
 
 

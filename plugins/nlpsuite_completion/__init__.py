@@ -1,10 +1,15 @@
-"""``nlpsuite completion``."""
+"""Print the shell completion script."""
 
 from __future__ import annotations
 
 import click
 
-__all__ = ["command"]
+from nlpsuite import hookimpl
+
+
+@hookimpl
+def nlpsuite_command(name: str) -> click.Command:
+    return command
 
 
 @click.command()

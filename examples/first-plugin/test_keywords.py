@@ -1,0 +1,5 @@
+from nlpsuite.testing import TaskConformance
+
+
+class TestKeywords(TaskConformance):
+    task = "keywords"

@@ -1,0 +1,115 @@
+"""``nlpsuite config path``, ``show`` and ``schema``."""
+
+from __future__ import annotations
+
+import json
+from typing import TYPE_CHECKING, Any
+
+import click
+
+if TYPE_CHECKING:
+    from nlpsuite.config_file import Configuration
+    from nlpsuite.tasks.options import Options
+
+__all__ = ["command"]
+
+
+@click.group()
+def command() -> None:
+    """Show the configuration file and what it sets.
+
+    \b
+    nlpsuite config path              where the file is, or would be
+    nlpsuite config show              what holds: [run], and the tasks that the file names
+    nlpsuite config show summarize    all options of a task
+    nlpsuite config schema            for editors
+    """
+
+
+@command.command()
+def path() -> None:
+    """Print the path of the configuration file."""
+    from nlpsuite.paths import config_path
+
+    click.echo(config_path())
+
+
+@command.command()
+@click.argument("tasks", nargs=-1)
+@click.option("--json", "as_json", is_flag=True, help="Print JSON.")
+def show(tasks: tuple[str, ...], as_json: bool) -> None:
+    """Print the values that hold, as TOML, and where each comes from.
+
+    Flags of a command go before the file, the file before the defaults.
+    """
+    from nlpsuite.config_file import read_configuration
+
+    configuration = read_configuration()
+    sections = _sections(configuration, tasks)
+    if as_json:
+        report = {
+            "path": str(configuration.path),
+            "exists": configuration.exists,
+            **{name: _sourced(section) for name, section in sections.items()},
+        }
+        click.echo(json.dumps(report, indent=2, ensure_ascii=False))
+        return
+    click.echo(f"# {configuration.path}{'' if configuration.exists else ' (there is no such file)'}")
+    for name, section in sections.items():
+        click.echo(f"\n[{name}]")
+        for option, (value, source) in section.items():
+            click.echo(_line(option, value, source))
+
+
+@command.command()
+def schema() -> None:
+    """Print the JSON schema of the file, for editors that check and complete it.
+
+    It holds the options of all installed tasks.
+    """
+    from nlpsuite.cli import show_error
+    from nlpsuite.config_file import configuration_schema
+    from nlpsuite.errors import NlpsuiteError
+    from nlpsuite.plugins import installed_tasks, load_task
+
+    tasks = {}
+    for name in installed_tasks():
+        try:
+            tasks[name] = load_task(name).options
+        except NlpsuiteError as error:  # one broken plugin must not hide the others
+            show_error(error)
+    click.echo(json.dumps(configuration_schema(tasks), indent=2, ensure_ascii=False))
+
+
+def _sections(configuration: Configuration, tasks: tuple[str, ...]) -> dict[str, dict[str, tuple[Any, str]]]:
+    """The value of each option and its origin, by section."""
+    from nlpsuite.config_file import RunOptions
+    from nlpsuite.plugins import installed_tasks, load_task
+
+    sections = {"run": _effective(RunOptions, configuration.run)}
+    for name in tasks or [name for name in configuration.tasks if name in installed_tasks()]:
+        options = load_task(name).options
+        sections[f"tasks.{name}"] = _effective(options, configuration.task_options(name, options))
+    return sections
+
+
+def _effective(options: type[Options], given: Any) -> dict[str, tuple[Any, str]]:
+    from nlpsuite.tasks.options import option_specs
+
+    return {
+        spec.name: (given[spec.name], "configuration") if spec.name in given else (spec.default, "default")
+        for spec in option_specs(options)
+    }
+
+
+def _sourced(section: dict[str, tuple[Any, str]]) -> dict[str, dict[str, Any]]:
+    return {name: {"value": value, "from": source} for name, (value, source) in section.items()}
+
+
+def _line(option: str, value: Any, source: str) -> str:
+    from nlpsuite.config_file import to_toml
+
+    option = option.rstrip("_")
+    if value is None:  # TOML has no word for it
+        return f"# {option} is not set"
+    return f"{option} = {to_toml(value)}  # {source}"

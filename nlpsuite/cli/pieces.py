@@ -1,0 +1,37 @@
+"""Text that is shown as it comes, with notices between."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+__all__ = ["Pieces"]
+
+
+class Pieces:
+    """Passes on the pieces of a text, and notices, each of which begins on a line of its own.
+
+    Args:
+        put: shows a piece of text.
+        note: shows a notice.
+    """
+
+    def __init__(self, put: Callable[[str], None], note: Callable[[str], None]) -> None:
+        self._put, self._note = put, note
+        self._begun = self._ended = False
+
+    def text(self, piece: str) -> None:
+        """Show a piece of the text."""
+        self._begun, self._ended = True, False
+        self._put(piece)
+
+    def notice(self, text: str) -> None:
+        """Show a notice; where the text has begun, after ending its line."""
+        if self._begun:
+            self.end()
+        self._note(text)
+
+    def end(self) -> None:
+        """End the text's last line, if that has not been done; a text without a word has one too."""
+        if not self._ended:
+            self._put("\n")
+        self._ended = True

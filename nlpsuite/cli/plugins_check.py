@@ -1,0 +1,66 @@
+"""``nlpsuite plugins check``."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import asdict
+from typing import TYPE_CHECKING
+
+import click
+
+if TYPE_CHECKING:
+    from nlpsuite.testing.findings import Finding
+
+__all__ = ["command"]
+
+_FAILED = 70  # as PluginError
+
+
+@click.command("check")
+@click.argument("names", metavar="TASK...", nargs=-1, required=True)
+@click.option("--json", "as_json", is_flag=True, help="Print one JSON object a line for each check.")
+def command(names: tuple[str, ...], as_json: bool) -> int:
+    """Check that a task keeps the contract. Imports and runs the plugin, without a model.
+
+    One line a check: ok with what was looked at, or failed with what was seen and where to look.
+    The exit code is 70 if any failed.
+
+    \b
+    nlpsuite plugins check keywords
+    nlpsuite plugins check keywords sentiment --json
+    """
+    from nlpsuite.testing.conformance import check_task
+
+    for name in names:  # a mistyped name should not wait for the others
+        _find(name)
+    code = 0
+    for name in names:
+        if len(names) > 1 and not as_json:
+            click.echo(f"==> {name} <==")
+        for finding in check_task(name):
+            _print(name, finding, as_json)
+            code = code if finding.ok else _FAILED
+    return code
+
+
+def _find(name: str) -> None:
+    from nlpsuite.errors import UnknownTaskError
+    from nlpsuite.plugins import find_task
+
+    try:
+        find_task(name)
+    except UnknownTaskError as error:
+        hint = f"{error.hint} To be checked, a plugin must be installed: pip install -e DIRECTORY"
+        raise UnknownTaskError(error.message, hint=hint) from None
+
+
+def _print(name: str, finding: Finding, as_json: bool) -> None:
+    if as_json:
+        click.echo(json.dumps({"task": name, **asdict(finding)}, ensure_ascii=False))
+        return
+    said = finding.message + (f" ({finding.where})" if finding.where else "")
+    # One line, whatever the plugin's own messages have in them.
+    said = "".join(c if c.isprintable() else " " for c in said)
+    click.echo(
+        f"{'ok' if finding.ok else 'failed':<6}  {finding.check.replace('_', ' '):<24}  {said}".rstrip()
+    )

@@ -1,0 +1,107 @@
+"""Commands that exist once for each task, with the task's options as flags."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import click
+
+from nlpsuite.plugins import find_task, installed_tasks, load_task
+
+__all__ = ["TaskGroup", "input_flags", "model_flags", "prompt_flags", "task_command"]
+
+
+class TaskGroup(click.Group):
+    """The installed tasks as subcommands; only the one that is used is imported.
+
+    Args:
+        make: the command of the task of that name.
+    """
+
+    def __init__(self, *args: Any, make: Callable[[str], click.Command], **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self._make = make
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        return list(installed_tasks())
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command:
+        find_task(cmd_name)
+        return self._make(cmd_name)
+
+    def resolve_command(self, ctx: click.Context, args: list[str]) -> Any:
+        if args and args[0].startswith("-"):
+            return super().resolve_command(ctx, args)
+        return args[0], self.get_command(ctx, args[0]), args[1:]
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        with formatter.section("Tasks"):
+            formatter.write_dl([(p.name, p.summary) for p in installed_tasks().values()])
+
+    def shell_complete(self, ctx: click.Context, incomplete: str) -> list[Any]:
+        from click.shell_completion import CompletionItem
+
+        names = [p for p in installed_tasks().values() if p.name.startswith(incomplete)]
+        return [CompletionItem(p.name, help=p.summary) for p in names]
+
+
+def task_command(name: str, action: Callable[..., int], flags: Sequence[click.Parameter]) -> click.Command:
+    """A click command whose flags are the task's options and ``flags``.
+
+    Args:
+        action: called with the task, the files, the options that flags or configuration set, and the
+            values of ``flags``, among which those that ``[run]`` may set are filled in.
+    """
+    from nlpsuite.cli.flags import flag, given_options
+    from nlpsuite.tasks.options import option_specs
+
+    task = load_task(name)
+    specs = option_specs(task.options)
+    params: list[click.Parameter] = [click.Argument(["files"], nargs=-1, type=click.Path(allow_dash=True))]
+    params += [flag(spec) for spec in specs]
+    params += flags
+
+    def callback(files: tuple[str, ...], **values: Any) -> int:
+        from nlpsuite.config_file import RunOptions, read_configuration
+
+        given = given_options(specs, values)
+        configuration = read_configuration()
+        for name, value in (dataclasses.asdict(RunOptions()) | dict(configuration.run)).items():
+            if name in values and values[name] is None:
+                values[name] = value
+        options = configuration.task_options(task.name, task.options) | given
+        return action(task, files, options, **values)
+
+    summary = find_task(name).summary
+    return click.Command(name, params=params, callback=callback, help=summary, short_help=summary)
+
+
+def input_flags() -> list[click.Parameter]:
+    """Flags that say what to work on."""
+    return [
+        click.Option(["--text", "texts"], multiple=True, metavar="TEXT", help="A text instead of a file."),
+        click.Option(["--encoding"], default="utf-8", show_default=True, help="Of the input files."),
+        click.Option(["--max-parts"], type=click.IntRange(1), default=64, show_default=True,
+                     help="Most parts a long text is split into."),
+    ]  # fmt: skip
+
+
+def model_flags() -> list[click.Parameter]:
+    """Flags that say which model to use."""
+    return [
+        click.Option(["--model"], metavar="MODEL", help="Bundle, .gguf, checkpoint directory or hf:owner/name."),
+        click.Option(["--adapter"], metavar="FILE", help="Adapter of this task, merged into the model."),
+        click.Option(["--precision"], type=click.Choice(["int8", "int4", "fp16", "fp32"]),
+                     help="Of the weights.  [default: int8]"),
+    ]  # fmt: skip
+
+
+def prompt_flags() -> list[click.Parameter]:
+    """Flags that change a task's prompt."""
+    return [
+        click.Option(["--prompt-file"], metavar="FILE", help="A prompt of your own, with {text} in it."),
+        click.Option(["--shots"], metavar="FILE", help="Examples with answers (.jsonl, .csv, .tsv), shown first."),
+        click.Option(["--max-shots"], type=click.IntRange(1), metavar="N", help="Show only the first N of them."),
+    ]  # fmt: skip

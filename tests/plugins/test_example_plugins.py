@@ -1,0 +1,181 @@
+"""The plugins under examples/: built as wheels, installed into a new environment, and used there."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from installed import dist_info
+
+from nlpsuite.testing.conformance import CHECKS
+
+EXAMPLES = Path(__file__).parents[2] / "examples"
+PLUGINS = {"keywords": "nlpsuite-keywords", "title": "nlpsuite-title"}
+
+
+def call(*command: str | Path, cwd: Path, **environment: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [str(part) for part in command],
+        cwd=cwd,
+        capture_output=True,
+        text=True,
+        timeout=120,
+        env={**os.environ, **environment},
+    )
+
+
+def pip(*args: str | Path, cwd: Path) -> None:
+    done = call(sys.executable, "-m", "pip", *args, "--no-deps", "--quiet", cwd=cwd)
+    assert done.returncode == 0, done.stderr
+
+
+@pytest.fixture(scope="module")
+def place(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A directory with ``env``, an environment that has the suite and both plugins, and the plugins' tests."""
+    pytest.importorskip("pip")
+    pytest.importorskip("setuptools", reason="builds the wheels")
+    place = tmp_path_factory.mktemp("examples")
+    done = call(sys.executable, "-m", "venv", "--without-pip", "env", cwd=place)
+    assert done.returncode == 0, done.stderr
+    # What this interpreter finds, the new one finds too; the plugins are its own.
+    [packages] = (place / "env").glob("lib/python*/site-packages")
+    (packages / "shared.pth").write_text(
+        "\n".join(p for p in sys.path if "site-packages" in p or _is_suite(p))
+    )
+    for name in PLUGINS.values():
+        # A copy: building leaves files in the source tree.
+        shutil.copytree(EXAMPLES / name, place / name, ignore=shutil.ignore_patterns("build", "*.egg-info"))
+        pip("wheel", "--no-build-isolation", "--no-index", "-w", "wheels", f"./{name}", cwd=place)
+    wheels = sorted((place / "wheels").glob("*.whl"))
+    assert len(wheels) == 2
+    pip("--python", place / "env/bin/python", "install", "--no-index", "--no-compile", *wheels, cwd=place)
+    return place
+
+
+def _is_suite(path: str) -> bool:
+    return any((Path(path) / name / "__init__.py").is_file() for name in ("nlpsuite", "nlpsuite_chat"))
+
+
+def nlpsuite(place: Path, *args: str) -> subprocess.CompletedProcess[str]:
+    return call(place / "env/bin/python", "-m", "nlpsuite", *args, cwd=place)
+
+
+def test_they_are_listed(place: Path) -> None:
+    done = nlpsuite(place, "list", "--json")
+    tasks = {row["task"]: row for row in json.loads(done.stdout)}
+    assert tasks["keywords"]["summary"] == "List the keywords of a text."
+    assert {name: tasks[name]["distribution"] for name in PLUGINS} == PLUGINS
+
+
+def test_their_options_are_flags(place: Path) -> None:
+    done = nlpsuite(place, "run", "keywords", "--help")
+    assert done.returncode == 0, done.stderr
+    assert "--count" in done.stdout and "[English|German]" in done.stdout
+
+
+def test_they_keep_the_contract(place: Path) -> None:
+    done = nlpsuite(place, "plugins", "check", *PLUGINS, "--json")
+    findings = [json.loads(line) for line in done.stdout.splitlines()]
+    assert [finding for finding in findings if not finding["ok"]] == [] and done.returncode == 0
+    assert len(findings) == len(PLUGINS) * len(CHECKS)
+
+
+def test_a_plugin_runs(place: Path, tiny_bundle: Path) -> None:
+    text = "A crab finds the way."
+    done = nlpsuite(
+        place, "run", "title", "--text", text, "--json", "--max-tokens", "4", "--model", str(tiny_bundle)
+    )
+    assert done.returncode == 0, done.stderr
+    assert json.loads(done.stdout)["plugin"]["distribution"] == "nlpsuite-title"
+
+
+@pytest.mark.model
+def test_keywords_of_the_default_model(place: Path, default_bundle: Path) -> None:
+    article = EXAMPLES / "articles" / "02.txt"
+    done = nlpsuite(place, "run", "keywords", str(article), "--json", "--model", str(default_bundle))
+    assert done.returncode == 0, done.stderr
+    result = json.loads(done.stdout)
+    assert "library" in result["keywords"] and result["found_by"] == "model"
+    assert all(word.casefold() in article.read_text().casefold() for word in result["keywords"])
+
+
+@pytest.mark.parametrize("task", PLUGINS)
+def test_their_own_tests_pass(place: Path, task: str) -> None:
+    python = place / "env/bin/python"
+    done = call(
+        python,
+        "-m",
+        "pytest",
+        "-q",
+        "-W",
+        "error",
+        "-p",
+        "no:cacheprovider",
+        "tests",
+        cwd=place / PLUGINS[task],
+    )
+    assert done.returncode == 0, done.stdout
+    assert " passed" in done.stdout and "skipped" not in done.stdout
+
+
+# The author's guide.
+
+GUIDE = EXAMPLES.parent / "docs" / "writing-plugins.md"
+FIRST = EXAMPLES / "first-plugin"
+
+
+def blocks() -> list[tuple[str, str, str]]:
+    """Of every code block of the guide: its language, the file named above it (or nothing), its text."""
+    found, lines = [], iter(GUIDE.read_text(encoding="utf-8").split("\n"))
+    before = ""
+    for line in lines:
+        if line.startswith("```"):
+            code = []
+            for inner in lines:
+                if inner == "```":
+                    break
+                code.append(inner)
+            source = before.removeprefix("<!-- ").removesuffix(" -->") if before.startswith("<!-- ") else ""
+            found.append((line.removeprefix("```"), source, "\n".join(code)))
+        if line.strip():
+            before = line
+    return found
+
+
+def test_every_snippet_of_the_guide_is_in_a_file_that_is_run() -> None:
+    assert {language for language, _, _ in blocks()} == {"toml", "python", ""}
+    for language, source, code in blocks():
+        if language:
+            assert source, f"no file is named above:\n{code}"
+            text = (EXAMPLES / source).read_text(encoding="utf-8")
+            assert f"\n{code}\n" in f"\n{text}\n", f"{source} has no such lines:\n{code}"
+
+
+def test_the_first_plugin_is_in_the_guide_whole_and_short() -> None:
+    shown = {source: code for _, source, code in blocks()}
+    files = sorted(path for path in FIRST.iterdir() if path.suffix in (".py", ".toml"))
+    lines = 0
+    for path in files:
+        text = path.read_text(encoding="utf-8")
+        assert shown[f"first-plugin/{path.name}"] == text.rstrip("\n")
+        lines += sum(bool(line.strip()) for line in text.split("\n"))
+    assert len(files) == 3 and lines < 30
+
+
+def test_the_first_plugins_test_passes(tmp_path: Path) -> None:
+    project = shutil.copytree(FIRST, tmp_path / "plugin")
+    dist_info(project)
+    command = [sys.executable, "-m", "pytest", "-q", "-W", "error", "-p", "no:cacheprovider"]
+    done = call(*command, cwd=project, PYTHONPATH=str(project))
+    assert done.returncode == 0 and f"{len(CHECKS)} passed" in done.stdout, done.stdout
+
+
+def test_the_guide_names_every_check() -> None:
+    text = GUIDE.read_text(encoding="utf-8")
+    for check in CHECKS:
+        assert f"| {check.__name__.replace('_', ' ')} |" in text
