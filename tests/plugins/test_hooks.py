@@ -218,6 +218,14 @@ def test_the_suites_own_verbs_are_reserved() -> None:
     assert set(_VERBS) == RESERVED["command"]
 
 
+def test_help_does_without_a_damaged_record(tmp_path: Path) -> None:
+    (tmp_path / "plugins.json").write_text("{broken")
+    done = nlpsuite(tmp_path, "--help", NLPSUITE_CONFIG_DIR=str(tmp_path))
+    assert done.returncode == 0 and done.stderr == "" and "\n  completion " in done.stdout
+    done = nlpsuite(tmp_path, "completion", "bash", NLPSUITE_CONFIG_DIR=str(tmp_path))
+    assert done.returncode == 73 and "nlpsuite --no-plugins" in done.stderr
+
+
 def test_kinds_of_one_name_are_told_apart(tmp_path: Path) -> None:
     settings = {"NLPSUITE_CONFIG_DIR": str(tmp_path / "config")}
     for name in ("first", "second"):
