@@ -43,7 +43,8 @@ def _choose(state: State, name: str, distribution: str) -> None:
     if not wanted:
         others = ", ".join(sorted({plugin.distribution for plugin in offers})) or "nobody"
         raise OptionError(
-            f"{distribution} offers no plugin {name!r}.", hint=f"It is offered by: {others}. Name one of these."
+            f"{distribution} offers no plugin {name!r}.",
+            hint=f"It is offered by: {others}. Name one of these.",
         )
     for plugin in wanted:
         if plugin.bundled:

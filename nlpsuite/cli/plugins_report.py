@@ -73,9 +73,7 @@ def called(name: str) -> list[Plugin]:
     plugins = [plugin for plugin in checked_plugins() if plugin.is_called(name)]
     if plugins:
         return plugins
-    names = sorted(
-        {plugin.key for plugin in registered()} | {plugin.distribution for plugin in registered()}
-    )
+    names = sorted({plugin.key for plugin in registered()} | {plugin.distribution for plugin in registered()})
     close = difflib.get_close_matches(name, names, n=1)
     meant = f"Did you mean {close[0]!r}? " if close else ""
     raise UnknownTaskError(

@@ -66,6 +66,11 @@ def _forget(distribution: str, plugins: tuple[Plugin, ...]) -> None:
     with change_state() as state:
         state.installed.pop(distribution, None)
         state.chosen = {t: d for t, d in state.chosen.items() if normalized(d) != distribution}
-        left = {n for plugin in registered() for n in (plugin.name, plugin.key) if normalized(plugin.distribution) != distribution}
+        left = {
+            n
+            for plugin in registered()
+            for n in (plugin.name, plugin.key)
+            if normalized(plugin.distribution) != distribution
+        }
         names = {n for plugin in plugins for n in (plugin.name, plugin.key)} - left
         state.disabled = {n for n in state.disabled if n not in names and normalized(n) != distribution}

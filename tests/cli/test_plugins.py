@@ -54,7 +54,9 @@ def test_list(cli, place) -> None:
     lines = [line.split(maxsplit=6) for line in outcome.out.splitlines()]
     assert lines[0] == ["NAME", "KIND", "DISTRIBUTION", "VERSION", "API", "STATE", "SUMMARY"]
     assert ["keywords", "task", "keys-plugin", "0.3", "1", "enabled", "About keys-plugin"] in lines
-    assert any(line[:3] == ["summarize", "task", "nlpsuite"] and line[4:6] == ["1", "enabled"] for line in lines)
+    assert any(
+        line[:3] == ["summarize", "task", "nlpsuite"] and line[4:6] == ["1", "enabled"] for line in lines
+    )
 
 
 def test_info(cli, place) -> None:
