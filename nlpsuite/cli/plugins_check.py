@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Iterable
 from dataclasses import asdict
 from typing import TYPE_CHECKING
 
 import click
 
 if TYPE_CHECKING:
+    from nlpsuite.plugins import Plugin
     from nlpsuite.testing.findings import Finding
 
 __all__ = ["command"]
@@ -17,10 +19,12 @@ _FAILED = 70  # as PluginError
 
 
 @click.command("check")
-@click.argument("names", metavar="TASK...", nargs=-1, required=True)
+@click.argument("names", metavar="NAME...", nargs=-1, required=True)
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object a line for each check.")
 def command(names: tuple[str, ...], as_json: bool) -> int:
-    """Check that a task keeps the contract. Imports and runs the plugin, without a model.
+    """Check that a plugin keeps the contract. Imports and runs it, without a model.
+
+    NAME is a task's; of other kinds kind:name, as in metric:bleu.
 
     One line a check: ok with what was looked at, or failed with what was seen and where to look.
     The exit code is 70 if any failed.
@@ -29,26 +33,33 @@ def command(names: tuple[str, ...], as_json: bool) -> int:
     nlpsuite plugins check keywords
     nlpsuite plugins check keywords sentiment --json
     """
-    from nlpsuite.testing.conformance import check_task
-
-    for name in names:  # a mistyped name should not wait for the others
-        _find(name)
+    plugins = [_find(name) for name in names]  # a mistyped name should not wait for the others
     code = 0
-    for name in names:
+    for name, plugin in zip(names, plugins):
         if len(names) > 1 and not as_json:
             click.echo(f"==> {name} <==")
-        for finding in check_task(name):
+        for finding in _findings(plugin):
             _print(name, finding, as_json)
             code = code if finding.ok else _FAILED
     return code
 
 
-def _find(name: str) -> None:
-    from nlpsuite.errors import UnknownTaskError
-    from nlpsuite.plugins import find_task
+def _findings(plugin: Plugin) -> Iterable[Finding]:
+    from nlpsuite.plugins.kinds import TASK
+    from nlpsuite.testing.checks_kinds import check_plugin
+    from nlpsuite.testing.conformance import check_task
 
+    return check_task(plugin.name) if plugin.kind == TASK else check_plugin(plugin)
+
+
+def _find(name: str) -> Plugin:
+    from nlpsuite.errors import UnknownTaskError
+    from nlpsuite.plugins.discovery import find_plugin
+    from nlpsuite.plugins.kinds import KINDS, TASK
+
+    kind, _, rest = name.partition(":")
     try:
-        find_task(name)
+        return find_plugin(kind, rest) if rest and kind in KINDS else find_plugin(TASK, name)
     except UnknownTaskError as error:
         hint = f"{error.hint} To be checked, a plugin must be installed: pip install -e DIRECTORY"
         raise UnknownTaskError(error.message, hint=hint) from None
@@ -56,7 +67,7 @@ def _find(name: str) -> None:
 
 def _print(name: str, finding: Finding, as_json: bool) -> None:
     if as_json:
-        click.echo(json.dumps({"task": name, **asdict(finding)}, ensure_ascii=False))
+        click.echo(json.dumps({"name": name, **asdict(finding)}, ensure_ascii=False))
         return
     said = finding.message + (f" ({finding.where})" if finding.where else "")
     # One line, whatever the plugin's own messages have in them.

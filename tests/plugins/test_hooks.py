@@ -114,6 +114,7 @@ def test_hook_nlpsuite_metric(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -
     monkeypatch.syspath_prepend(tmp_path)
     assert measure("overlap", ["a b x", ""], ["a b", "c"]) == 0.5
     assert measure("accuracy", ["a", "b"], ["a", "c"]) == 0.5  # a bundled one
+    assert nlpsuite(tmp_path, "plugins", "check", "metric:overlap").returncode == 0
 
     class Own(type(load_task("summarize"))):  # type: ignore[misc]
         metrics = ("overlap", "exact_match")
@@ -168,6 +169,7 @@ def test_hook_nlpsuite_reader(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -
     assert [(e.record.text, e.reference, e.row) for e in examples] == [
         ("Where?", "Here.", 1), ("When?", "Now.", 4),
     ]  # fmt: skip
+    assert nlpsuite(tmp_path, "plugins", "check", "reader:qa").returncode == 0
     file.write_text("Q: Where?\nHere.\n")
     with pytest.raises(InputInvalidError, match="some.qa:2: neither"):
         list(read_examples(file, task))
@@ -189,6 +191,7 @@ def test_hook_nlpsuite_command(tmp_path: Path) -> None:
     offer(tmp_path, "command", "bad", "print('NOISE'); raise ValueError('no')", "bad-command")
     offer(tmp_path, "command", "run", "print('NOISE'); raise ValueError('no')", "run-command")
     (tmp_path / "text").write_text("one two three\n")
+    assert nlpsuite(tmp_path, "plugins", "check", "command:count").returncode == 0
     help_ = nlpsuite(tmp_path, "--help")
     assert re.search(r"^  count +Count the words of a file\.$", help_.stdout, re.M)
     assert re.search(r"^  bad +About bad-command$", help_.stdout, re.M)
@@ -213,6 +216,14 @@ def test_the_suites_own_verbs_are_reserved() -> None:
     from nlpsuite.cli import _VERBS
 
     assert set(_VERBS) == RESERVED["command"]
+
+
+def test_help_does_without_a_damaged_record(tmp_path: Path) -> None:
+    (tmp_path / "plugins.json").write_text("{broken")
+    done = nlpsuite(tmp_path, "--help", NLPSUITE_CONFIG_DIR=str(tmp_path))
+    assert done.returncode == 0 and done.stderr == "" and "\n  completion " in done.stdout
+    done = nlpsuite(tmp_path, "completion", "bash", NLPSUITE_CONFIG_DIR=str(tmp_path))
+    assert done.returncode == 73 and "nlpsuite --no-plugins" in done.stderr
 
 
 def test_kinds_of_one_name_are_told_apart(tmp_path: Path) -> None:

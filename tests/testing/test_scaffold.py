@@ -72,7 +72,7 @@ def test_the_check_is_green(demo: Path) -> None:
     code, findings = check("demo")
     assert [f for f in findings if not f["ok"]] == [] and code == 0
     assert findings[0] == {
-        "task": "demo",
+        "name": "demo",
         "check": "metadata",
         "ok": True,
         "message": "nlpsuite-demo 0.1.0, nlpsuite.tasks.v1",
