@@ -110,6 +110,8 @@ class Task(ABC, Generic[O]):
             label it means.
         metrics: what ``evaluate`` computes, by name; none for accuracy and macro F1 of labels, or exact
             match and chrF of texts.
+        samples: texts with a reference answer each, which `nlpsuite plugins check` tries; it has usual
+            ones of its own.
 
     Attributes:
         adjusted: what the user changed; nothing in the task that a plugin gives.
@@ -130,6 +132,7 @@ class Task(ABC, Generic[O]):
     columns: ClassVar[Columns] = Columns()
     labels: ClassVar[Mapping[str, str]] = {}
     metrics: ClassVar[Sequence[str]] = ()
+    samples: ClassVar[Sequence[tuple[str, str]]] = ()
     adjusted: Adjustment = Adjustment()
 
     @abstractmethod
