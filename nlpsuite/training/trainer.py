@@ -193,10 +193,11 @@ class Trainer:
             before, share = share, self._agreed_share(begun)
             now = time.perf_counter()
             over = share >= 1
-            if now - logged_at >= _LOG_SECONDS or over or self._stop:
+            due = self._schedule.evaluation_due(before, share)
+            if now - logged_at >= _LOG_SECONDS or due or self._stop:
                 self._log(share, loss, rate, (progress.tokens - logged_tokens) / (now - logged_at))
                 logged_at, logged_tokens = now, progress.tokens
-            if self._schedule.evaluation_due(before, share):
+            if due:
                 if self._evaluate():
                     save_weights(self._run.path / "best", self._parameters, self._world)
                 self._save()

@@ -131,7 +131,7 @@ def test_running_out_of_memory_ends_with_advice(
 
     monkeypatch.setattr(LossModule, "forward", hungry)
     with pytest.raises(TrainingError, match="Memory ran out") as caught:
-        train_lm("decoder", tmp_path / "run", save_steps=2)
+        train_lm("decoder", tmp_path / "run", save_steps=2, evaluations=1)
     assert "--batch-tokens 128 --accumulate 2" in caught.value.hint
     assert (tmp_path / "run" / "checkpoints").is_dir()
 
