@@ -13,6 +13,8 @@ from collections.abc import Iterator, Mapping
 from typing import Any, ClassVar
 
 from nlpsuite.errors import UnsupportedModelError
+from nlpsuite.models.hf_config import refuse_unknown, required, sliding_window
+from nlpsuite.models.rope import RopeScaling, rope_settings
 
 __all__ = [
     "DecoderConfig",
@@ -23,17 +25,6 @@ __all__ = [
     "config_from_hf",
     "model_types",
 ]
-
-# Keys that say nothing about the arithmetic of a forward pass.
-_HARMLESS = frozenset(
-    "architectures model_type torch_dtype dtype transformers_version use_cache initializer_range "
-    "bos_token_id eos_token_id pad_token_id unk_token_id attention_dropout resid_pdrop embd_pdrop "
-    "attn_pdrop task_specific_params summary_type summary_use_proj summary_activation "
-    "summary_proj_to_labels summary_first_dropout gradient_checkpointing tokenizer_class "
-    "is_llama_config transformers.js_config max_window_layers id2label label2id return_dict "
-    "output_hidden_states output_attentions chunk_size_feed_forward is_encoder_decoder problem_type "
-    "is_decoder license datasets unsloth_version unsloth_fixed original_max_position_embeddings".split()
-)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -89,49 +80,6 @@ class ModelConfig(ABC):
     def parameter_count(self) -> int:
         """Number of weights."""
         return sum(math.prod(shape) for _, shape in self.parameter_shapes())
-
-
-@dataclasses.dataclass(frozen=True)
-class RopeScaling:
-    """Llama 3.1's stretching of rotary frequencies for contexts longer than pretraining's.
-
-    Wavelengths longer than ``original / low_freq_factor`` are stretched by ``factor``, those
-    shorter than ``original / high_freq_factor`` are kept, those between are interpolated.
-    Source: Llama 3 reference code, ``apply_scaling``.
-    """
-
-    factor: float
-    low_freq_factor: float
-    high_freq_factor: float
-    original_max_position_embeddings: int
-
-    def divisor(self, frequency: float) -> float:
-        """What one inverse frequency (radians per position) is divided by."""
-        wavelength = 2 * math.pi / frequency
-        turns = self.original_max_position_embeddings / wavelength
-        kept = (turns - self.low_freq_factor) / (self.high_freq_factor - self.low_freq_factor)
-        kept = min(1.0, max(0.0, kept))
-        return 1 / ((1 - kept) / self.factor + kept)
-
-    @classmethod
-    def from_hf(cls, rope: dict[str, Any]) -> RopeScaling:
-        try:
-            scaling = cls(
-                float(rope["factor"]),
-                float(rope["low_freq_factor"]),
-                float(rope["high_freq_factor"]),
-                int(rope["original_max_position_embeddings"]),
-            )
-        except KeyError as error:
-            raise UnsupportedModelError(f"Model config: rope scaling lacks {error.args[0]!r}.") from None
-        possible = (
-            0 < scaling.factor < math.inf
-            and 0 < scaling.low_freq_factor < scaling.high_freq_factor < math.inf
-            and scaling.original_max_position_embeddings > 0
-        )
-        if not possible:
-            raise UnsupportedModelError(f"Model config: rope scaling has impossible values {rope}.")
-        return scaling
 
 
 @dataclasses.dataclass(frozen=True)
@@ -230,7 +178,7 @@ class DecoderConfig(ModelConfig):
     @classmethod
     def from_hf(cls, config: dict[str, Any]) -> DecoderConfig:
         family = _architecture(config)[1]
-        rope = _rope(config)
+        rope = rope_settings(config)
         neutral = {
             "hidden_act": ("silu",),
             "attention_bias": (False, None, *((True,) if family == "qwen2" else ())),
@@ -238,16 +186,16 @@ class DecoderConfig(ModelConfig):
         }
         read = {field.name for field in dataclasses.fields(cls)} - {"family"}
         read |= {"rope_parameters", "sliding_window", "use_sliding_window", "layer_types"}
-        _refuse_unknown(config, read, neutral)
-        heads = _required(config, "num_attention_heads")
-        context = _required(config, "max_position_embeddings")
-        if (window := _sliding_window(config, family)) is not None:
+        refuse_unknown(config, read, neutral)
+        heads = required(config, "num_attention_heads")
+        context = required(config, "max_position_embeddings")
+        if (window := sliding_window(config, family)) is not None:
             context = min(context, window)
         return cls(
-            vocab_size=_required(config, "vocab_size"),
-            hidden_size=_required(config, "hidden_size"),
-            intermediate_size=_required(config, "intermediate_size"),
-            num_hidden_layers=_required(config, "num_hidden_layers"),
+            vocab_size=required(config, "vocab_size"),
+            hidden_size=required(config, "hidden_size"),
+            intermediate_size=required(config, "intermediate_size"),
+            num_hidden_layers=required(config, "num_hidden_layers"),
             num_attention_heads=heads,
             num_key_value_heads=config.get("num_key_value_heads") or heads,
             head_dim=config.get("head_dim") or config["hidden_size"] // heads,
@@ -343,14 +291,14 @@ class GPT2Config(ModelConfig):
             "reorder_and_upcast_attn": (False, True),  # precision, not arithmetic
             "add_cross_attention": (False,),
         }
-        _refuse_unknown(config, read, neutral)
-        width = _required(config, "n_embd")
+        refuse_unknown(config, read, neutral)
+        width = required(config, "n_embd")
         return cls(
-            vocab_size=_required(config, "vocab_size"),
-            n_positions=config.get("n_positions") or _required(config, "n_ctx"),
+            vocab_size=required(config, "vocab_size"),
+            n_positions=config.get("n_positions") or required(config, "n_ctx"),
             n_embd=width,
-            n_layer=_required(config, "n_layer"),
-            n_head=_required(config, "n_head"),
+            n_layer=required(config, "n_layer"),
+            n_head=required(config, "n_head"),
             n_inner=config.get("n_inner") or 4 * width,
             layer_norm_epsilon=float(config.get("layer_norm_epsilon", 1e-5)),
             tie_word_embeddings=config.get("tie_word_embeddings", True),
@@ -408,8 +356,8 @@ class LSTMConfig(ModelConfig):
     @classmethod
     def from_hf(cls, config: dict[str, Any]) -> LSTMConfig:
         names = [field.name for field in dataclasses.fields(cls)]
-        _refuse_unknown(config, set(names), {})
-        return cls(**{name: _required(config, name) for name in names})
+        refuse_unknown(config, set(names), {})
+        return cls(**{name: required(config, name) for name in names})
 
     def to_hf(self) -> dict[str, Any]:
         return {
@@ -451,59 +399,3 @@ def _architecture(config: dict[str, Any]) -> tuple[str, str]:
             f"Architecture {names[0]!r} is not supported.", hint=f"Supported: {supported}."
         )
     return names[0], known[names[0]].architectures.get(names[0], names[0])
-
-
-def _refuse_unknown(config: dict[str, Any], read: set[str], neutral: dict[str, tuple[Any, ...]]) -> None:
-    """Refuse by name every key that may change the arithmetic and that nobody reads.
-
-    Args:
-        read: the keys that the caller reads.
-        neutral: keys with the values that change nothing.
-    """
-    for key, value in config.items():
-        if key in read or key in _HARMLESS or key.startswith("_") or value is None:
-            continue
-        if key in neutral:
-            known = value in neutral[key]
-        else:
-            known = value is False or value == 0 or value == [] or value == {}
-        if not known:
-            raise UnsupportedModelError(
-                f"Model config: {key}={value!r} is not supported.",
-                hint="It may change what the model computes. If you know that it does not, remove the key.",
-            )
-
-
-def _required(config: dict[str, Any], key: str) -> Any:
-    if config.get(key) is None:
-        raise UnsupportedModelError(f"Model config: {key!r} is missing.")
-    return config[key]
-
-
-def _rope(config: dict[str, Any]) -> dict[str, Any]:
-    """The rotary settings, which have had two names; with ``factor`` if frequencies are scaled."""
-    rope = {**(config.get("rope_scaling") or {}), **(config.get("rope_parameters") or {})}
-    kind = rope.get("rope_type", rope.get("type", "default"))
-    if kind not in ("default", "llama3"):
-        raise UnsupportedModelError(
-            f"Rotary scaling {kind!r} is not supported.", hint="Supported: none, and Llama 3's ('llama3')."
-        )
-    if kind == "default":
-        rope = {key: value for key, value in rope.items() if key == "rope_theta"}
-    known = {"rope_type", "type", "rope_theta", *(f.name for f in dataclasses.fields(RopeScaling))}
-    if unknown := sorted(rope.keys() - known):
-        raise UnsupportedModelError(f"Model config: rope setting {unknown[0]!r} is not supported.")
-    return rope
-
-
-def _sliding_window(config: dict[str, Any], family: str) -> int | None:
-    """The attention window in tokens, or None if every layer sees everything."""
-    kinds = config.get("layer_types") or []
-    if unknown := sorted({*kinds} - {"full_attention", "sliding_attention"}):
-        raise UnsupportedModelError(f"Model config: layer type {unknown[0]!r} is not supported.")
-    if config.get("use_sliding_window") is False or (kinds and "sliding_attention" not in kinds):
-        return None
-    # Qwen writes a window's size also where it is not used, and says so by use_sliding_window.
-    if family in ("qwen2", "qwen3") and not config.get("use_sliding_window"):
-        return None
-    return config.get("sliding_window")
