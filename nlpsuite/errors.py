@@ -7,6 +7,8 @@ The codes 64 and up follow BSD ``sysexits.h`` where it has a fitting one.
 
 from __future__ import annotations
 
+from typing import Any
+
 __all__ = [
     "AdapterMismatchError",
     "BundleCorruptError",
@@ -14,6 +16,8 @@ __all__ = [
     "InputInvalidError",
     "InputNotFoundError",
     "InputTooLongError",
+    "JobRefusedError",
+    "JobStorageError",
     "MissingExtraError",
     "ModelNotFoundError",
     "ModelUnavailableError",
@@ -22,10 +26,12 @@ __all__ = [
     "PluginError",
     "PluginInstallError",
     "StorageError",
+    "TooManyErrorsError",
     "TrainingError",
     "UnknownTaskError",
     "UnsupportedModelError",
     "VerificationError",
+    "WorkerLostError",
 ]
 
 
@@ -44,8 +50,15 @@ class NlpsuiteError(Exception):
         self.message = message
         self.hint = hint
 
+    def __reduce__(self) -> Any:  # it may have to travel from a worker's process to ours
+        return _made_again, (type(self), self.message, self.hint)
+
     def __str__(self) -> str:
         return f"{self.message}\n{self.hint}" if self.hint else self.message
+
+
+def _made_again(cls: type[NlpsuiteError], message: str, hint: str) -> NlpsuiteError:
+    return cls(message, hint=hint)
 
 
 class OptionError(NlpsuiteError):
@@ -117,7 +130,7 @@ class StorageError(NlpsuiteError):
 class PluginInstallError(NlpsuiteError):
     """pip or uv could not install or uninstall a plugin, or neither is there."""
 
-    exit_code = 74
+    exit_code = 80
 
 
 class MissingExtraError(NlpsuiteError):
@@ -148,3 +161,27 @@ class VerificationError(NlpsuiteError):
     """The exported graph does not compute what the model computes; nothing was written."""
 
     exit_code = 79
+
+
+class JobRefusedError(NlpsuiteError):
+    """A job can't be begun or gone on with as asked: another fingerprint, a second process, an output that
+    exists."""
+
+    exit_code = 2
+
+
+class JobStorageError(StorageError):
+    """A file of a job can't be read or written while it runs. What was scored is kept; the job goes on with
+    the same command."""
+
+    exit_code = 74
+
+
+class TooManyErrorsError(InputInvalidError):
+    """More rows failed than ``--max-errors`` allows. What was scored is kept."""
+
+
+class WorkerLostError(NlpsuiteError):
+    """The workers of a job died again and again on the same chunk, most likely for want of memory."""
+
+    exit_code = 81

@@ -22,6 +22,8 @@ if TYPE_CHECKING:
     import click
 
     from nlpsuite.export.base import ModelSource
+    from nlpsuite.jobs.engine import Engine
+    from nlpsuite.jobs.tables import Writer
     from nlpsuite.metrics.base import Metric
     from nlpsuite.tasks.base import Task
     from nlpsuite.tasks.guard import Guard
@@ -30,11 +32,13 @@ if TYPE_CHECKING:
 __all__ = [
     "hookimpl",
     "nlpsuite_command",
+    "nlpsuite_engine",
     "nlpsuite_guard",
     "nlpsuite_metric",
     "nlpsuite_reader",
     "nlpsuite_source",
     "nlpsuite_task",
+    "nlpsuite_writer",
 ]
 
 hookspec = pluggy.HookspecMarker("nlpsuite")
@@ -67,7 +71,17 @@ def nlpsuite_source(scheme: str) -> ModelSource | None:
 
 @hookspec(firstresult=True)
 def nlpsuite_reader(suffix: str) -> Reader | None:
-    """Return what reads the rows of a file of examples whose name ends in ``.suffix``."""
+    """Return what reads the rows of a file whose name ends in ``.suffix``."""
+
+
+@hookspec(firstresult=True)
+def nlpsuite_writer(suffix: str) -> Writer | None:
+    """Return what writes the results of a job into a file whose name ends in ``.suffix``."""
+
+
+@hookspec(firstresult=True)
+def nlpsuite_engine(name: str) -> Engine | None:
+    """Return what runs the chunks of a job where ``--engine name`` asks for it."""
 
 
 @hookspec(firstresult=True)

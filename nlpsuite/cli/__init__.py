@@ -21,7 +21,10 @@ __all__ = ["cli", "main"]
 _VERBS = {
     "run": "Run a task on files, text or standard input.",
     "list": "List the tasks that are installed.",
-    "eval": "Measure what a model does: bias between groups of people.",
+    "score": "Run a task on every row of a data set.",
+    "eval": "Measure how good a model is at a task, with intervals.",
+    "compare": "Compare two or more evaluations on the same rows.",
+    "jobs": "List, resume, verify or remove jobs of `score`.",
     "train": "Train a language model, or adapt one to a task.",
     "export": "Export a model as an ONNX bundle, with an adapter merged in.",
     "pull": "Fetch a model and build its bundle.",
@@ -36,13 +39,15 @@ Exit codes:
   0   done                      70  a plugin failed
   1   unexpected error          71  the device can't be used
   2   wrong usage               72  a model file is damaged
-  3   an output was blocked     73  a file can't be written
-  64  unknown task              74  a plugin can't be installed
+  3   an output was blocked,    73  a file can't be written
+      or a row failed           74  a job's file can't be read or written
+  64  unknown task              81  the workers of a job died
   65  unusable input            75  an optional package is missing
   66  input not found           76  the model is not supported
   67  input too long            77  training can't go on
   68  unknown model             78  the adapter does not fit
   69  the model can't be had    79  an export failed its check
+  80  a plugin can't be installed
   130 interrupted               143 terminated"""
 
 

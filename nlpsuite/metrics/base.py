@@ -2,16 +2,26 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import Protocol
+from abc import ABC, abstractmethod
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, ClassVar, Protocol
 
-__all__ = ["Metric"]
+import numpy as np
+import numpy.typing as npt
+
+from nlpsuite.metrics.lengths import check_lengths
+
+__all__ = ["Metric", "Prediction", "RowMetric", "Statistics"]
+
+Statistics = npt.NDArray[np.float64]
 
 
 class Metric(Protocol):
     """A figure of how good outputs are: what the hook ``nlpsuite_metric`` returns.
 
-    Its docstring names the range and the source of the definition. More is better.
+    Its docstring names the range and the source of the definition. More is better. A ``RowMetric`` is one
+    that also tells how sure the figure is without computing it again and again.
     """
 
     def __call__(self, outputs: Sequence[str], references: Sequence[str], /) -> float:
@@ -20,3 +30,66 @@ class Metric(Protocol):
         Raises:
             InputInvalidError: none at all, or not as many references as outputs.
         """
+
+
+@dataclass(frozen=True)
+class Prediction:
+    """What a metric sees of an output.
+
+    Attributes:
+        text: of the output; for a classification, the label.
+        probabilities: of every label; None where the output is no classification.
+        data: further JSON values of the output.
+    """
+
+    text: str
+    probabilities: Mapping[str, float] | None = None
+    data: Mapping[str, Any] = field(default_factory=dict)
+
+
+class RowMetric(ABC):
+    """A metric whose figure is a function of sums over the rows.
+
+    BLEU is one of summed n-gram counts, accuracy of a count, macro F1 of a confusion matrix. So intervals and
+    paired tests need no second look at the texts: a resample is a weighted sum of what ``statistics`` gave.
+
+    Class attributes:
+        name: as in ``Task.metrics``.
+        scale: the best figure, 1 or 100; inf where there is none.
+        higher_is_better: False for error rates and perplexities.
+    """
+
+    name: ClassVar[str]
+    scale: ClassVar[float] = 1.0
+    higher_is_better: ClassVar[bool] = True
+
+    @abstractmethod
+    def signature(self) -> str:
+        """How exactly it is computed, in sacreBLEU's manner: ``key:value|key:value|version:…``."""
+
+    @abstractmethod
+    def statistics(
+        self, predictions: Sequence[Prediction], references: Sequence[Sequence[str]]
+    ) -> Statistics:
+        """What each row adds to the sums, (n, k).
+
+        Columns that depend on the data, such as one for each label, are those of all rows given here: to
+        compare two systems, both are given at once.
+
+        Args:
+            references: one or more for each prediction.
+
+        Raises:
+            InputInvalidError: a prediction lacks what the metric needs, such as probabilities.
+        """
+
+    @abstractmethod
+    def figure(self, sums: Statistics) -> Statistics:
+        """The metric of summed statistics; (..., k) to (...). Of a single row's statistics it is that row's
+        own figure. Never NaN.
+        """
+
+    def __call__(self, outputs: Sequence[str], references: Sequence[str]) -> float:
+        check_lengths(outputs, references)
+        rows = self.statistics([Prediction(text) for text in outputs], [[text] for text in references])
+        return float(self.figure(rows.sum(axis=0)))

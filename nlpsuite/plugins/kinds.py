@@ -42,6 +42,8 @@ KINDS = {
         Kind("metric", "nlpsuite_metric", "name", "a function", "nlpsuite.metrics.v"),
         Kind("source", "nlpsuite_source", "scheme", "a function", "nlpsuite.sources.v"),
         Kind("reader", "nlpsuite_reader", "suffix", "a function", "nlpsuite.readers.v"),
+        Kind("writer", "nlpsuite_writer", "suffix", "a function", "nlpsuite.writers.v"),
+        Kind("engine", "nlpsuite_engine", "name", "a function", "nlpsuite.engines.v"),
         Kind("command", "nlpsuite_command", "name", "a click.Command", "nlpsuite.commands.v"),
         Kind("guard", "nlpsuite_guard", "name", "a Guard", "nlpsuite.guards.v"),
     )
@@ -49,5 +51,5 @@ KINDS = {
 ENTRY_POINT_GROUP = KINDS[TASK].group
 # The suite's own verbs, which no plugin replaces.
 RESERVED = {
-    "command": frozenset("run list eval train export pull prompts config models plugins doctor".split()),
+    "command": frozenset("run score eval compare jobs list train export pull prompts config models plugins doctor".split()),
 }

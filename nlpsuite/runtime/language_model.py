@@ -82,6 +82,13 @@ class LanguageModel:
             encoded = self.tokenizer.encode_text if isinstance(prompt, str) else self.tokenizer.encode_prompt
             return len(encoded(prompt))  # type: ignore[arg-type]
 
+    def reset(self) -> None:
+        """Forget all that earlier calls left behind, so that what follows depends on nothing before it: not
+        even the last digits of a sum whose order the size of a kept buffer decides.
+        """
+        self._session.release()
+        self._priors.clear()
+
     def complete(self, prompts: Sequence[Prompt]) -> list[Completion]:
         """Completions in the order of the prompts; prompts with choices are scored."""
         done = {i: c for i, c in self.stream(prompts) if isinstance(c, Completion)}

@@ -11,7 +11,7 @@ from typing import Any, ClassVar, Literal
 from nlpsuite.errors import OptionError, PluginError
 from nlpsuite.runtime.language_model import LanguageModel
 from nlpsuite.tasks.base import Output, Record, Task
-from nlpsuite.tasks.pipeline import Pipeline, Result
+from nlpsuite.tasks.pipeline import Pipeline, Result, Watch
 
 __all__ = ["REFUSAL", "Flag", "Guard", "GuardMode", "GuardedPipeline", "Screening", "check_mode"]
 
@@ -111,18 +111,14 @@ class GuardedPipeline(Pipeline):
         self._guard, self._blocks = guard, mode == "block"
 
     def _drive(
-        self,
-        records: Sequence[Record],
-        options: dict[str, Any],
-        on_text: Callable[[str], None] | None,
-        on_notice: Callable[[str], None],
+        self, records: Sequence[Record], options: Sequence[Mapping[str, Any]], watch: Watch
     ) -> list[Result]:
-        shown = None if self._blocks else on_text
-        results = super()._drive(records, options, shown, on_notice)
+        shown = None if self._blocks else watch.on_text
+        results = super()._drive(records, options, dataclasses.replace(watch, on_text=shown))
         for result, screening in zip(results, self._screen([result.output for result in results])):
-            self._judge(result, screening, on_notice)
-        if self._blocks and on_text:
-            on_text(results[0].output.text)
+            self._judge(result, screening, watch.on_notice)
+        if self._blocks and watch.on_text:
+            watch.on_text(results[0].output.text)
         return results
 
     def _screen(self, outputs: Sequence[Output]) -> list[Screening]:

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Generator, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, TypeAlias
 
-from nlpsuite.errors import OptionError
+from nlpsuite.errors import NlpsuiteError, OptionError, PluginError
 from nlpsuite.runtime.bundle import Bundle
 from nlpsuite.runtime.language_model import LanguageModel
 from nlpsuite.runtime.prompt import Completion
@@ -16,7 +16,10 @@ from nlpsuite.tasks.options import make_options
 from nlpsuite.tasks.shots import shot_tokens
 from nlpsuite.tasks.solve import Limits, Step, solve
 
-__all__ = ["Pipeline", "Result", "preset_options"]
+__all__ = ["Pipeline", "Result", "Watch", "preset_options"]
+
+
+_Solver: TypeAlias = Generator[Step, list[Completion], Output]
 
 
 @dataclass
@@ -42,6 +45,20 @@ class Result:
     first_token_seconds: float | None = None
     notices: list[str] = field(default_factory=list)
     guard: dict[str, Any] | None = None
+
+
+@dataclass
+class Watch:
+    """Who is told of what while records are run.
+
+    Attributes:
+        failed: takes the errors of records, by index; None lets the first end the run.
+    """
+
+    on_text: Callable[[str], None] | None = None
+    on_notice: Callable[[str], None] = lambda notice: None
+    on_result: Callable[[Result], None] = lambda result: None
+    failed: dict[int, NlpsuiteError] | None = None
 
 
 class Pipeline:
@@ -91,46 +108,85 @@ class Pipeline:
         Raises:
             NlpsuiteError: an unknown option, a text too long, a damaged model.
         """
-        [result] = self._drive([record], options, on_text, on_notice)
+        watch = Watch(on_text=on_text, on_notice=on_notice)
+        [result] = self._drive([record], [options], watch)
         return result
 
     def run_batch(self, records: Sequence[Record], **options: Any) -> list[Result]:
         """Run the task on many records; their prompts share the running batch."""
-        return self._drive(records, options, None, lambda notice: None)
+        return self._drive(records, [options] * len(records), Watch())
 
-    def _drive(
+    def run_each(
         self,
         records: Sequence[Record],
-        options: dict[str, Any],
-        on_text: Callable[[str], None] | None,
-        on_notice: Callable[[str], None],
+        options: Sequence[Mapping[str, Any]] | None = None,
+        on_result: Callable[[Result], None] = lambda result: None,
+    ) -> list[Result | NlpsuiteError]:
+        """Run the task on many records, where one that fails stops no other.
+
+        What the model itself fails with, such as a damaged file, is raised: it would fail the next as well.
+
+        Args:
+            options: for each record, over the pipeline's own.
+            on_result: told of each result as it comes.
+
+        Returns:
+            For each record its result, or why there is none.
+        """
+        watch = Watch(on_result=on_result, failed={})
+        results = self._drive(records, options or [{}] * len(records), watch)
+        assert watch.failed is not None
+        return [watch.failed.get(i, result) for i, result in enumerate(results)]
+
+    def _drive(
+        self, records: Sequence[Record], options: Sequence[Mapping[str, Any]], watch: Watch
     ) -> list[Result]:
         started = time.perf_counter()
-        chosen = make_options(self.task.options, {**self._given, **options})
-        solvers = [solve(self.task, record, chosen, self._limits) for record in records]
         results = [Result(Output("")) for _ in records]
-        steps: dict[int, Step] = {i: next(solver) for i, solver in enumerate(solvers)}
+        solvers: dict[int, _Solver] = {}
+        steps: dict[int, Step] = {}
+
+        def advance(i: int, completions: list[Completion] | None) -> None:
+            try:
+                if completions is None:
+                    chosen = make_options(self.task.options, {**self._given, **options[i]})
+                    solvers[i] = solve(self.task, records[i], chosen, self._limits)
+                    steps[i] = next(solvers[i])
+                else:
+                    steps[i] = solvers[i].send(completions)
+            except StopIteration as stop:
+                results[i].output = stop.value
+                results[i].seconds = time.perf_counter() - started
+                watch.on_result(results[i])
+            except Exception as error:
+                if watch.failed is None or isinstance(error, MemoryError):
+                    raise
+                watch.failed[i] = error if isinstance(error, NlpsuiteError) else self._blamed(error)
+
+        for i in range(len(records)):
+            advance(i, None)
         streamed = False
         while steps:
             for i, step in steps.items():
                 if step.notice:
                     results[i].notices.append(step.notice)
-                    on_notice(step.notice)
-            show = on_text if on_text and all(step.final for step in steps.values()) else None
+                    watch.on_notice(step.notice)
+            show = watch.on_text if all(step.final for step in steps.values()) else None
             streamed = streamed or show is not None
             completions = self._answer(steps, show)
-            following: dict[int, Step] = {}
+            steps = {}
             for i, answers in completions.items():
                 _count(results[i], answers)
-                try:
-                    following[i] = solvers[i].send(answers)
-                except StopIteration as stop:
-                    results[i].output = stop.value
-                    results[i].seconds = time.perf_counter() - started
-            steps = following
-        if on_text and not streamed:
-            on_text(results[0].output.text)
+                advance(i, answers)
+        if watch.on_text and not streamed:
+            watch.on_text(results[0].output.text)
         return results
+
+    def _blamed(self, error: Exception) -> PluginError:
+        return PluginError(
+            f"The task {self.task.name} failed on this text: {type(error).__name__}: {error}",
+            hint="This is a fault of its plugin.",
+        )
 
     def _answer(
         self, steps: dict[int, Step], on_text: Callable[[str], None] | None

@@ -308,7 +308,7 @@ def test_restoring_goes_on_after_a_failure(cli, record, monkeypatch: pytest.Monk
 
     monkeypatch.setattr(installer, "run", fail_first)
     outcome = cli("plugins", "restore", "--yes")
-    assert outcome.code == 74 and tried == ["a-plugin==1", "b-plugin==1"]
+    assert outcome.code == 80 and tried == ["a-plugin==1", "b-plugin==1"]
     assert "Not restored: a-plugin." in outcome.err and set(
         json.loads(record.read_text())["installed"]
     ) == set(rows)
@@ -355,7 +355,7 @@ def test_uv_where_there_is_no_pip(tmp_path, monkeypatch: pytest.MonkeyPatch) -> 
     uv.unlink()
     with pytest.raises(PluginInstallError) as caught:
         installer.install_command(["x"])
-    assert "ensurepip" in caught.value.hint and caught.value.exit_code == 74
+    assert "ensurepip" in caught.value.hint and caught.value.exit_code == 80
 
 
 def test_a_command_that_is_not_there_has_a_suggestion(cli) -> None:
