@@ -1,0 +1,1 @@
+"""Evaluation: predictions against references, with intervals, reports and comparisons."""
