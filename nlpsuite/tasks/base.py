@@ -24,10 +24,12 @@ class Record:
     Attributes:
         text: the input text; for a conversation, the newest message.
         history: earlier turns of a conversation, oldest first.
+        fields: the texts that the text was made of, by column, where a row of a table has several.
     """
 
     text: str
     history: tuple[Message, ...] = ()
+    fields: Mapping[str, str] = field(default_factory=dict, hash=False)
 
     def __post_init__(self) -> None:
         check_unicode(self.text, "The text")
@@ -100,6 +102,8 @@ class Task(ABC, Generic[O]):
         streams: the output's text is the completion's text, so it may be shown as it comes.
         strips: white space around the completion is not part of the output.
         conversational: the task takes a history; ``nlpsuite run`` offers a dialogue.
+        adapter: name of a ``.safetensors`` file beside the module that defines the class. It is merged
+            into the base that it was trained on, unless the user names another adapter or ``none``.
         adapter_options: options that an adapter of the task is trained and run with, where they
             differ from the defaults.
         shots_options: options that differ from the defaults when the user gives few-shot examples.
@@ -126,6 +130,7 @@ class Task(ABC, Generic[O]):
     streams: ClassVar[bool] = False
     strips: ClassVar[bool] = True
     conversational: ClassVar[bool] = False
+    adapter: ClassVar[str] = ""
     adapter_options: ClassVar[Mapping[str, Any]] = {}
     shots_options: ClassVar[Mapping[str, Any]] = {}
     neutral: ClassVar[tuple[str, ...]] = ("", "[MASK]", "N/A")  # Zhao et al. 2021, arXiv:2102.09690

@@ -1,0 +1,156 @@
+"""What a worker does with a chunk: read its rows, run the task on them, commit what came of them."""
+
+from __future__ import annotations
+
+import hashlib
+import time
+from collections.abc import Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from nlpsuite.errors import InputInvalidError, JobRefusedError, NlpsuiteError
+from nlpsuite.jobs.engine import Beat, Done, OnBeat, RunChunk
+from nlpsuite.jobs.job import Job, canonical
+from nlpsuite.jobs.records import record_of, row_options
+from nlpsuite.jobs.values import to_json
+
+if TYPE_CHECKING:
+    from nlpsuite.tasks.base import Output, Record
+    from nlpsuite.tasks.pipeline import Pipeline, Result
+
+__all__ = ["FACTORY", "open_job"]
+
+FACTORY = "nlpsuite.jobs.worker:open_job"
+
+
+def open_job(job: str, threads: int) -> RunChunk:
+    """Load what the manifest of a job says; see ``nlpsuite.jobs.engine.Work``.
+
+    Raises:
+        JobRefusedError: the prompt or the examples are no longer those of the manifest.
+        NlpsuiteError: the model or the plugin can't be loaded.
+    """
+    from nlpsuite.api import load
+
+    opened = Job.open(Path(job))
+    keys, request = opened.manifest["keys"], opened.manifest["request"]
+    pipeline = load(
+        keys["task"],
+        model=opened.manifest["bundle"],
+        device=request["device"],
+        threads=threads,
+        max_parts=keys["max_parts"],
+        prompt_file=request["prompt_file"],
+        shots=request["shots"],
+        max_shots=request["max_shots"],
+        guard=keys["guard"],
+        **keys["options"],
+    )
+    if pipeline.model.bundle.fingerprint != keys["model"]["sha256"]:
+        raise JobRefusedError(
+            f"The model in {pipeline.model.bundle.path} is no longer the one that the job was begun with.",
+            hint="Begin again with --overwrite, or put the old model back.",
+        )
+    return _Worker(opened, pipeline).run
+
+
+class _Worker:
+    def __init__(self, job: Job, pipeline: Pipeline) -> None:
+        self._job, self._pipeline = job, pipeline
+        keys = job.manifest["keys"]
+        self._text_columns, self._option_columns = keys["text_columns"], keys["option_columns"]
+        self._format = keys["reader"].get("format", "")
+
+    def run(self, chunk: int, on_beat: OnBeat) -> Done:
+        """Score a chunk and commit it.
+
+        If it is committed already, what failed is tried again; only if that mends a row is the whole chunk
+        scored anew, so that its bytes are those of a run in which nothing had failed.
+        """
+        started = time.perf_counter()
+        staged = self._job.staged(chunk)
+        before = self._job.shard(chunk)
+        if before is not None:
+            failed = [i for i, row in enumerate(before) if row["status"] == "error"]
+            again = self._score([staged[i] for i in failed], [before[i]["index"] for i in failed], lambda _: None)
+            if all(row["status"] == "error" for row in again):
+                return _done(chunk, before, started)
+        first = chunk * self._job.chunk_rows
+        rows = self._score(staged, range(first, first + len(staged)), on_beat)
+        self._job.commit(chunk, rows)
+        return _done(chunk, rows, started)
+
+    def _score(self, staged: list[dict[str, Any]], indices: Any, on_beat: OnBeat) -> list[dict[str, Any]]:
+        records: list[Record] = []
+        options: list[dict[str, Any]] = []
+        prepared: list[NlpsuiteError | None] = []  # why a row has no record
+        for row in staged:
+            try:
+                if "error" in row:
+                    raise InputInvalidError(row["error"]["message"], hint=row["error"]["hint"])
+                record = record_of(row["values"], self._text_columns, self._format)
+                own = row_options(
+                    row["values"], self._option_columns, self._pipeline.task.options, self._format
+                )
+            except NlpsuiteError as error:
+                prepared.append(error)
+            else:
+                prepared.append(None)
+                records.append(record)
+                options.append(own)
+        # A chunk's result must not depend on which chunks this worker has run before.
+        self._pipeline.model.reset()
+        results = iter(self._pipeline.run_each(records, options, lambda result: on_beat(_beat(result))))
+        return [
+            _row(index, row, next(results) if error is None else error)
+            for index, row, error in zip(indices, staged, prepared)
+        ]
+
+
+def _row(index: int, staged: Mapping[str, Any], came: Result | NlpsuiteError) -> dict[str, Any]:
+    identity = [staged["id"], to_json(staged.get("values"))]
+    row = {
+        "index": index,
+        "id": staged["id"],
+        "input_sha256": hashlib.sha256(canonical(identity)).hexdigest(),
+    }
+    if isinstance(came, NlpsuiteError):
+        error = {"type": type(came).__name__, "message": came.message, "hint": came.hint}
+        return row | {"status": "error", "error": error}
+    row |= {
+        "status": "ok",
+        "output": _output(came.output),
+        "finish": came.finish,
+        "usage": {"prompt_tokens": came.prompt_tokens, "completion_tokens": came.completion_tokens},
+    }
+    if came.notices:
+        row["notices"] = came.notices
+    if came.guard is not None:
+        row["guard"] = came.guard
+    return row
+
+
+def _output(output: Output) -> dict[str, Any]:
+    """The output's fields that say something, as keywords that make it again."""
+    values: dict[str, Any] = {"text": output.text}
+    if output.label is not None:
+        values |= {"label": output.label, "probabilities": dict(output.probabilities or {})}
+    if output.data:
+        values["data"] = dict(output.data)
+    return values
+
+
+def _beat(result: Result) -> Beat:
+    return Beat(1, result.prompt_tokens + result.completion_tokens)
+
+
+def _done(chunk: int, rows: list[dict[str, Any]], started: float) -> Done:
+    usages = [row["usage"] for row in rows if "usage" in row]
+    return Done(
+        chunk,
+        len(rows),
+        sum(row["status"] == "error" for row in rows),
+        sum(usage["prompt_tokens"] for usage in usages),
+        sum(usage["completion_tokens"] for usage in usages),
+        time.perf_counter() - started,
+    )
