@@ -1,7 +1,7 @@
 """Examples for training and evaluation: records with reference answers, read from files.
 
-What kinds of files there are, plugins say: ``.csv``, ``.tsv`` and ``.jsonl`` with or without ``.gz``
-behind come with the suite (plugins/nlpsuite_readers). Pairs of text files whose lines belong together
+What kinds of files there are, plugins say: ``.csv``, ``.tsv``, ``.jsonl`` and ``.parquet`` come with the
+suite (plugins/nlpsuite_readers), those of text with or without ``.gz`` or ``.zst`` behind. Pairs of text files whose lines belong together
 (``train.en.gz,train.de.gz``) are read here. Values are taken as they stand:
 ``007`` and ``NA`` are texts like any other.
 """
@@ -10,20 +10,18 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from itertools import zip_longest
 from pathlib import Path
 from typing import Any
 
 from nlpsuite.errors import InputInvalidError, InputNotFoundError
-from nlpsuite.plugins.discovery import known_plugins
-from nlpsuite.plugins.use import read_rows
+from nlpsuite.plugins.use import find_reader, read_rows
 from nlpsuite.runtime.prompt import Message
 from nlpsuite.tasks.base import Record, Task, check_unicode
-from nlpsuite.tasks.lines import read_lines, shortened
+from nlpsuite.tasks.lines import read_aligned, shortened
 
 __all__ = ["Example", "example_files", "read_examples"]
 
-_FORMS = "Name a .csv, .tsv or .jsonl file (also with .gz), or two text files as in a.en,a.de."
+_FORMS = "Name a .csv, .tsv, .jsonl or .parquet file, or two text files as in a.en,a.de."
 
 
 @dataclass(frozen=True)
@@ -192,24 +190,14 @@ def _conversation(row: _Row, messages: Any) -> Iterator[Example]:
 
 
 def _rows(path: Path) -> Iterator[_Row]:
-    suffix = path.name.lower().removesuffix(".gz").rpartition(".")[2]
-    known = [plugin for plugin in known_plugins() if plugin.kind == "reader"]
-    if suffix not in {plugin.name for plugin in known}:
-        more = ", ".join(f".{p.name}" for p in known if p.state == "enabled" and not p.bundled)
-        hint = f"{_FORMS} Plugins read {more} as well." if more else _FORMS
-        raise InputInvalidError(f"{path} is of no kind that can be read.", hint=hint)
-    for line, values in read_rows(suffix, path):
+    for line, values in read_rows(find_reader(path), path):
+        if values and all(value == "" for value in values.values()):
+            continue  # a table's empty row
         yield _Row(f"{path}:{line}", line, values)
 
 
 def _aligned(texts: Path, references: Path, text: str, reference: str) -> Iterator[_Row]:
-    for left, right in zip_longest(read_lines(texts), read_lines(references)):
-        if left is None or right is None:
-            longer, shorter = (references, texts) if left is None else (texts, references)
-            number = (left or right)[0]
-            raise InputInvalidError(
-                f"{longer} has a line {number:,}, {shorter} has only {number - 1:,}.",
-                hint="Each line must have its counterpart in the other file.",
-            )
-        values = {text: left[1].rstrip("\r\n"), reference: right[1].rstrip("\r\n")}
-        yield _Row(f"{texts}:{left[0]}", left[0], values)
+    for line, values in read_aligned(texts, references, (text, reference)):
+        if isinstance(values, InputInvalidError):
+            raise values
+        yield _Row(f"{texts}:{line}", line, values)
