@@ -1,0 +1,51 @@
+"""Parquet, through Arrow."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+from nlpsuite.errors import InputInvalidError, InputNotFoundError, MissingExtraError
+from nlpsuite.tasks.lines import Values
+from nlpsuite.tasks.packed import kind_of
+
+__all__ = ["read_parquet"]
+
+_BATCH_ROWS = 1_024
+_BUFFER_BYTES = 1 << 20  # of each column; without it, a whole row group is read at once
+
+
+def read_parquet(path: Path) -> Iterator[tuple[int, Values]]:
+    """Rows with the values that Arrow makes of them in Python; the line is the row's number, from 1."""
+    try:
+        import pyarrow
+        import pyarrow.parquet
+    except ImportError:
+        raise MissingExtraError(
+            f"Reading {path} needs pyarrow.", hint="Install it: pip install 'nlpsuite[data]'."
+        ) from None
+    if packing := kind_of(path.name)[1]:
+        raise InputInvalidError(
+            f"{path} is a Parquet file in .{packing}, which can't be read piece by piece.",
+            hint="Unpack it: Parquet is compressed inside.",
+        )
+    number = 0
+    try:
+        with pyarrow.parquet.ParquetFile(path, buffer_size=_BUFFER_BYTES) as file:
+            names = file.schema_arrow.names
+            for name in names:
+                if names.count(name) > 1:
+                    raise InputInvalidError(f"{path}: two columns are called {name!r}.")
+            for batch in file.iter_batches(_BATCH_ROWS, use_threads=False):
+                for values in batch.to_pylist():
+                    number += 1
+                    yield number, values
+    except pyarrow.ArrowException as error:
+        reason = " ".join(str(error).split())[:300]
+        raise InputInvalidError(
+            f"{path} can't be read behind row {number:,}: {reason}", hint="Is it a whole Parquet file?"
+        ) from None
+    except OSError as error:
+        if error.errno is None:  # what Arrow says of a damaged page
+            raise InputInvalidError(f"{path} is damaged: {error}", hint="Download it again.") from None
+        raise InputNotFoundError(f"Can't read {path}: {error.strerror or error}.") from None
