@@ -10,9 +10,10 @@ from typing import Any, ClassVar, Protocol
 import numpy as np
 import numpy.typing as npt
 
+from nlpsuite import __version__
 from nlpsuite.metrics.lengths import check_lengths
 
-__all__ = ["Metric", "Prediction", "RowMetric", "Statistics"]
+__all__ = ["Metric", "Prediction", "RowMetric", "Statistics", "signed"]
 
 Statistics = npt.NDArray[np.float64]
 
@@ -20,8 +21,8 @@ Statistics = npt.NDArray[np.float64]
 class Metric(Protocol):
     """A figure of how good outputs are: what the hook ``nlpsuite_metric`` returns.
 
-    Its docstring names the range and the source of the definition. More is better. A ``RowMetric`` is one
-    that also tells how sure the figure is without computing it again and again.
+    Its docstring names the range and the source of the definition. More is better, unless a ``RowMetric``
+    says otherwise: one that also tells how sure the figure is without computing it again and again.
     """
 
     def __call__(self, outputs: Sequence[str], references: Sequence[str], /) -> float:
@@ -55,17 +56,24 @@ class RowMetric(ABC):
 
     Class attributes:
         name: as in ``Task.metrics``.
-        scale: the best figure, 1 or 100; inf where there is none.
+        scale: the largest figure, 1 or 100; inf where there is none.
         higher_is_better: False for error rates and perplexities.
+        needs: what of a prediction it reads: "texts", "probabilities" or "data". Only one that reads texts
+            can be called with them as a function.
     """
 
     name: ClassVar[str]
     scale: ClassVar[float] = 1.0
     higher_is_better: ClassVar[bool] = True
+    needs: ClassVar[str] = "texts"
 
     @abstractmethod
-    def signature(self) -> str:
-        """How exactly it is computed, in sacreBLEU's manner: ``key:value|key:value|version:…``."""
+    def signature(self, references: int | None = 1) -> str:
+        """How exactly it is computed, in sacreBLEU's manner: ``key:value|key:value|version:…``.
+
+        Args:
+            references: how many each row has, as ``count_references`` says; None where that varies.
+        """
 
     @abstractmethod
     def statistics(
@@ -77,10 +85,11 @@ class RowMetric(ABC):
         compare two systems, both are given at once.
 
         Args:
-            references: one or more for each prediction.
+            references: one or more for each prediction; a metric of "data" takes none as well.
 
         Raises:
-            InputInvalidError: a prediction lacks what the metric needs, such as probabilities.
+            InputInvalidError: none at all, or not as many references as predictions; a row without a
+                reference; or a prediction lacks what the metric needs, such as probabilities.
         """
 
     @abstractmethod
@@ -93,3 +102,15 @@ class RowMetric(ABC):
         check_lengths(outputs, references)
         rows = self.statistics([Prediction(text) for text in outputs], [[text] for text in references])
         return float(self.figure(rows.sum(axis=0)))
+
+
+def signed(references: int | None, **parts: object) -> str:
+    """A signature of our own metrics: of what ``parts`` say, in order, between the number of references and
+    the version of nlpsuite.
+    """
+    parts = {
+        "nrefs": "var" if references is None else references,
+        **parts,
+        "version": f"nlpsuite-{__version__}",
+    }
+    return "|".join(f"{key}:{value}" for key, value in parts.items())

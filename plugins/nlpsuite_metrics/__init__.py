@@ -1,21 +1,34 @@
-"""Metrics: accuracy and macro F1 of labels; exact match, BLEU, chrF and ROUGE-L of texts."""
+"""Metrics: of labels (accuracy, macro F1, calibration), of texts (exact match, edit similarity, BLEU, chrF, TER,
+ROUGE), and of code that was run (pass@k).
+"""
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 from nlpsuite import hookimpl
-from nlpsuite.metrics.base import Metric
+
+if TYPE_CHECKING:
+    from nlpsuite.metrics.base import Metric, RowMetric
 
 
 @hookimpl
 def nlpsuite_metric(name: str) -> Metric:
-    from nlpsuite.metrics import labels, text
+    from nlpsuite.metrics import calibration, labels, rouge, sacre, samples, text
 
-    metrics: dict[str, Metric] = {
-        "accuracy": labels.accuracy,
-        "macro_f1": labels.macro_f1,
-        "exact_match": text.exact_match,
-        "bleu": text.bleu,
-        "chrf": text.chrf,
-        "rouge_l": text.rouge_l,
-    }
-    return metrics[name]
+    metrics: tuple[RowMetric, ...] = (
+        labels.accuracy,
+        labels.macro_f1,
+        calibration.ece,
+        text.exact_match,
+        text.edit_similarity,
+        sacre.bleu,
+        sacre.chrf,
+        sacre.ter,
+        rouge.rouge_1,
+        rouge.rouge_2,
+        rouge.rouge_l,
+        rouge.rouge_lsum,
+        samples.pass_at_k,
+    )
+    return next(metric for metric in metrics if metric.name == name)

@@ -5,9 +5,28 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from nlpsuite.errors import InputInvalidError
-from nlpsuite.metrics.text import bleu, chrf, exact_match, rouge_l, words
+from nlpsuite.metrics.text import (
+    bleu,
+    chrf,
+    edit_similarity,
+    exact_match,
+    rouge_1,
+    rouge_2,
+    rouge_l,
+    rouge_lsum,
+    words,
+)
 
-METRICS = {exact_match: 1, bleu: 100, chrf: 100, rouge_l: 1}
+METRICS = {
+    exact_match: 1,
+    edit_similarity: 1,
+    bleu: 100,
+    chrf: 100,
+    rouge_1: 1,
+    rouge_2: 1,
+    rouge_l: 1,
+    rouge_lsum: 1,
+}
 TEXTS = st.text(st.characters(exclude_categories=["Cs"]), max_size=40)
 PAIRS = st.lists(st.tuples(TEXTS, TEXTS), min_size=1, max_size=4)
 
@@ -21,7 +40,9 @@ def test_bounded(pairs: list[tuple[str, str]]) -> None:
 
 @given(st.lists(TEXTS, min_size=1, max_size=4))
 def test_perfect_on_perfect_output(texts: list[str]) -> None:
-    assert exact_match(texts, texts) == rouge_l(texts, texts) == 1
+    assert exact_match(texts, texts) == edit_similarity(texts, texts) == 1
+    # A text without words scores 0 in the package rouge-score.
+    assert rouge_l(texts, texts) == pytest.approx(sum(bool(words(text)) for text in texts) / len(texts))
     # Without any character there is no n-gram; below four words there is none of four.
     assert chrf([*texts, "any"], [*texts, "any"]) == pytest.approx(100)
     assert bleu([*texts, "one two three four"], [*texts, "one two three four"]) == pytest.approx(100)
@@ -57,7 +78,12 @@ def test_chrf_by_hand() -> None:
 def test_rouge_l_by_hand() -> None:
     assert rouge_l(["the cat sat on the mat"], ["The cat is on the mat."]) == pytest.approx(5 / 6)
     assert rouge_l(["a b c", "x"], ["c a", "y"]) == pytest.approx((2 * 1 / 5 + 0) / 2)
-    assert rouge_l(["", "!"], ["word", "?"]) == 0.5
+    assert rouge_l(["", "!"], ["word", "?"]) == 0
+
+
+def test_edit_similarity_by_hand() -> None:
+    assert edit_similarity(["kitten"], ["sitting"]) == pytest.approx(1 - 3 / 7)
+    assert edit_similarity([" return x\n", "", "ab"], ["return x", "", ""]) == pytest.approx((1 + 1 + 0) / 3)
 
 
 def test_words_of_any_script() -> None:
@@ -76,7 +102,7 @@ def test_rouge_l_finds_the_longest_common_subsequence(output: list[str], referen
 
     longest = next((len(candidate) for candidate in subsequences if within(candidate)), 0)
     total = len(output) + len(reference)
-    expected = 2 * longest / total if output and reference else float(not total)
+    expected = 2 * longest / total if total else 0
     assert rouge_l([" ".join(output)], [" ".join(reference)]) == pytest.approx(expected)
 
 
