@@ -37,8 +37,7 @@ def show_prompts(
     **changes: Any,
 ) -> int:
     """Print the prompts of every input on stdout, and on stderr what goes with them."""
-    from nlpsuite.export import store
-    from nlpsuite.plugins.bases import base_named
+    from nlpsuite.api import resolve_bundle
     from nlpsuite.runtime.bundle import Bundle
     from nlpsuite.runtime.tokenizer import Tokenizer
     from nlpsuite.tasks.adjust import adjust
@@ -51,9 +50,13 @@ def show_prompts(
     inputs = _inputs(files, texts, encoding)
     progress = Progress()
     try:
-        path = store.resolve(base_named(model), precision=precision, adapter=adapter, reporter=progress)
+        path, notices = resolve_bundle(
+            task, model=model, adapter=adapter, precision=precision, reporter=progress
+        )
     finally:
         progress.close()
+    for notice in () if as_json else notices:
+        click.echo(notice, err=True)
     bundle = Bundle.open(path)
     tokenizer = Tokenizer.open(path)
     several = False

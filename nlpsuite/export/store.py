@@ -8,10 +8,11 @@ from __future__ import annotations
 
 import hashlib
 import os
+from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, cast
 
-from nlpsuite.errors import ModelNotFoundError, ModelUnavailableError, OptionError
+from nlpsuite.errors import AdapterMismatchError, ModelNotFoundError, ModelUnavailableError, OptionError
 from nlpsuite.export.base import (
     WEIGHT_BYTES,
     Base,
@@ -29,7 +30,7 @@ from nlpsuite.runtime.bundle import Bundle
 if TYPE_CHECKING:
     from nlpsuite.export.fill import Precision
 
-__all__ = ["DEFAULT_PRECISION", "CachedBundle", "Reporter", "cached", "remove", "resolve"]
+__all__ = ["DEFAULT_PRECISION", "CachedBundle", "Reporter", "base_fingerprint", "cached", "remove", "resolve"]
 
 DEFAULT_PRECISION = "int8"
 # Part of every key. Raise it when the same source would give a different bundle.
@@ -41,6 +42,7 @@ def resolve(
     *,
     precision: str | None = None,
     adapter: str | os.PathLike[str] | None = None,
+    if_it_fits: bool = False,
     reporter: Reporter | None = None,
     offline: bool = False,
 ) -> Path:
@@ -52,6 +54,8 @@ def resolve(
             ``plugins.bases`` makes it of ``hf:owner/name``.
         precision: ``int8`` (the default), ``int4``, ``fp32``, or ``fp16``, which is for CUDA.
         adapter: a file to be merged into the base; ``spec`` must then name a base, no bundle.
+        if_it_fits: leave the adapter out where it can't be merged: it was trained on another base, ``spec``
+            names a bundle, or the base can't be got but its bundle is in the cache. The bundle's ``adapter`` tells.
         reporter: told of fetching and building.
         offline: fetch nothing; so do NLPSUITE_OFFLINE=1 and HF_HUB_OFFLINE=1.
 
@@ -62,7 +66,7 @@ def resolve(
         StorageError: the cache can't be written or has too little space.
         BundleCorruptError: the bundle or the checkpoint is damaged.
         UnsupportedModelError: the checkpoint or the adapter is of a kind that can't be used.
-        AdapterMismatchError: the adapter was trained on another base.
+        AdapterMismatchError: the adapter was trained on another base, and must fit.
         MissingExtraError: building it needs ``nlpsuite[train]``.
     """
     if precision is not None and precision not in WEIGHT_BYTES:
@@ -75,7 +79,7 @@ def resolve(
     if base is None:
         assert isinstance(spec, str)
         path = bundle_directory(spec)
-        if adapter is not None:
+        if adapter is not None and not if_it_fits:
             if path is None:
                 named(spec)  # an error if there is no such model at all
             raise OptionError(
@@ -88,7 +92,19 @@ def resolve(
     target = _target(base, chosen, adapter_sha256)
     if os.path.isdir(target):
         return open_cached(target).path
+    if merged and if_it_fits:
+        return _build_fitting(base, target, cast("Precision", chosen), merged, reporter or Silent())
     return _build(base, target, cast("Precision", chosen), merged, reporter or Silent())
+
+
+def base_fingerprint(bundle: Bundle) -> str:
+    """The fingerprint of the base that a bundle without an adapter was built from; empty where its manifest
+    does not say. See ``models.adapter``."""
+    from nlpsuite.models.adapter import fingerprint_of
+
+    files = bundle.origin.get("files", ())
+    sums = [entry.get("sha256") for entry in files if isinstance(entry, Mapping)]
+    return fingerprint_of(sums) if sums and all(isinstance(value, str) for value in sums) else ""
 
 
 def _target(base: Base, precision: str, adapter_sha256: str | None = None) -> Path:
@@ -113,14 +129,22 @@ def _adapter_sha256(path: Path | None) -> str | None:
         ) from error
 
 
-def _build(base: Base, target: Path, precision: Precision, adapter: Path | None, reporter: Reporter) -> Path:
+def _build(
+    base: Base,
+    target: Path,
+    precision: Precision,
+    adapter: Path | None,
+    reporter: Reporter,
+    *,
+    keep: bool = False,
+) -> Path:
     try:
         from nlpsuite.models.adapter import Adapter
 
         # Opened first: a damaged adapter should not wait for a fetch.
         merged = Adapter.open(adapter) if adapter else None
         # Who has one adapter for a base soon has the next.
-        keep = merged is not None
+        keep = keep or merged is not None
         with open_base(
             base, target.parent, reporter, precision=precision, adapter=merged, keep=keep
         ) as checkpoint:
@@ -137,6 +161,27 @@ def _build(base: Base, target: Path, precision: Precision, adapter: Path | None,
             )
     finally:
         reporter.close()
+
+
+def _build_fitting(base: Base, target: Path, precision: Precision, adapter: Path, reporter: Reporter) -> Path:
+    """The bundle of a base with an adapter or, where that does not fit, without it."""
+    from nlpsuite.models.adapter import Adapter
+
+    info = Adapter.open(adapter).info
+    plain = _target(base, precision)
+    there = os.path.isdir(plain)
+    # Another base is recognised by its own bundle, so that it is neither got nor hashed at every start.
+    if there and base_fingerprint(open_cached(plain)) != info.base_fingerprint:
+        return plain
+    try:
+        return _build(base, target, precision, adapter, reporter)
+    except AdapterMismatchError:
+        # Fetched already, and kept: it is not fetched again.
+        return plain if there else _build(base, plain, precision, None, reporter, keep=True)
+    except ModelUnavailableError:
+        if there:
+            return plain
+        raise
 
 
 def _with_precision(path: Path, precision: str | None) -> Path:

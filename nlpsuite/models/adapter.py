@@ -11,7 +11,7 @@ import dataclasses
 import hashlib
 import json
 import math
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -30,7 +30,7 @@ from nlpsuite.files import atomic_write_bytes, sha256_file
 from nlpsuite.models.checkpoint import Checkpoint, RawTensor
 from nlpsuite.models.config import ModelConfig
 
-__all__ = ["Adapter", "AdapterInfo", "MergedCheckpoint", "fingerprint", "save_adapter"]
+__all__ = ["Adapter", "AdapterInfo", "MergedCheckpoint", "fingerprint", "fingerprint_of", "save_adapter"]
 
 FORMAT = "nlpsuite-adapter"
 FORMAT_VERSION = 1
@@ -52,12 +52,17 @@ def fingerprint(checkpoint: Checkpoint) -> str:
         ModelUnavailableError: a file can't be read.
     """
     try:
-        sums = sorted(sha256_file(path) for path in checkpoint.source_files())
+        sums = [sha256_file(path) for path in checkpoint.source_files()]
     except OSError as error:
         raise ModelUnavailableError(
             f"Can't read {error.filename}: {error.strerror or error}.", hint="Check the permissions."
         ) from error
-    return hashlib.sha256("\n".join(sums).encode()).hexdigest()
+    return fingerprint_of(sums)
+
+
+def fingerprint_of(sums: Iterable[str]) -> str:
+    """The fingerprint of a base whose weight files have these sha256 sums."""
+    return hashlib.sha256("\n".join(sorted(sums)).encode()).hexdigest()
 
 
 @dataclass(frozen=True)

@@ -7,7 +7,9 @@ import json
 import re
 from typing import Any
 
+from nlpsuite.errors import PluginError
 from nlpsuite.plugins import ENTRY_POINT_GROUP
+from nlpsuite.plugins.adapters import adapter_fault, own_adapter
 from nlpsuite.tasks.base import Columns, Task
 from nlpsuite.tasks.options import Options, make_options, option_specs
 from nlpsuite.testing.findings import CheckFailed, place_in_file
@@ -16,6 +18,7 @@ from nlpsuite.testing.subject import Subject, shown
 __all__ = [
     "RESERVED_OPTIONS",
     "TASK_NAME",
+    "adapter",
     "adapter_options",
     "declarations",
     "imports",
@@ -202,6 +205,32 @@ def adapter_options(subject: Subject) -> str:
         if not same:
             raise CheckFailed(f"{given!r} is not the same after writing and reading it as JSON", where)
     return ", ".join(subject.task.adapter_options) or "the defaults"
+
+
+def adapter(subject: Subject) -> str:
+    """The adapter that the task names, if it does, is in its package, whole, and of this task and version."""
+    task, where = subject.task, subject.place("adapter")
+    if not isinstance(task.adapter, str):
+        raise CheckFailed(f"adapter is {task.adapter!r}, must be the name of a .safetensors file", where)
+    try:
+        path = own_adapter(task)
+        fault = adapter_fault(task, path) if path else None
+    except PluginError as error:
+        fault = error
+    if fault:
+        raise CheckFailed(fault.message, where)
+    if path is None:
+        return "none"
+    from nlpsuite.models.adapter import Adapter
+
+    info, size = Adapter.open(path).info, path.stat().st_size
+    if info.task_version != task.version:
+        raise CheckFailed(
+            f"{path.name} was trained for version {info.task_version!r} of the task; this is version {task.version!r}",
+            where,
+        )
+    _accepted(task.options, dict(info.options), where)
+    return f"{path.name}, {size / 1e6:.1f} MB, rank {info.rank}, for {info.base}"
 
 
 def _accepted(cls: type[Options], values: dict[str, Any], where: str) -> None:

@@ -31,6 +31,7 @@ _TASK: tuple[Check, ...] = (
     checks_package.declarations,
     checks_package.options,
     checks_package.adapter_options,
+    checks_package.adapter,
     checks_answer.prompts,
     checks_answer.prompts_are_pure,
     checks_answer.odd_texts,

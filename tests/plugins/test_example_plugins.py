@@ -97,6 +97,36 @@ def test_a_plugin_runs(place: Path, tiny_bundle: Path) -> None:
     assert json.loads(done.stdout)["plugin"]["distribution"] == "nlpsuite-title"
 
 
+def test_metrics_and_a_reader_come_with_it(place: Path) -> None:
+    keys = [f"metric:keyword_{name}" for name in ("f1", "precision", "recall")] + ["reader:keys"]
+    done = nlpsuite(place, "plugins", "check", *keys)
+    assert done.returncode == 0 and "failed" not in done.stdout, done.stdout
+    rows = json.loads(nlpsuite(place, "plugins", "list", "--json").stdout)
+    found = {f"{row['kind']}:{row['name']}" for row in rows if row["distribution"] == "nlpsuite-keywords"}
+    assert found == {"task:keywords", *keys}
+
+
+def test_an_adapter_comes_with_it(place: Path, tiny_bundle: Path) -> None:
+    [installed] = (place / "env").glob("lib/python*/site-packages/nlpsuite_title/title.safetensors")
+    shipped = EXAMPLES / "nlpsuite-title" / "nlpsuite_title" / "title.safetensors"
+    assert installed.read_bytes() == shipped.read_bytes()
+    done = nlpsuite(place, "plugins", "check", "title")
+    assert "title.safetensors, 0.9 MB, rank 8, for SmolLM2-135M-Instruct" in done.stdout
+    run = ["run", "title", "--text", "A crab.", "--max-tokens", "4", "--model", str(tiny_bundle)]
+    assert "the adapter of title is not merged" in nlpsuite(place, *run).stderr
+    assert nlpsuite(place, *run, "--adapter", "none").stderr == ""
+
+
+@pytest.mark.model
+def test_the_adapter_gives_titles(place: Path, default_gguf: Path) -> None:
+    article = EXAMPLES / "articles" / "02.txt"
+    done = nlpsuite(place, "run", "title", str(article), "--json", "--model", str(default_gguf))
+    assert done.returncode == 0 and "running without it" not in done.stderr, done.stderr
+    result = json.loads(done.stdout)
+    assert result["model"]["adapter"]["task"] == "title" and result["finish"] == "stop"
+    assert 3 <= len(result["text"].split()) <= 12 and "Libraries" in result["text"]
+
+
 @pytest.mark.model
 def test_keywords_of_the_default_model(place: Path, default_bundle: Path) -> None:
     article = EXAMPLES / "articles" / "02.txt"

@@ -49,6 +49,7 @@ class Keywords(Task[Options]):
     long_input = "split"
     max_prompt_tokens = 1_000  # of a longer text a small model lists the beginning
     columns = Columns(text=("text", "abstract", "document"), reference=("keywords", "keyphrases", "tags"))
+    metrics = ("keyword_f1", "keyword_precision", "keyword_recall")
     samples: ClassVar = (
         ("A crab learns the way through a maze and remembers it for weeks.", "crab, maze"),
         ("The village keeps its library open. A depot will be sold.", "library, depot, village"),
@@ -78,14 +79,6 @@ class Keywords(Task[Options]):
         found_by = "model" if any(output.data["found_by"] == "model" for output in outputs) else "frequency"
         ranked = sorted(parts_with, key=lambda word: -parts_with[word])  # sorted keeps the order of equals
         return _output(ranked[: options.count], found_by)
-
-    def evaluate(
-        self, outputs: Sequence[Output], references: Sequence[str], options: Options
-    ) -> dict[str, float]:
-        from nlpsuite_keywords.metric import keyword_scores
-
-        given = [output.data["keywords"] for output in outputs]
-        return keyword_scores(given, [listed(reference) for reference in references])
 
 
 def _output(keywords: Sequence[str], found_by: str) -> Output:

@@ -1,33 +1,78 @@
-"""How well keywords agree with those of a person."""
+"""How well keywords agree with those of a person: precision, recall and F1."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 
-from nlpsuite.metrics.lengths import check_lengths
+import numpy as np
 
-__all__ = ["keyword_scores"]
+from nlpsuite import hookimpl
+from nlpsuite.metrics.base import Prediction, RowMetric, Statistics
+from nlpsuite_keywords.phrases import listed
+
+__all__ = ["METRICS", "KeywordScore"]
 
 
-def keyword_scores(outputs: Sequence[Sequence[str]], references: Sequence[Sequence[str]]) -> dict[str, float]:
-    """Precision, recall and F1, 0 to 1, of the keywords as sets without regard to case: means over the texts.
-
-    Two empty sets agree.
-
-    Raises:
-        InputInvalidError: none at all, or not as many references as outputs.
+class KeywordScore(RowMetric):
+    """Of the keywords as sets without regard to case, 0 to 1: the mean over the texts, each by exact match (as
+    in Hulth 2003, Improved automatic keyword extraction). Two empty lists agree. Of several references the best
+    counts.
     """
-    check_lengths(outputs, references)
-    rows = [_scores(given, wanted) for given, wanted in zip(outputs, references)]
-    return {
-        name: sum(row[i] for row in rows) / len(rows) for i, name in enumerate(("precision", "recall", "f1"))
-    }
+
+    def signature(self) -> str:
+        return "case:folded|match:exact|average:texts|refs:best|version:1"
+
+    def statistics(
+        self, predictions: Sequence[Prediction], references: Sequence[Sequence[str]]
+    ) -> Statistics:
+        """(n, 2): the text's score, and 1 to count it."""
+        scores = [
+            max(self._score(_keywords(given.text), _keywords(text)) for text in wanted)
+            for given, wanted in zip(predictions, references, strict=True)
+        ]
+        return np.array([(score, 1.0) for score in scores]).reshape(-1, 2)
+
+    def figure(self, sums: Statistics) -> Statistics:
+        return np.asarray(sums[..., 0] / np.maximum(sums[..., 1], 1.0))
+
+    def _score(self, given: set[str], wanted: set[str]) -> float:
+        if not given or not wanted:
+            return float(given == wanted)
+        return len(given & wanted) / self._of(given, wanted)
+
+    def _of(self, given: set[str], wanted: set[str]) -> float:
+        """What the number of keywords in both is divided by."""
+        return (len(given) + len(wanted)) / 2
 
 
-def _scores(given: Sequence[str], wanted: Sequence[str]) -> tuple[float, float, float]:
-    ours, theirs = ({word.casefold() for word in words} for words in (given, wanted))
-    if not ours or not theirs:
-        same = float(ours == theirs)
-        return same, same, same
-    right = len(ours & theirs)
-    return right / len(ours), right / len(theirs), 2 * right / (len(ours) + len(theirs))
+class KeywordF1(KeywordScore):
+    __doc__ = f"Twice the keywords that agree, of those on both lists. {KeywordScore.__doc__}"
+    name = "keyword_f1"
+
+
+class KeywordPrecision(KeywordScore):
+    __doc__ = f"The share of the output's keywords that are right. {KeywordScore.__doc__}"
+    name = "keyword_precision"
+
+    def _of(self, given: set[str], wanted: set[str]) -> float:
+        return len(given)
+
+
+class KeywordRecall(KeywordScore):
+    __doc__ = f"The share of the reference's keywords that are found. {KeywordScore.__doc__}"
+    name = "keyword_recall"
+
+    def _of(self, given: set[str], wanted: set[str]) -> float:
+        return len(wanted)
+
+
+METRICS = {cls.name: cls for cls in (KeywordF1, KeywordPrecision, KeywordRecall)}
+
+
+def _keywords(text: str) -> set[str]:
+    return {keyword.casefold() for keyword in listed(text)}
+
+
+@hookimpl
+def nlpsuite_metric(name: str) -> KeywordScore:
+    return METRICS[name]()

@@ -2,18 +2,24 @@
 
 from __future__ import annotations
 
+import gzip
 from pathlib import Path
 
 import pytest
 from nlpsuite_keywords import Keywords
-from nlpsuite_keywords.metric import keyword_scores
+from nlpsuite_keywords.metric import METRICS
 from nlpsuite_keywords.phrases import frequent_words, listed, phrases_in
+from nlpsuite_keywords.reader import read_keys
 
 from nlpsuite import Record
 from nlpsuite.errors import InputInvalidError, OptionError
+from nlpsuite.metrics.base import Prediction
+from nlpsuite.plugins.discovery import find_plugin
+from nlpsuite.plugins.use import measure
 from nlpsuite.tasks.examples import read_examples
 from nlpsuite.tasks.pipeline import Pipeline
 from nlpsuite.testing import EchoModel, TaskConformance
+from nlpsuite.testing.checks_kinds import check_plugin
 
 TEXT = "A shore crab learns the way through a maze. The maze has five turns, and the crab forgets none."
 
@@ -69,11 +75,41 @@ def test_phrases_stand_in_the_text_as_they_are() -> None:
     assert frequent_words("Das Brot und die Milch, das Brot.", 2, "German") == ["brot", "milch"]
 
 
-def test_the_metric() -> None:
-    scores = keyword_scores([["Crab", "maze"], []], [["crab", "shore", "claw"], []])
-    assert scores == pytest.approx({"precision": 0.75, "recall": 2 / 3, "f1": 0.7})
+def test_the_metrics() -> None:
+    given, wanted = ["Crab, maze", ""], ["crab, shore, claw", ""]
+    figures = {name: measure(name, given, wanted) for name in Keywords.metrics}
+    assert figures == pytest.approx({"keyword_f1": 0.7, "keyword_precision": 0.75, "keyword_recall": 2 / 3})
     with pytest.raises(InputInvalidError, match="1 outputs and 2 references"):
-        keyword_scores([["a"]], [["a"], ["b"]])
+        measure("keyword_f1", ["a"], ["a", "b"])
+
+
+def test_of_several_references_the_best_counts() -> None:
+    metric = METRICS["keyword_f1"]()
+    rows = metric.statistics([Prediction("crab"), Prediction("maze")], [["claw", "CRAB"], ["shore"]])
+    assert rows.tolist() == [[1, 1], [0, 1]] and metric.figure(rows.sum(axis=0)) == 0.5
+    assert "version:1" in metric.signature()
+
+
+def test_lists_of_documents(tmp_path: Path) -> None:
+    (tmp_path / "C-41.txt").write_text("A crab\nin a maze.\n")
+    (tmp_path / "list.keys").write_text("C-41 : crab,maze\n\nC-42 : ferry\n../C-41 : crab\nno keywords\n")
+    rows = list(read_keys(tmp_path / "list.keys"))
+    assert rows[0] == (1, {"id": "C-41", "text": "A crab\nin a maze.\n", "keywords": "crab, maze"})
+    assert [number for number, _ in rows] == [1, 3, 4, 5]
+    assert all(isinstance(row, InputInvalidError) for _, row in rows[1:])
+    for (_, error), words in zip(rows[1:], ("C-42.txt", "no plain name", "no document with keywords")):
+        assert words in error.message and "list.keys:" in error.message
+    with gzip.open(tmp_path / "packed.keys.gz", "wt") as file:
+        file.write("C-41: crab, maze")
+    [example] = read_examples(tmp_path / "packed.keys.gz", Keywords())
+    assert (example.record.text, example.reference) == ("A crab\nin a maze.\n", "crab, maze")
+
+
+@pytest.mark.parametrize(("kind", "names"), [("metric", Keywords.metrics), ("reader", ("keys",))])
+def test_metrics_and_reader_keep_the_contract(kind: str, names: tuple[str, ...]) -> None:
+    for name in names:
+        findings = list(check_plugin(find_plugin(kind, name)))
+        assert [str(finding) for finding in findings if not finding.ok] == []
 
 
 def test_files_of_examples(tmp_path: Path) -> None:
@@ -82,4 +118,4 @@ def test_files_of_examples(tmp_path: Path) -> None:
     [example] = read_examples(path, Keywords())
     output = Pipeline(Keywords(), EchoModel([example.reference]))(example.record.text)
     figures = Keywords().evaluate([output], [example.reference], Keywords.options())
-    assert figures == {"precision": 1, "recall": 1, "f1": 1}
+    assert figures == {"keyword_f1": 1, "keyword_precision": 1, "keyword_recall": 1}

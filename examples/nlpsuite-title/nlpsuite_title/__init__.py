@@ -12,6 +12,7 @@ class Title(Task[GenerationOptions]):
     max_prompt_tokens = 1_000
     streams = True
     columns = Columns(text=("text", "document", "article"), reference=("title", "headline"))
+    adapter = "title.safetensors"
 
     def prompt(self, record: Record, options: GenerationOptions) -> Prompt:
         request = "Write a headline of at most eight words for this text."
@@ -21,7 +22,8 @@ class Title(Task[GenerationOptions]):
                 Message("user", f"{' '.join(record.text.split())}\n\n{request}"),
             ),
             max_tokens=24,
-            stop=("\n", ", ", ". "),  # a small model goes on and on
+            # With the adapter the model knows where to end; another one goes on and on.
+            stop=("\n", ", ", ". "),
             sampling=Sampling(repetition_penalty=1.05, copy_bias=2.0),
         )
         return options.apply(prompt)
