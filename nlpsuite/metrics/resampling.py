@@ -155,9 +155,10 @@ def paired(
     ]
     low, high = np.quantile(np.concatenate(differences), _ENDS)
 
-    better = metric.figure(rows_a) - metric.figure(rows_b)
-    better = better if metric.higher_is_better else -better
-    wins, losses = int((better > 0).sum()), int((better < 0).sum())
+    each_a, each_b = metric.figure(rows_a), metric.figure(rows_b)
+    better = each_a - each_b if metric.higher_is_better else each_b - each_a
+    apart = np.abs(better) > _ROUNDING * (np.abs(each_a) + np.abs(each_b))
+    wins, losses = int((apart & (better > 0)).sum()), int((apart & (better < 0)).sum())
     return Paired(
         difference=difference,
         low=float(low),
