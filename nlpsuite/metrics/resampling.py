@@ -12,7 +12,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from nlpsuite.errors import InputInvalidError
+from nlpsuite.errors import InputInvalidError, OptionError
 from nlpsuite.metrics.base import Metric, RowMetric, Statistics
 from nlpsuite.metrics.lengths import check_lengths
 
@@ -80,8 +80,9 @@ def estimate(metric: RowMetric, rows: Statistics, resamples: int = RESAMPLES, se
 
     Raises:
         InputInvalidError: there is no row.
+        OptionError: there are no resamples.
     """
-    _check(rows)
+    _check(rows, resamples)
     figures = [metric.figure(sums) for sums in _resampled(rows, resamples, np.random.default_rng(seed))]
     low, high = np.quantile(np.concatenate(figures), _ENDS)
     value = float(metric.figure(rows.sum(axis=0)))
@@ -96,8 +97,10 @@ def estimate_function(
 
     Raises:
         InputInvalidError: none at all, or not as many references as outputs.
+        OptionError: there are no resamples.
     """
     check_lengths(outputs, references)
+    _check_draws(resamples)
     random, n = np.random.default_rng(seed), len(outputs)
     figures = []
     for _ in range(resamples):
@@ -128,8 +131,9 @@ def paired(
 
     Raises:
         InputInvalidError: there is no row, or the two have not the same shape.
+        OptionError: there are no trials or resamples.
     """
-    _check(rows_a)
+    _check(rows_a, trials, resamples)
     if rows_a.shape != rows_b.shape:
         raise InputInvalidError(
             f"Statistics of {rows_a.shape[0]:,} rows by {rows_a.shape[1]} and of {rows_b.shape[0]:,} by "
@@ -174,9 +178,15 @@ def paired(
     )
 
 
-def _check(rows: Statistics) -> None:
+def _check(rows: Statistics, *draws: int) -> None:
     if not len(rows):
         raise InputInvalidError("There is nothing to evaluate.", hint="Give at least one row.")
+    _check_draws(*draws)
+
+
+def _check_draws(*draws: int) -> None:
+    if min(draws) < 1:
+        raise OptionError(f"{min(draws)} resamples say nothing.", hint="Take 1,000 or more.")
 
 
 def _resampled(rows: Statistics, resamples: int, random: np.random.Generator) -> Iterator[Statistics]:

@@ -11,7 +11,7 @@ import pytest
 import scipy.stats
 from sacrebleu.significance import PairedTest
 
-from nlpsuite.errors import InputInvalidError
+from nlpsuite.errors import InputInvalidError, OptionError
 from nlpsuite.metrics import resampling
 from nlpsuite.metrics.base import Prediction, RowMetric, Statistics
 from nlpsuite.metrics.labels import accuracy, macro_f1
@@ -191,6 +191,14 @@ def test_what_can_not_be_compared_is_refused() -> None:
         estimate(accuracy, np.zeros((0, 2)))
     with pytest.raises(InputInvalidError, match="nothing"):
         estimate_function(accuracy, [], [])
+    rows = means(np.ones(3))
+    for call in (
+        lambda: estimate(accuracy, rows, resamples=0),
+        lambda: estimate_function(accuracy, ["a"], ["a"], resamples=0),
+        lambda: paired(accuracy, rows, rows, trials=0),
+    ):
+        with pytest.raises(OptionError, match="0 resamples"):
+            call()
     with pytest.raises(InputInvalidError, match="3 rows by 2 and of 2 by 2"):
         paired(accuracy, means(np.ones(3)), means(np.ones(2)))
 
