@@ -1,0 +1,266 @@
+"""The rows of an evaluation: what was asked, what is right, what was answered."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from itertools import islice
+from typing import TYPE_CHECKING, Any
+
+from nlpsuite.errors import InputInvalidError
+from nlpsuite.metrics.base import Prediction
+from nlpsuite.tasks.lines import shortened
+
+if TYPE_CHECKING:
+    from nlpsuite.jobs.tables import Table
+    from nlpsuite.tasks.base import Output, Task
+
+__all__ = [
+    "EvaluatedRow",
+    "as_output",
+    "plain",
+    "predicted",
+    "prediction_of",
+    "reference_column_of",
+    "rows_of",
+    "text_of",
+    "with_predictions",
+]
+
+# Columns that hold what a system answered, the likeliest first; the first is that of `nlpsuite score`.
+_PREDICTION_COLUMNS = ("output", "prediction", "predicted", "hypothesis", "answer")
+
+
+@dataclass(frozen=True)
+class EvaluatedRow:
+    """A row of a data set with its reference answers, and what a system said.
+
+    Attributes:
+        index: from 0, in the order of the data set.
+        id: value of its id column; else the index.
+        values: of the data set's columns.
+        references: right answers, one or more; for a task with labels, the label.
+        prediction: None for a row that failed.
+        error: why it failed.
+    """
+
+    index: int
+    id: Any
+    values: Mapping[str, Any]
+    references: tuple[str, ...]
+    prediction: Prediction | None = None
+    error: str = ""
+
+    @property
+    def answered(self) -> Prediction:
+        """The prediction; an empty one for a row that failed, which no metric takes for right."""
+        return self.prediction or Prediction("")
+
+
+def rows_of(
+    task: Task[Any], table: Table, reference_column: str = "", limit: int | None = None
+) -> list[EvaluatedRow]:
+    """The rows of a data set, without predictions.
+
+    Args:
+        reference_column: empty for the data set's own, or the first that the task usually has.
+        limit: read only so many rows.
+
+    Raises:
+        InputInvalidError: no such column, a damaged row, one without reference or with an unknown label;
+            names file and line. Each row counts, so none can be left out.
+    """
+    rows: list[EvaluatedRow] = []
+    column = ""
+    for line, values in islice(table.read(), limit):
+        if isinstance(values, InputInvalidError):
+            raise InputInvalidError(f"{table.name}:{line}: {values.message}", hint=values.hint)
+        column = column or reference_column_of(task, table, list(values), reference_column)
+        try:
+            references = _references(task, values.get(column), column)
+        except InputInvalidError as error:
+            raise InputInvalidError(f"{table.name}:{line}: {error.message}", hint=error.hint) from None
+        row_id = values.get(table.id) if table.id else None
+        rows.append(EvaluatedRow(len(rows), len(rows) if row_id is None else row_id, values, references))
+    if not rows:
+        raise InputInvalidError(f"{table.name} has no rows.", hint="There must be something to evaluate.")
+    return rows
+
+
+def reference_column_of(task: Task[Any], table: Table, columns: Sequence[str], asked: str = "") -> str:
+    """The column with the reference answers: the one asked for, else the data set's, else the first that the
+    task usually has them in.
+
+    Raises:
+        InputInvalidError: there is no such column; lists those that there are.
+    """
+    there = ", ".join(map(repr, columns)) or "none"
+    if asked or table.reference:
+        wanted = asked or table.reference
+        if wanted not in columns:
+            raise InputInvalidError(f"{table.name} has no column {wanted!r}.", hint=f"Columns: {there}.")
+        return wanted
+    by_name = {name.strip().casefold(): name for name in reversed(columns)}
+    for usual in task.columns.reference:
+        if usual in by_name:
+            return by_name[usual]
+    raise InputInvalidError(
+        f"{table.name} has no column called {' or '.join(task.columns.reference)}.",
+        hint=f"Say which has the right answers with --reference-column. Columns: {there}.",
+    )
+
+
+def _references(task: Task[Any], value: Any, column: str) -> tuple[str, ...]:
+    values = value if isinstance(value, list) and value else [value]
+    found = []
+    for entry in values:
+        if type(entry) is int:  # a label's number
+            entry = str(entry)
+        if not isinstance(entry, str):
+            what = "missing" if entry is None else f"{shortened(entry)}, no text"
+            raise InputInvalidError(
+                f"The reference in {column!r} is {what}.", hint="Complete the row or remove it."
+            )
+        if not entry.strip():
+            raise InputInvalidError(
+                f"The reference in {column!r} is empty.", hint="Complete the row or remove it."
+            )
+        found.append(task.reference(entry))
+    return tuple(found)
+
+
+def text_of(row: EvaluatedRow, text_columns: Sequence[str]) -> str:
+    """The input text, to be shown to people."""
+    parts = []
+    for name in text_columns:
+        value = row.values.get(name, "")
+        parts.append(" ".join(map(str, value)) if isinstance(value, list) else str(value))
+    return "\n\n".join(parts)
+
+
+# Predictions.
+
+
+def predicted(task: Task[Any], output: Output) -> Prediction:
+    """What a metric sees of an output of the task."""
+    if task.labels:
+        return Prediction(output.label or "", output.probabilities, output.data)
+    return Prediction(output.text, None, output.data)
+
+
+def as_output(task: Task[Any], prediction: Prediction) -> Output:
+    """An output that metrics of the task itself can read."""
+    from nlpsuite.tasks.base import Output
+
+    label = prediction.text if task.labels else None
+    return Output(prediction.text, label, prediction.probabilities, prediction.data)
+
+
+def with_predictions(
+    task: Task[Any], rows: Sequence[EvaluatedRow], table: Table, column: str = ""
+) -> list[EvaluatedRow]:
+    """The rows with predictions that were made earlier, one for each in the same order.
+
+    Args:
+        table: what ``nlpsuite score`` wrote, or any other with a column of answers.
+        column: that the answers are in; empty for the usual ones.
+
+    Raises:
+        InputInvalidError: there are more or fewer, they belong to another input (a column that both have
+            differs), or there is no such column.
+    """
+    found = list(_rows_read(table, len(rows) + 1))
+    if len(found) != len(rows):
+        many = f"more than {len(rows):,}" if len(found) > len(rows) else f"{len(found):,}"
+        raise InputInvalidError(
+            f"There are {len(rows):,} rows and {many} predictions in {table.name}.",
+            hint="There must be one for each row, in the same order; --limit N takes the first N of the data.",
+        )
+    done = []
+    for row, (line, values) in zip(rows, found):
+        for name in row.values:
+            if name in values and name != column and values[name] != row.values[name]:
+                raise InputInvalidError(
+                    f"{table.name}:{line}: {name!r} is {shortened(plain(values[name]))}, in the data set "
+                    f"{shortened(plain(row.values[name]))}.",
+                    hint="The predictions belong to other rows.",
+                )
+        prediction, error = prediction_of(task, values, column, f"{table.name}:{line}")
+        done.append(replace(row, prediction=prediction, error=error))
+    return done
+
+
+def _rows_read(table: Table, limit: int) -> Iterator[tuple[int, Mapping[str, Any]]]:
+    for line, values in islice(table.read(), limit):
+        if isinstance(values, InputInvalidError):
+            raise InputInvalidError(f"{table.name}:{line}: {values.message}", hint=values.hint)
+        yield line, values
+
+
+def prediction_of(
+    task: Task[Any], values: Mapping[str, Any], column: str = "", place: str = "The row"
+) -> tuple[Prediction | None, str]:
+    """What a row of a file of predictions says, or why it failed.
+
+    Raises:
+        InputInvalidError: there is no such column, or its value is no text.
+    """
+    column = _prediction_column(values, column, place)
+    prefix = column.removesuffix("output") if column.endswith("output") else ""
+    if values.get(f"{prefix}status") == "error":
+        return None, str(values.get(f"{prefix}error") or "unknown")
+    value = values[column]
+    if value is None:
+        return None, "there is no prediction"
+    if isinstance(value, (int, float)) and not isinstance(value, bool):
+        value = str(value)
+    if not isinstance(value, str):
+        raise InputInvalidError(
+            f"{place}: the prediction {shortened(plain(value))} is no text.", hint="Name another column."
+        )
+    probabilities = _object(values.get(f"{prefix}probabilities"))
+    data = _object(values.get(f"{prefix}data")) or {}
+    if not task.labels:
+        return Prediction(value, None, data), ""
+    if probabilities:
+        # `score` writes a label as people read it, with its probability behind.
+        numbers = {str(label): float(each) for label, each in probabilities.items()}
+        return Prediction(max(numbers, key=numbers.__getitem__), numbers, data), ""
+    return Prediction(task.labels.get(value.strip().casefold(), value.strip()), None, data), ""
+
+
+def _prediction_column(values: Mapping[str, Any], asked: str, place: str) -> str:
+    there = ", ".join(map(repr, values)) or "none"
+    if asked:
+        if asked not in values:
+            raise InputInvalidError(f"{place}: there is no column {asked!r}.", hint=f"Columns: {there}.")
+        return asked
+    for usual in _PREDICTION_COLUMNS:
+        if usual in values:
+            return usual
+    if len(values) == 1:
+        return next(iter(values))
+    raise InputInvalidError(
+        f"{place}: no column is called {' or '.join(_PREDICTION_COLUMNS)}.",
+        hint=f"Say which has the predictions with --prediction-column. Columns: {there}.",
+    )
+
+
+def _object(value: Any) -> Mapping[str, Any] | None:
+    """An object, also one that stands as JSON in a file without types."""
+    if isinstance(value, str) and value.startswith("{"):
+        try:
+            value = json.loads(value)
+        except ValueError:
+            return None
+    return value if isinstance(value, Mapping) else None
+
+
+def plain(value: Any) -> Any:
+    """A value that JSON has; what it has not becomes a text."""
+    try:
+        json.dumps(value, allow_nan=False)
+    except (TypeError, ValueError):
+        return str(value)
+    return value

@@ -1,0 +1,73 @@
+"""Tables of a report as plain text and as Markdown, and how numbers are shown."""
+
+from __future__ import annotations
+
+import unicodedata
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+__all__ = ["Section", "as_markdown", "as_text", "quoted", "shown", "shown_interval", "shown_p"]
+
+_MARKS = str.maketrans({c: f"\\{c}" for c in "\\|`*_[]#"} | {"<": "&lt;", ">": "&gt;", "&": "&amp;"})
+
+
+@dataclass(frozen=True)
+class Section:
+    """A table under a title; the first column names what the row is about."""
+
+    title: str
+    header: Sequence[str]
+    rows: Sequence[Sequence[str]]
+
+
+def shown(value: float, scale: float | None, *, signed: bool = False) -> str:
+    """A figure with as many digits as it is worth: three behind the point up to 1, else two."""
+    digits = 3 if scale == 1 or (scale is None and abs(value) < 10) else 2
+    return f"{value:+.{digits}f}" if signed else f"{value:.{digits}f}"
+
+
+def shown_interval(low: float, high: float, scale: float | None, *, signed: bool = False) -> str:
+    """Both ends, as ``shown`` shows them."""
+    return f"[{shown(low, scale, signed=signed)}, {shown(high, scale, signed=signed)}]"
+
+
+def shown_p(p: float) -> str:
+    """A p-value; very small ones only as such."""
+    return "< 0.001" if p < 0.001 else f"{p:.3f}"
+
+
+def as_text(section: Section) -> list[str]:
+    """Columns under each other: the first to the left, the others to the right."""
+    lines = [list(map(_visible, row)) for row in (section.header, *section.rows)]
+    widths = [max(map(_width, column)) for column in zip(*lines)]
+    return [
+        "  ".join(_padded(cell, width, i) for i, (cell, width) in enumerate(zip(line, widths))).rstrip()
+        for line in lines
+    ]
+
+
+def as_markdown(section: Section) -> list[str]:
+    """A table of GitHub's Markdown."""
+    rule = "|".join(["---", *["---:"] * (len(section.header) - 1)])
+    head = [f"| {' | '.join(map(quoted, section.header))} |", f"|{rule}|"]
+    return head + [f"| {' | '.join(map(quoted, row))} |" for row in section.rows]
+
+
+def quoted(text: str) -> str:
+    """A text that Markdown shows as it stands, in one line."""
+    return " ".join(text.split()).translate(_MARKS)
+
+
+def _visible(text: str) -> str:
+    """Without line breaks and codes that a terminal would obey."""
+    return "".join(" " if c.isspace() else c for c in text if c.isspace() or c.isprintable())
+
+
+def _width(text: str) -> int:
+    wide = sum(unicodedata.east_asian_width(c) in "WF" for c in text)
+    return len(text) + wide - sum(unicodedata.combining(c) > 0 for c in text)
+
+
+def _padded(text: str, width: int, column: int) -> str:
+    space = " " * (width - _width(text))
+    return text + space if column == 0 else space + text
