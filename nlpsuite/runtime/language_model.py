@@ -15,7 +15,7 @@ from nlpsuite.runtime.bundle import Bundle
 from nlpsuite.runtime.device import DeviceChoice, choose_device
 from nlpsuite.runtime.prompt import Completion, Prompt
 from nlpsuite.runtime.scheduler import Scheduler, TextPiece
-from nlpsuite.runtime.scoring import continuation_logprobs, token_logprobs
+from nlpsuite.runtime.scoring import continuation_logprobs, many_token_logprobs, token_logprobs
 from nlpsuite.runtime.session import SlotSession
 from nlpsuite.runtime.tokenizer import Tokenizer
 
@@ -127,6 +127,36 @@ class LanguageModel:
             result = token_logprobs(self._session, self.tokenizer.encode_text(text), self.context_length)
         self._verified()
         return result
+
+    def many_token_logprobs(
+        self, rows: Sequence[Sequence[int]], begins: Sequence[int]
+    ) -> list[npt.NDArray[np.float64]]:
+        """Natural log-probability of tokens of many rows, as many at a time as there are slots.
+
+        Args:
+            rows: ids, two at least in each.
+            begins: the first position of each row that is wanted, 1 or later, and inside the row.
+
+        Raises:
+            InputTooLongError: a row is longer than the context.
+        """
+        longest = max(map(len, rows), default=0)
+        if longest > self.context_length:
+            raise InputTooLongError(
+                f"{longest:,} tokens exceed the model's context of {self.context_length:,}."
+            )
+        # Rows of like lengths run together.
+        order = sorted(range(len(rows)), key=lambda i: len(rows[i]))
+        found: dict[int, npt.NDArray[np.float64]] = {}
+        with self._blaming_damage():
+            for at in range(0, len(order), self._max_slots):
+                chosen = order[at : at + self._max_slots]
+                results = many_token_logprobs(
+                    self._session, [rows[i] for i in chosen], [begins[i] for i in chosen]
+                )
+                found.update(zip(chosen, results))
+        self._verified()
+        return [found[i] for i in range(len(rows))]
 
     def _score(self, prompts: Sequence[Prompt]) -> Iterable[Completion]:
         for begin in range(0, len(prompts), self._max_slots):
