@@ -47,23 +47,30 @@ class TaskGroup(click.Group):
         return [CompletionItem(p.name, help=p.summary) for p in names]
 
 
-def task_command(name: str, action: Callable[..., int], flags: Sequence[click.Parameter]) -> click.Command:
+def task_command(
+    name: str,
+    action: Callable[..., int],
+    flags: Sequence[click.Parameter],
+    argument: click.Argument | None = None,
+) -> click.Command:
     """A click command whose flags are the task's options and ``flags``.
 
     Args:
         action: called with the task, the files, the options that flags or configuration set, and the
             values of ``flags``, among which those that ``[run]`` may set are filled in.
+        argument: called ``files``, where the command takes something else than any number of files.
     """
     from nlpsuite.cli.flags import flag, given_options
     from nlpsuite.tasks.options import option_specs
 
     task = load_task(name)
     specs = option_specs(task.options)
-    params: list[click.Parameter] = [click.Argument(["files"], nargs=-1, type=click.Path(allow_dash=True))]
+    files = argument or click.Argument(["files"], nargs=-1, type=click.Path(allow_dash=True))
+    params: list[click.Parameter] = [files]
     params += [flag(spec) for spec in specs]
     params += flags
 
-    def callback(files: tuple[str, ...], **values: Any) -> int:
+    def callback(files: Any, **values: Any) -> int:
         from nlpsuite.config_file import RunOptions, read_configuration
 
         given = given_options(specs, values)

@@ -1,12 +1,12 @@
 """A job on disk: its manifest, the rows it was given, what has been scored so far, and who works on it.
 
-    OUT.job/
-      manifest.json          what the job is; written once, before any row is scored
-      lock                   held by the process that works on it
-      input/000017.jsonl     rows [17·C, 18·C) of the input, as they were read
-      shards/000017.jsonl    what came of them; immutable, and only there when whole
-      quarantine/            shards that can't be read
-      report.json            how the last run ended
+OUT.job/
+  manifest.json          what the job is; written once, before any row is scored
+  lock                   held by the process that works on it
+  input/000017.jsonl     rows [17·C, 18·C) of the input, as they were read
+  shards/000017.jsonl    what came of them; immutable, and only there when whole
+  quarantine/            shards that can't be read
+  report.json            how the last run ended
 """
 
 from __future__ import annotations
@@ -28,7 +28,19 @@ from nlpsuite.files import atomic_write_text, fsync_directory, remove_stale
 from nlpsuite.jobs.values import from_json, to_json
 from nlpsuite.tasks.base import Output
 
-__all__ = ["FORMAT", "FORMAT_VERSION", "Job", "JobRow", "canonical", "job_directory", "job_errors"]
+__all__ = [
+    "FORMAT",
+    "FORMAT_VERSION",
+    "Job",
+    "JobRow",
+    "canonical",
+    "canonical_sha256",
+    "job_directory",
+    "job_errors",
+    "locked",
+    "write_manifest",
+    "write_staged",
+]
 
 FORMAT = "nlpsuite-job"
 FORMAT_VERSION = 1
@@ -66,6 +78,11 @@ def canonical(values: Any) -> bytes:
     return json.dumps(
         values, ensure_ascii=False, allow_nan=False, sort_keys=True, separators=(",", ":")
     ).encode()
+
+
+def canonical_sha256(values: Any) -> str:
+    """Hexadecimal sha256 of JSON values."""
+    return hashlib.sha256(canonical(values)).hexdigest()
 
 
 @contextmanager
@@ -107,7 +124,8 @@ class Job:
             known = manifest["format"] == FORMAT
         except (FileNotFoundError, NotADirectoryError):
             raise InputNotFoundError(
-                f"There is no job in {path}.", hint="`nlpsuite jobs list DIRECTORY` shows those that are there."
+                f"There is no job in {path}.",
+                hint="`nlpsuite jobs list DIRECTORY` shows those that are there.",
             ) from None
         except OSError as error:
             raise JobStorageError(f"{file}: {error.strerror or error}.") from error
@@ -261,25 +279,22 @@ class Job:
 
     def write_report(self, report: Mapping[str, Any]) -> None:
         with job_errors(self.path):
-            atomic_write_text(self.path / "report.json", json.dumps(report, indent=2, ensure_ascii=False) + "\n")
-
-    @contextmanager
-    def locked(self) -> Iterator[None]:
-        """Be the only process that works on the job; what a killed one left half-written is removed.
-
-        Raises:
-            JobRefusedError: another process does.
-        """
-        with locked(self.path):
-            for directory in (self.path, self.path / _SHARDS):
-                remove_stale(directory)
-            yield
+            atomic_write_text(
+                self.path / "report.json", json.dumps(report, indent=2, ensure_ascii=False) + "\n"
+            )
 
 
 @contextmanager
 def locked(directory: Path) -> Iterator[None]:
-    """Hold ``directory/lock``. Raises JobRefusedError if another process does."""
-    with job_errors(directory), (directory / "lock").open("a+b") as file:
+    """Be the only process that works on a job; what a killed one left half-written is removed.
+
+    Raises:
+        JobRefusedError: another process works on it.
+        JobStorageError: the directory can't be written.
+    """
+    with job_errors(directory):
+        file = (directory / "lock").open("a+b")
+    with file:
         try:
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
@@ -291,6 +306,8 @@ def locked(directory: Path) -> Iterator[None]:
         file.truncate(0)
         file.write(f"process {os.getpid()} on {platform.node()}\n".encode())
         file.flush()
+        for place in (directory, directory / _SHARDS, directory / _INPUT):
+            remove_stale(place)
         yield
 
 

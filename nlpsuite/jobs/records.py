@@ -10,7 +10,7 @@ from nlpsuite.jobs.openai_batch import read_request
 from nlpsuite.jobs.tables import Table
 from nlpsuite.tasks.base import Record, Task
 from nlpsuite.tasks.lines import shortened
-from nlpsuite.tasks.options import OptionSpec, Options, option_specs
+from nlpsuite.tasks.options import Options, OptionSpec, option_specs
 
 __all__ = ["option_value", "record_of", "row_options", "text_columns_of"]
 
@@ -92,7 +92,9 @@ def row_options(
         return {name: value for name, value in read_request(values)[1].items() if name in known}
     specs = {spec.name: spec for spec in option_specs(options)}
     given = {name: values.get(column) for name, column in option_columns.items()}
-    return {name: option_value(specs[name], value) for name, value in given.items() if value not in (None, "")}
+    return {
+        name: option_value(specs[name], value) for name, value in given.items() if value not in (None, "")
+    }
 
 
 def option_value(spec: OptionSpec, value: Any) -> Any:

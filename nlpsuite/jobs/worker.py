@@ -72,7 +72,9 @@ class _Worker:
         before = self._job.shard(chunk)
         if before is not None:
             failed = [i for i, row in enumerate(before) if row["status"] == "error"]
-            again = self._score([staged[i] for i in failed], [before[i]["index"] for i in failed], lambda _: None)
+            again = self._score(
+                [staged[i] for i in failed], [before[i]["index"] for i in failed], lambda _: None
+            )
             if all(row["status"] == "error" for row in again):
                 return _done(chunk, before, started)
         first = chunk * self._job.chunk_rows

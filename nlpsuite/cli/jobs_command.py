@@ -1,0 +1,105 @@
+"""``nlpsuite jobs``: look after jobs of ``nlpsuite score``."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import click
+
+from nlpsuite.cli.score_command import engine_flags
+
+__all__ = ["command"]
+
+_JOB = click.Path(path_type=Path)
+
+
+@click.group()
+def command() -> None:
+    """List, resume, verify or remove jobs of `score`.
+
+    \b
+    nlpsuite jobs list
+    nlpsuite jobs resume scored.job
+    nlpsuite jobs verify scored.job
+    """
+
+
+@command.command("list")
+@click.argument("directory", type=_JOB, default=".")
+@click.option("--json", "as_json", is_flag=True, help="Print JSON.")
+def list_jobs(directory: Path, as_json: bool) -> None:
+    """List the jobs in DIRECTORY."""
+    from nlpsuite.jobs.care import jobs_in
+
+    jobs = jobs_in(directory)
+    if as_json:
+        click.echo(json.dumps(jobs, indent=2, ensure_ascii=False))
+    elif not jobs:
+        click.echo(f"There are no jobs in {directory}.", err=True)
+    for job in [] if as_json else jobs:
+        click.echo(f"{job['path']}  {job['task']}  {job['state']}  {job['rows']:,} rows of {job['input']}")
+
+
+@command.command("show")
+@click.argument("job", type=_JOB)
+def show(job: Path) -> None:
+    """Print what JOB is and how its last run ended, as JSON."""
+    from nlpsuite.jobs.care import described
+
+    click.echo(json.dumps(described(job), indent=2, ensure_ascii=False))
+
+
+@command.command("resume", params=[*engine_flags()])
+@click.argument("job", type=_JOB)
+@click.option("--max-errors", metavar="N|P%", help="End the job when more rows fail.")
+@click.option("--json", "as_json", is_flag=True, help="Print the summary as JSON on stdout.")
+@click.option("--quiet", "-q", is_flag=True, help="No progress on stderr.")
+@click.pass_context
+def resume_job(
+    ctx: click.Context, job: Path, ray_address: str, as_json: bool, quiet: bool, **given: Any
+) -> int:
+    """Go on with JOB. Its input is not needed."""
+    from nlpsuite.cli.score import drive
+    from nlpsuite.jobs.score import resume
+
+    asked = {**given, "address": ray_address}
+    # What the command line doesn't say stays as the job was begun.
+    changed = {name: value for name, value in asked.items() if value and not _is_default(ctx, name)}
+    return drive(
+        lambda reporter: resume(job, reporter, **changed),
+        as_json=as_json,
+        quiet=quiet,
+        again=f"nlpsuite jobs resume {job}",
+    )
+
+
+def _is_default(ctx: click.Context, name: str) -> bool:
+    parameter = "ray_address" if name == "address" else name
+    return ctx.get_parameter_source(parameter) == click.core.ParameterSource.DEFAULT
+
+
+@command.command("verify")
+@click.argument("job", type=_JOB)
+def verify(job: Path) -> int:
+    """Read all that JOB has kept, and compare its result with it."""
+    from nlpsuite.jobs.care import verified
+
+    problems = verified(job)
+    for problem in problems:
+        click.echo(problem, err=True)
+    if not problems:
+        click.echo(f"{job} is whole.")
+    return 65 if problems else 0
+
+
+@command.command("rm")
+@click.argument("jobs", type=_JOB, nargs=-1, required=True)
+def remove(jobs: tuple[Path, ...]) -> None:
+    """Remove JOBS. Their results stay."""
+    from nlpsuite.jobs.care import remove_job
+
+    for job in jobs:
+        remove_job(job)
+        click.echo(f"Removed {job}.", err=True)

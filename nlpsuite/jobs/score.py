@@ -1,0 +1,228 @@
+"""``nlpsuite score``: a task on every row of a table, whatever happens in between."""
+
+from __future__ import annotations
+
+import os
+import shutil
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from nlpsuite.errors import JobRefusedError, OptionError, StorageError
+from nlpsuite.jobs.fingerprint import check_same, job_keys, request_values
+from nlpsuite.jobs.job import Job, canonical_sha256, job_directory, job_errors, locked, write_manifest
+from nlpsuite.jobs.merge import check_columns, check_output_format, result_columns
+from nlpsuite.jobs.records import OPENAI_BATCH, text_columns_of
+from nlpsuite.jobs.run import JobReport, JobReporter, run_job
+from nlpsuite.jobs.stage import hash_files, stage, stamps
+from nlpsuite.jobs.tables import Table, open_table
+from nlpsuite.tasks.options import make_options, option_specs
+
+__all__ = ["ScoreRequest", "resume", "score"]
+
+
+@dataclass(frozen=True)
+class ScoreRequest:
+    """What to score, and how.
+
+    Attributes:
+        task: a name that ``nlpsuite list`` shows.
+        input: a file, a pair of files, a directory, or ``-``; empty where ``dataset`` is given.
+        dataset: name of a standard data set, such as ``sst2:dev``.
+        output: the file of results; the job is kept beside it.
+        format: of the input, where its name doesn't say.
+        text_columns: with the text, or its parts; by default the task's usual one.
+        id_column: with a unique id; without it a row's id is its index.
+        option_columns: option of the task to the column that has its value.
+        options: of the task.
+        limit: only the first so many rows.
+        chunk_rows: rows that are scored and committed together; 0 takes 256 for a task with labels and
+            32 for one that generates.
+        prefix: of the names of the columns that are added.
+        model, adapter, precision, device, prompt_file, shots, max_shots, guard, max_parts: as in
+            ``nlpsuite.load``.
+        engine, workers, threads, address: what runs the chunks, see ``nlpsuite.jobs.engine``; 0 is chosen
+            from the machine and the model.
+        max_errors: most rows that may fail: a number, or a share such as ``5%``; empty for any number.
+        overwrite: begin anew, whatever is there.
+    """
+
+    task: str
+    output: Path
+    input: str = ""
+    dataset: str = ""
+    format: str = ""
+    text_columns: tuple[str, ...] = ()
+    id_column: str = ""
+    option_columns: Mapping[str, str] = field(default_factory=dict)
+    options: Mapping[str, Any] = field(default_factory=dict)
+    limit: int | None = None
+    chunk_rows: int = 0
+    prefix: str = ""
+    model: str | None = None
+    adapter: str | None = None
+    precision: str | None = None
+    device: str = "auto"
+    prompt_file: str | None = None
+    shots: str | None = None
+    max_shots: int | None = None
+    guard: str | None = None
+    max_parts: int = 64
+    engine: str = "local"
+    workers: int = 0
+    threads: int = 0
+    address: str = ""
+    max_errors: str = ""
+    overwrite: bool = False
+
+
+def score(request: ScoreRequest, reporter: JobReporter | None = None) -> JobReport:
+    """Score a table, or go on with the job that is there already.
+
+    Raises:
+        JobRefusedError: the output exists, is an input, or belongs to a job with another fingerprint, whose
+            differing keys are named; or another process works on it.
+        TooManyErrorsError: more rows failed than ``max_errors`` allows.
+        JobStorageError: a file can't be read or written.
+        NlpsuiteError: what is wrong with the input, the options, the plugin or the model.
+        KeyboardInterrupt, Terminated: the job was ended; the same request goes on with it.
+    """
+    from nlpsuite.plugins import load_task
+    from nlpsuite.tasks.adjust import adjust
+
+    reporter = reporter or JobReporter()
+    task = adjust(
+        load_task(request.task),
+        prompt_file=request.prompt_file,
+        shots=request.shots,
+        max_shots=request.max_shots,
+    )
+    make_options(task.options, dict(request.options))
+    _check_option_columns(task, request)
+    check_output_format(request.output)
+    directory = job_directory(request.output)
+    _check_output(request, directory)
+    with job_errors(directory):
+        directory.mkdir(parents=True, exist_ok=True)
+    try:
+        with locked(directory):
+            if request.overwrite:
+                _clear(directory)
+            job = _job(request, task, directory, reporter)
+            return run_job(job, request_values(request), reporter)
+    except BaseException:
+        # A job that never began leaves nothing behind.
+        if not (directory / "manifest.json").exists():
+            shutil.rmtree(directory, ignore_errors=True)
+        raise
+
+
+def resume(directory: Path, reporter: JobReporter | None = None, **changed: Any) -> JobReport:
+    """Go on with a job from what its directory holds; the input itself is not needed.
+
+    Args:
+        changed: ``engine``, ``workers``, ``threads``, ``address`` or ``max_errors`` in place of the job's.
+
+    Raises:
+        As ``score``.
+    """
+    job = Job.open(directory)
+    with locked(directory):
+        return run_job(job, {**job.manifest["request"], **changed}, reporter or JobReporter())
+
+
+def _job(request: ScoreRequest, task: Any, directory: Path, reporter: JobReporter) -> Job:
+    """The job in the directory if it is the one that is asked for, else a new one."""
+    there = Job.open(directory) if (directory / "manifest.json").exists() else None
+    table = _table(request, directory)
+    before = stamps(table.files)
+    if there is None:
+        shutil.rmtree(directory / "input", ignore_errors=True)
+        bundle, keys = job_keys(request, task, table, hash_files(table.files), reporter)
+        reporter.stage(f"Reading {table.name}", None)
+        staged = stage(
+            table,
+            directory,
+            chunk_rows=keys["chunk_rows"],
+            id_column=request.id_column or table.id,
+            limit=request.limit,
+        )
+        reporter.close()
+        if stamps(table.files) != before:
+            raise JobRefusedError(f"{table.name} changed while it was read.", hint="Try again.")
+        columns = staged.columns
+    else:
+        bundle, keys = job_keys(request, task, table, hash_files(table.files), reporter)
+        columns = tuple(there.manifest["columns"])
+    if keys["reader"].get("format") != OPENAI_BATCH:
+        keys["text_columns"] = list(text_columns_of(task, table, columns, request.text_columns))
+        check_columns(columns, result_columns(bool(task.labels), request.prefix))
+    for option, column in request.option_columns.items():
+        if column not in columns:
+            raise OptionError(f"{table.name} has no column {column!r} for the option {option}.")
+    if there is not None:
+        check_same(there.manifest["keys"], keys, directory)
+        return there
+    manifest = {
+        "format": "nlpsuite-job",
+        "version": 1,
+        "fingerprint": canonical_sha256(keys),
+        "keys": keys,
+        "rows": staged.rows,
+        "damaged": staged.damaged,
+        "columns": list(columns),
+        "reference": table.reference,
+        "typed": bool(table.schema),
+        "schema": table.schema.hex(),
+        "labels": bool(task.labels),
+        "prefix": request.prefix,
+        "input": table.name,
+        "bundle": os.fspath(bundle.path.resolve()),
+        "model": bundle.name,
+        "request": request_values(request),
+        "recorded": reporter.recorded(),
+    }
+    return write_manifest(directory, manifest)
+
+
+def _table(request: ScoreRequest, directory: Path) -> Table:
+    if bool(request.input) == bool(request.dataset):
+        raise OptionError("Name either an input or a --dataset.", hint="For example: reviews.csv")
+    if request.dataset:
+        from nlpsuite.jobs.datasets import open_dataset
+
+        return open_dataset(request.dataset)
+    with job_errors(directory):
+        return open_table(request.input, format=request.format, directory_for_stdin=directory)
+
+
+def _check_option_columns(task: Any, request: ScoreRequest) -> None:
+    known = [spec.name for spec in option_specs(task.options)]
+    for name in request.option_columns:
+        if name not in known:
+            raise OptionError(f"There is no option {name!r}.", hint=f"Options: {', '.join(known)}.")
+
+
+def _check_output(request: ScoreRequest, directory: Path) -> None:
+    output = request.output
+    if not output.parent.is_dir():
+        raise StorageError(f"There is no directory {output.parent}.", hint="Create it first.")
+    if output.is_dir():
+        raise StorageError(f"The output {output} is a directory.", hint="Name a file.")
+    for name in [request.input, *request.input.split(",")]:
+        if name and name != "-" and output.exists() and Path(name).exists() and output.samefile(name):
+            raise JobRefusedError(f"The output {output} is also an input.", hint="Choose another name.")
+    if output.exists() and not (directory / "manifest.json").exists() and not request.overwrite:
+        raise JobRefusedError(f"The output {output} exists.", hint="Use --overwrite to replace it.")
+
+
+def _clear(directory: Path) -> None:
+    """Empty the directory, the manifest first: without it there is no job. The lock stays, we hold it."""
+    with job_errors(directory):
+        (directory / "manifest.json").unlink(missing_ok=True)
+        for path in directory.iterdir():
+            if path.is_dir():
+                shutil.rmtree(path)
+            elif path.name != "lock":
+                path.unlink()
