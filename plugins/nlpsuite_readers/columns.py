@@ -4,10 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from nlpsuite.errors import InputInvalidError, InputNotFoundError, MissingExtraError
 from nlpsuite.tasks.lines import Values
 from nlpsuite.tasks.packed import kind_of
+
+if TYPE_CHECKING:
+    import pyarrow
 
 __all__ = ["read_parquet"]
 
@@ -16,7 +20,10 @@ _BUFFER_BYTES = 1 << 20  # of each column; without it, a whole row group is read
 
 
 def read_parquet(path: Path) -> Iterator[tuple[int, Values]]:
-    """Rows with the values that Arrow makes of them in Python; the line is the row's number, from 1."""
+    """Rows with the values that Arrow makes of them in Python; the line is the row's number, from 1.
+
+    Points of time in nanoseconds, which Python has no type for, are texts in ISO 8601.
+    """
     try:
         import pyarrow
         import pyarrow.parquet
@@ -37,10 +44,10 @@ def read_parquet(path: Path) -> Iterator[tuple[int, Values]]:
                 if names.count(name) > 1:
                     raise InputInvalidError(f"{path}: two columns are called {name!r}.")
             for batch in file.iter_batches(_BATCH_ROWS, use_threads=False):
-                for values in batch.to_pylist():
+                for values in _exact_times(batch).to_pylist():
                     number += 1
                     yield number, values
-    except pyarrow.ArrowException as error:
+    except (pyarrow.ArrowException, ValueError) as error:
         reason = " ".join(str(error).split())[:300]
         raise InputInvalidError(
             f"{path} can't be read behind row {number:,}: {reason}", hint="Is it a whole Parquet file?"
@@ -49,3 +56,13 @@ def read_parquet(path: Path) -> Iterator[tuple[int, Values]]:
         if error.errno is None:  # what Arrow says of a damaged page
             raise InputInvalidError(f"{path} is damaged: {error}", hint="Download it again.") from None
         raise InputNotFoundError(f"Can't read {path}: {error.strerror or error}.") from None
+
+
+def _exact_times(batch: pyarrow.RecordBatch) -> pyarrow.RecordBatch:
+    import pyarrow
+
+    for i, field in enumerate(batch.schema):
+        if pyarrow.types.is_timestamp(field.type) and field.type.unit == "ns":
+            texts = batch.column(i).cast(pyarrow.string())
+            batch = batch.set_column(i, field.name, texts)
+    return batch
