@@ -123,7 +123,7 @@ def main() -> None:
             child = os.fork()
             if not child:
                 try:
-                    code = whole(output)
+                    whole(output)
                 finally:
                     os._exit(99)
             time.sleep(draw.uniform(0, typical))

@@ -117,8 +117,9 @@ from nlpsuite.jobs.score import ScoreRequest, score
 class Reporter(JobReporter):
     def progress(self, rows, errors, tokens):
         if kills.pop("left", 0):
-            children = Path(f"/proc/{os.getpid()}/task/{os.getpid()}/children").read_text().split()
-            workers = [c for c in children if b"spawn_main" in Path(f"/proc/{c}/cmdline").read_bytes()]
+            lists = Path(f"/proc/{os.getpid()}/task").glob("*/children")
+            children = [child for file in lists for child in file.read_text().split()]
+            workers = [c for c in children if b"nlpsuite_engines" in Path(f"/proc/{c}/cmdline").read_bytes()]
             os.kill(int(workers[0]), signal.SIGKILL)
             print("killed", flush=True)
 
