@@ -23,7 +23,9 @@ from nlpsuite.jobs.engine import Beat, Done, Work
 from nlpsuite.jobs.job import Job, job_errors
 from nlpsuite.jobs.merge import merge
 from nlpsuite.jobs.worker import FACTORY
+from nlpsuite.jobs.workers import choose_workers, this_machine
 from nlpsuite.plugins.loading import load
+from nlpsuite.runtime.bundle import Bundle
 
 if TYPE_CHECKING:
     from nlpsuite.jobs.engine import Engine
@@ -184,12 +186,9 @@ def run_job(job: Job, request: Mapping[str, Any], reporter: JobReporter) -> JobR
 
 def _work(job: Job, request: Mapping[str, Any], chunks: int) -> tuple[Engine, Work, str]:
     engine: Engine = load("engine", request["engine"])
-    bundle = Path(job.manifest["bundle"])
-    workers, threads = int(request["workers"]), int(request["threads"])
-    if not (workers and threads):
-        from nlpsuite.jobs.workers import plan_workers
-
-        workers, threads = plan_workers(bundle, chunks, workers, threads)
+    size = Bundle.open(Path(job.manifest["bundle"])).size_bytes
+    plan = choose_workers(this_machine(), size, chunks, int(request["workers"]))
+    workers, threads = plan.workers, int(request["threads"]) or plan.threads
     work = Work(FACTORY, {"job": os.fspath(job.path.resolve())}, workers, threads, str(request["address"]))
     how = (
         f"{request['engine']}, {workers} worker{'s' * (workers > 1)} of {threads} thread{'s' * (threads > 1)}"
