@@ -31,8 +31,10 @@ __all__ = ["CONTEXT", "TextLikelihood", "resampled_unit", "rows_of", "text_perpl
 CONTEXT = 1024
 # Windows that are sorted by length before they are run: enough for rows of like lengths.
 _GATHERED = 64
-# With fewer texts, an interval over them would say little.
+# With fewer texts, an interval over them would say little. What tokens cost is related to what their neighbours
+# do, so that it is blocks that are drawn then.
 _LEAST_TEXTS = 10
+_BLOCK_TOKENS = 128
 
 
 @dataclass(frozen=True)
@@ -44,14 +46,15 @@ class TextLikelihood:
         tokens: of the model's tokenizer.
         words: runs of what is no white space.
         bytes: of UTF-8.
-        parts: log-likelihood and tokens of what each window scored; these sum to the text's.
+        blocks: log-likelihood and tokens of each stretch of 128 tokens, the last one shorter; these sum to
+            the text's.
     """
 
     log_likelihood: float
     tokens: int
     words: int
     bytes: int
-    parts: tuple[tuple[float, int], ...]
+    blocks: tuple[tuple[float, int], ...]
 
 
 def text_perplexity(
@@ -117,27 +120,27 @@ def _scored(
     rows = [row for _, part in held for row in part]
     found = iter(model.many_token_logprobs([ids for ids, _ in rows], [begin for _, begin in rows]))
     for text, part in held:
-        steps = [next(found) for _ in part]
-        parts = tuple((float(each.sum()), len(each)) for each in steps)
+        steps = np.concatenate([next(found) for _ in part])
+        pieces = [steps[at : at + _BLOCK_TOKENS] for at in range(0, len(steps), _BLOCK_TOKENS)]
         yield TextLikelihood(
-            log_likelihood=sum(likelihood for likelihood, _ in parts),
-            tokens=sum(tokens for _, tokens in parts),
+            log_likelihood=float(steps.sum()),
+            tokens=len(steps),
             words=len(text.split()),
             bytes=len(text.encode()),
-            parts=parts,
+            blocks=tuple((float(piece.sum()), len(piece)) for piece in pieces),
         )
 
 
 def resampled_unit(likelihoods: Sequence[TextLikelihood]) -> str:
-    """What intervals are drawn from: ``texts``, or ``windows`` where there are few texts."""
-    return "texts" if len(likelihoods) >= _LEAST_TEXTS else "windows"
+    """What intervals are drawn from: ``texts``, or ``blocks of 128 tokens`` where there are few texts."""
+    return "texts" if len(likelihoods) >= _LEAST_TEXTS else f"blocks of {_BLOCK_TOKENS} tokens"
 
 
 def rows_of(likelihoods: Sequence[TextLikelihood]) -> Statistics:
     """Statistics for ``nlpsuite.metrics.perplexity``, one row for each ``resampled_unit``:
     −log-likelihood, tokens, words, bytes; (n, 4).
 
-    A text's words and bytes are shared out to its windows by their tokens, so the sums are those of the texts.
+    A text's words and bytes are shared out to its blocks by their tokens, so the sums are those of the texts.
     """
     if resampled_unit(likelihoods) == "texts":
         return np.array([[-t.log_likelihood, t.tokens, t.words, t.bytes] for t in likelihoods], np.float64)
@@ -145,7 +148,7 @@ def rows_of(likelihoods: Sequence[TextLikelihood]) -> Statistics:
         [
             [-likelihood, tokens, t.words * tokens / t.tokens, t.bytes * tokens / t.tokens]
             for t in likelihoods
-            for likelihood, tokens in t.parts
+            for likelihood, tokens in t.blocks
         ],
         np.float64,
     ).reshape(-1, 4)

@@ -107,7 +107,7 @@ def test_one_window_is_the_whole_text(model: LanguageModel) -> None:
     (found,) = text_perplexity(model, ["the cat sat"], context=64)
     ids = model.tokenizer.encode_text("the cat sat")
     assert (found.tokens, found.words, found.bytes) == (len(ids), 3, 11)
-    assert found.parts == ((found.log_likelihood, len(ids)),)
+    assert found.blocks == ((found.log_likelihood, len(ids)),)
 
 
 @pytest.mark.parametrize(("context", "stride"), [(256, None), (64, None), (64, 48), (64, 1), (33, 7), (2, 1)])
@@ -125,6 +125,8 @@ def test_against_a_plain_loop(
             total += float(torch_logprobs(window)[-1])
         assert found.log_likelihood == pytest.approx(total, abs=2e-3 * len(ids))
         assert found.tokens == len(ids) - 1
+        assert [tokens for _, tokens in found.blocks[:-1]] == [128] * ((len(ids) - 2) // 128)
+        assert sum(likelihood for likelihood, _ in found.blocks) == pytest.approx(found.log_likelihood)
 
 
 def test_as_the_guide_of_transformers_computes_it(
@@ -183,14 +185,14 @@ def test_empty_texts(model: LanguageModel) -> None:
 # Figures.
 
 
-def likelihood(*parts: tuple[float, int], words: int = 6, nbytes: int = 30) -> TextLikelihood:
-    return TextLikelihood(sum(p[0] for p in parts), sum(p[1] for p in parts), words, nbytes, parts)
+def likelihood(*blocks: tuple[float, int], words: int = 6, nbytes: int = 30) -> TextLikelihood:
+    return TextLikelihood(sum(b[0] for b in blocks), sum(b[1] for b in blocks), words, nbytes, blocks)
 
 
-def test_figures_of_few_texts_are_drawn_from_windows() -> None:
+def test_figures_of_few_texts_are_drawn_from_blocks() -> None:
     texts = [likelihood((-8.0, 4), (-4.0, 4), (-4.0, 2)), likelihood((-2.0, 2), words=1, nbytes=10)]
     rows = rows_of(texts)
-    assert (resampled_unit(texts), rows.shape) == ("windows", (4, 4))
+    assert (resampled_unit(texts), rows.shape) == ("blocks of 128 tokens", (4, 4))
     np.testing.assert_allclose(rows.sum(axis=0), [18, 12, 7, 40])
     found = estimate(perplexity, rows)
     assert found.value == pytest.approx(math.exp(18 / 12))
