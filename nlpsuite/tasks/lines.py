@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import codecs
+import contextlib
 import io
 import json
 import re
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Generator, Iterator, Mapping
 from itertools import zip_longest
 from pathlib import Path
 from typing import Any, BinaryIO, Literal, Protocol, TypeAlias
@@ -27,6 +28,7 @@ __all__ = [
 # What stands in a row, by column; an error in place of the values of a damaged one.
 Values: TypeAlias = Mapping[str, Any] | InputInvalidError
 
+_CONVERT = "Convert the file to UTF-8, for example with iconv."
 # What `surrogateescape` makes of bytes that are no text.
 _ESCAPED = re.compile("[\udc80-\udcff]")
 # How the marks of UTF-16 come out; such a file has no line that can be read.
@@ -76,8 +78,12 @@ def read_lines(
         ) from None
     number = 0  # of the last line that was given
     try:
-        with packing_errors(path), open_unpacked(path) as file:
-            for line in _decoded(file, encoding, errors):
+        with (
+            packing_errors(path),
+            open_unpacked(path) as file,
+            contextlib.closing(_decoded(file, encoding, errors)) as lines,
+        ):
+            for line in lines:
                 number += 1
                 if number == 1:
                     if encoding == "utf-8" and line.startswith(_UTF_16_MARKS):
@@ -85,15 +91,29 @@ def read_lines(
                     line = line.removeprefix("\ufeff")
                 yield number, line
     except UnicodeDecodeError as error:
+        if _is_wide(encoding):
+            raise InputInvalidError(
+                f"{path} is not valid {encoding}: {error.reason}.", hint=_CONVERT
+            ) from None
         raise _wrong_byte(path, number + 1, error.object[error.start], encoding) from None
     except OSError as error:
         raise InputNotFoundError(f"Can't read {path}: {error.strerror or error}.") from None
 
 
-def _decoded(file: BinaryIO, encoding: str, errors: str) -> Iterable[str]:
-    if encoding.startswith(("utf-16", "utf-32")):  # a byte 0x0a need not be the end of a line there
-        return io.TextIOWrapper(file, encoding, newline="\n")
-    return (line.decode(encoding, errors) for line in file)
+def _decoded(file: BinaryIO, encoding: str, errors: str) -> Generator[str, None, None]:
+    if not _is_wide(encoding):
+        yield from (line.decode(encoding, errors) for line in file)
+        return
+    wrapper = io.TextIOWrapper(file, encoding, newline="\n")
+    try:
+        yield from wrapper
+    finally:
+        wrapper.detach()
+
+
+def _is_wide(encoding: str) -> bool:
+    """Whether a byte 0x0a need not be the end of a line."""
+    return encoding.startswith(("utf-16", "utf-32"))
 
 
 def undecoded(path: Path, number: int, text: str, encoding: str = "utf-8") -> InputInvalidError | None:
@@ -107,7 +127,7 @@ def _wrong_byte(path: Path, number: int, byte: int, encoding: str) -> InputInval
     name = {"utf-8": "UTF-8"}.get(encoding, encoding)
     return InputInvalidError(
         f"{path}:{number}: byte 0x{byte:02x} is not valid {name}.",
-        hint="Convert the file to UTF-8, for example with iconv.",
+        hint=_CONVERT,
     )
 
 

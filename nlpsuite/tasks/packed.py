@@ -20,7 +20,8 @@ __all__ = ["PACKINGS", "kind_of", "open_unpacked", "packing_errors"]
 PACKINGS = ("gz", "zst")
 """Suffixes that may stand behind a file's own."""
 
-_PIECE_BYTES = 1 << 16
+# A piece is unpacked as a whole, and may become a hundred times as long and more.
+_PIECE_BYTES = 1 << 12
 
 
 def kind_of(name: str) -> tuple[str, str]:
@@ -47,7 +48,7 @@ def open_unpacked(path: Path) -> BinaryIO:
     if packing == "gz":
         return cast(BinaryIO, gzip.open(path))
     if packing == "zst":
-        return cast(BinaryIO, io.BufferedReader(_Zstandard(path), _PIECE_BYTES))
+        return cast(BinaryIO, io.BufferedReader(_Zstandard(path), 1 << 16))
     return path.open("rb")
 
 
