@@ -106,7 +106,7 @@ def _decoded(file: BinaryIO, encoding: str, errors: str) -> Generator[str, None,
         return
     wrapper = io.TextIOWrapper(file, encoding, newline="\n")
     try:
-        yield from wrapper
+        yield from (line for line in wrapper)  # not from the wrapper itself, which would be closed
     finally:
         wrapper.detach()
 
