@@ -12,7 +12,7 @@ from typing import Any
 
 from nlpsuite.tasks.base import Task
 
-__all__ = ["CheckFailed", "Finding", "frame_in", "place_in_file", "place_of"]
+__all__ = ["CheckFailed", "Finding", "frame_in", "place_in_file", "place_of", "place_of_value"]
 
 
 @dataclass(frozen=True)
@@ -55,6 +55,11 @@ def place_of(task: Task[Any], attribute: str = "") -> str:
     if inspect.isfunction(value):
         return _place(value)
     return _assignment(owner, attribute)
+
+
+def place_of_value(value: Any) -> str:
+    """Where a function, or the class of anything else, is written: ``path:line``; empty where that is unknown."""
+    return _place(value if inspect.isroutine(value) else type(value))
 
 
 def _assignment(owner: type, attribute: str) -> str:

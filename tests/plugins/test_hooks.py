@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import inspect
+import io
 import json
+import os
 import re
 from pathlib import Path
+from typing import Any
 
 import pluggy
 import pytest
@@ -14,6 +17,7 @@ from fake_plugins import BROKEN, good, install, nlpsuite
 from nlpsuite import hookspecs
 from nlpsuite.errors import InputInvalidError, PluginError, UnknownTaskError
 from nlpsuite.export.base import Base, Silent, find_base
+from nlpsuite.jobs.engine import Beat, Done, Work
 from nlpsuite.plugins import API_VERSION, ENTRY_POINT_GROUP, load_task, loading
 from nlpsuite.plugins.bases import base_named
 from nlpsuite.plugins.discovery import installed
@@ -137,6 +141,8 @@ def test_hook_nlpsuite_source(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -
     offer(tmp_path, "source", "shelf", example("nlpsuite_source"), "shelf-source")
     offer(tmp_path, "source", "odd", "from nlpsuite import hookimpl\n@hookimpl\n"
           "def nlpsuite_source(): return lambda rest, offline: rest\n", "odd-source")  # fmt: skip
+    offer(tmp_path, "source", "raising", "from nlpsuite import hookimpl\n@hookimpl\n"
+          "def nlpsuite_source(): return lambda rest, offline: {}[rest]\n", "raising-source")  # fmt: skip
     monkeypatch.syspath_prepend(tmp_path)
     monkeypatch.setenv("MODEL_SHELF", str(tmp_path))
     (tmp_path / "small.gguf").touch()
@@ -154,7 +160,10 @@ def test_hook_nlpsuite_source(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -
     done = nlpsuite(tmp_path, "pull", "shelf:small", MODEL_SHELF=str(tmp_path))
     assert done.returncode == 72 and "small.gguf" in done.stderr
     done = nlpsuite(tmp_path, "pull", "shelf:absent", MODEL_SHELF=str(tmp_path))
-    assert done.returncode == 70 and "shelf-source 1.2" in done.stderr  # it raises, and is named
+    assert done.returncode == 68 and "absent.gguf" in done.stderr
+    done = nlpsuite(tmp_path, "pull", "raising:x")
+    assert done.returncode == 70 and "raising-source 1.2" in done.stderr  # it is named
+    assert nlpsuite(tmp_path, "plugins", "check", "source:shelf").returncode == 0
 
 
 def test_hook_nlpsuite_reader(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -184,6 +193,35 @@ def test_hook_nlpsuite_reader(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -
     monkeypatch.setenv("NLPSUITE_NO_PLUGINS", "questions-reader")
     with pytest.raises(UnknownTaskError, match=r"reader 'qa' .* is blocked"):
         list(read_examples(file, task))
+
+
+def test_hook_nlpsuite_writer(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    offer(tmp_path, "writer", "html", example("nlpsuite_writer"), "html-writer")
+    offer(tmp_path, "writer", "odd", "from nlpsuite import hookimpl\n@hookimpl\n"
+          "def nlpsuite_writer(): return 'html'\n", "odd-writer")  # fmt: skip
+    monkeypatch.syspath_prepend(tmp_path)
+    file = io.BytesIO()
+    rows: list[dict[str, Any]] = [{"id": "007", "label": "a < b"}, {"id": "NA"}]
+    loading.load("writer", "html")(file, lambda: rows, ["id", "label"], b"")
+    assert file.getvalue().decode().splitlines()[2:] == ["<tr><td>007<td>a &lt; b", "<tr><td>NA<td>"]
+    assert nlpsuite(tmp_path, "plugins", "check", "writer:html").returncode == 0
+    with pytest.raises(PluginError, match=r"odd-writer 1.2.* returned str instead of a function"):
+        loading.load("writer", "odd")
+
+
+def test_hook_nlpsuite_engine(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    offer(tmp_path, "engine", "here", example("nlpsuite_engine"), "here-engine")
+    offer(tmp_path, "engine", "odd", "from nlpsuite import hookimpl\n@hookimpl\n"
+          "def nlpsuite_engine(): return 1\n", "odd-engine")  # fmt: skip
+    monkeypatch.syspath_prepend(tmp_path)
+    place = tmp_path / "runs"
+    place.mkdir()
+    work = Work("nlpsuite.testing.toy_chunks:open_toy", {"directory": str(place), "parent": os.getpid()})
+    events = list(loading.load("engine", "here")(work, [0, 1]))
+    assert events == [Beat(3, 6), Done(0, 3, 0, 0, 1), Beat(3, 6), Done(1, 3, 1, 1, 1)]
+    assert nlpsuite(tmp_path, "plugins", "check", "engine:here").returncode == 0
+    with pytest.raises(PluginError, match=r"odd-engine 1.2.* returned int instead of a function"):
+        loading.load("engine", "odd")
 
 
 def test_hook_nlpsuite_command(tmp_path: Path) -> None:

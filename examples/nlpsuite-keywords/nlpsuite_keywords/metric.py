@@ -8,6 +8,7 @@ import numpy as np
 
 from nlpsuite import hookimpl
 from nlpsuite.metrics.base import Prediction, RowMetric, Statistics
+from nlpsuite.metrics.lengths import check_references
 from nlpsuite_keywords.phrases import listed
 
 __all__ = ["METRICS", "KeywordScore"]
@@ -19,16 +20,18 @@ class KeywordScore(RowMetric):
     counts.
     """
 
-    def signature(self) -> str:
-        return "case:folded|match:exact|average:texts|refs:best|version:1"
+    def signature(self, references: int | None = 1) -> str:
+        count = "var" if references is None else references
+        return f"nrefs:{count}|case:folded|match:exact|average:texts|version:nlpsuite-keywords-1"
 
     def statistics(
         self, predictions: Sequence[Prediction], references: Sequence[Sequence[str]]
     ) -> Statistics:
         """(n, 2): the text's score, and 1 to count it."""
+        check_references(predictions, references)
         scores = [
             max(self._score(_keywords(given.text), _keywords(text)) for text in wanted)
-            for given, wanted in zip(predictions, references, strict=True)
+            for given, wanted in zip(predictions, references)
         ]
         return np.array([(score, 1.0) for score in scores]).reshape(-1, 2)
 
