@@ -10,10 +10,10 @@ from dataclasses import dataclass
 from time import monotonic
 from typing import NoReturn
 
-from nlpsuite.errors import NlpsuiteError, WorkerLostError
-from nlpsuite.jobs.engine import ATTEMPTS, Beat, Done, OnBeat, RunChunk, Work, open_worker
+from nlpsuite.errors import NlpsuiteError
+from nlpsuite.jobs.engine import Beat, Done, OnBeat, RunChunk, Work, open_worker
 
-__all__ = ["Failure", "Losses", "Lost", "Pulse", "Runner"]
+__all__ = ["Failure", "Lost", "Pulse", "Runner"]
 
 
 @dataclass(frozen=True)
@@ -100,28 +100,3 @@ class Runner:
             return Lost("it ran out of memory")
         except Exception as error:
             return Failure.of(error)
-
-
-class Losses:
-    """How often workers died on each chunk that is not done yet."""
-
-    def __init__(self) -> None:
-        self._counts: dict[int, int] = {}
-
-    def count(self, chunk: int, why: str) -> None:
-        """Count one more.
-
-        Raises:
-            WorkerLostError: it was the last attempt.
-        """
-        self._counts[chunk] = self._counts.get(chunk, 0) + 1
-        if self._counts[chunk] >= ATTEMPTS:
-            raise WorkerLostError(
-                f"Workers died {ATTEMPTS} times on chunk {chunk}; the last one: {why}.",
-                hint="If memory ran out, use fewer workers or a smaller model. What was scored is kept: the "
-                "job goes on with the same command.",
-            )
-
-    def forget(self, chunk: int) -> None:
-        """The chunk is done."""
-        self._counts.pop(chunk, None)
