@@ -11,7 +11,7 @@ import numpy as np
 from nlpsuite.errors import InputInvalidError
 from nlpsuite.evaluation.evaluation import metric_names
 from nlpsuite.evaluation.measure import LengthRatio, metric_of, rows_for, statistics_of
-from nlpsuite.evaluation.rows import EvaluatedRow, plain, text_of
+from nlpsuite.evaluation.rows import EvaluatedRow, plain, same_value, text_of
 from nlpsuite.metrics.base import RowMetric
 from nlpsuite.metrics.lengths import count_references
 from nlpsuite.metrics.resampling import RESAMPLES, TRIALS, paired
@@ -187,12 +187,12 @@ def check_same_rows(
         raise InputInvalidError(f"{first} has {len(rows):,} rows and {second} {len(others):,}.", hint=hint)
     for row, other in zip(rows, others):
         place = f"Row {row.index + 1:,}"
-        if row.id != other.id:
+        if not same_value(row.id, other.id):
             raise InputInvalidError(
                 f"{place} has the id {row.id!r} in {first} and {other.id!r} in {second}.", hint=hint
             )
         for column in row.values if columns is None else columns:
-            if column in other.values and row.values.get(column) != other.values[column]:
+            if column in other.values and not same_value(row.values.get(column), other.values[column]):
                 ours, theirs = (shortened(plain(each.values.get(column))) for each in (row, other))
                 raise InputInvalidError(
                     f"{place} has {ours} as its {column!r} in {first} and {theirs} in {second}.", hint=hint

@@ -36,8 +36,9 @@ _WORST = 10
 _MOST_POINTS = 2_000
 _MOST_SLICES = 50  # of one column: more is most likely a column of ids or texts
 _TESTS = {"test", "entry_point"}  # columns of rows that are problems with tests, as HumanEval has them
-# A task that asks for one of these is asked for all: what they say differs.
-_FAMILIES = (("rouge_1", "rouge_2", "rouge_l", "rouge_lsum"), ("bleu", "chrf", "ter"))
+# A task whose metrics have the first is measured by all that are behind: what they say differs.
+_ROUGE = ("rouge_1", "rouge_2", "rouge_l", "rouge_lsum")
+_FAMILIES = {**dict.fromkeys(_ROUGE, _ROUGE), "bleu": ("bleu", "chrf", "ter")}
 
 
 @dataclass(frozen=True)
@@ -181,10 +182,7 @@ def metric_names(task: Task[Any], rows: Sequence[EvaluatedRow] = ()) -> list[str
         return list(dict.fromkeys(names))
     if not names:
         names = ["exact_match", "edit_similarity", "chrf"]
-    for family in _FAMILIES:
-        if any(name in family for name in names):
-            at = next(i for i, name in enumerate(names) if name in family)
-            names[at:at] = [name for name in family if name not in names]
+    names = [member for name in names for member in _FAMILIES.get(name, (name,))]
     if any("passed" in row.answered.data for row in rows):
         names.insert(0, "pass_at_k")
     return [*dict.fromkeys(names), LengthRatio.name]

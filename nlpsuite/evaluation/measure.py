@@ -157,7 +157,9 @@ def figure_of(metric: RowMetric, rows: Sequence[EvaluatedRow], resamples: int, s
 def _figure(metric: RowMetric, found: Estimate, signature: str) -> Figure:
     scale = float(metric.scale) if math.isfinite(metric.scale) else None
     directed = None if isinstance(metric, LengthRatio) else metric.higher_is_better
-    return Figure(metric.name, found.value, found.low, found.high, found.n, scale, directed, signature)
+    # Resamples of a figure that chance can only worsen, as the calibration error, may all be above it.
+    low, high = min(found.low, found.value), max(found.high, found.value)
+    return Figure(metric.name, found.value, low, high, found.n, scale, directed, signature)
 
 
 def figure_of_function(name: str, rows: Sequence[EvaluatedRow], resamples: int, seed: int) -> Figure:

@@ -17,7 +17,7 @@ from nlpsuite.evaluation.tables import shown, shown_interval, shown_p
 
 __all__ = ["html"]
 
-_MOST_CHARACTERS = 1_500
+_MOST_CHARACTERS = 800
 _MAIN = 6  # figures in large type
 
 

@@ -207,23 +207,23 @@ def _example_sections(report: Report) -> list[Section]:
     if isinstance(report, Comparison):
         if not report.changes:
             return []
-        base = report.systems[0]
+        base, other = report.systems[0], report.systems[1] if len(report.systems) == 2 else "other"
         rows = [
             (str(c.id), c.system, shown(c.change, None, signed=True), _cut(c.text), _cut(c.references[0]),
              _cut(c.baseline), _cut(c.other))
             for c in report.changes
         ]  # fmt: skip
-        header = ("id", "system", report.row_metric, "input", "reference", base, "other")
+        header = ("id", "system", report.row_metric, "input", "reference", base, other)
         return [Section(f"Rows that changed most, by {report.row_metric}", header, rows)]
     if not report.worst:
         return []
-    header = ("id", "figure", "input", "reference", "prediction")
-    worst = [
+    columns = ("id", "figure", "input", "reference", "prediction")
+    examples = [
         (str(w.id), shown(w.figure, None), _cut(w.text), _cut(w.references[0] if w.references else ""),
          f"(failed) {_cut(w.error)}" if w.error else _cut(w.prediction))
         for w in report.worst
     ]  # fmt: skip
-    return [Section(f"Worst rows, by {report.row_metric}", header, worst)]
+    return [Section(f"Worst rows, by {report.row_metric}", columns, examples)]
 
 
 def _cut(value: str) -> str:

@@ -24,12 +24,15 @@ __all__ = [
     "prediction_of",
     "reference_column_of",
     "rows_of",
+    "same_value",
     "text_of",
     "with_predictions",
 ]
 
 # Columns that hold what a system answered, the likeliest first; the first is that of `nlpsuite score`.
 _PREDICTION_COLUMNS = ("output", "prediction", "predicted", "hypothesis", "answer")
+
+_REFERENCE_COLUMN = "reference"  # in every standard data set, and so in what was written of one
 
 
 @dataclass(frozen=True)
@@ -102,7 +105,7 @@ def reference_column_of(task: Task[Any], table: Table, columns: Sequence[str], a
             raise InputInvalidError(f"{table.name} has no column {wanted!r}.", hint=f"Columns: {there}.")
         return wanted
     by_name = {name.strip().casefold(): name for name in reversed(columns)}
-    for usual in task.columns.reference:
+    for usual in (*task.columns.reference, _REFERENCE_COLUMN):
         if usual in by_name:
             return by_name[usual]
     raise InputInvalidError(
@@ -180,7 +183,7 @@ def with_predictions(
     done = []
     for row, (line, values) in zip(rows, found):
         for name in row.values:
-            if name in values and name != column and values[name] != row.values[name]:
+            if name in values and name != column and not same_value(values[name], row.values[name]):
                 raise InputInvalidError(
                     f"{table.name}:{line}: {name!r} is {shortened(plain(values[name]))}, in the data set "
                     f"{shortened(plain(row.values[name]))}.",
@@ -189,6 +192,15 @@ def with_predictions(
         prediction, error = prediction_of(task, values, column, f"{table.name}:{line}")
         done.append(replace(row, prediction=prediction, error=error))
     return done
+
+
+def same_value(a: Any, b: Any) -> bool:
+    """Two values are equal, or would be in a file without types: 1 and "1", nothing and an empty text."""
+    return bool(a == b) or _bare(a) == _bare(b)
+
+
+def _bare(value: Any) -> str:
+    return "" if value is None else str(value)
 
 
 def _rows_read(table: Table, limit: int) -> Iterator[tuple[int, Mapping[str, Any]]]:
