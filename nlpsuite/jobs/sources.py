@@ -139,9 +139,7 @@ def _text_of(path: Path, encoding: str) -> str:
     try:
         path.name.encode()
     except UnicodeEncodeError:
-        raise InputInvalidError(
-            f"The name of {str(path)!a} is not valid UTF-8.", hint="Rename it."
-        ) from None
+        raise InputInvalidError(f"The name of {str(path)!a} is not valid UTF-8.", hint="Rename it.") from None
     try:
         with packing_errors(path), open_unpacked(path) as file:
             data = file.read(_PIECE_BYTES)
@@ -150,6 +148,8 @@ def _text_of(path: Path, encoding: str) -> str:
             # A picture or film is known by its beginning; it need not be read whole.
             if b"\0" not in data or encoding.lower().startswith(("utf-16", "utf-32", "utf_16", "utf_32")):
                 data += file.read()
+            else:
+                raise _binary(path)
     except OSError as error:
         raise InputNotFoundError(f"Can't read {path}: {error.strerror or error}.") from None
     try:
@@ -164,10 +164,14 @@ def _text_of(path: Path, encoding: str) -> str:
             hint="Name its encoding with --encoding, or leave it out.",
         ) from None
     if "\0" in text:
-        raise InputInvalidError(
-            f"{path} is not a text file: it has a NUL character.", hint="Convert it to plain text first."
-        )
+        raise _binary(path)
     return text
+
+
+def _binary(path: Path) -> InputInvalidError:
+    return InputInvalidError(
+        f"{path} is not a text file: it has a NUL character.", hint="Convert it to plain text first."
+    )
 
 
 # Standard input.
