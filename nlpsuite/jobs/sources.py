@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import hashlib
+import io
 import os
 import sys
 from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 from nlpsuite.errors import InputInvalidError, InputNotFoundError, MissingExtraError, OptionError
 from nlpsuite.files import atomic_write
@@ -189,7 +190,7 @@ def keep_stdin(directory: Path | None, format: str) -> Path:
     suffix = "jsonl" if format == OPENAI_BATCH else format.removeprefix(".").lower()
     if suffix:
         find_reader(Path(f"stdin.{suffix}"))
-    source = sys.stdin.buffer
+    source = cast(io.BufferedReader, sys.stdin.buffer)
     head = b""
     while not suffix:
         piece = source.read1(_PIECE_BYTES)

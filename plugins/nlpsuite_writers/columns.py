@@ -81,6 +81,8 @@ def _array(group: Sequence[_Row], field: pyarrow.Field, as_texts: bool, before: 
     values = [row.get(field.name) for row in group]
     if as_texts:
         values = [None if value is None else as_text(value) for value in values]
+    if pyarrow.types.is_map(field.type):  # JSON has no pairs
+        values = [None if value is None else [tuple(pair) for pair in value] for value in values]
     try:
         if _in_nanoseconds(field.type):  # they came as texts
             return pyarrow.array(values, pyarrow.string()).cast(field.type)

@@ -19,6 +19,7 @@ from hypothesis import strategies as st
 
 from nlpsuite.errors import InputInvalidError
 from nlpsuite.jobs.tables import open_table
+from nlpsuite.jobs.values import from_json, to_json
 from nlpsuite.plugins.loading import load
 
 TEXTS = st.text(st.characters(exclude_categories=["Cs"]), max_size=12)
@@ -205,7 +206,8 @@ def test_types_of_a_parquet_file_are_kept(tmp_path: Path) -> None:
     def rows() -> Iterator[Mapping[str, Any]]:
         for number, values in table.read():
             assert isinstance(values, Mapping)
-            yield {**values, "output": f"text {number}"}
+            kept = from_json(json.loads(json.dumps(to_json(values))))  # as a job keeps it
+            yield {**kept, "output": f"text {number}"}
 
     with (tmp_path / "b.parquet").open("wb") as file:
         load("writer", "parquet")(file, rows, [*TYPED.column_names, "output"], table.schema)
