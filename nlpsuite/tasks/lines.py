@@ -70,12 +70,7 @@ def read_lines(
         MissingExtraError: it ends in ``.zst``, and zstandard is not installed.
         OptionError: there is no such encoding.
     """
-    try:
-        encoding = codecs.lookup(encoding).name.removesuffix("-sig")
-    except LookupError:
-        raise OptionError(
-            f"There is no encoding {encoding!r}.", hint="Common ones: utf-8, latin-1, utf-16."
-        ) from None
+    encoding = _known(encoding)
     number = 0  # of the last line that was given
     try:
         with (
@@ -90,14 +85,25 @@ def read_lines(
                         raise _wrong_byte(path, 1, ord(line[0]) & 0xFF, encoding)
                     line = line.removeprefix("\ufeff")
                 yield number, line
-    except UnicodeDecodeError as error:
-        if _is_wide(encoding):
-            raise InputInvalidError(
-                f"{path} is not valid {encoding}: {error.reason}.", hint=_CONVERT
-            ) from None
+    except UnicodeError as error:
+        if _is_wide(encoding) or not isinstance(error, UnicodeDecodeError):
+            raise InputInvalidError(f"{path} is not valid {encoding}: {error}.", hint=_CONVERT) from None
         raise _wrong_byte(path, number + 1, error.object[error.start], encoding) from None
     except OSError as error:
         raise InputNotFoundError(f"Can't read {path}: {error.strerror or error}.") from None
+
+
+def _known(encoding: str) -> str:
+    """An encoding's name as Python has it; byte-order marks are seen to in any case."""
+    try:
+        name = codecs.lookup(encoding).name.removesuffix("-sig")
+        with contextlib.suppress(UnicodeError):
+            b"a".decode(name)  # which a codec that is not for text refuses
+    except (LookupError, ValueError):
+        raise OptionError(
+            f"There is no encoding {encoding!r}.", hint="Common ones: utf-8, latin-1, utf-16."
+        ) from None
+    return name
 
 
 def _decoded(file: BinaryIO, encoding: str, errors: str) -> Generator[str, None, None]:

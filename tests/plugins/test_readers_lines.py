@@ -15,7 +15,9 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from nlpsuite.errors import InputInvalidError, NlpsuiteError, OptionError
+from nlpsuite.plugins.discovery import find_plugin
 from nlpsuite.plugins.use import read_rows, try_rows
+from nlpsuite.testing.checks_kinds import check_plugin
 
 IN_TMP = settings(suppress_health_check=[HealthCheck.function_scoped_fixture])
 SPACES = "\x0b\x0c\x1c\x85\u2028\u2029"  # which str.splitlines takes for ends of lines
@@ -119,8 +121,9 @@ def test_encodings(tmp_path: Path) -> None:
     some = try_rows("txt", tmp_path / "a.txt", "utf-16")
     assert next(some) == (1, {"text": "a"})
     cast(Any, some).close()  # half-way, which leaves no file open
-    with pytest.raises(OptionError, match="There is no encoding 'uft-8'"):
-        rows(tmp_path / "a.tsv", text, "uft-8")
+    for name in ("uft-8", "base64", "a\0b"):
+        with pytest.raises(OptionError, match="There is no encoding"):
+            rows(tmp_path / "a.tsv", text, name)
     with pytest.raises(OptionError, match=r"Files \.parquet are not read by an encoding"):
         rows(tmp_path / "a.parquet", text, "latin-1")
 
@@ -196,3 +199,9 @@ def test_memory_stays_flat(tmp_path: Path, suffix: str) -> None:
         tracemalloc.stop()
     assert count == 200_000
     assert peak < 4e6
+
+
+@pytest.mark.parametrize("suffix", ["csv", "tsv", "jsonl", "ndjson", "txt", "parquet"])
+def test_each_passes_the_checks_for_plugins(suffix: str) -> None:
+    findings = list(check_plugin(find_plugin("reader", suffix)))
+    assert len(findings) == 3 and all(finding.ok for finding in findings), findings
