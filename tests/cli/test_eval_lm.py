@@ -93,3 +93,24 @@ def test_a_context_that_the_model_does_not_have(cli, book: Path, tiny_bundle: Pa
     outcome = cli("eval", "lm", book, "--model", tiny_bundle, "--context", "257")
     assert outcome.code == 2
     assert "257" in outcome.err and "256" in outcome.err
+
+
+def test_articles_of_a_standard_data_set(cli, tmp_path: Path, tiny_bundle: Path) -> None:
+    file = tmp_path / "valid.txt"
+    article = " \n = {} = \n \n The sea is wide . \n"
+    file.write_text("".join(article.format(name) for name in ("Sea", "Boat", "Wind")), encoding="utf-8")
+
+    def report(*args: str) -> dict:
+        outcome = cli(
+            "eval", "lm", "--dataset", f"wikitext2:valid@{file}", "--model", tiny_bundle, "--json", *args
+        )
+        assert outcome.code == 0, outcome.err
+        return json.loads(outcome.out)
+
+    assert (report()["texts"], report()["bytes"]) == (3, file.stat().st_size)
+    assert report("--limit", "2")["texts"] == 2
+    outcome = cli(
+        "eval", "lm", "--dataset", f"wikitext2:valid@{file}", "--text-column", "no", "--model", "none"
+    )
+    assert (outcome.code, outcome.out) == (65, "")
+    assert "has no text in 'no'" in outcome.err
