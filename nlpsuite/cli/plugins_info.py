@@ -54,12 +54,16 @@ def _origin(plugin: Plugin) -> dict[str, Any]:
         about = metadata.metadata(plugin.distribution)
     except metadata.PackageNotFoundError:
         return found
+    # Which task names which, only an import would tell.
+    files = metadata.files(plugin.distribution) or [] if not plugin.bundled else []
+    adapters = [str(file) for file in files if file.suffix == ".safetensors"]
     requires = [text for text in about.get_all("Requires-Dist") or [] if "extra ==" not in text]
     return found | {
         "licence": _first(about, "License-Expression", "License"),
         "author": _first(about, "Author", "Author-email"),
         "links": list(about.get_all("Project-URL") or about.get_all("Home-page") or []),
         "requires": requires,
+        "adapters": adapters,
     }
 
 

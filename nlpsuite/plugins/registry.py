@@ -191,12 +191,26 @@ def _spec(module: str) -> ModuleSpec | None:
 
 
 def _docstring(module: str) -> str:
-    spec = None if "." in module else _spec(module)
-    if spec is None or not spec.origin:
+    path = _source(module)
+    if not path:
         return ""
     try:
-        with open(spec.origin, encoding="utf-8") as file:
+        with open(path, encoding="utf-8") as file:
             match = _DOCSTRING.match(file.read(_HEAD_CHARACTERS))
         return str(ast.literal_eval(match["text"])) if match else ""
     except (OSError, SyntaxError, ValueError):
         return ""
+
+
+def _source(module: str) -> str:
+    """The file of a module, also of one inside a package, which is not imported to find it."""
+    spec = _spec(module)
+    inner = module.split(".")[1:]
+    if spec is None or not inner:
+        return spec.origin or "" if spec else ""
+    for place in spec.submodule_search_locations or ():
+        path = os.path.join(place, *inner)
+        for candidate in (f"{path}.py", os.path.join(path, "__init__.py")):
+            if os.path.isfile(candidate):
+                return candidate
+    return ""

@@ -1,6 +1,4 @@
-"""Metrics: of labels (accuracy, macro F1, calibration), of texts (exact match, edit similarity, BLEU, chrF, TER,
-ROUGE), and of code that was run (pass@k).
-"""
+"""Metrics of labels (accuracy, macro F1, ECE), texts (exact match, BLEU, chrF, ROUGE, …) and code (pass@k)."""
 
 from __future__ import annotations
 

@@ -102,6 +102,8 @@ def test_metrics_and_a_reader_come_with_it(place: Path) -> None:
     done = nlpsuite(place, "plugins", "check", *keys)
     assert done.returncode == 0 and "failed" not in done.stdout, done.stdout
     rows = json.loads(nlpsuite(place, "plugins", "list", "--json").stdout)
+    summaries = {row["name"]: row["summary"] for row in rows}
+    assert summaries["keyword_f1"].startswith("How well keywords agree")  # of the module inside the package
     found = {f"{row['kind']}:{row['name']}" for row in rows if row["distribution"] == "nlpsuite-keywords"}
     assert found == {"task:keywords", *keys}
 
@@ -110,6 +112,7 @@ def test_an_adapter_comes_with_it(place: Path, tiny_bundle: Path) -> None:
     [installed] = (place / "env").glob("lib/python*/site-packages/nlpsuite_title/title.safetensors")
     shipped = EXAMPLES / "nlpsuite-title" / "nlpsuite_title" / "title.safetensors"
     assert installed.read_bytes() == shipped.read_bytes()
+    assert "nlpsuite_title/title.safetensors" in nlpsuite(place, "plugins", "info", "title").stdout
     done = nlpsuite(place, "plugins", "check", "title")
     assert "title.safetensors, 0.9 MB, rank 8, for SmolLM2-135M-Instruct" in done.stdout
     run = ["run", "title", "--text", "A crab.", "--max-tokens", "4", "--model", str(tiny_bundle)]
