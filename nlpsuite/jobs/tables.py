@@ -105,6 +105,10 @@ def open_table(
         return sources.open_pair(source, encoding)
     if not path.exists():
         raise InputNotFoundError(f"There is no file {source}.", hint="Check the name.")
+    if not path.is_file():  # a pipe such as /dev/fd/63
+        raise InputInvalidError(
+            f"{source} is no file that can be read again.", hint=f"Give it as standard input: - < {source}"
+        )
     return _of_file(source, path, format, encoding)
 
 

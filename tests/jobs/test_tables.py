@@ -184,6 +184,12 @@ def test_standard_input_that_can_not_be_kept(tmp_path: Path, monkeypatch: pytest
     assert sys.stdin.read() == "x"
 
 
+def test_a_pipe_is_refused(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "pipe.csv")
+    with pytest.raises(InputInvalidError, match=r"pipe\.csv is no file that can be read again"):
+        open_table(str(tmp_path / "pipe.csv"))
+
+
 def test_what_is_not_there() -> None:
     with pytest.raises(InputNotFoundError, match=r"There is no file nowhere\.csv"):
         open_table("nowhere.csv")
