@@ -10,7 +10,17 @@ from typing import TYPE_CHECKING, Any
 from nlpsuite.evaluation.compare import Comparison
 from nlpsuite.evaluation.evaluation import Evaluation
 from nlpsuite.evaluation.rows import plain
-from nlpsuite.evaluation.tables import Section, as_markdown, as_text, quoted, shown, shown_interval, shown_p
+from nlpsuite.evaluation.tables import (
+    Section,
+    as_markdown,
+    as_text,
+    coded,
+    quoted,
+    shown,
+    shown_interval,
+    shown_p,
+    visible,
+)
 
 if TYPE_CHECKING:
     from nlpsuite.evaluation.measure import Figure
@@ -68,21 +78,21 @@ def text(report: Report, provenance: Provenance) -> str:
     lines += [*([""] if report.notes else []), *_examples_as_text(report), _interval_line(report)]
     if signatures := _signatures(report):
         lines += ["Signatures:", *(f"  {name}  {signature}" for name, signature in signatures)]
-    return "\n".join(lines)
+    return "\n".join(map(visible, lines))
 
 
 def markdown(report: Report, provenance: Provenance) -> str:
     """A report in GitHub's Markdown."""
-    lines = [f"# {headline(report, provenance)}", ""]
+    lines = [f"# {quoted(headline(report, provenance))}", ""]
     for section in sections(report):
-        lines += [*([f"## {section.title}", ""] if section.title else []), *as_markdown(section), ""]
+        lines += [*([f"## {quoted(section.title)}", ""] if section.title else []), *as_markdown(section), ""]
     lines += [f"- {quoted(note)}" for note in report.notes]
     lines += [*([""] if report.notes else []), _interval_line(report), ""]
     for section in _example_sections(report):
-        lines += [f"## {section.title}", "", *as_markdown(section), ""]
+        lines += [f"## {quoted(section.title)}", "", *as_markdown(section), ""]
     lines += ["## How it was made", "", "| | |", "|---|---|"]
     lines += [f"| {quoted(name)} | {quoted(value)} |" for name, value in about(provenance)]
-    lines += [f"| {quoted(name)} | `{quoted(signature)}` |" for name, signature in _signatures(report)]
+    lines += [f"| {quoted(name)} | {coded(signature)} |" for name, signature in _signatures(report)]
     return "\n".join(lines) + "\n"
 
 

@@ -6,7 +6,17 @@ import unicodedata
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-__all__ = ["Section", "as_markdown", "as_text", "quoted", "shown", "shown_interval", "shown_p"]
+__all__ = [
+    "Section",
+    "as_markdown",
+    "as_text",
+    "coded",
+    "quoted",
+    "shown",
+    "shown_interval",
+    "shown_p",
+    "visible",
+]
 
 _MARKS = str.maketrans({c: f"\\{c}" for c in "\\|`*_[]#"} | {"<": "&lt;", ">": "&gt;", "&": "&amp;"})
 
@@ -38,7 +48,7 @@ def shown_p(p: float) -> str:
 
 def as_text(section: Section) -> list[str]:
     """Columns under each other: the first to the left, the others to the right."""
-    lines = [list(map(_visible, row)) for row in (section.header, *section.rows)]
+    lines = [list(map(visible, row)) for row in (section.header, *section.rows)]
     widths = [max(map(_width, column)) for column in zip(*lines)]
     return [
         "  ".join(_padded(cell, width, i) for i, (cell, width) in enumerate(zip(line, widths))).rstrip()
@@ -55,11 +65,16 @@ def as_markdown(section: Section) -> list[str]:
 
 def quoted(text: str) -> str:
     """A text that Markdown shows as it stands, in one line."""
-    return " ".join(text.split()).translate(_MARKS)
+    return " ".join(visible(text).split()).translate(_MARKS)
 
 
-def _visible(text: str) -> str:
-    """Without line breaks and codes that a terminal would obey."""
+def coded(text: str) -> str:
+    """A text as code, in a table of Markdown."""
+    return f"`{' '.join(text.replace('`', '').split())}`".replace("|", "\\|")
+
+
+def visible(text: str) -> str:
+    """A text without line breaks and codes that a terminal would obey."""
     return "".join(" " if c.isspace() else c for c in text if c.isspace() or c.isprintable())
 
 
