@@ -28,15 +28,12 @@ def run_here(work: Work, chunks: Iterable[int]) -> Iterator[Done | Beat]:
     return _run_in_thread(work, chunks) if work.workers == 1 else run_in_processes(work, chunks)
 
 
-class _Stopped(SystemExit):
-    """Raised inside the worker's thread to end it; threads end on SystemExit without a word."""
-
-
 def _run_in_thread(work: Work, chunks: Iterable[int]) -> Iterator[Done | Beat]:
     # A thread, so that beats can be yielded while a chunk runs.
     orders: queue.SimpleQueue[int | None] = queue.SimpleQueue()
     answers: queue.SimpleQueue[Any] = queue.SimpleQueue()
     thread: threading.Thread | None = None
+    finished = False
     try:
         for chunk in chunks:
             if thread is None:
@@ -52,10 +49,14 @@ def _run_in_thread(work: Work, chunks: Iterable[int]) -> Iterator[Done | Beat]:
                 yield said
                 if isinstance(said, Done):
                     break
+        finished = True
     finally:
         if thread is not None:
             orders.put(None)
-            _stop(thread)
+            if finished:
+                thread.join(_PATIENCE)
+            else:
+                _stop(thread)
 
 
 def _serve(work: Work, orders: queue.SimpleQueue[int | None], answers: queue.SimpleQueue[Any]) -> None:
@@ -64,7 +65,7 @@ def _serve(work: Work, orders: queue.SimpleQueue[int | None], answers: queue.Sim
         pulse = Pulse(answers.put)
         while (chunk := orders.get()) is not None:
             answers.put(run(chunk, pulse))
-    except _Stopped:
+    except SystemExit:
         pass
     except MemoryError:
         answers.put(
@@ -78,9 +79,12 @@ def _serve(work: Work, orders: queue.SimpleQueue[int | None], answers: queue.Sim
 
 
 def _stop(thread: threading.Thread) -> None:
-    """End the thread as Ctrl-C would end the main thread: at the next step of Python code."""
+    """End the thread as Ctrl-C would end the main thread: at the next step of Python code.
+
+    By SystemExit itself: wherever it strikes, threads end on it without a word, but not on its subclasses.
+    """
     if thread.is_alive():
         thread.join(0.01)
     if thread.is_alive() and thread.ident is not None:
-        ctypes.pythonapi.PyThreadState_SetAsyncExc(ctypes.c_ulong(thread.ident), ctypes.py_object(_Stopped))
+        ctypes.pythonapi.PyThreadState_SetAsyncExc(ctypes.c_ulong(thread.ident), ctypes.py_object(SystemExit))
         thread.join(_PATIENCE)
