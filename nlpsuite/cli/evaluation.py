@@ -16,7 +16,7 @@ from nlpsuite.evaluation.evaluation import evaluate
 from nlpsuite.evaluation.files import open_predictions, write_predictions
 from nlpsuite.evaluation.provenance import provenance
 from nlpsuite.evaluation.rows import EvaluatedRow, rows_of, with_predictions
-from nlpsuite.files import atomic_write_text
+from nlpsuite.files import atomic_write_text, sha256_file
 from nlpsuite.jobs.records import text_columns_of
 from nlpsuite.jobs.tables import Table, open_table
 from nlpsuite.tasks.options import make_options
@@ -82,34 +82,34 @@ def evaluate_task(
                 "overwrite": overwrite, "options": options,
             }  # fmt: skip
             rows, about = _by_model(task, data, table, rows, output, request, model)
-    if execute:
-        from nlpsuite.evaluation.execute import with_outcomes
+        if execute:
+            from nlpsuite.evaluation.execute import with_outcomes
 
-        rows = with_outcomes(rows)
-    if output and (predictions or baseline or execute):
-        write_predictions(Path(output), rows, table.schema)
-    report = evaluate(
-        task,
-        rows,
-        by=by,
-        metrics=names_of(metrics),
-        options=chosen,
-        text_columns=columns,
-        resamples=resamples,
-        seed=resample_seed,
-    )
-    made_of = provenance(
-        task,
-        table,
-        date=today(),
-        rows=limit,
-        predictions=answers.table if answers else None,
-        baseline=baseline,
-        model=about,
-        options={} if predictions or baseline else options,
-    )
-    give_out(report, made_of, as_json=as_json, html=html, markdown=markdown)
-    return _FAILED_ROWS if report.n_errors else 0
+            rows = with_outcomes(rows)
+        if output and (predictions or baseline or execute):
+            write_predictions(Path(output), rows, table.schema)
+        report = evaluate(
+            task,
+            rows,
+            by=by,
+            metrics=names_of(metrics),
+            options=chosen,
+            text_columns=columns,
+            resamples=resamples,
+            seed=resample_seed,
+        )
+        made_of = provenance(
+            task,
+            table,
+            date=today(),
+            rows=limit,
+            predictions=answers.table if answers else None,
+            baseline=baseline,
+            model=about,
+            options={} if predictions or baseline else options,
+        )
+        give_out(report, made_of, as_json=as_json, html=html, markdown=markdown)
+        return _FAILED_ROWS if report.n_errors else 0
 
 
 def _table(data: str | None, dataset: str, format: str, predictions: str, directory: Path) -> Table:
@@ -184,14 +184,15 @@ def _by_model(
 
     quiet = model.pop("quiet")
     model["threads"] = model["threads"] or 0
-    # Standard input was read once already, into a file.
-    source = str(table.files[0]) if data == "-" else data or ""
-    format = str(table.reader["format"]) if data == "-" else request["format"]
+    from_stdin = data == "-"  # it was read once already, into a file
+    source = str(table.files[0]) if from_stdin else data or ""
+    format = str(table.reader["format"]) if from_stdin else request["format"]
     asked = ScoreRequest(
         task=task.name, output=Path(output), input=source, **{**request, "format": format}, **model
     )
     if not output:
-        asked = dataclasses.replace(asked, output=unnamed_output(asked))
+        named = sha256_file(table.files[0]) if from_stdin else source
+        asked = dataclasses.replace(asked, output=unnamed_output(dataclasses.replace(asked, input=named)))
     shown = ShownJob(quiet)
     try:
         return predict(task, rows, asked, shown)
