@@ -34,7 +34,8 @@ class Difference:
         difference: the other's less the baseline's, with its 95 % interval from ``low`` to ``high``.
         p_value: of paired approximate randomisation.
         p_corrected: the same, by Holm's method, for the others that are compared in this metric.
-        wins, ties, losses: rows where the other is better, as good, and worse.
+        wins, ties, losses: rows where the other is better, as good, and worse; None for a calibration error,
+            which single rows have not.
         n: rows.
     """
 
@@ -47,9 +48,9 @@ class Difference:
     high: float
     p_value: float
     p_corrected: float
-    wins: int
-    ties: int
-    losses: int
+    wins: int | None
+    ties: int | None
+    losses: int | None
     n: int
     scale: float | None
     higher_is_better: bool
@@ -232,6 +233,7 @@ def _differences(
     found = []
     for name, part in zip(names[1:], parts[1:]):
         test = paired(metric, part, parts[0], trials, resamples, seed)
+        of_rows = metric.needs != "probabilities"
         found.append(
             Difference(
                 metric=metric.name,
@@ -243,9 +245,9 @@ def _differences(
                 high=test.high,
                 p_value=test.p_value,
                 p_corrected=test.p_value,
-                wins=test.wins,
-                ties=test.ties,
-                losses=test.losses,
+                wins=test.wins if of_rows else None,
+                ties=test.ties if of_rows else None,
+                losses=test.losses if of_rows else None,
                 n=test.n,
                 scale=float(metric.scale) if np.isfinite(metric.scale) else None,
                 higher_is_better=metric.higher_is_better,

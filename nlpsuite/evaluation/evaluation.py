@@ -313,6 +313,12 @@ def _notes(
     for figure in figures:
         if figure.n < len(rows):
             notes.append(f"{figure.metric} is of the {figure.n:,} rows that have probabilities.")
+    # A resample of equal rows is equal to them, which makes no figure certain (Hanley and Lippman-Hand 1983).
+    if same := [f for f in figures if f.scale == 1 and f.low == f.high and f.value in (0, 1)]:
+        notes.append(
+            f"{', '.join(f.metric for f in same)}: all {same[0].n:,} rows agree, so the interval has no width. "
+            f"By the rule of three the true figure may still be {min(1, 3 / same[0].n):.3f} off."
+        )
     if chosen.own or not all(isinstance(metric, RowMetric) for metric in chosen.metrics.values()):
         notes.append(
             f"What is no metric of row statistics has an interval of at most {FUNCTION_RESAMPLES} resamples, "

@@ -74,7 +74,7 @@ class TaskMacroF1(MacroF1):
         self._labels = frozenset(labels)
 
     def signature(self, references: int | None = 1) -> str:
-        return signed(references, case="mixed", strip="no", labels="task's occurring", zero="0")
+        return signed(references, case="mixed", strip="no", labels="task", zero="0")
 
     def statistics(
         self, predictions: Sequence[Prediction], references: Sequence[Sequence[str]]

@@ -182,7 +182,7 @@ def _of_comparison(report: Comparison) -> Iterator[Section]:
                         shown(d.difference, d.scale, signed=True),
                         shown_interval(d.low, d.high, d.scale, signed=True),
                         shown_p(d.p_corrected if several else d.p_value),
-                        f"{d.wins:,} / {d.ties:,} / {d.losses:,}",
+                        "–" if d.wins is None else f"{d.wins:,} / {d.ties:,} / {d.losses:,}",
                     )
                 )
         p = "p (Holm)" if several else "p"

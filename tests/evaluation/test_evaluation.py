@@ -60,6 +60,15 @@ def test_all_rows_failed() -> None:
     assert set(found.values()) == {0.0}
 
 
+def test_an_interval_without_width_is_explained() -> None:
+    report = evaluate(load_task("sentiment"), labelled("pn" * 30, "pn" * 30), metrics=["accuracy"])
+    assert report.figures[0].low == report.figures[0].high == 1
+    assert report.notes == (
+        "accuracy: all 60 rows agree, so the interval has no width. By the rule of three the true figure may "
+        "still be 0.050 off.",
+    )
+
+
 def test_what_is_no_label_is_wrong_and_is_told() -> None:
     rows = labelled("pn", "pn")
     rows[1] = dataclasses.replace(rows[1], prediction=Prediction("no idea"))
@@ -94,7 +103,9 @@ def test_several_references() -> None:
 
 
 def test_length_ratio_is_of_the_corpus_and_has_no_better_end() -> None:
-    report = evaluate(load_task("translate"), texts([("a b c", "a"), ("a", "a b c")]), metrics=["length_ratio"])
+    report = evaluate(
+        load_task("translate"), texts([("a b c", "a"), ("a", "a b c")]), metrics=["length_ratio"]
+    )
     [figure] = report.figures
     assert figure.value == 1 and figure.higher_is_better is None and figure.scale is None
 
@@ -108,7 +119,9 @@ def test_pass_at_k_where_programs_were_run() -> None:
         for row, ok in zip(rows, passed)
     ]  # fmt: skip
     found = evaluate(task, rows)
-    assert found.figures[0].metric == "pass_at_k" and found.figures[0].value == 0.5 and found.figures[0].n == 4
+    assert (
+        found.figures[0].metric == "pass_at_k" and found.figures[0].value == 0.5 and found.figures[0].n == 4
+    )
     problem = [dataclasses.replace(texts([("a", "b")])[0], values={"test": "", "entry_point": "f"})]
     report = evaluate(task, problem)
     assert "pass_at_k" not in values(report) and any("--execute" in note for note in report.notes)
@@ -117,7 +130,11 @@ def test_pass_at_k_where_programs_were_run() -> None:
 def test_slices() -> None:
     rows = labelled("ppnnpp", "pnnnxp", where=["a", "a", "b", "b", "b", ""])
     report = evaluate(load_task("sentiment"), rows, by=["where"])
-    assert [(s.value, s.n, s.n_errors) for s in report.slices] == [("b", 3, 1), ("a", 2, 0), ("(empty)", 1, 0)]
+    assert [(s.value, s.n, s.n_errors) for s in report.slices] == [
+        ("b", 3, 1),
+        ("a", 2, 0),
+        ("(empty)", 1, 0),
+    ]
     assert [s.figures[0].value for s in report.slices] == [pytest.approx(2 / 3), 0.5, 1.0]
     assert [s.figures[0].n for s in report.slices] == [3, 2, 1]
     with pytest.raises(InputInvalidError, match="'color'") as error:
@@ -134,7 +151,9 @@ def test_worst_rows_of_labels_are_those_that_are_surest_and_wrong() -> None:
     rows = labelled("pppp", "pppp")
     rows = [
         dataclasses.replace(row, prediction=answer(label, sure))
-        for row, label, sure in zip(rows, ("negative", "positive", "negative", "positive"), (0.6, 0.7, 0.99, 0.9))
+        for row, label, sure in zip(
+            rows, ("negative", "positive", "negative", "positive"), (0.6, 0.7, 0.99, 0.9)
+        )
     ]
     report = evaluate(load_task("sentiment"), rows, text_columns=["text"])
     assert [row.index for row in report.worst] == [2, 0, 1, 3]
@@ -180,12 +199,16 @@ def test_a_third_partys_function_is_a_metric(monkeypatch: pytest.MonkeyPatch) ->
 
     monkeypatch.setattr(measure, "load_metric", lambda name: lambda outputs, references: 0.25)
     monkeypatch.setattr(use, "load_metric", lambda name: lambda outputs, references: 0.25)
-    [figure] = evaluate(load_task("summarize"), texts([("a", "b")] * 3), metrics=["bleu"], resamples=10).figures
+    [figure] = evaluate(
+        load_task("summarize"), texts([("a", "b")] * 3), metrics=["bleu"], resamples=10
+    ).figures
     assert (figure.value, figure.low, figure.high, figure.n) == (0.25, 0.25, 0.25, 3)
     assert "plugin:nlpsuite" in figure.signature
 
 
-@given(st.integers(0, 2**32), st.lists(st.sampled_from(["pp", "pn", "np", "nn", "px"]), min_size=2, max_size=40))
+@given(
+    st.integers(0, 2**32), st.lists(st.sampled_from(["pp", "pn", "np", "nn", "px"]), min_size=2, max_size=40)
+)
 def test_the_order_of_rows_changes_no_figure_and_intervals_hold_their_figures(
     seed: int, pairs: list[str]
 ) -> None:
