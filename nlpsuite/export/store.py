@@ -103,8 +103,8 @@ def base_fingerprint(bundle: Bundle) -> str:
     from nlpsuite.models.adapter import fingerprint_of
 
     files = bundle.origin.get("files", ())
-    sums = [entry.get("sha256") for entry in files if isinstance(entry, Mapping)]
-    return fingerprint_of(sums) if sums and all(isinstance(value, str) for value in sums) else ""
+    sums = [str(entry.get("sha256", "")) for entry in files if isinstance(entry, Mapping)]
+    return fingerprint_of(sums) if sums and all(sums) else ""
 
 
 def _target(base: Base, precision: str, adapter_sha256: str | None = None) -> Path:

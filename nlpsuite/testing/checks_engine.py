@@ -111,14 +111,16 @@ def _drive(engine: Any, place: Path, chunks: Iterable[int], **arguments: Any) ->
         workers=2,
     )
     events = engine(work, iter(chunks))
-    if not hasattr(events, "close") or not isinstance(events, Iterator):
+    if not (isinstance(events, Iterator) and hasattr(events, "close")):
         raise CheckFailed(
             f"it returned {type(events).__name__}; write it as a generator, which can be closed"
         )
 
+    generator: Any = events
+
     def checked() -> Iterator[Done | Beat]:
-        with contextlib.closing(events):
-            for event in events:
+        with contextlib.closing(generator):
+            for event in generator:
                 if not isinstance(event, (Done, Beat)):
                     raise CheckFailed(f"it yielded {type(event).__name__}, neither Done nor Beat")
                 yield event
