@@ -58,7 +58,7 @@ def show(job: Path) -> None:
 @click.option("--quiet", "-q", is_flag=True, help="No progress on stderr.")
 @click.pass_context
 def resume_job(
-    ctx: click.Context, job: Path, ray_address: str, as_json: bool, quiet: bool, **given: Any
+    ctx: click.Context, /, job: Path, ray_address: str, as_json: bool, quiet: bool, **given: Any
 ) -> int:
     """Go on with JOB. Its input is not needed."""
     from nlpsuite.cli.score import drive

@@ -3,16 +3,17 @@
 from __future__ import annotations
 
 import os
-import shutil
 import tempfile
 from pathlib import Path
 from typing import Any
 
-from nlpsuite.errors import InputInvalidError, InputNotFoundError
+from nlpsuite.errors import InputInvalidError, InputNotFoundError, JobStorageError
 from nlpsuite.files import sha256_file
-from nlpsuite.jobs.job import Job, canonical_sha256, job_errors, locked
+from nlpsuite.jobs.job import Job
 from nlpsuite.jobs.merge import merge
 from nlpsuite.jobs.run import survey
+from nlpsuite.jobs.storage import MANIFEST, canonical_sha256, discard, job_errors, locked
+from nlpsuite.jobs.worker import input_sha256
 
 __all__ = ["described", "jobs_in", "remove_job", "verified"]
 
@@ -65,40 +66,53 @@ def described(path: Path) -> dict[str, Any]:
 
 
 def verified(path: Path) -> list[str]:
-    """What is wrong with a job: its manifest, its shards, its rows, its result; nothing if all is whole."""
+    """What is wrong with a job: its manifest, its input, its shards, its result; nothing if all is whole."""
     job = Job.open(path)
     problems = []
     if canonical_sha256(job.manifest["keys"]) != job.manifest["fingerprint"]:
         problems.append("The manifest's keys are not those of its fingerprint.")
     found = survey(job)
-    problems += [f"Shard {chunk} is damaged." for chunk in found.damaged]
+    problems += [f"Shard {chunk:,} is damaged." for chunk in found.damaged]
+    problems += [problem for chunk in range(job.chunks) for problem in _chunk_problems(job, chunk)]
     if missing := len(found.missing) - len(found.damaged):
         return [*problems, f"{missing:,} of {job.chunks:,} chunks are not scored yet."]
     report = job.report()
     if problems or report.get("reason") != "complete":
         return problems or ["The result has not been written yet."]
-    output = Path(report["output"])
+    output = path.parent / Path(report["output"]).name  # the job may have been moved, and its result with it
     with job_errors(output):
         if not output.exists():
             return [f"The result {output} is gone."]
         if sha256_file(output) != report["output_sha256"]:
             problems.append(f"The result {output} was changed after it was written.")
-        with tempfile.TemporaryDirectory(dir=job.path) as place:
-            again = Path(place, output.name)
-            merge(job, again)
-            if sha256_file(again) != report["output_sha256"]:
+        prefix = f".incomplete-{os.getpid()}-"
+        with tempfile.TemporaryDirectory(dir=job.path, prefix=prefix) as place:
+            if merge(job, Path(place, output.name)) != report["output_sha256"]:
                 problems.append("The result is not what the shards give.")
     return problems
 
 
+def _chunk_problems(job: Job, chunk: int) -> list[str]:
+    try:
+        staged = job.staged(chunk)
+    except JobStorageError as error:
+        return [error.message]
+    first = chunk * job.chunk_rows
+    expected = [(first + i, row["id"], input_sha256(row)) for i, row in enumerate(staged)]
+    scored = [(row["index"], row["id"], row["input_sha256"]) for row in job.shard(chunk) or []]
+    return [f"Shard {chunk:,} is of another input."] if scored and scored != expected else []
+
+
 def remove_job(path: Path) -> None:
-    """Remove a job's directory, the manifest first: a directory without one is no job.
+    """Remove a job's directory, even if its manifest is damaged.
 
     Raises:
         InputNotFoundError: there is no job.
         JobRefusedError: a process works on it.
     """
-    job = Job.open(path)
-    with locked(path), job_errors(path):
-        (job.path / "manifest.json").unlink()
-        shutil.rmtree(job.path)
+    if not (path / MANIFEST).exists():
+        raise InputNotFoundError(
+            f"There is no job in {path}.", hint="`nlpsuite jobs list DIRECTORY` shows those that are there."
+        )
+    with locked(path):
+        discard(path)

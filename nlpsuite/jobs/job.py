@@ -11,20 +11,28 @@ OUT.job/
 
 from __future__ import annotations
 
-import errno
-import fcntl
-import hashlib
 import json
 import os
-import platform
 from collections.abc import Iterable, Iterator, Mapping
-from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from nlpsuite.errors import InputInvalidError, InputNotFoundError, JobRefusedError, JobStorageError
-from nlpsuite.files import atomic_write_text, fsync_directory, remove_stale
+from nlpsuite.errors import InputInvalidError, InputNotFoundError, JobStorageError, PluginError
+from nlpsuite.files import atomic_write_text, fsync_directory
+from nlpsuite.jobs.storage import (
+    INPUT,
+    MANIFEST,
+    QUARANTINE,
+    REPORT,
+    SHARDS,
+    canonical,
+    canonical_sha256,
+    job_errors,
+    seal,
+    unseal,
+    write_whole,
+)
 from nlpsuite.jobs.values import from_json, to_json
 from nlpsuite.tasks.base import Output
 
@@ -34,17 +42,13 @@ __all__ = [
     "Job",
     "JobRow",
     "canonical",
-    "canonical_sha256",
     "job_directory",
-    "job_errors",
-    "locked",
     "write_manifest",
     "write_staged",
 ]
 
 FORMAT = "nlpsuite-job"
 FORMAT_VERSION = 1
-_INPUT, _SHARDS, _QUARANTINE = "input", "shards", "quarantine"
 
 
 @dataclass(frozen=True)
@@ -58,6 +62,8 @@ class JobRow:
         output: None for a row that failed.
         error: ``type``, ``message`` and ``hint`` of a row that failed.
         usage: ``prompt_tokens`` and ``completion_tokens``.
+        finish: why the output's text ended; see ``Completion.finish``.
+        guard: what a guard found; None without one.
     """
 
     index: int
@@ -66,37 +72,13 @@ class JobRow:
     output: Output | None
     error: Mapping[str, str] | None
     usage: Mapping[str, int]
+    finish: str = ""
+    guard: Mapping[str, Any] | None = None
 
 
 def job_directory(output: Path) -> Path:
     """Where the job of an output file is kept: beside it, ``OUT.job``."""
     return output.with_suffix(".job")
-
-
-def canonical(values: Any) -> bytes:
-    """JSON values as bytes: equal values give equal bytes."""
-    return json.dumps(
-        values, ensure_ascii=False, allow_nan=False, sort_keys=True, separators=(",", ":")
-    ).encode()
-
-
-def canonical_sha256(values: Any) -> str:
-    """Hexadecimal sha256 of JSON values."""
-    return hashlib.sha256(canonical(values)).hexdigest()
-
-
-@contextmanager
-def job_errors(path: Path) -> Iterator[None]:
-    """Turn an OSError on a job's file into a JobStorageError."""
-    try:
-        yield
-    except OSError as error:
-        full = error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
-        reason = "no space is left" if full else error.strerror or str(error)
-        raise JobStorageError(
-            f"{path}: {reason}.",
-            hint="What was scored is kept. Free some space or mend the permissions, then give the same command again.",
-        ) from error
 
 
 class Job:
@@ -118,10 +100,10 @@ class Job:
             InputNotFoundError: there is no job.
             InputInvalidError: its manifest is damaged, or of a later version.
         """
-        file = path / "manifest.json"
+        file = path / MANIFEST
         try:
             manifest = json.loads(file.read_bytes())
-            known = manifest["format"] == FORMAT
+            known = manifest["format"] == FORMAT and isinstance(manifest["version"], int)
         except (FileNotFoundError, NotADirectoryError):
             raise InputNotFoundError(
                 f"There is no job in {path}.",
@@ -139,6 +121,11 @@ class Job:
             raise InputInvalidError(
                 f"{path} is a job of version {manifest['version']}; this nlpsuite knows {FORMAT_VERSION}.",
                 hint="Upgrade nlpsuite.",
+            )
+        if manifest.pop("sha256", None) != canonical_sha256(manifest):
+            raise InputInvalidError(
+                f"{file} is damaged: it is not as it was written.",
+                hint="Begin the job again with --overwrite.",
             )
         return cls(path, manifest)
 
@@ -167,14 +154,10 @@ class Job:
         Raises:
             JobStorageError: they can't be read, or are damaged.
         """
-        file = self.path / _INPUT / _name(chunk)
+        file = self.path / INPUT / _name(chunk)
         with job_errors(file):
-            data = file.read_bytes()
-        try:
-            rows = [json.loads(line) for line in data.splitlines()]
-        except ValueError:
-            rows = []
-        if len(rows) != self.rows_of(chunk):
+            rows = unseal(chunk, file.read_bytes())
+        if rows is None or len(rows) != self.rows_of(chunk):
             raise JobStorageError(
                 f"{file} is damaged.", hint="Begin the job again with --overwrite; its input is not whole."
             )
@@ -186,7 +169,7 @@ class Job:
     # What was scored.
 
     def shard_path(self, chunk: int) -> Path:
-        return self.path / _SHARDS / _name(chunk)
+        return self.path / SHARDS / _name(chunk)
 
     def commit(self, chunk: int, rows: Iterable[Mapping[str, Any]]) -> None:
         """Write a chunk's shard so that it is there whole or not at all, whatever happens.
@@ -194,11 +177,9 @@ class Job:
         Raises:
             JobStorageError: it can't be written.
         """
-        body = b"".join(canonical(row) + b"\n" for row in rows)
-        end = {"chunk": chunk, "rows": body.count(b"\n"), "sha256": hashlib.sha256(body).hexdigest()}
         target = self.shard_path(chunk)
         with job_errors(target):
-            _write_whole(target, body + canonical(end) + b"\n")
+            write_whole(target, seal(chunk, map(canonical, rows)))
 
     def shard(self, chunk: int) -> list[dict[str, Any]] | None:
         """The rows of a chunk's shard; None if it is missing or not whole."""
@@ -208,20 +189,12 @@ class Job:
                 data = file.read_bytes()
             except FileNotFoundError:
                 return None
-        body, _, end = data.removesuffix(b"\n").rpartition(b"\n")
-        body += b"\n"
-        try:
-            told = json.loads(end)
-            rows = [json.loads(line) for line in body.split(b"\n")[:-1]]
-        except ValueError:
-            return None
-        expected = {"chunk": chunk, "rows": self.rows_of(chunk), "sha256": hashlib.sha256(body).hexdigest()}
-        whole = data.endswith(b"\n") and told == expected and len(rows) == self.rows_of(chunk)
-        return rows if whole else None
+        rows = unseal(chunk, data)
+        return rows if rows is not None and len(rows) == self.rows_of(chunk) else None
 
     def shards_there(self) -> list[int]:
         """Numbers of the chunks that have a shard, whole or not."""
-        directory = self.path / _SHARDS
+        directory = self.path / SHARDS
         with job_errors(directory):
             names = [entry.name for entry in os.scandir(directory)]
         numbers = (name.removesuffix(".jsonl") for name in names if name.endswith(".jsonl"))
@@ -229,7 +202,7 @@ class Job:
 
     def quarantine(self, chunk: int) -> Path:
         """Move a shard that can't be used out of the way; returns where it is now."""
-        directory = self.path / _QUARANTINE
+        directory = self.path / QUARANTINE
         with job_errors(directory):
             directory.mkdir(exist_ok=True)
             target = directory / _name(chunk)
@@ -239,24 +212,27 @@ class Job:
                 target = directory / f"{_name(chunk)}.{number}"
             os.replace(self.shard_path(chunk), target)
             fsync_directory(directory)
-            fsync_directory(self.path / _SHARDS)
+            fsync_directory(self.path / SHARDS)
         return target
 
-    def rows(self) -> Iterator[JobRow]:
-        """All rows with what came of them, in the input's order; of a job that is complete.
+    def scored_rows(self) -> Iterator[dict[str, Any]]:
+        """The rows of all shards, in the input's order; of a job that is complete.
 
         Raises:
             InputInvalidError: a chunk has not been scored yet.
             JobStorageError: a file can't be read.
         """
         for chunk in range(self.chunks):
-            shard = self.shard(chunk)
-            if shard is None:
-                raise InputInvalidError(
-                    f"The job {self.path} is not complete: chunk {chunk:,} of {self.chunks:,} is missing.",
-                    hint=f"Go on with it: nlpsuite jobs resume {self.path}",
-                )
-            for given, scored in zip(self.staged(chunk), shard):
+            yield from self._complete(chunk)
+
+    def rows(self) -> Iterator[JobRow]:
+        """All rows with what came of them, in the input's order; of a job that is complete.
+
+        Raises:
+            As ``scored_rows``.
+        """
+        for chunk in range(self.chunks):
+            for given, scored in zip(self.staged(chunk), self._complete(chunk)):
                 output = scored.get("output")
                 yield JobRow(
                     scored["index"],
@@ -265,14 +241,25 @@ class Job:
                     None if output is None else Output(**output),
                     scored.get("error"),
                     scored.get("usage") or {},
+                    scored.get("finish", ""),
+                    scored.get("guard"),
                 )
+
+    def _complete(self, chunk: int) -> list[dict[str, Any]]:
+        shard = self.shard(chunk)
+        if shard is None:
+            raise InputInvalidError(
+                f"The job {self.path} is not complete: chunk {chunk:,} of {self.chunks:,} is missing.",
+                hint=f"Go on with it: nlpsuite jobs resume {self.path}",
+            )
+        return shard
 
     # How it ended, and who works on it.
 
     def report(self) -> dict[str, Any]:
         """How the last run ended; empty if none has yet."""
         try:
-            report: dict[str, Any] = json.loads((self.path / "report.json").read_bytes())
+            report: dict[str, Any] = json.loads((self.path / REPORT).read_bytes())
         except (OSError, ValueError):
             return {}
         return report
@@ -280,78 +267,49 @@ class Job:
     def write_report(self, report: Mapping[str, Any]) -> None:
         with job_errors(self.path):
             atomic_write_text(
-                self.path / "report.json", json.dumps(report, indent=2, ensure_ascii=False) + "\n"
+                self.path / REPORT, json.dumps(report, indent=2, ensure_ascii=False, allow_nan=False) + "\n"
             )
 
 
-@contextmanager
-def locked(directory: Path) -> Iterator[None]:
-    """Be the only process that works on a job; what a killed one left half-written is removed.
+def write_staged(directory: Path, chunk: int, rows: Iterable[Mapping[str, Any]], typed: bool) -> None:
+    """Write a chunk's rows as ``Job.staged`` reads them.
 
     Raises:
-        JobRefusedError: another process works on it.
-        JobStorageError: the directory can't be written.
+        JobStorageError: they can't be written.
+        PluginError: a value that JSON does not have, from a reader that should give none.
     """
-    with job_errors(directory):
-        file = (directory / "lock").open("a+b")
-    with file:
-        try:
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            file.seek(0)
-            holder = file.read().decode(errors="replace").strip() or "an unknown one"
-            raise JobRefusedError(
-                f"Another process works on {directory}: {holder}.", hint="Wait for it, or end it first."
-            ) from None
-        file.truncate(0)
-        file.write(f"process {os.getpid()} on {platform.node()}\n".encode())
-        file.flush()
-        for place in (directory, directory / _SHARDS, directory / _INPUT):
-            remove_stale(place)
-        yield
-
-
-def write_staged(directory: Path, chunk: int, rows: Iterable[Mapping[str, Any]], typed: bool) -> None:
-    """Write a chunk's rows as ``Job.staged`` reads them. Raises JobStorageError."""
-    lines = []
-    for row in rows:
-        if typed:
-            row = {**row, "values": to_json(row.get("values") or {})}
-        # A lone surrogate, as JSON can have one, is written as the escape that it came as.
-        lines.append(json.dumps(row, ensure_ascii=True, allow_nan=typed) + "\n")
-    file = directory / _INPUT / _name(chunk)
+    if typed:
+        rows = ({**row, "values": to_json(row.get("values") or {})} for row in rows)
+    file = directory / INPUT / _name(chunk)
+    try:
+        data = seal(chunk, map(_encoded, rows))
+    except (TypeError, ValueError) as error:
+        raise PluginError(
+            f"What was read can't be kept: {error}.", hint="This is a fault of the reader's plugin."
+        ) from None
     with job_errors(file):
         file.parent.mkdir(exist_ok=True)
-        _write_whole(file, "".join(lines).encode())
+        write_whole(file, data)
+
+
+# A lone surrogate, as JSON can have one, is written as the escape that it came as.
+_encoder = json.JSONEncoder(ensure_ascii=True, allow_nan=False)
+
+
+def _encoded(row: Mapping[str, Any]) -> bytes:
+    return _encoder.encode(row).encode()
 
 
 def write_manifest(directory: Path, manifest: Mapping[str, Any]) -> Job:
     """Write the manifest, which makes the directory a job. Raises JobStorageError."""
     with job_errors(directory):
-        (directory / _SHARDS).mkdir(exist_ok=True)
+        (directory / SHARDS).mkdir(exist_ok=True)
         fsync_directory(directory)
-        text = json.dumps(manifest, indent=2, ensure_ascii=False, allow_nan=False) + "\n"
-        _write_whole(directory / "manifest.json", text.encode())
-    return Job(directory, manifest)
+        summed = {**manifest, "sha256": canonical_sha256(manifest)}
+        text = json.dumps(summed, indent=2, ensure_ascii=False, allow_nan=False) + "\n"
+        write_whole(directory / MANIFEST, text.encode())
+    return Job(directory, json.loads(canonical(manifest)))
 
 
 def _name(chunk: int) -> str:
     return f"{chunk:06d}.jsonl"
-
-
-def _write_whole(target: Path, data: bytes) -> None:
-    """Write, sync and rename; a short write, which is how a full disk shows first, is gone on with."""
-    temporary = target.with_name(f".incomplete-{os.getpid()}-{target.name}")
-    fd = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o666)
-    try:
-        view = memoryview(data)
-        while view:
-            view = view[os.write(fd, view) :]
-        os.fsync(fd)
-    except BaseException:
-        os.close(fd)
-        os.unlink(temporary)
-        raise
-    os.close(fd)
-    os.replace(temporary, target)
-    fsync_directory(target.parent)

@@ -18,10 +18,9 @@ from typing import TYPE_CHECKING, Any, cast
 
 from nlpsuite import __version__
 from nlpsuite.errors import NlpsuiteError, OptionError, StorageError, TooManyErrorsError
-from nlpsuite.files import sha256_file
 from nlpsuite.jobs.engine import Beat, Done, Work
-from nlpsuite.jobs.job import Job, job_errors
-from nlpsuite.jobs.merge import merge
+from nlpsuite.jobs.job import Job
+from nlpsuite.jobs.merge import check_replaceable, merge
 from nlpsuite.jobs.worker import FACTORY
 from nlpsuite.jobs.workers import choose_workers, this_machine
 from nlpsuite.plugins.loading import load
@@ -138,32 +137,37 @@ def run_job(job: Job, request: Mapping[str, Any], reporter: JobReporter) -> JobR
     """Score what is missing, try again what failed, and write the result. The caller holds the lock.
 
     Args:
-        request: ``engine``, ``workers``, ``threads``, ``address``, ``max_errors`` and ``output``.
+        request: ``engine``, ``workers``, ``threads``, ``address``, ``max_errors``, ``output``, and where
+            ``bundle``, ``prompt_file`` and ``shots`` are.
 
     Raises:
         As ``nlpsuite.jobs.score.score``.
     """
     allowed = _most_errors(str(request["max_errors"]), job.rows_total)
+    output = Path(request["output"])
     found = survey(job)
+    if found.missing:  # else it may be a result that a killed process had no time to note down
+        check_replaceable(job, output)
     for chunk in found.damaged:
         reporter.notice(f"A damaged shard was moved to {job.quarantine(chunk)}; its rows are scored anew.")
-    chunks = sorted([*found.missing, *found.failed])
+    # What failed goes first: it counts as failed only once it has been tried again.
+    chunks = [*found.failed, *found.missing]
     progress = _Progress(found.done, dict(found.failed), reporter)
     started = time.perf_counter()
-    reason = "failed"
+    reason, sha256 = "failed", ""
     try:
         with _terminated():
             if chunks:
                 engine, work, how = _work(job, request, len(chunks))
                 reporter.begin(job.rows_total, found.done, progress.errors, how)
-                with closing(cast("Iterator[Done | Beat]", engine(work, iter(chunks)))) as events:
+                with closing(cast(Any, engine(work, iter(chunks)))) as events:
                     for event in events:
                         progress.take(event)
-                        if progress.errors > allowed:
-                            raise _too_many(progress.errors, allowed, job)
+                        if progress.errors_now > allowed:
+                            raise _too_many(progress.errors_now, allowed, job)
             reporter.close()
-            output = Path(request["output"])
-            merge(job, output)
+            reporter.stage(f"Writing {output}", None)
+            sha256 = merge(job, output, lambda new: check_replaceable(job, output, new))
         reason = "complete"
     except KeyboardInterrupt:
         reason = "interrupted"
@@ -178,22 +182,30 @@ def run_job(job: Job, request: Mapping[str, Any], reporter: JobReporter) -> JobR
         reporter.close()
         seconds = time.perf_counter() - started
         summary = progress.summary(job, seconds, len(found.damaged))
+        report = {"reason": reason, **summary, "engine": request["engine"]}
         # Where the disk is full the report can't be written either; what went wrong first is told.
         with contextlib.suppress(*(() if reason == "complete" else (StorageError,))):
-            _write_report(job, {"reason": reason, **summary, "engine": request["engine"]}, request, reason)
+            _write_report(job, report, output, sha256)
     return JobReport(output, job.path, **summary)
 
 
 def _work(job: Job, request: Mapping[str, Any], chunks: int) -> tuple[Engine, Work, str]:
     engine: Engine = load("engine", request["engine"])
-    size = Bundle.open(Path(job.manifest["bundle"])).size_bytes
-    plan = choose_workers(this_machine(), size, chunks, int(request["workers"]))
-    workers, threads = plan.workers, int(request["threads"]) or plan.threads
-    work = Work(FACTORY, {"job": os.fspath(job.path.resolve())}, workers, threads, str(request["address"]))
-    how = (
-        f"{request['engine']}, {workers} worker{'s' * (workers > 1)} of {threads} thread{'s' * (threads > 1)}"
-    )
+    workers, threads = int(request["workers"]), int(request["threads"])
+    if not (workers and threads):
+        plan = choose_workers(
+            this_machine(), Bundle.open(Path(request["bundle"])).size_bytes, chunks, workers
+        )
+        workers, threads = workers or plan.workers, threads or plan.threads
+    arguments = {name: request[name] for name in ("bundle", "prompt_file", "shots")}
+    arguments["job"] = os.fspath(job.path.resolve())
+    work = Work(FACTORY, arguments, workers, threads, str(request["address"]))
+    how = f"{request['engine']}, {_many(workers, 'worker')} of {_many(threads, 'thread')}"
     return engine, work, how
+
+
+def _many(number: int, what: str) -> str:
+    return f"{number:,} {what}{'s' * (number != 1)}"
 
 
 class _Progress:
@@ -208,7 +220,13 @@ class _Progress:
 
     @property
     def errors(self) -> int:
+        """Rows that have failed, in this run or earlier."""
         return sum(self._failed.values())
+
+    @property
+    def errors_now(self) -> int:
+        """Rows that have failed in this run."""
+        return sum(done.errors for done in self._finished.values())
 
     def take(self, event: Done | Beat) -> None:
         if isinstance(event, Beat):
@@ -236,13 +254,13 @@ class _Progress:
         }
 
 
-def _write_report(job: Job, report: dict[str, Any], request: Mapping[str, Any], reason: str) -> None:
-    output = Path(request["output"])
-    with job_errors(output):
-        if reason == "complete":
-            report |= {"output": os.fspath(output), "output_sha256": sha256_file(output)}
+def _write_report(job: Job, report: dict[str, Any], output: Path, sha256: str) -> None:
+    written = dict(job.report().get("written", {}))
+    if sha256:
+        report |= {"output": os.fspath(output), "output_sha256": sha256}
+        written[output.name] = sha256
     report["ended"] = datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds")
-    job.write_report(report)
+    job.write_report(report | {"written": written})
 
 
 def _most_errors(text: str, rows: int) -> int:

@@ -2,22 +2,29 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import shutil
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from nlpsuite.errors import JobRefusedError, OptionError, StorageError
+from nlpsuite.errors import InputInvalidError, JobRefusedError, OptionError, StorageError
+from nlpsuite.files import sha256_file
 from nlpsuite.jobs.fingerprint import check_same, job_keys, request_values
-from nlpsuite.jobs.job import Job, canonical_sha256, job_directory, job_errors, locked, write_manifest
+from nlpsuite.jobs.job import FORMAT, FORMAT_VERSION, Job, job_directory, write_manifest
 from nlpsuite.jobs.merge import check_columns, check_output_format, result_columns
 from nlpsuite.jobs.records import OPENAI_BATCH, text_columns_of
 from nlpsuite.jobs.run import JobReport, JobReporter, run_job
 from nlpsuite.jobs.stage import hash_files, stage, stamps
+from nlpsuite.jobs.storage import INPUT, MANIFEST, canonical_sha256, clear, discard, job_errors, locked
 from nlpsuite.jobs.tables import Table, open_table
+from nlpsuite.runtime.bundle import Bundle
 from nlpsuite.tasks.options import make_options, option_specs
+
+if TYPE_CHECKING:
+    from nlpsuite.tasks.base import Task
 
 __all__ = ["ScoreRequest", "resume", "score"]
 
@@ -32,6 +39,7 @@ class ScoreRequest:
         dataset: name of a standard data set, such as ``sst2:dev``.
         output: the file of results; the job is kept beside it.
         format: of the input, where its name doesn't say.
+        encoding: of the input, where it is text.
         text_columns: with the text, or its parts; by default the task's usual one.
         id_column: with a unique id; without it a row's id is its index.
         option_columns: option of the task to the column that has its value.
@@ -53,6 +61,7 @@ class ScoreRequest:
     input: str = ""
     dataset: str = ""
     format: str = ""
+    encoding: str = "utf-8"
     text_columns: tuple[str, ...] = ()
     id_column: str = ""
     option_columns: Mapping[str, str] = field(default_factory=dict)
@@ -100,22 +109,20 @@ def score(request: ScoreRequest, reporter: JobReporter | None = None) -> JobRepo
     )
     make_options(task.options, dict(request.options))
     _check_option_columns(task, request)
-    check_output_format(request.output)
+    check_output_format(request.output, request.format)
     directory = job_directory(request.output)
     _check_output(request, directory)
-    with job_errors(directory):
-        directory.mkdir(parents=True, exist_ok=True)
-    try:
-        with locked(directory):
+    with locked(directory):
+        try:
             if request.overwrite:
-                _clear(directory)
-            job = _job(request, task, directory, reporter)
-            return run_job(job, request_values(request), reporter)
-    except BaseException:
-        # A job that never began leaves nothing behind.
-        if not (directory / "manifest.json").exists():
-            shutil.rmtree(directory, ignore_errors=True)
-        raise
+                clear(directory)
+            job, bundle = _job(request, task, directory, reporter)
+            return run_job(job, {**request_values(request), "bundle": bundle}, reporter)
+        except BaseException:
+            if not (directory / MANIFEST).exists():
+                with contextlib.suppress(StorageError):
+                    discard(directory)
+            raise
 
 
 def resume(directory: Path, reporter: JobReporter | None = None, **changed: Any) -> JobReport:
@@ -128,62 +135,104 @@ def resume(directory: Path, reporter: JobReporter | None = None, **changed: Any)
         As ``score``.
     """
     job = Job.open(directory)
+    request = job.manifest["request"]
+    # The job may have been moved since: its result is beside it.
+    output = os.path.abspath(directory.parent / Path(request["output"]).name)
+    values = {**request, "bundle": job.manifest["bundle"], "output": output, **changed}
     with locked(directory):
-        return run_job(job, {**job.manifest["request"], **changed}, reporter or JobReporter())
+        return run_job(job, values, reporter or JobReporter())
 
 
-def _job(request: ScoreRequest, task: Any, directory: Path, reporter: JobReporter) -> Job:
-    """The job in the directory if it is the one that is asked for, else a new one."""
-    there = Job.open(directory) if (directory / "manifest.json").exists() else None
+def _job(request: ScoreRequest, task: Task[Any], directory: Path, reporter: JobReporter) -> tuple[Job, str]:
+    """The job in the directory if it is the one that is asked for, else a new one; and where its model is."""
+    from nlpsuite.api import resolve_bundle
+
+    there = Job.open(directory) if (directory / MANIFEST).exists() else None
     table = _table(request, directory)
     before = stamps(table.files)
-    if there is None:
-        shutil.rmtree(directory / "input", ignore_errors=True)
-        bundle, keys = job_keys(request, task, table, hash_files(table.files), reporter)
-        reporter.stage(f"Reading {table.name}", None)
-        staged = stage(
-            table,
-            directory,
-            chunk_rows=keys["chunk_rows"],
-            id_column=request.id_column or table.id,
-            limit=request.limit,
-        )
-        reporter.close()
-        if stamps(table.files) != before:
-            raise JobRefusedError(f"{table.name} changed while it was read.", hint="Try again.")
-        columns = staged.columns
-    else:
-        bundle, keys = job_keys(request, task, table, hash_files(table.files), reporter)
-        columns = tuple(there.manifest["columns"])
-    if keys["reader"].get("format") != OPENAI_BATCH:
-        keys["text_columns"] = list(text_columns_of(task, table, columns, request.text_columns))
-        check_columns(columns, result_columns(bool(task.labels), request.prefix))
-    for option, column in request.option_columns.items():
-        if column not in columns:
-            raise OptionError(f"{table.name} has no column {column!r} for the option {option}.")
+    path, _ = resolve_bundle(
+        task, model=request.model, adapter=request.adapter, precision=request.precision, reporter=reporter
+    )
+    bundle = Bundle.open(path)
+    keys = job_keys(request, task, table, hash_files(table.files), bundle)
+    where = os.fspath(bundle.path.resolve())
     if there is not None:
+        _settle(request, task, table, keys, there.manifest["columns"])
         check_same(there.manifest["keys"], keys, directory)
-        return there
+        _forget_stdin(table, directory)
+        return there, where
+    shutil.rmtree(directory / INPUT, ignore_errors=True)
+    reporter.stage(f"Reading {table.name}", None)
+
+    def on_rows(rows: int, columns: Sequence[str]) -> None:
+        # Where all rows have the same columns, what is wrong with them shows in the first chunk.
+        if rows <= keys["chunk_rows"] and keys["reader"]["format"] not in ("jsonl", "ndjson"):
+            _settle(request, task, table, dict(keys), columns)
+
+    staged = stage(
+        table,
+        directory,
+        chunk_rows=keys["chunk_rows"],
+        id_column=request.id_column or table.id,
+        limit=request.limit,
+        on_rows=on_rows,
+    )
+    reporter.close()
+    if stamps(table.files) != before:
+        raise JobRefusedError(f"{table.name} changed while it was read.", hint="Give the same command again.")
+    _settle(request, task, table, keys, staged.columns)
+    with job_errors(request.output):
+        replaces = sha256_file(request.output) if request.output.exists() else ""
     manifest = {
-        "format": "nlpsuite-job",
-        "version": 1,
+        "format": FORMAT,
+        "version": FORMAT_VERSION,
         "fingerprint": canonical_sha256(keys),
         "keys": keys,
         "rows": staged.rows,
         "damaged": staged.damaged,
-        "columns": list(columns),
+        "columns": list(staged.columns),
         "reference": table.reference,
         "typed": bool(table.schema),
         "schema": table.schema.hex(),
         "labels": bool(task.labels),
         "prefix": request.prefix,
         "input": table.name,
-        "bundle": os.fspath(bundle.path.resolve()),
+        "bundle": where,
         "model": bundle.name,
+        "replaces": replaces,
         "request": request_values(request),
         "recorded": reporter.recorded(),
     }
-    return write_manifest(directory, manifest)
+    job = write_manifest(directory, manifest)
+    _forget_stdin(table, directory)
+    return job, where
+
+
+def _settle(
+    request: ScoreRequest, task: Task[Any], table: Table, keys: dict[str, Any], columns: Sequence[str]
+) -> None:
+    """Check what is asked of the columns, and put the text's into the keys."""
+    if not columns:
+        raise InputInvalidError(
+            f"{table.name} has no row that can be read.", hint="Is it of the kind that its name says?"
+        )
+    if keys["reader"].get("format") != OPENAI_BATCH:
+        keys["text_columns"] = list(text_columns_of(task, table, columns, request.text_columns))
+        check_columns(columns, result_columns(bool(task.labels), bool(request.guard), request.prefix))
+    for option, column in request.option_columns.items():
+        if column not in columns:
+            raise OptionError(
+                f"{table.name} has no column {column!r} for the option {option}.",
+                hint=f"Columns: {', '.join(map(repr, columns))}.",
+            )
+
+
+def _forget_stdin(table: Table, directory: Path) -> None:
+    """Standard input was kept to be read twice; its rows are in chunks now."""
+    with job_errors(directory):
+        for file in table.files:
+            if file.parent == directory:
+                file.unlink(missing_ok=True)
 
 
 def _table(request: ScoreRequest, directory: Path) -> Table:
@@ -194,10 +243,12 @@ def _table(request: ScoreRequest, directory: Path) -> Table:
 
         return open_dataset(request.dataset)
     with job_errors(directory):
-        return open_table(request.input, format=request.format, directory_for_stdin=directory)
+        return open_table(
+            request.input, format=request.format, directory_for_stdin=directory, encoding=request.encoding
+        )
 
 
-def _check_option_columns(task: Any, request: ScoreRequest) -> None:
+def _check_option_columns(task: Task[Any], request: ScoreRequest) -> None:
     known = [spec.name for spec in option_specs(task.options)]
     for name in request.option_columns:
         if name not in known:
@@ -210,19 +261,14 @@ def _check_output(request: ScoreRequest, directory: Path) -> None:
         raise StorageError(f"There is no directory {output.parent}.", hint="Create it first.")
     if output.is_dir():
         raise StorageError(f"The output {output} is a directory.", hint="Name a file.")
-    for name in [request.input, *request.input.split(",")]:
-        if name and name != "-" and output.exists() and Path(name).exists() and output.samefile(name):
+    for name in {request.input, *request.input.split(",")} - {"", "-"}:
+        path = Path(name)
+        if path.is_dir() and path.resolve() in output.resolve().parents:
+            raise JobRefusedError(
+                f"The output {output} is in the folder {name}, whose files are the input.",
+                hint="Choose another place: the next time it would be an input itself.",
+            )
+        if output.exists() and path.exists() and output.samefile(path):
             raise JobRefusedError(f"The output {output} is also an input.", hint="Choose another name.")
-    if output.exists() and not (directory / "manifest.json").exists() and not request.overwrite:
+    if output.exists() and not (directory / MANIFEST).exists() and not request.overwrite:
         raise JobRefusedError(f"The output {output} exists.", hint="Use --overwrite to replace it.")
-
-
-def _clear(directory: Path) -> None:
-    """Empty the directory, the manifest first: without it there is no job. The lock stays, we hold it."""
-    with job_errors(directory):
-        (directory / "manifest.json").unlink(missing_ok=True)
-        for path in directory.iterdir():
-            if path.is_dir():
-                shutil.rmtree(path)
-            elif path.name != "lock":
-                path.unlink()

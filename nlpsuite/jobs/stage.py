@@ -10,7 +10,7 @@ import array
 import hashlib
 import itertools
 import os
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence, Set
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -19,12 +19,13 @@ import numpy as np
 
 from nlpsuite.errors import InputInvalidError
 from nlpsuite.files import sha256_file
-from nlpsuite.jobs.job import job_errors, write_staged
+from nlpsuite.jobs.job import write_staged
+from nlpsuite.jobs.storage import job_errors
 from nlpsuite.jobs.tables import Rows, Table
 from nlpsuite.tasks.base import check_unicode
 from nlpsuite.tasks.lines import shortened
 
-__all__ = ["Staged", "hash_files", "stage"]
+__all__ = ["Staged", "hash_files", "stage", "stamps"]
 
 
 @dataclass(frozen=True)
@@ -68,13 +69,13 @@ def stage(
     chunk_rows: int,
     id_column: str = "",
     limit: int | None = None,
-    on_rows: Callable[[int], None] = lambda rows: None,
+    on_rows: Callable[[int, Sequence[str]], None] = lambda rows, columns: None,
 ) -> Staged:
     """Put a table's rows down in ``directory/input``.
 
     Args:
         id_column: whose values must be there and differ; without one a row's id is its index.
-        on_rows: told of the rows read so far, chunk by chunk.
+        on_rows: told of the rows read so far, and of the columns of those, chunk by chunk.
 
     Raises:
         InputInvalidError: there are no rows, or an id is missing or there twice; names both lines.
@@ -87,40 +88,40 @@ def stage(
         if not part:
             break
         write_staged(directory, chunk, part, typed=bool(table.schema))
-        on_rows(seen.rows)
+        on_rows(seen.rows, tuple(seen.columns))
     if not seen.rows:
         raise InputInvalidError(f"{table.name} has no rows.", hint="There must be something to work on.")
-    if id_column and id_column not in seen.columns:
-        raise InputInvalidError(
-            f"{table.name} has no column {id_column!r}.",
-            hint=f"Columns: {', '.join(map(repr, seen.columns)) or 'none'}.",
-        )
     if id_column:
         _check_ids(seen.ids, lambda: table.read(), id_column, table.name)
     return Staged(seen.rows, tuple(seen.columns), seen.damaged)
 
 
 def _rows(rows: Rows, id_column: str, name: str, seen: _Seen) -> Iterator[dict[str, Any]]:
+    known: Set[str] = frozenset()
     for line, values in rows:
         row_id: Any = seen.rows
         seen.rows += 1
         if isinstance(values, InputInvalidError):
             seen.damaged += 1
+            row_id = None if id_column else row_id
             yield {"line": line, "id": row_id, "error": {"message": values.message, "hint": values.hint}}
             continue
-        for column in values:
-            seen.columns.setdefault(column)
-        if id_column in values:
+        if values.keys() != known:
+            for column in values:
+                seen.columns.setdefault(column)
+            known = values.keys()
+        if id_column:
             row_id = _id(values, id_column, f"{name}:{line}")
             seen.ids.append(_hash(row_id))
-        elif id_column and seen.ids:
-            raise InputInvalidError(
-                f"{name}:{line}: there is no {id_column!r}.", hint="Each row needs its id."
-            )
         yield {"line": line, "id": row_id, "values": dict(values)}
 
 
 def _id(values: Mapping[str, Any], column: str, place: str) -> str | int:
+    if column not in values:
+        raise InputInvalidError(
+            f"{place}: there is no {column!r}, and each row needs its id.",
+            hint=f"Columns: {', '.join(map(repr, values)) or 'none'}.",
+        )
     value = values[column]
     if isinstance(value, bool) or not isinstance(value, (str, int)) or value == "":
         raise InputInvalidError(
@@ -151,11 +152,6 @@ def _check_ids(hashes: array.array[int], read: Callable[[], Rows], column: str, 
                     hint="Ids must differ; leave --id-column out to number the rows.",
                 )
             first[value] = line
-
-
-def changed_since(files: tuple[Path, ...], before: list[tuple[int, int]]) -> bool:
-    """Whether a file has another size or time of change than ``stamps`` gave."""
-    return stamps(files) != before
 
 
 def stamps(files: tuple[Path, ...]) -> list[tuple[int, int]]:

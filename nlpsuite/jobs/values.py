@@ -6,7 +6,7 @@ import base64
 import datetime
 import decimal
 import math
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 __all__ = ["from_json", "to_json"]
@@ -51,7 +51,7 @@ def from_json(value: Any) -> Any:
         return {key: from_json(each) for key, each in inner.items()}
     if kind == "timedelta":
         return datetime.timedelta(*inner)
-    read = {
+    read: dict[str, Callable[[Any], Any]] = {
         "float": float,
         "bytes": base64.b64decode,
         "decimal": decimal.Decimal,
@@ -59,5 +59,5 @@ def from_json(value: Any) -> Any:
         "date": datetime.date.fromisoformat,
         "time": datetime.time.fromisoformat,
         "text": str,
-    }[kind]
-    return read(inner)
+    }
+    return read[kind](inner)

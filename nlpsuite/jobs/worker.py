@@ -2,55 +2,57 @@
 
 from __future__ import annotations
 
-import hashlib
 import time
 from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from nlpsuite.errors import InputInvalidError, JobRefusedError, NlpsuiteError
+from nlpsuite.errors import InputInvalidError, NlpsuiteError, PluginError
 from nlpsuite.jobs.engine import Beat, Done, OnBeat, RunChunk
-from nlpsuite.jobs.job import Job, canonical
+from nlpsuite.jobs.job import Job
 from nlpsuite.jobs.records import record_of, row_options
+from nlpsuite.jobs.storage import canonical, canonical_sha256
 from nlpsuite.jobs.values import to_json
 
 if TYPE_CHECKING:
     from nlpsuite.tasks.base import Output, Record
     from nlpsuite.tasks.pipeline import Pipeline, Result
 
-__all__ = ["FACTORY", "open_job"]
+__all__ = ["FACTORY", "input_sha256", "open_job"]
 
 FACTORY = "nlpsuite.jobs.worker:open_job"
 
 
-def open_job(job: str, threads: int) -> RunChunk:
+def open_job(job: str, bundle: str, prompt_file: str | None, shots: str | None, threads: int) -> RunChunk:
     """Load what the manifest of a job says; see ``nlpsuite.jobs.engine.Work``.
 
+    Args:
+        job: its directory.
+        bundle, prompt_file, shots: where these are; that they are those of the manifest is checked.
+
     Raises:
-        JobRefusedError: the prompt or the examples are no longer those of the manifest.
+        JobRefusedError: model, prompt, examples or plugin are no longer those of the manifest.
         NlpsuiteError: the model or the plugin can't be loaded.
     """
     from nlpsuite.api import load
+    from nlpsuite.jobs.fingerprint import check_same, worker_keys
 
     opened = Job.open(Path(job))
-    keys, request = opened.manifest["keys"], opened.manifest["request"]
+    keys = opened.manifest["keys"]
     pipeline = load(
         keys["task"],
-        model=opened.manifest["bundle"],
-        device=request["device"],
+        model=bundle,
+        device=keys["device"],
         threads=threads,
         max_parts=keys["max_parts"],
-        prompt_file=request["prompt_file"],
-        shots=request["shots"],
-        max_shots=request["max_shots"],
+        prompt_file=prompt_file,
+        shots=shots,
+        max_shots=opened.manifest["request"]["max_shots"],
         guard=keys["guard"],
         **keys["options"],
     )
-    if pipeline.model.bundle.fingerprint != keys["model"]["sha256"]:
-        raise JobRefusedError(
-            f"The model in {pipeline.model.bundle.path} is no longer the one that the job was begun with.",
-            hint="Begin again with --overwrite, or put the old model back.",
-        )
+    found = worker_keys(pipeline.task, pipeline.model.bundle, keys["options"], keys["guard"])
+    check_same({key: keys[key] for key in found}, found, opened.path)
     return _Worker(opened, pipeline).run
 
 
@@ -65,7 +67,8 @@ class _Worker:
         """Score a chunk and commit it.
 
         If it is committed already, what failed is tried again; only if that mends a row is the whole chunk
-        scored anew, so that its bytes are those of a run in which nothing had failed.
+        scored anew, so that its bytes are those of a run in which nothing had failed. It is committed only
+        if fewer rows fail then.
         """
         started = time.perf_counter()
         staged = self._job.staged(chunk)
@@ -79,6 +82,8 @@ class _Worker:
                 return _done(chunk, before, started)
         first = chunk * self._job.chunk_rows
         rows = self._score(staged, range(first, first + len(staged)), on_beat)
+        if before is not None and _errors(rows) >= _errors(before):
+            return _done(chunk, before, started)
         self._job.commit(chunk, rows)
         return _done(chunk, rows, started)
 
@@ -109,27 +114,39 @@ class _Worker:
         ]
 
 
+def input_sha256(staged: Mapping[str, Any]) -> str:
+    """Hexadecimal sha256 of what a row was scored from: its id and its values."""
+    return canonical_sha256([staged["id"], to_json(staged.get("values"))])
+
+
 def _row(index: int, staged: Mapping[str, Any], came: Result | NlpsuiteError) -> dict[str, Any]:
-    identity = [staged["id"], to_json(staged.get("values"))]
-    row = {
-        "index": index,
-        "id": staged["id"],
-        "input_sha256": hashlib.sha256(canonical(identity)).hexdigest(),
-    }
-    if isinstance(came, NlpsuiteError):
-        error = {"type": type(came).__name__, "message": came.message, "hint": came.hint}
-        return row | {"status": "error", "error": error}
-    row |= {
+    row = {"index": index, "id": staged["id"], "input_sha256": input_sha256(staged)}
+    if not isinstance(came, NlpsuiteError):
+        try:
+            good = row | _came(came)
+            canonical(good)
+        except (TypeError, ValueError) as fault:
+            came = PluginError(
+                f"The task's output can't be kept: {fault}.", hint="This is a fault of its plugin."
+            )
+        else:
+            return good
+    error = {"type": type(came).__name__, "message": came.message, "hint": came.hint}
+    return row | {"status": "error", "error": error}
+
+
+def _came(result: Result) -> dict[str, Any]:
+    values: dict[str, Any] = {
         "status": "ok",
-        "output": _output(came.output),
-        "finish": came.finish,
-        "usage": {"prompt_tokens": came.prompt_tokens, "completion_tokens": came.completion_tokens},
+        "output": _output(result.output),
+        "finish": result.finish,
+        "usage": {"prompt_tokens": result.prompt_tokens, "completion_tokens": result.completion_tokens},
     }
-    if came.notices:
-        row["notices"] = came.notices
-    if came.guard is not None:
-        row["guard"] = came.guard
-    return row
+    if result.notices:
+        values["notices"] = result.notices
+    if result.guard is not None:
+        values["guard"] = result.guard
+    return values
 
 
 def _output(output: Output) -> dict[str, Any]:
@@ -146,12 +163,16 @@ def _beat(result: Result) -> Beat:
     return Beat(1, result.prompt_tokens + result.completion_tokens)
 
 
+def _errors(rows: list[dict[str, Any]]) -> int:
+    return sum(row["status"] == "error" for row in rows)
+
+
 def _done(chunk: int, rows: list[dict[str, Any]], started: float) -> Done:
     usages = [row["usage"] for row in rows if "usage" in row]
     return Done(
         chunk,
         len(rows),
-        sum(row["status"] == "error" for row in rows),
+        _errors(rows),
         sum(usage["prompt_tokens"] for usage in usages),
         sum(usage["completion_tokens"] for usage in usages),
         time.perf_counter() - started,
