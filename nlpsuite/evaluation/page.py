@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
@@ -19,6 +20,7 @@ __all__ = ["html"]
 
 _MOST_CHARACTERS = 800
 _MAIN = 6  # figures in large type
+_INDENTED = re.compile(r"^(?: {2,}|\t)\S", re.M)
 
 
 def html(report: Evaluation | Comparison, provenance: Mapping[str, Any]) -> str:
@@ -31,6 +33,7 @@ def html(report: Evaluation | Comparison, provenance: Mapping[str, Any]) -> str:
         undefined=StrictUndefined,
     )
     environment.filters.update(number=shown, interval=shown_interval, p=shown_p, cut=_cut)
+    environment.tests["code"] = lambda text: bool(_INDENTED.search(text))
     several = isinstance(report, Comparison)
     style = environment.get_template("style.css").render()
     return environment.get_template("comparison.html" if several else "evaluation.html").render(
@@ -56,6 +59,7 @@ def _of_evaluation(report: Evaluation) -> dict[str, Any]:
     points = report.points
     return {
         "figures": [Markup(forest(marks, low=0, high=high)) for high, marks in _by_scale(report.figures)],
+        "falls": any(figure.higher_is_better is False for figure in report.figures),
         "slices": {column: Markup(_slices(report, column)) for column in columns},
         "reliability": Markup(reliability(report.labels.bins))
         if report.labels and report.labels.bins

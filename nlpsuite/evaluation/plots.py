@@ -140,8 +140,9 @@ def scatter(points: Sequence[Point], score: str) -> str:
     for tick in _powers(first, last) if logarithmic else _ticks(first, last):
         parts.append(_text(x(tick), top + high + 18, f"{tick:,.0f}", "tick", "middle"))
     parts.append(_line(left, top + high, left + wide, top + high, "axis"))
+    radius = 2.6 if len(points) > 100 else 4.5
     parts += [
-        f'<circle cx="{x(w):.1f}" cy="{y(s):.1f}" r="2.6" class="point"/>' for w, s in zip(words, scores)
+        f'<circle cx="{x(w):.1f}" cy="{y(s):.1f}" r="{radius}" class="point"/>' for w, s in zip(words, scores)
     ]
     if trend := _trend(words, scores):
         path = " ".join(f"{x(w):.1f},{y(s):.1f}" for w, s in trend)
