@@ -29,6 +29,7 @@ if TYPE_CHECKING:
 __all__ = ["check_targets", "evaluate_task", "give_out", "names_of", "today"]
 
 _FAILED_ROWS = 3
+_TERMINATED = 143
 
 
 def evaluate_task(
@@ -72,7 +73,8 @@ def evaluate_task(
         answers, about = None, None
         if predictions:
             answers = open_predictions(predictions)
-            rows = with_predictions(task, rows, _first(answers.table, limit), prediction_column)
+            column = prediction_column or answers.column
+            rows = with_predictions(task, rows, _first(answers.table, limit), column)
             about = answers.model
         elif baseline:
             rows = _baseline(baseline, task, rows, columns, train, reference_column, resample_seed)
@@ -180,6 +182,7 @@ def _by_model(
 ) -> tuple[list[EvaluatedRow], dict[str, Any]]:
     from nlpsuite.cli.score import ShownJob
     from nlpsuite.evaluation.predict import predict, unnamed_output
+    from nlpsuite.jobs.run import Terminated
     from nlpsuite.jobs.score import ScoreRequest
 
     quiet = model.pop("quiet")
@@ -196,9 +199,11 @@ def _by_model(
     shown = ShownJob(quiet)
     try:
         return predict(task, rows, asked, shown)
-    except KeyboardInterrupt:
+    except (KeyboardInterrupt, Terminated) as end:
         shown.close()
         click.echo(f"{shown.done:,} of {shown.rows:,} rows are done; the same command goes on.", err=True)
+        if isinstance(end, Terminated):
+            raise SystemExit(_TERMINATED) from None
         raise
     finally:
         shown.close()

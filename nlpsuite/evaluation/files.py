@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from nlpsuite.errors import InputInvalidError, OptionError
-from nlpsuite.evaluation.rows import EvaluatedRow, prediction_of, rows_of
+from nlpsuite.evaluation.rows import EvaluatedRow, prediction_column_of, prediction_of, rows_of
 from nlpsuite.files import atomic_write
 from nlpsuite.jobs.tables import Rows, Table, open_table
 
@@ -57,6 +57,12 @@ class PredictionFile:
         return tuple(self.manifest.get("columns", ()))
 
     @property
+    def column(self) -> str:
+        """With the predictions, where the job called it otherwise than usual; else empty."""
+        prefix = self.manifest.get("prefix", "")
+        return f"{prefix}output" if prefix else ""
+
+    @property
     def model(self) -> dict[str, Any] | None:
         """Name and sha256 of the model that made the predictions."""
         if not self.manifest:
@@ -73,11 +79,10 @@ class PredictionFile:
         Raises:
             InputInvalidError: a row is damaged or lacks what it needs; names file and line.
         """
-        prefix = str(self.manifest.get("prefix", ""))
-        column = column or (f"{prefix}output" if prefix else "")
-        added = {*(prefix + name for name in _ADDED), column}
+        prefix, column = str(self.manifest.get("prefix", "")), column or self.column
         done = []
         for row in rows_of(task, self.table, reference_column or self.reference_column):
+            added = {*(prefix + name for name in _ADDED), prediction_column_of(row.values, column)}
             prediction, error = prediction_of(task, row.values, column, f"{self.name}, row {row.index + 1:,}")
             values = {name: value for name, value in row.values.items() if name not in added}
             done.append(dataclasses.replace(row, values=values, prediction=prediction, error=error))

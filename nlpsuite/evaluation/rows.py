@@ -21,6 +21,7 @@ __all__ = [
     "as_output",
     "plain",
     "predicted",
+    "prediction_column_of",
     "prediction_of",
     "reference_column_of",
     "rows_of",
@@ -182,14 +183,16 @@ def with_predictions(
         )
     done = []
     for row, (line, values) in zip(rows, found):
+        place = f"{table.name}:{line}"
+        answers = prediction_column_of(values, column, place)
         for name in row.values:
-            if name in values and name != column and not same_value(values[name], row.values[name]):
+            if name in values and name != answers and not same_value(values[name], row.values[name]):
                 raise InputInvalidError(
-                    f"{table.name}:{line}: {name!r} is {shortened(plain(values[name]))}, in the data set "
+                    f"{place}: {name!r} is {shortened(plain(values[name]))}, in the data set "
                     f"{shortened(plain(row.values[name]))}.",
                     hint="The predictions belong to other rows.",
                 )
-        prediction, error = prediction_of(task, values, column, f"{table.name}:{line}")
+        prediction, error = prediction_of(task, values, column, place)
         done.append(replace(row, prediction=prediction, error=error))
     return done
 
@@ -218,7 +221,7 @@ def prediction_of(
     Raises:
         InputInvalidError: there is no such column, or its value is no text.
     """
-    column = _prediction_column(values, column, place)
+    column = prediction_column_of(values, column, place)
     prefix = column.removesuffix("output") if column.endswith("output") else ""
     if values.get(f"{prefix}status") == "error":
         return None, str(values.get(f"{prefix}error") or "unknown")
@@ -242,7 +245,12 @@ def prediction_of(
     return Prediction(task.labels.get(value.strip().casefold(), value.strip()), None, data), ""
 
 
-def _prediction_column(values: Mapping[str, Any], asked: str, place: str) -> str:
+def prediction_column_of(values: Mapping[str, Any], asked: str = "", place: str = "The row") -> str:
+    """The column with the predictions: the one asked for, else the first usual one, else the only one.
+
+    Raises:
+        InputInvalidError: there is none; lists those that there are.
+    """
     there = ", ".join(map(repr, values)) or "none"
     if asked:
         if asked not in values:

@@ -79,6 +79,14 @@ def test_what_answers_differ_in_besides_is_no_difference_of_rows(cli, tmp_path: 
     assert outcome.code == 3 and "Of b, 1 of 1 rows failed" in outcome.out
 
 
+def test_files_of_others(cli, tmp_path: Path) -> None:
+    for name, said in (("a", "positive"), ("b", "negative")):
+        (tmp_path / f"{name}.csv").write_text(f"text,label,prediction,model\nx,1,{said},m\n")
+    outcome = cli("compare", tmp_path / "a.csv", tmp_path / "b.csv", "--task", "sentiment", "--json")
+    assert outcome.code == 0, outcome.err
+    assert json.loads(outcome.out)["differences"][0]["difference"] == -1
+
+
 def test_pages_of_three(cli, files: tuple[Path, Path], tmp_path: Path) -> None:
     c = predictions(tmp_path / "c.jsonl", ["positive"] * 4)
     args = (

@@ -104,6 +104,17 @@ def test_the_file_of_predictions_may_have_everything(cli, tmp_path: Path) -> Non
     assert [f["metric"] for f in json.loads(outcome.out)["figures"]] == ["exact_match", "chrf"]
 
 
+def test_lines_of_text_are_predictions(cli, tmp_path: Path) -> None:
+    (tmp_path / "data.jsonl").write_text(
+        '{"text": "x", "reference": "a b"}\n{"text": "y", "reference": "c"}\n'
+    )
+    (tmp_path / "said.txt").write_text("a b\nno\n")
+    args = ("eval", "translate", tmp_path / "data.jsonl", "--predictions", tmp_path / "said.txt", "--json")
+    outcome = cli(*args, "--metrics", "exact_match")
+    assert outcome.code == 0, outcome.err
+    assert json.loads(outcome.out)["figures"][0]["value"] == 0.5
+
+
 def test_predictions_of_other_rows_are_refused(cli, data: Path, predictions: Path) -> None:
     predictions.write_text(predictions.read_text().replace("Lovely", "Ugly"))
     outcome = cli("eval", "sentiment", data, "--predictions", predictions)
