@@ -99,7 +99,7 @@ def model_flags() -> list[click.Parameter]:
     """Flags that say which model to use."""
     return [
         click.Option(["--model"], metavar="MODEL", help="Bundle, .gguf, checkpoint directory or hf:owner/name."),
-        click.Option(["--adapter"], metavar="FILE", help="Adapter of this task, merged into the model."),
+        click.Option(["--adapter"], metavar="FILE", help="Adapter of this task, merged into the model; none for no adapter."),
         click.Option(["--precision"], type=click.Choice(["int8", "int4", "fp16", "fp32"]),
                      help="Of the weights.  [default: int8]"),
     ]  # fmt: skip

@@ -146,14 +146,17 @@ def resume(directory: Path, reporter: JobReporter | None = None, **changed: Any)
 def _job(request: ScoreRequest, task: Task[Any], directory: Path, reporter: JobReporter) -> tuple[Job, str]:
     """The job in the directory if it is the one that is asked for, else a new one; and where its model is."""
     from nlpsuite.api import resolve_bundle
+    from nlpsuite.tasks.pipeline import preset_options
 
     there = Job.open(directory) if (directory / MANIFEST).exists() else None
     table = _table(request, directory)
     before = stamps(table.files)
-    path, _ = resolve_bundle(
+    path, notices = resolve_bundle(
         task, model=request.model, adapter=request.adapter, precision=request.precision, reporter=reporter
     )
     bundle = Bundle.open(path)
+    for notice in [*notices, *preset_options(task, bundle)[1]]:
+        reporter.notice(notice)
     keys = job_keys(request, task, table, hash_files(table.files), bundle)
     where = os.fspath(bundle.path.resolve())
     if there is not None:
