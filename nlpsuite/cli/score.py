@@ -45,9 +45,8 @@ def score_task(
         threads=threads or 0,
         **given,
     )
-    return drive(
-        lambda reporter: score(request, reporter), as_json=as_json, quiet=quiet, again="the same command"
-    )
+    again = "the same command without --overwrite" if request.overwrite else "the same command"
+    return drive(lambda reporter: score(request, reporter), as_json=as_json, quiet=quiet, again=again)
 
 
 def drive(run: Any, *, as_json: bool, quiet: bool, again: str) -> int:
@@ -64,7 +63,8 @@ def drive(run: Any, *, as_json: bool, quiet: bool, again: str) -> int:
         shown.close()
         interrupted = isinstance(end, KeyboardInterrupt)
         what = "Interrupted" if interrupted else "Terminated"
-        click.echo(f"{what}: {shown.done:,} of {shown.rows:,} rows are done; to go on: {again}.", err=True)
+        done = f"{shown.done:,} of {shown.rows:,} rows are done" if shown.rows else "no row is done yet"
+        click.echo(f"{what}: {done}; to go on: {again}.", err=True)
         return 130 if interrupted else 143
     finally:
         shown.close()

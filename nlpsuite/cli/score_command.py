@@ -36,6 +36,7 @@ def _input_flags() -> list[click.Parameter]:
         click.Option(["--dataset"], metavar="NAME", default="", help="A standard data set, such as sst2:dev."),
         click.Option(["--format"], metavar="KIND", default="",
                      help="Of the input, where its name doesn't say: csv, jsonl, txt, openai-batch …"),
+        click.Option(["--encoding"], default="utf-8", show_default=True, help="Of the input, where it is text."),
         click.Option(["--text-column", "text_columns"], metavar="COLUMN", multiple=True,
                      help="With the text; several are put together.  [default: the task's usual one]"),
         click.Option(["--id-column"], metavar="COLUMN", default="", help="With an id that no other row has."),

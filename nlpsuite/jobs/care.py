@@ -12,7 +12,7 @@ from nlpsuite.files import sha256_file
 from nlpsuite.jobs.job import Job
 from nlpsuite.jobs.merge import merge
 from nlpsuite.jobs.run import survey
-from nlpsuite.jobs.storage import MANIFEST, canonical_sha256, discard, job_errors, locked
+from nlpsuite.jobs.storage import LOCK, MANIFEST, canonical_sha256, discard, job_errors, locked
 from nlpsuite.jobs.worker import input_sha256
 
 __all__ = ["described", "jobs_in", "remove_job", "verified"]
@@ -32,8 +32,10 @@ def jobs_in(directory: Path) -> list[dict[str, Any]]:
     for path in paths:
         try:
             job = Job.open(path)
-        except (InputInvalidError, InputNotFoundError):
-            jobs.append({"path": os.fspath(path), "task": "-", "input": "-", "rows": 0, "state": "damaged"})
+        except (InputInvalidError, InputNotFoundError) as error:
+            state = "damaged" if isinstance(error, InputInvalidError) else "not begun"
+            if state == "damaged" or (path / LOCK).exists():  # else it is a directory of something else
+                jobs.append({"path": os.fspath(path), "task": "-", "input": "-", "rows": 0, "state": state})
             continue
         values = {
             "task": job.manifest["keys"]["task"],
@@ -104,13 +106,13 @@ def _chunk_problems(job: Job, chunk: int) -> list[str]:
 
 
 def remove_job(path: Path) -> None:
-    """Remove a job's directory, even if its manifest is damaged.
+    """Remove a job's directory, even if its manifest is damaged or was never written.
 
     Raises:
         InputNotFoundError: there is no job.
         JobRefusedError: a process works on it.
     """
-    if not (path / MANIFEST).exists():
+    if not ((path / MANIFEST).exists() or (path / LOCK).exists()):
         raise InputNotFoundError(
             f"There is no job in {path}.", hint="`nlpsuite jobs list DIRECTORY` shows those that are there."
         )

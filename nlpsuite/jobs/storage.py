@@ -21,6 +21,7 @@ from nlpsuite.files import fsync_directory, remove_stale
 
 __all__ = [
     "INPUT",
+    "LOCK",
     "MANIFEST",
     "QUARANTINE",
     "REPORT",
@@ -38,7 +39,7 @@ __all__ = [
 
 MANIFEST, REPORT = "manifest.json", "report.json"
 INPUT, SHARDS, QUARANTINE = "input", "shards", "quarantine"
-_LOCK = "lock"
+LOCK = "lock"
 _DIRECTORIES = (INPUT, SHARDS, QUARANTINE)
 _BEGINNINGS = ("stdin.", ".incomplete-")
 
@@ -147,13 +148,13 @@ def _lock(directory: Path) -> int:
         directory.mkdir(exist_ok=True)
         _check_ours(directory)
         try:
-            fd = os.open(directory / _LOCK, os.O_RDWR | os.O_CREAT, 0o666)
+            fd = os.open(directory / LOCK, os.O_RDWR | os.O_CREAT, 0o666)
         except FileNotFoundError:  # it was removed just now
             continue
         try:
             fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
             # The file may have been removed, with the job, between the two calls: then it locks nothing.
-            if os.fstat(fd).st_ino == os.stat(directory / _LOCK).st_ino:
+            if os.fstat(fd).st_ino == os.stat(directory / LOCK).st_ino:
                 return fd
             os.close(fd)
         except FileNotFoundError:
@@ -173,7 +174,7 @@ def _check_ours(directory: Path) -> None:
     """A directory of that name may be the user's, and what is in it must not be cleared away."""
     if (directory / MANIFEST).exists():
         return
-    known = (_LOCK, REPORT, *_DIRECTORIES)
+    known = (LOCK, REPORT, *_DIRECTORIES)
     for name in sorted(os.listdir(directory)):
         if name not in known and not name.startswith(_BEGINNINGS):
             raise JobRefusedError(
@@ -197,6 +198,6 @@ def discard(directory: Path) -> None:
     """Remove a job's directory, but for files that are not the job's. Hold the lock."""
     clear(directory)
     with job_errors(directory):
-        (directory / _LOCK).unlink(missing_ok=True)
+        (directory / LOCK).unlink(missing_ok=True)
     with contextlib.suppress(OSError):
         directory.rmdir()

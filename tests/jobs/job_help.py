@@ -7,10 +7,13 @@ import json
 from pathlib import Path
 from typing import Any
 
-from nlpsuite.jobs.run import JobReport
+import pytest
+
+from nlpsuite.jobs.job import Job
+from nlpsuite.jobs.run import JobReport, JobReporter
 from nlpsuite.jobs.score import ScoreRequest, score
 
-__all__ = ["ask", "read_back", "run", "write_rows"]
+__all__ = ["Stopped", "ask", "interrupted", "read_back", "run", "write_rows"]
 
 TEXTS = ("a fine film", "dull", "the best of them all", "it is not good", "of the and", "in the end", "again")
 IDS = ("007", "1e5", "NA", "null", "0x1F", "-0", "1,000")
@@ -24,6 +27,25 @@ def ask(bundle: Path, source: Path | str, output: Path, **more: Any) -> ScoreReq
 
 def run(bundle: Path, source: Path | str, output: Path, **more: Any) -> JobReport:
     return score(ask(bundle, source, output, **more))
+
+
+class Stopped(JobReporter):
+    """Interrupts a job once some rows are done."""
+
+    def __init__(self, rows: int) -> None:
+        self.rows = rows
+
+    def progress(self, rows: int, errors: int, tokens: int) -> None:
+        if rows >= self.rows:
+            raise KeyboardInterrupt
+
+
+def interrupted(bundle: Path, source: Path, output: Path, **more: Any) -> Job:
+    with pytest.raises(KeyboardInterrupt):
+        score(ask(bundle, source, output, **more), Stopped(3))
+    job = Job.open(output.with_suffix(".job"))
+    assert 0 < len(job.shards_there()) < job.chunks and not output.exists()
+    return job
 
 
 def write_rows(path: Path, rows: list[dict[str, Any]]) -> Path:
