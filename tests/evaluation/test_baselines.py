@@ -48,7 +48,11 @@ def test_majority_counts_in_the_rows_or_elsewhere() -> None:
         load_task("sentiment"), predict_baseline("majority", load_task("sentiment"), rows, text_columns=[])
     )
     figures = {f.metric: f.value for f in report.figures}
-    assert figures["accuracy"] == pytest.approx(2 / 3) and figures["ece"] == pytest.approx(0) and not report.n_errors
+    assert (
+        figures["accuracy"] == pytest.approx(2 / 3)
+        and figures["ece"] == pytest.approx(0)
+        and not report.n_errors
+    )
 
 
 def test_random_labels_are_as_likely() -> None:
@@ -57,7 +61,9 @@ def test_random_labels_are_as_likely() -> None:
     assert set(counts) == {"positive", "negative"} and min(counts.values()) > 150
 
 
-@pytest.mark.parametrize("task, name", [("sentiment", "lead-3"), ("sentiment", "copy"), ("summarize", "majority")])
+@pytest.mark.parametrize(
+    "task, name", [("sentiment", "lead-3"), ("sentiment", "copy"), ("summarize", "majority")]
+)
 def test_what_makes_no_sense_is_refused(task: str, name: str) -> None:
     with pytest.raises(OptionError, match="makes no sense") as error:
         said(name, texts([(None, "r")]), task)
