@@ -9,6 +9,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from nlpsuite.errors import InputTooLongError
+from nlpsuite.runtime.healing import Healing
 from nlpsuite.runtime.prefill import prefill
 from nlpsuite.runtime.prompt import Completion, FinishReason, Prompt
 from nlpsuite.runtime.sampling import Sampler
@@ -37,6 +38,7 @@ class _Row:
     sampler: Sampler
     stream: TextStream
     position: int  # tokens in the slot's state
+    healing: Healing | None = None  # of a text that ends in white space
     token: int = 0  # drawn, not yet fed
     generated: int = 0
     first_token_at: float | None = None
@@ -97,7 +99,10 @@ class Scheduler:
                 return
 
     def _row(self, index: int, prompt: Prompt) -> _Row:
-        ids = self._tokenizer.encode_prompt(prompt)
+        bare, space = prompt, ""
+        if prompt.text[-1:].isspace():
+            bare, space = self._tokenizer.healer.split(prompt)
+        ids = self._tokenizer.encode_prompt(bare)
         if not ids:  # nothing to continue: start as after the end of another text
             ids = [min(self._ends)]
         if len(ids) >= self._context_length:
@@ -105,8 +110,9 @@ class Scheduler:
                 f"The prompt has {len(ids):,} tokens; the model's context is {self._context_length:,}.",
                 hint="Shorten the input.",
             )
-        stream = TextStream(self._tokenizer.decode, prompt.stop, prompt.prefill)
-        return _Row(index, prompt, ids, Sampler(prompt.sampling, ids), stream, position=len(ids))
+        stream = TextStream(self._tokenizer.decode, prompt.stop, prompt.prefill, skip=len(space))
+        healing = Healing(self._tokenizer.healer, space) if space else None
+        return _Row(index, prompt, ids, Sampler(prompt.sampling, ids), stream, len(ids), healing)
 
     def _step(self, active: list[_Row]) -> np.ndarray:
         """Feed every row the token it drew last; logits (B, V)."""
@@ -139,7 +145,11 @@ class Scheduler:
                 active[slot] = last
 
     def _draw(self, row: _Row, logits: np.ndarray) -> tuple[str, FinishReason | None]:
+        if row.healing:
+            row.healing.restrict(logits)
         token = row.sampler.draw(logits)
+        if row.healing:
+            row.healing.took(token)
         if row.first_token_at is None:
             row.first_token_at = time.perf_counter()
         if token in self._ends:

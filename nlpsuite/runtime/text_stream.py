@@ -21,10 +21,15 @@ class TextStream:
         decode: token ids to text.
         stop: strings that end the text.
         prefill: text that stands before the first token; it is not given out again.
+        skip: characters at the beginning of what the tokens spell that are not part of the text.
     """
 
     def __init__(
-        self, decode: Callable[[Sequence[int]], str], stop: Sequence[str] = (), prefill: str = ""
+        self,
+        decode: Callable[[Sequence[int]], str],
+        stop: Sequence[str] = (),
+        prefill: str = "",
+        skip: int = 0,
     ) -> None:
         self._decode = decode
         self._stop = tuple(stop)
@@ -34,6 +39,7 @@ class TextStream:
         # characters of what the tokens from `_context` on decode to have been released.
         self._context = self._read = self._given = 0
         self._held = ""
+        self._skip = skip
         self.text = prefill
         self.stopped = False
 
@@ -69,7 +75,9 @@ class TextStream:
         return piece
 
     def _release(self, new: str) -> str:
-        self._held += new
+        skipped = min(self._skip, len(new))
+        self._skip -= skipped
+        self._held += new[skipped:]
         ends = [at for at in (self._held.find(s) for s in self._stop) if at >= 0]
         if ends:
             self.stopped = True

@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from nlpsuite.errors import BundleCorruptError, InputInvalidError, UnsupportedModelError
+from nlpsuite.runtime.healing import Healer, spellings
 from nlpsuite.runtime.prompt import Message, Prompt
 
 if TYPE_CHECKING:
@@ -42,6 +43,7 @@ class Tokenizer:
         self._chat_template = chat_template
         self._variables = variables
         self._compiled: Any = None
+        self._healer: Healer | None = None
 
     @classmethod
     def open(cls, directory: Path) -> Tokenizer:
@@ -83,6 +85,17 @@ class Tokenizer:
         kept = [i for i in ids if i not in self._control_ids]
         text: str = self._core.decode(kept, skip_special_tokens=False)
         return text
+
+    @property
+    def healer(self) -> Healer:
+        """What white space this vocabulary's tokens begin with."""
+        if self._healer is None:
+            spelled = spellings(
+                lambda rows: self._core.decode_batch(rows, skip_special_tokens=False),
+                self._core.get_vocab_size(),
+            )
+            self._healer = Healer({i: text for i, text in spelled.items() if i not in self._control_ids})
+        return self._healer
 
     def encode_prompt(self, prompt: Prompt) -> list[int]:
         """Ids of a prompt: its conversation through the chat template, or its plain text.

@@ -1,0 +1,30 @@
+#!/usr/bin/env bash
+# Evaluate the default model on the standard data sets, beside trivial baselines, and keep the reports.
+#
+#     NLPSUITE_DATA=../shared/data benchmarks/evaluate.sh [DIRECTORY]
+#
+# About ten minutes on two cores. HumanEval runs what the model wrote: see docs/evaluation.md.
+set -euo pipefail
+out=${1:-"$(dirname "$0")/results/$(date +%F)"}
+work=$(mktemp -d)
+trap 'rm -rf "$work"' EXIT
+mkdir -p "$out"
+
+evaluate() { # NAME TASK ARGUMENTS…
+    local name=$1 task=$2
+    shift 2
+    printf '\n== %s\n' "$name"
+    nlpsuite eval "$task" "$@" -o "$work/$name.jsonl" --html "$out/$name.html" --markdown "$out/$name.md" \
+        --json >"$out/$name.json" || [ $? -eq 3 ]
+}
+
+evaluate sst2 sentiment --dataset sst2:dev
+evaluate sst2-majority sentiment --dataset sst2:dev --baseline majority
+evaluate multi30k-en-de translate --dataset multi30k:test2016:en-de
+evaluate multi30k-en-de-copy translate --dataset multi30k:test2016:en-de --baseline copy
+evaluate scitldr summarize --dataset scitldr:dev --length short
+evaluate scitldr-lead-1 summarize --dataset scitldr:dev --baseline lead-1
+evaluate scitldr-lead-3 summarize --dataset scitldr:dev --baseline lead-3
+evaluate humaneval complete --dataset humaneval --execute
+nlpsuite eval lm --dataset wikitext2:valid --json >"$out/wikitext2.json"
+nlpsuite compare "$work/scitldr.jsonl" "$work/scitldr-lead-1.jsonl" --task summarize --markdown "$out/scitldr-compared.md"
