@@ -289,7 +289,7 @@ def write_staged(directory: Path, chunk: int, rows: Iterable[Mapping[str, Any]],
         ) from None
     with job_errors(file):
         file.parent.mkdir(exist_ok=True)
-        write_whole(file, data)
+        write_whole(file, data, sync_directory=False)
 
 
 # A lone surrogate, as JSON can have one, is written as the escape that it came as.
@@ -304,7 +304,8 @@ def write_manifest(directory: Path, manifest: Mapping[str, Any]) -> Job:
     """Write the manifest, which makes the directory a job. Raises JobStorageError."""
     with job_errors(directory):
         (directory / SHARDS).mkdir(exist_ok=True)
-        fsync_directory(directory)
+        for place in (directory / INPUT, directory):
+            fsync_directory(place)
         summed = {**manifest, "sha256": canonical_sha256(manifest)}
         text = json.dumps(summed, indent=2, ensure_ascii=False, allow_nan=False) + "\n"
         write_whole(directory / MANIFEST, text.encode())

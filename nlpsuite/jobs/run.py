@@ -152,7 +152,7 @@ def run_job(job: Job, request: Mapping[str, Any], reporter: JobReporter) -> JobR
         reporter.notice(f"A damaged shard was moved to {job.quarantine(chunk)}; its rows are scored anew.")
     # What failed goes first: it counts as failed only once it has been tried again.
     chunks = [*found.failed, *found.missing]
-    progress = _Progress(found.done, dict(found.failed), reporter)
+    progress = _Progress(job.rows_total, found.done, dict(found.failed), reporter)
     started = time.perf_counter()
     reason, sha256 = "failed", ""
     try:
@@ -211,44 +211,41 @@ def _many(number: int, what: str) -> str:
 class _Progress:
     """Counts what an engine tells. A chunk that is run twice counts once."""
 
-    def __init__(self, done: int, failed: dict[int, int], reporter: JobReporter) -> None:
+    def __init__(self, rows: int, done: int, failed: dict[int, int], reporter: JobReporter) -> None:
         self._before, self._failed, self._reporter = done, failed, reporter
-        self._finished: dict[int, Done] = {}
+        self._rows_left = rows - done
         self._tried_again = frozenset(failed)
-        self._beats = 0  # rows of chunks that are not finished
-        self._beat_tokens = 0
-
-    @property
-    def errors(self) -> int:
-        """Rows that have failed, in this run or earlier."""
-        return sum(self._failed.values())
-
-    @property
-    def errors_now(self) -> int:
-        """Rows that have failed in this run."""
-        return sum(done.errors for done in self._finished.values())
+        self._finished: set[int] = set()
+        self._scored = self._new = 0  # rows of finished chunks, and those that were not there before
+        self._prompt_tokens = self._completion_tokens = 0
+        self._beat_rows = self._beat_tokens = 0
+        self.errors = sum(failed.values())  # in this run or earlier
+        self.errors_now = 0  # in this run
 
     def take(self, event: Done | Beat) -> None:
         if isinstance(event, Beat):
-            self._beats += event.rows
+            self._beat_rows += event.rows
             self._beat_tokens += event.tokens
-        else:
-            self._finished[event.chunk] = event
-            self._failed[event.chunk] = event.errors
-        new = [done for done in self._finished.values() if done.chunk not in self._tried_again]
-        rows = sum(done.rows for done in new)
-        tokens = sum(d.prompt_tokens + d.completion_tokens for d in self._finished.values())
-        shown = max(rows, self._beats)
-        self._reporter.progress(self._before + shown, self.errors, max(tokens, self._beat_tokens))
+        elif event.chunk not in self._finished:
+            self._finished.add(event.chunk)
+            self._scored += event.rows
+            self._new += event.rows * (event.chunk not in self._tried_again)
+            self._prompt_tokens += event.prompt_tokens
+            self._completion_tokens += event.completion_tokens
+            self.errors_now += event.errors
+            self.errors += event.errors - self._failed.pop(event.chunk, 0)
+        # Beats run ahead of chunks; those of a worker that was lost count twice, but never past the end.
+        rows = min(max(self._new, self._beat_rows), self._rows_left)
+        tokens = max(self._prompt_tokens + self._completion_tokens, self._beat_tokens)
+        self._reporter.progress(self._before + rows, self.errors, tokens)
 
     def summary(self, job: Job, seconds: float, quarantined: int) -> dict[str, Any]:
-        scored = list(self._finished.values())
         return {
             "rows": job.rows_total,
             "errors": self.errors,
-            "scored": sum(done.rows for done in scored),
-            "prompt_tokens": sum(done.prompt_tokens for done in scored),
-            "completion_tokens": sum(done.completion_tokens for done in scored),
+            "scored": self._scored,
+            "prompt_tokens": self._prompt_tokens,
+            "completion_tokens": self._completion_tokens,
             "seconds": round(seconds, 3),
             "quarantined": quarantined,
         }

@@ -92,8 +92,11 @@ def _end(chunk: int, body: bytes) -> dict[str, Any]:
     return {"chunk": chunk, "rows": body.count(b"\n"), "sha256": hashlib.sha256(body).hexdigest()}
 
 
-def write_whole(target: Path, data: bytes) -> None:
+def write_whole(target: Path, data: bytes, *, sync_directory: bool = True) -> None:
     """Write, sync and rename; a short write, which is how a full disk shows first, is gone on with.
+
+    Args:
+        sync_directory: make the rename durable; else the caller does, for many files at once.
 
     Raises:
         OSError: nothing is left behind then.
@@ -114,7 +117,8 @@ def write_whole(target: Path, data: bytes) -> None:
         with contextlib.suppress(OSError):
             os.unlink(temporary)
         raise
-    fsync_directory(target.parent)
+    if sync_directory:
+        fsync_directory(target.parent)
 
 
 # Who works on it.
