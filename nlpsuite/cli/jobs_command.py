@@ -32,6 +32,7 @@ def command() -> None:
 def list_jobs(directory: Path, as_json: bool) -> None:
     """List the jobs in DIRECTORY."""
     from nlpsuite.jobs.care import jobs_in
+    from nlpsuite.jobs.run import many
 
     jobs = jobs_in(directory)
     if as_json:
@@ -39,7 +40,9 @@ def list_jobs(directory: Path, as_json: bool) -> None:
     elif not jobs:
         click.echo(f"There are no jobs in {directory}.", err=True)
     for job in [] if as_json else jobs:
-        click.echo(f"{job['path']}  {job['task']}  {job['state']}  {job['rows']:,} rows of {job['input']}")
+        click.echo(
+            f"{job['path']}  {job['task']}  {job['state']}  {many(job['rows'], 'row')} of {job['input']}"
+        )
 
 
 @command.command("show")
@@ -51,7 +54,7 @@ def show(job: Path) -> None:
     click.echo(json.dumps(described(job), indent=2, ensure_ascii=False))
 
 
-@command.command("resume", params=[*engine_flags()])
+@command.command("resume", params=[*engine_flags(begun=True)])
 @click.argument("job", type=_JOB)
 @click.option("--max-errors", metavar="N|P%", help="End the job when more rows fail.")
 @click.option("--json", "as_json", is_flag=True, help="Print the summary as JSON on stdout.")

@@ -13,7 +13,7 @@ import click
 
 from nlpsuite.cli.progress import Progress
 from nlpsuite.errors import OptionError
-from nlpsuite.jobs.run import JobReport, JobReporter, Terminated
+from nlpsuite.jobs.run import JobReport, JobReporter, Terminated, many
 from nlpsuite.jobs.score import ScoreRequest, score
 
 __all__ = ["ShownJob", "drive", "print_report", "score_task"]
@@ -82,8 +82,8 @@ def print_report(report: JobReport, as_json: bool) -> None:
     tokens = report.prompt_tokens + report.completion_tokens
     failed = f", {report.errors:,} of them failed" if report.errors else ""
     click.echo(
-        f"{report.output}: {report.rows:,} rows{failed} "
-        f"({report.scored:,} scored now in {report.seconds:,.1f} s{rate}, {tokens:,} tokens).",
+        f"{report.output}: {many(report.rows, 'row')}{failed} "
+        f"({report.scored:,} scored now in {report.seconds:,.1f} s{rate}, {many(tokens, 'token')}).",
         err=True,
     )
     if report.errors:
@@ -110,19 +110,19 @@ class ShownJob(Progress, JobReporter):
         super().__init__()
         self._quiet = quiet
         self.rows = self.done = 0
-        self._began = self._shown = 0.0
-        self._already = 0
+        self._shown = 0.0
+        self._first: tuple[float, int, int] | None = None  # time, rows and tokens of the first sign of life
         self._live: Any = None
         self._job: Any = None
 
     def begin(self, rows: int, done: int, errors: int, how: str) -> None:
         self.close()
-        self.rows, self.done, self._already = rows, done, done
-        self._began = self._shown = time.monotonic()
+        self.rows, self.done, self._first = rows, done, None
+        self._shown = time.monotonic()
         if self._quiet:
             return
         earlier = f", {done:,} of them done earlier" if done else ""
-        click.echo(f"{rows:,} rows{earlier} ({how})", err=True)
+        click.echo(f"{many(rows, 'row')}{earlier} ({how})", err=True)
         if not sys.stderr.isatty():
             return
         from rich.console import Console
@@ -136,18 +136,22 @@ class ShownJob(Progress, JobReporter):
     def progress(self, rows: int, errors: int, tokens: int) -> None:
         self.done = rows
         now = time.monotonic()
-        seconds = max(now - self._began, 1e-3)
-        failed = f"  {errors:,} failed" if errors else ""
-        per_second = (rows - self._already) / seconds
-        text = (
-            f"{rows:,} of {self.rows:,}  {per_second:,.1f} rows/s  {tokens / seconds:,.0f} tokens/s{failed}"
-        )
+        if self._first is None:  # until now the model was loaded, which is no measure of what follows
+            self._first = now, rows, tokens
+        began, rows_then, tokens_then = self._first
+        text = f"{rows:,} of {self.rows:,}"
+        left = None
+        if (seconds := now - began) > 1 and rows > rows_then:
+            per_second = (rows - rows_then) / seconds
+            text += f"  {per_second:,.1f} rows/s  {(tokens - tokens_then) / seconds:,.0f} tokens/s"
+            left = (self.rows - rows) / per_second
+        if errors:
+            text += f"  {errors:,} failed"
         if self._live is not None:
             self._live.update(self._job, completed=rows, description=text)
         elif not self._quiet and now - self._shown >= _EVERY_SECONDS:
             self._shown = now
-            left = (self.rows - rows) / per_second if per_second > 0 else 0
-            click.echo(f"{text}  about {left / 60:,.0f} min left", err=True)
+            click.echo(text if left is None else f"{text}  {_span(left)} left", err=True)
 
     def notice(self, text: str) -> None:
         click.echo(text, err=True)
@@ -161,3 +165,11 @@ class ShownJob(Progress, JobReporter):
         if self._live is not None:
             self._live.stop()
             self._live = None
+
+
+def _span(seconds: float) -> str:
+    """A time, as exactly as one can foresee it."""
+    minutes, hours = seconds / 60, seconds / 3600
+    return (
+        f"{seconds:,.0f} s" if seconds < 90 else f"{minutes:,.0f} min" if minutes < 90 else f"{hours:,.1f} h"
+    )

@@ -36,7 +36,7 @@ def _input_flags() -> list[click.Parameter]:
         click.Option(["--dataset"], metavar="NAME", default="", help="A standard data set, such as sst2:dev."),
         click.Option(["--format"], metavar="KIND", default="",
                      help="Of the input, where its name doesn't say: csv, jsonl, txt, openai-batch …"),
-        click.Option(["--encoding"], default="utf-8", show_default=True, help="Of the input, where it is text."),
+        click.Option(["--encoding"], metavar="NAME", default="utf-8", show_default=True, help="Of the input, where it is text."),
         click.Option(["--text-column", "text_columns"], metavar="COLUMN", multiple=True,
                      help="With the text; several are put together.  [default: the task's usual one]"),
         click.Option(["--id-column"], metavar="COLUMN", default="", help="With an id that no other row has."),
@@ -50,7 +50,7 @@ def _output_flags() -> list[click.Parameter]:
     return [
         click.Option(["--output", "-o", "output"], metavar="FILE", required=True,
                      help="Result: .jsonl, .csv, .tsv or .parquet. The job is kept in FILE's .job folder."),
-        click.Option(["--prefix"], default="", help="Of the names of the columns that are added."),
+        click.Option(["--prefix"], metavar="TEXT", default="", help="Of the names of the columns that are added."),
         click.Option(["--overwrite"], is_flag=True, help="Begin anew, whatever is there."),
         click.Option(["--max-errors"], metavar="N|P%", default="", help="End the job when more rows fail."),
         click.Option(["--json", "as_json"], is_flag=True, help="Print the summary as JSON on stdout."),
@@ -63,20 +63,26 @@ def _run_flags() -> list[click.Parameter]:
         click.Option(["--device"], type=click.Choice(["auto", "cuda", "cpu"]),
                      help="Where the model runs.  [default: auto]"),
         click.Option(["--guard"], type=click.Choice(["warn", "block"]), help="Screen the outputs."),
-        click.Option(["--max-parts"], type=click.IntRange(1), default=64, show_default=True,
+        click.Option(["--max-parts"], type=click.IntRange(1), metavar="N", default=64, show_default=True,
                      help="Most parts a long text is split into."),
-        click.Option(["--chunk-rows"], type=click.IntRange(0), default=0,
+        click.Option(["--chunk-rows"], type=click.IntRange(0), metavar="N", default=0,
                      help="Rows that are kept together.  [default: 256 for labels, 32 for texts]"),
     ]  # fmt: skip
 
 
-def engine_flags() -> list[click.Parameter]:
-    """Flags that say what runs a job; none of them changes its result."""
+def engine_flags(*, begun: bool = False) -> list[click.Parameter]:
+    """Flags that say what runs a job; none of them changes its result.
+
+    Args:
+        begun: the job was begun already, with what is the default then.
+    """
+    engine, workers = ("as before", "as before") if begun else ("local", "by cores, memory and model")
     return [
-        click.Option(["--engine"], default="local", show_default=True, help="What runs the chunks: local, ray."),
-        click.Option(["--workers"], type=click.IntRange(0, 4096), default=0,
-                     help="Processes.  [default: by cores and model]"),
-        click.Option(["--threads"], type=click.IntRange(0, 256), help="CPU threads of each."),
+        click.Option(["--engine"], metavar="NAME", default="local",
+                     help=f"What runs the chunks: local, ray.  [default: {engine}]"),
+        click.Option(["--workers"], type=click.IntRange(0, 4096), metavar="N", default=0,
+                     help=f"Processes.  [default: {workers}]"),
+        click.Option(["--threads"], type=click.IntRange(0, 256), metavar="N", help="CPU threads of each."),
         click.Option(["--ray-address"], metavar="ADDRESS", default="", help="Of a Ray cluster, such as auto."),
     ]  # fmt: skip
 

@@ -11,7 +11,7 @@ from nlpsuite.errors import InputInvalidError, InputNotFoundError, JobStorageErr
 from nlpsuite.files import sha256_file
 from nlpsuite.jobs.job import Job
 from nlpsuite.jobs.merge import merge
-from nlpsuite.jobs.run import survey
+from nlpsuite.jobs.run import many, survey
 from nlpsuite.jobs.storage import LOCK, MANIFEST, canonical_sha256, discard, job_errors, locked
 from nlpsuite.jobs.worker import input_sha256
 
@@ -53,7 +53,7 @@ def _state(job: Job) -> str:
         return f"{100 * there // job.chunks}% done"
     if report.get("reason") != "complete":
         return "not written yet"
-    return f"complete, {report['errors']:,} rows failed" if report["errors"] else "complete"
+    return f"complete, {many(report['errors'], 'row')} failed" if report["errors"] else "complete"
 
 
 def described(path: Path) -> dict[str, Any]:

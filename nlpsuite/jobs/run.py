@@ -29,7 +29,7 @@ from nlpsuite.runtime.bundle import Bundle
 if TYPE_CHECKING:
     from nlpsuite.jobs.engine import Engine
 
-__all__ = ["JobReport", "JobReporter", "Terminated", "run_job", "survey"]
+__all__ = ["JobReport", "JobReporter", "Terminated", "many", "most_errors", "run_job", "survey"]
 
 
 class Terminated(BaseException):
@@ -143,7 +143,7 @@ def run_job(job: Job, request: Mapping[str, Any], reporter: JobReporter) -> JobR
     Raises:
         As ``nlpsuite.jobs.score.score``.
     """
-    allowed = _most_errors(str(request["max_errors"]), job.rows_total)
+    allowed = most_errors(str(request["max_errors"]), job.rows_total)
     output = Path(request["output"])
     found = survey(job)
     if found.missing:  # else it may be a result that a killed process had no time to note down
@@ -164,7 +164,7 @@ def run_job(job: Job, request: Mapping[str, Any], reporter: JobReporter) -> JobR
                     for event in events:
                         progress.take(event)
                         if progress.errors_now > allowed:
-                            raise _too_many(progress.errors_now, allowed, job)
+                            raise _toomany(progress.errors_now, allowed, job)
             reporter.close()
             reporter.stage(f"Writing {output}", None)
             sha256 = merge(job, output, lambda new: check_replaceable(job, output, new))
@@ -200,11 +200,12 @@ def _work(job: Job, request: Mapping[str, Any], chunks: int) -> tuple[Engine, Wo
     arguments = {name: request[name] for name in ("bundle", "prompt_file", "shots")}
     arguments["job"] = os.fspath(job.path.resolve())
     work = Work(FACTORY, arguments, workers, threads, str(request["address"]))
-    how = f"{request['engine']}, {_many(workers, 'worker')} of {_many(threads, 'thread')}"
+    how = f"{request['engine']}, {many(workers, 'worker')} of {many(threads, 'thread')}"
     return engine, work, how
 
 
-def _many(number: int, what: str) -> str:
+def many(number: int, what: str) -> str:
+    """So many of something, in words."""
     return f"{number:,} {what}{'s' * (number != 1)}"
 
 
@@ -260,7 +261,7 @@ def _write_report(job: Job, report: dict[str, Any], output: Path, sha256: str) -
     job.write_report(report | {"written": written})
 
 
-def _most_errors(text: str, rows: int) -> int:
+def most_errors(text: str, rows: int) -> int:
     """How many rows may fail: ``text`` is a number or a share such as 5%."""
     if not text:
         return rows
@@ -274,7 +275,7 @@ def _most_errors(text: str, rows: int) -> int:
     return int(rows * value / 100) if share else int(value)
 
 
-def _too_many(errors: int, allowed: int, job: Job) -> TooManyErrorsError:
+def _toomany(errors: int, allowed: int, job: Job) -> TooManyErrorsError:
     example = ""
     for chunk in job.shards_there():
         failed = [row for row in job.shard(chunk) or [] if row["status"] == "error"]
@@ -282,7 +283,7 @@ def _too_many(errors: int, allowed: int, job: Job) -> TooManyErrorsError:
             example = f" The first: row {failed[0]['index']:,}: {failed[0]['error']['message']}"
             break
     return TooManyErrorsError(
-        f"{errors:,} rows failed; --max-errors allows {allowed:,}.{example}",
+        f"{many(errors, 'row')} failed; --max-errors allows {allowed:,}.{example}",
         hint="Mend the input and begin again with --overwrite, or allow more and give the same command again.",
     )
 

@@ -16,10 +16,11 @@ from nlpsuite.jobs.fingerprint import check_same, job_keys, request_values
 from nlpsuite.jobs.job import FORMAT, FORMAT_VERSION, Job, job_directory, write_manifest
 from nlpsuite.jobs.merge import check_columns, check_output_format, result_columns
 from nlpsuite.jobs.records import OPENAI_BATCH, text_columns_of
-from nlpsuite.jobs.run import JobReport, JobReporter, run_job
+from nlpsuite.jobs.run import JobReport, JobReporter, most_errors, run_job
 from nlpsuite.jobs.stage import hash_files, stage, stamps
 from nlpsuite.jobs.storage import INPUT, MANIFEST, canonical_sha256, clear, discard, job_errors, locked
 from nlpsuite.jobs.tables import Table, open_table
+from nlpsuite.plugins.discovery import find_plugin
 from nlpsuite.runtime.bundle import Bundle
 from nlpsuite.tasks.options import make_options, option_specs
 
@@ -110,6 +111,8 @@ def score(request: ScoreRequest, reporter: JobReporter | None = None) -> JobRepo
     make_options(task.options, dict(request.options))
     _check_option_columns(task, request)
     check_output_format(request.output, request.format)
+    most_errors(request.max_errors, 0)
+    find_plugin("engine", request.engine)
     directory = job_directory(request.output)
     _check_output(request, directory)
     with locked(directory):
