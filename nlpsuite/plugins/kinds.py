@@ -51,5 +51,7 @@ KINDS = {
 ENTRY_POINT_GROUP = KINDS[TASK].group
 # The suite's own verbs, which no plugin replaces.
 RESERVED = {
-    "command": frozenset("run score eval compare jobs list train export pull prompts config models plugins doctor".split()),
+    "command": frozenset(
+        "run score eval compare jobs list train export pull prompts config models plugins doctor".split()
+    ),
 }
