@@ -149,8 +149,6 @@ def response_line(row: JobRow, manifest: Mapping[str, Any]) -> dict[str, Any]:
         message = " ".join(filter(None, (error.get("message"), error.get("hint"))))
         return {**line, "response": None, "error": {"code": error.get("type", "error"), "message": message}}
     usage = {name: int(row.usage.get(name, 0)) for name in ("prompt_tokens", "completion_tokens")}
-    limits = [row.values.get(name) for name in ("max_tokens", "max_completion_tokens")]
-    cut = any(type(limit) is int and usage["completion_tokens"] >= limit for limit in limits)
     body = {
         "id": f"chatcmpl-{identity}",
         "object": "chat.completion",
@@ -165,7 +163,7 @@ def response_line(row: JobRow, manifest: Mapping[str, Any]) -> dict[str, Any]:
                     "refusal": None,
                 },
                 "logprobs": None,
-                "finish_reason": "length" if cut else "stop",
+                "finish_reason": "length" if row.finish in ("length", "context") else "stop",
             }
         ],
         "usage": {**usage, "total_tokens": sum(usage.values())},
