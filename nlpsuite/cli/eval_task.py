@@ -71,6 +71,8 @@ def report_flags(*, by: bool = True) -> list[click.Parameter]:
     """Flags that say what is measured and how it is reported."""
     slices: list[click.Parameter] = [
         click.Option(["--by"], metavar="COLUMN", multiple=True, help="A table by the values of a column; repeatable."),
+        click.Option(["--worst"], type=click.IntRange(0), default=10, show_default=True,
+                     help="Rows to show; 0 for a report without texts of the data."),
     ]  # fmt: skip
     return [
         *(slices if by else []),

@@ -51,6 +51,7 @@ def evaluate_task(
     execute: bool,
     by: tuple[str, ...],
     metrics: str,
+    worst: int,
     resamples: int,
     resample_seed: int,
     as_json: bool,
@@ -97,6 +98,7 @@ def evaluate_task(
             metrics=names_of(metrics),
             options=chosen,
             text_columns=columns,
+            worst=worst,
             resamples=resamples,
             seed=resample_seed,
         )

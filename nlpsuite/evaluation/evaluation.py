@@ -30,9 +30,9 @@ from nlpsuite.tasks.base import Task
 if TYPE_CHECKING:
     from nlpsuite.tasks.options import Options
 
-__all__ = ["EvaluatedRow", "Evaluation", "Example", "Figure", "Point", "Slice", "evaluate", "metric_names"]
+__all__ = ["WORST", "EvaluatedRow", "Evaluation", "Example", "Figure", "Point", "Slice", "evaluate", "metric_names"]
 
-_WORST = 10
+WORST = 10
 _MOST_POINTS = 2_000
 _MOST_SLICES = 50  # of one column: more is most likely a column of ids or texts
 _TESTS = {"test", "entry_point"}  # columns of rows that are problems with tests, as HumanEval has them
@@ -125,6 +125,7 @@ def evaluate(
     metrics: Sequence[str] = (),
     options: Options | None = None,
     text_columns: Sequence[str] = (),
+    worst: int = WORST,
     resamples: int = RESAMPLES,
     seed: int = 0,
 ) -> Evaluation:
@@ -135,6 +136,7 @@ def evaluate(
         metrics: names, in place of those of the task.
         options: of the task; only one that evaluates its outputs itself looks at them.
         text_columns: with the input, which is shown beside the worst rows.
+        worst: how many of these are kept; none for a report that must not hold texts of the data.
         resamples, seed: of the intervals.
 
     Raises:
@@ -160,7 +162,7 @@ def evaluate(
         labels=_label_report(task, rows),
         row_metric=row_metric,
         row_metric_rises=rises,
-        worst=tuple(_example(rows[i], scores[i], text_columns) for i in order[:_WORST]),
+        worst=tuple(_example(rows[i], scores[i], text_columns) for i in order[:worst]),
         points=_points(rows, scores, text_columns, seed),
         notes=tuple(_notes(task, rows, failed, chosen, figures)),
         resamples=resamples,

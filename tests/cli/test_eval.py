@@ -155,6 +155,15 @@ def test_pages(cli, data: Path, predictions: Path, tmp_path: Path) -> None:
     assert cli(*args, "--markdown", tmp_path).code == 73
 
 
+def test_a_report_without_texts_of_the_data(cli, data: Path, predictions: Path, tmp_path: Path) -> None:
+    pages = ("--html", tmp_path / "r.html", "--markdown", tmp_path / "r.md")
+    args = ("eval", "sentiment", data, "--predictions", predictions, "--json", *pages)
+    for flags, shown in (((), True), (("--worst", "0"), False)):
+        outcome = cli(*args, *flags)
+        for report in (outcome.out, (tmp_path / "r.html").read_text(), (tmp_path / "r.md").read_text()):
+            assert any(row[0] in report for row in ROWS) == shown
+
+
 def test_wrong_usage(cli, data: Path, predictions: Path) -> None:
     assert cli("eval", "sentiment").code == 2
     assert cli("eval", "sentiment", data, "--dataset", "sst2:dev").code == 2
