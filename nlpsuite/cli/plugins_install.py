@@ -100,7 +100,8 @@ def say_what_came(before: dict[str, tuple[str, int]]) -> None:
                 click.echo(f"  {rival} offers the same name and is passed over.", err=True)
         else:
             click.echo(trouble(plugin), err=True)
-    others = changed - {normalized(plugin.distribution) for plugin in came}
+    plugins = {normalized(plugin.distribution) for plugin in came}
+    others = {name for name in changed - plugins if before.get(name, ("", 0))[0] != after[name][0]}
     if others:
         versions = [
             f"{name} {f'{before[name][0]} -> ' if name in before else ''}{after[name][0]}"
