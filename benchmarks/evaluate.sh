@@ -27,4 +27,3 @@ evaluate scitldr-lead-1 summarize --dataset scitldr:dev --baseline lead-1
 evaluate scitldr-lead-3 summarize --dataset scitldr:dev --baseline lead-3
 evaluate humaneval complete --dataset humaneval --execute
 nlpsuite eval lm --dataset wikitext2:valid --json >"$out/wikitext2.json"
-nlpsuite compare "$work/scitldr.jsonl" "$work/scitldr-lead-1.jsonl" --task summarize --markdown "$out/scitldr-compared.md"

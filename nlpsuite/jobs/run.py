@@ -29,7 +29,16 @@ from nlpsuite.runtime.bundle import Bundle
 if TYPE_CHECKING:
     from nlpsuite.jobs.engine import Engine
 
-__all__ = ["JobReport", "JobReporter", "Terminated", "many", "most_errors", "run_job", "survey"]
+__all__ = [
+    "JobReport",
+    "JobReporter",
+    "Terminated",
+    "many",
+    "most_errors",
+    "run_job",
+    "survey",
+    "terminating",
+]
 
 
 class Terminated(BaseException):
@@ -156,18 +165,17 @@ def run_job(job: Job, request: Mapping[str, Any], reporter: JobReporter) -> JobR
     started = time.perf_counter()
     reason, sha256 = "failed", ""
     try:
-        with _terminated():
-            if chunks:
-                engine, work, how = _work(job, request, len(chunks))
-                reporter.begin(job.rows_total, found.done, progress.errors, how)
-                with closing(cast(Any, engine(work, iter(chunks)))) as events:
-                    for event in events:
-                        progress.take(event)
-                        if progress.errors_now > allowed:
-                            raise _toomany(progress.errors_now, allowed, job)
-            reporter.close()
-            reporter.stage(f"Writing {output}", None)
-            sha256 = merge(job, output, lambda new: check_replaceable(job, output, new))
+        if chunks:
+            engine, work, how = _work(job, request, len(chunks))
+            reporter.begin(job.rows_total, found.done, progress.errors, how)
+            with closing(cast(Any, engine(work, iter(chunks)))) as events:
+                for event in events:
+                    progress.take(event)
+                    if progress.errors_now > allowed:
+                        raise _toomany(progress.errors_now, allowed, job)
+        reporter.close()
+        reporter.stage(f"Writing {output}", None)
+        sha256 = merge(job, output, lambda new: check_replaceable(job, output, new))
         reason = "complete"
     except KeyboardInterrupt:
         reason = "interrupted"
@@ -289,7 +297,7 @@ def _toomany(errors: int, allowed: int, job: Job) -> TooManyErrorsError:
 
 
 @contextmanager
-def _terminated() -> Iterator[None]:
+def terminating() -> Iterator[None]:
     """SIGTERM raises Terminated, where signals can be handled at all."""
     if threading.current_thread() is not threading.main_thread():
         yield

@@ -16,7 +16,7 @@ from nlpsuite.jobs.fingerprint import check_same, job_keys, request_values
 from nlpsuite.jobs.job import FORMAT, FORMAT_VERSION, Job, job_directory, write_manifest
 from nlpsuite.jobs.merge import check_columns, check_output_format, result_columns
 from nlpsuite.jobs.records import OPENAI_BATCH, text_columns_of
-from nlpsuite.jobs.run import JobReport, JobReporter, most_errors, run_job
+from nlpsuite.jobs.run import JobReport, JobReporter, most_errors, run_job, terminating
 from nlpsuite.jobs.stage import hash_files, stage, stamps
 from nlpsuite.jobs.storage import INPUT, MANIFEST, canonical_sha256, clear, discard, job_errors, locked
 from nlpsuite.jobs.tables import Table, open_table
@@ -115,7 +115,7 @@ def score(request: ScoreRequest, reporter: JobReporter | None = None) -> JobRepo
     find_plugin("engine", request.engine)
     directory = job_directory(request.output)
     _check_output(request, directory)
-    with locked(directory):
+    with terminating(), locked(directory):
         try:
             if request.overwrite:
                 clear(directory)
@@ -142,7 +142,7 @@ def resume(directory: Path, reporter: JobReporter | None = None, **changed: Any)
     # The job may have been moved since: its result is beside it.
     output = os.path.abspath(directory.parent / Path(request["output"]).name)
     values = {**request, "bundle": job.manifest["bundle"], "output": output, **changed}
-    with locked(directory):
+    with terminating(), locked(directory):
         return run_job(job, values, reporter or JobReporter())
 
 
