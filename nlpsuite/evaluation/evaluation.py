@@ -30,7 +30,17 @@ from nlpsuite.tasks.base import Task
 if TYPE_CHECKING:
     from nlpsuite.tasks.options import Options
 
-__all__ = ["WORST", "EvaluatedRow", "Evaluation", "Example", "Figure", "Point", "Slice", "evaluate", "metric_names"]
+__all__ = [
+    "WORST",
+    "EvaluatedRow",
+    "Evaluation",
+    "Example",
+    "Figure",
+    "Point",
+    "Slice",
+    "evaluate",
+    "metric_names",
+]
 
 WORST = 10
 _MOST_POINTS = 2_000

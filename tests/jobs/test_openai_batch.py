@@ -165,7 +165,13 @@ def test_a_response_is_a_chat_completion() -> None:
 def test_a_response_that_was_cut_or_is_a_label() -> None:
     usage = {"prompt_tokens": 1, "completion_tokens": 8}
     row = JobRow(
-        0, "a", {"custom_id": "a", "max_completion_tokens": 8}, Output("good (98%)", "good"), None, usage, "length"
+        0,
+        "a",
+        {"custom_id": "a", "max_completion_tokens": 8},
+        Output("good (98%)", "good"),
+        None,
+        usage,
+        "length",
     )
     [choice] = response_line(row, MANIFEST)["response"]["body"]["choices"]
     assert (choice["finish_reason"], choice["message"]["content"]) == ("length", "good")
