@@ -69,8 +69,14 @@ def test_rows_that_failed_are_empty_answers() -> None:
     assert any(note.startswith("Not compared: ece.") for note in report.notes)
 
 
+def test_numbers_of_rows_are_no_ids() -> None:
+    numbered = labelled("pn", "pn")
+    named = [dataclasses.replace(row, id=f"r{row.index}") for row in labelled("pn", "nn")]
+    assert compare(load_task("sentiment"), {"a": named, "b": numbered}, trials=10).n == 2
+
+
 def test_other_rows_are_refused() -> None:
-    rows = labelled("pn", "pn")
+    rows = [dataclasses.replace(row, id=f"r{row.index}") for row in labelled("pn", "pn")]
     task = load_task("sentiment")
 
     def refused(others: list) -> str:
@@ -80,7 +86,7 @@ def test_other_rows_are_refused() -> None:
         return error.value.message
 
     assert refused(rows[:1]) == "a has 2 rows and b 1."
-    assert "id 1 in a and 7 in b" in refused([rows[0], dataclasses.replace(rows[1], id=7)])
+    assert "id 'r1' in a and 'r7' in b" in refused([rows[0], dataclasses.replace(rows[1], id="r7")])
     changed = dataclasses.replace(rows[1], values={"text": "Another."})
     assert refused([rows[0], changed]) == 'Row 2 has "Text 1." as its \'text\' in a and "Another." in b.'
     turned = dataclasses.replace(rows[1], references=("positive",))
