@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from nlpsuite.cli.evaluation import check_targets, give_out, names_of, today
+from nlpsuite.cli.evaluation import FAILED_ROWS, check_targets, give_out, names_of, today
 from nlpsuite.errors import InputInvalidError, NlpsuiteError, OptionError
 from nlpsuite.evaluation.compare import compare
 from nlpsuite.evaluation.files import PredictionFile, open_predictions
@@ -18,8 +18,6 @@ if TYPE_CHECKING:
     from nlpsuite.tasks.base import Task
 
 __all__ = ["compare_files"]
-
-_FAILED_ROWS = 3
 
 
 def compare_files(
@@ -63,7 +61,7 @@ def compare_files(
     for name, file in zip(systems, opened):
         made_of[name] = {"file": file.name, "sha256": hash_of(file.table), "model": file.model}
     give_out(report, made_of, as_json=as_json, html=html, markdown=markdown)
-    return _FAILED_ROWS if any(report.n_errors) else 0
+    return FAILED_ROWS if any(report.n_errors) else 0
 
 
 def _task(files: Sequence[PredictionFile], asked: str) -> str:

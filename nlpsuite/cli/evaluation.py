@@ -26,9 +26,9 @@ if TYPE_CHECKING:
     from nlpsuite.evaluation.evaluation import Evaluation
     from nlpsuite.tasks.base import Task
 
-__all__ = ["check_targets", "evaluate_task", "give_out", "names_of", "today"]
+__all__ = ["FAILED_ROWS", "check_targets", "evaluate_task", "give_out", "names_of", "today"]
 
-_FAILED_ROWS = 3
+FAILED_ROWS = 3
 _TERMINATED = 143
 
 
@@ -113,7 +113,7 @@ def evaluate_task(
             options={} if predictions or baseline else options,
         )
         give_out(report, made_of, as_json=as_json, html=html, markdown=markdown)
-        return _FAILED_ROWS if report.n_errors else 0
+        return FAILED_ROWS if report.n_errors else 0
 
 
 def _table(data: str | None, dataset: str, format: str, predictions: str, directory: Path) -> Table:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -84,7 +84,7 @@ def _command(
     name: str,
     help_text: str,
     params: list[click.Parameter],
-    specs: list[OptionSpec],
+    specs: Sequence[OptionSpec],
     body: Callable[..., int],
 ) -> click.Command:
     def callback(**values: Any) -> int:

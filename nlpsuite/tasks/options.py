@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import dataclasses
 import difflib
+import functools
 import sys
 import types
 import typing
@@ -79,12 +80,17 @@ class OptionSpec:
     choices: tuple[str, ...] = ()
 
 
-def option_specs(cls: type[Options]) -> list[OptionSpec]:
+def option_specs(cls: type[Options]) -> tuple[OptionSpec, ...]:
     """The options a class declares, its own first and inherited ones after."""
+    return _specs(typing.cast(Any, cls))  # mypy takes a dataclass' __hash__ for its class's
+
+
+@functools.cache  # asked for each row of a job; a class's options never change
+def _specs(cls: Any) -> tuple[OptionSpec, ...]:
     hints = typing.get_type_hints(cls)
     specs = [_spec(field, hints[field.name]) for field in dataclasses.fields(cls)]
     inherited = {f.name for f in dataclasses.fields(GenerationOptions)}
-    return sorted(specs, key=lambda spec: spec.name in inherited)
+    return tuple(sorted(specs, key=lambda spec: spec.name in inherited))
 
 
 def _spec(field: dataclasses.Field[Any], hint: Any) -> OptionSpec:
