@@ -33,4 +33,4 @@ bench:
 
 # remake the weight-free graph templates (30 to 40 s, needs torch)
 template:
-    {{bin}}/python exported/make_templates.py
+    {{bin}}/python dev/make_templates.py

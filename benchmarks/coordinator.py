@@ -18,7 +18,7 @@ from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
 
-from nlpsuite.jobs.engine import Done, OnBeat, RunChunk, Work
+from nlpsuite.batch.engine import Done, OnBeat, RunChunk, Work
 from nlpsuite.plugins.loading import load
 
 

@@ -3,7 +3,7 @@
     python benchmarks/export.py [BASE] [--layouts slots,portable] [--output FILE.md]
 
 Each export is a process of its own, check against torch included; its peak memory is what the system
-reports of it (getrusage). Perplexity is that of tests/data/perplexity.txt (slots, by our runtime). A base
+reports of it (getrusage). Perplexity is that of tests/fixtures/perplexity.txt (slots, by our runtime). A base
 that must be fetched first is fetched before the clock starts.
 """
 
@@ -26,7 +26,7 @@ from nlpsuite.runtime.bundle import Bundle
 from nlpsuite.runtime.language_model import LanguageModel
 
 PRECISIONS = ("fp32", "fp16", "int8", "int4")
-TEXT = Path(__file__).parents[1] / "tests" / "data" / "perplexity.txt"
+TEXT = Path(__file__).parents[1] / "tests" / "fixtures" / "perplexity.txt"
 CHILD = """
 import json, resource, sys
 from nlpsuite.cli import main

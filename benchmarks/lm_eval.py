@@ -25,11 +25,11 @@ from pathlib import Path
 from typing import Any
 
 import nlpsuite
+from nlpsuite.data.examples import read_examples
+from nlpsuite.data.record import Record
 from nlpsuite.export.base import Silent, find_base, open_base
 from nlpsuite.models.checkpoint_write import write_checkpoint
 from nlpsuite.plugins import load_task
-from nlpsuite.tasks.base import Record
-from nlpsuite.tasks.examples import read_examples
 from nlpsuite.tasks.preview import preview
 
 TASK = """\

@@ -12,8 +12,8 @@ import time
 from typing import Any
 
 import nlpsuite
+from nlpsuite.data.examples import read_examples
 from nlpsuite.plugins import load_task
-from nlpsuite.tasks.examples import read_examples
 
 
 def main() -> None:

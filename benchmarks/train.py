@@ -22,15 +22,15 @@ from typing import Any
 
 import torch
 
+from nlpsuite.data.examples import read_examples
 from nlpsuite.export.base import Silent, find_base, open_base
 from nlpsuite.models.checkpoint_write import write_checkpoint
 from nlpsuite.models.language_module import load_module
 from nlpsuite.models.lora import add_lora, lora_parameters
+from nlpsuite.options import make_options
 from nlpsuite.plugins import load_task
 from nlpsuite.runtime.tokenizer import Tokenizer
-from nlpsuite.tasks.examples import read_examples
-from nlpsuite.tasks.options import make_options
-from nlpsuite.training.adapter import TaskTeacher
+from nlpsuite.training.adapter import ExampleEncoder
 from nlpsuite.training.batch import Batch, LossModule, pad_rows
 from nlpsuite.training.buckets import Buckets
 
@@ -75,7 +75,7 @@ def make_batches(args: argparse.Namespace, tokenizer: Path) -> list[Batch]:
     options = make_options(task.options, dict(task.adapter_options))
     opened = Tokenizer.open(tokenizer)
     assert opened.eos_id is not None
-    teacher = TaskTeacher(task, options, opened, opened.eos_id, (opened.eos_id,))
+    teacher = ExampleEncoder(task, options, opened, opened.eos_id, (opened.eos_id,))
     examples = [example for example, _ in zip(read_examples(args.data, task), range(args.rows))]
     lessons = [teacher.lesson(example) for example in examples]
     buckets = Buckets([len(lesson.ids) for lesson in lessons], args.batch_tokens, seed=0)

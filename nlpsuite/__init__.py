@@ -10,17 +10,17 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from nlpsuite.api import load as load
-    from nlpsuite.hookspecs import hookimpl as hookimpl
+    from nlpsuite.data.record import Record as Record
+    from nlpsuite.options import GenerationOptions as GenerationOptions
+    from nlpsuite.options import Options as Options
+    from nlpsuite.options import option as option
+    from nlpsuite.plugins.hookspecs import hookimpl as hookimpl
     from nlpsuite.runtime.prompt import Completion as Completion
     from nlpsuite.runtime.prompt import Message as Message
     from nlpsuite.runtime.prompt import Prompt as Prompt
     from nlpsuite.runtime.prompt import Sampling as Sampling
     from nlpsuite.tasks.base import Output as Output
-    from nlpsuite.tasks.base import Record as Record
     from nlpsuite.tasks.base import Task as Task
-    from nlpsuite.tasks.options import GenerationOptions as GenerationOptions
-    from nlpsuite.tasks.options import Options as Options
-    from nlpsuite.tasks.options import option as option
 
 __version__ = "0.1.0"
 
@@ -28,7 +28,7 @@ __version__ = "0.1.0"
 # wait for numpy.
 _LAZY = {
     "load": "nlpsuite.api",
-    "hookimpl": "nlpsuite.hookspecs",
+    "hookimpl": "nlpsuite.plugins.hookspecs",
     "Completion": "nlpsuite.runtime.prompt",
     "Message": "nlpsuite.runtime.prompt",
     "Prompt": "nlpsuite.runtime.prompt",
@@ -36,9 +36,9 @@ _LAZY = {
     "Output": "nlpsuite.tasks.base",
     "Record": "nlpsuite.tasks.base",
     "Task": "nlpsuite.tasks.base",
-    "GenerationOptions": "nlpsuite.tasks.options",
-    "Options": "nlpsuite.tasks.options",
-    "option": "nlpsuite.tasks.options",
+    "GenerationOptions": "nlpsuite.options",
+    "Options": "nlpsuite.options",
+    "option": "nlpsuite.options",
 }
 
 __all__ = ["__version__", *_LAZY]  # noqa: PLE0604

@@ -104,7 +104,7 @@ class ModelUnavailableError(NlpsuiteError):
 
 
 class PluginError(NlpsuiteError):
-    """A plugin failed to load or broke its contract; the message names the culprit."""
+    """A plugin failed to load or broke its contract; the message names the blame."""
 
     exit_code = 70
 

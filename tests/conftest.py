@@ -24,7 +24,7 @@ from nlpsuite.models.checkpoint import Checkpoint, open_checkpoint
 from nlpsuite.runtime.bundle import Bundle
 from nlpsuite.runtime.device import cuda_problem
 
-TEMPLATES = Path(__file__).parent.parent / "exported" / "templates"
+TEMPLATES = Path(__file__).parent.parent / "nlpsuite" / "export" / "templates"
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from nlpsuite.config_file import Configuration, RunOptions, read_configuration, to_toml
+from nlpsuite.config import Configuration, RunOptions, read_configuration, to_toml
 from nlpsuite.errors import OptionError
 from nlpsuite.paths import config_path
 from nlpsuite.plugins import load_task

@@ -21,7 +21,7 @@ from nlpsuite.runtime.tokenizer import Tokenizer
 
 pytestmark = pytest.mark.model
 
-TEXT = (Path(__file__).parent / "data" / "perplexity.txt").read_text(encoding="utf-8")
+TEXT = (Path(__file__).parent / "fixtures" / "perplexity.txt").read_text(encoding="utf-8")
 TOLERANCE = 1e-3  # on logits of size 20
 
 

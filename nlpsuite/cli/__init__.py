@@ -33,6 +33,7 @@ _VERBS = {
     "models": "List or remove the models on this machine.",
     "plugins": "List, install, check and write plugins.",
     "doctor": "Check the installation and say what to do.",
+    "completion": "Print the shell completion script.",
 }
 _EXIT_CODES = """\b
 Exit codes:
@@ -162,9 +163,9 @@ def _run(args: list[str]) -> int:
     except Exception as error:
         if debug:
             raise
-        from nlpsuite.plugins.loading import culprit, failure
+        from nlpsuite.plugins.loading import blame, failure
 
-        plugin = culprit(error)
+        plugin = blame(error)
         if plugin is not None:
             blamed = failure(plugin, error)
             show_error(blamed)

@@ -7,11 +7,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from nlpsuite.cli.evaluation import FAILED_ROWS, check_targets, give_out, names_of, today
+from nlpsuite.data.records import text_columns_of
 from nlpsuite.errors import InputInvalidError, NlpsuiteError, OptionError
 from nlpsuite.evaluation.compare import compare
-from nlpsuite.evaluation.files import PredictionFile, open_predictions
+from nlpsuite.evaluation.predictions import PredictionFile, open_predictions
 from nlpsuite.evaluation.provenance import hash_of, provenance
-from nlpsuite.jobs.records import text_columns_of
 from nlpsuite.plugins import load_task
 
 if TYPE_CHECKING:

@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Any
 import click
 
 if TYPE_CHECKING:
-    from nlpsuite.config_file import Configuration
-    from nlpsuite.tasks.options import Options
+    from nlpsuite.config import Configuration
+    from nlpsuite.options import Options
 
 __all__ = ["command"]
 
@@ -42,7 +42,7 @@ def show(tasks: tuple[str, ...], as_json: bool) -> None:
 
     Flags of a command go before the file, the file before the defaults.
     """
-    from nlpsuite.config_file import read_configuration
+    from nlpsuite.config import read_configuration
 
     configuration = read_configuration()
     sections = _sections(configuration, tasks)
@@ -68,7 +68,7 @@ def schema() -> None:
     It holds the options of all installed tasks.
     """
     from nlpsuite.cli import show_error
-    from nlpsuite.config_file import configuration_schema
+    from nlpsuite.config import configuration_schema
     from nlpsuite.errors import NlpsuiteError
     from nlpsuite.plugins import installed_tasks, load_task
 
@@ -83,7 +83,7 @@ def schema() -> None:
 
 def _sections(configuration: Configuration, tasks: tuple[str, ...]) -> dict[str, dict[str, tuple[Any, str]]]:
     """The value of each option and its origin, by section."""
-    from nlpsuite.config_file import RunOptions
+    from nlpsuite.config import RunOptions
     from nlpsuite.plugins import installed_tasks, load_task
 
     sections = {"run": _effective(RunOptions, configuration.run)}
@@ -94,7 +94,7 @@ def _sections(configuration: Configuration, tasks: tuple[str, ...]) -> dict[str,
 
 
 def _effective(options: type[Options], given: Any) -> dict[str, tuple[Any, str]]:
-    from nlpsuite.tasks.options import option_specs
+    from nlpsuite.options import option_specs
 
     return {
         spec.name: (given[spec.name], "configuration") if spec.name in given else (spec.default, "default")
@@ -107,7 +107,7 @@ def _sourced(section: dict[str, tuple[Any, str]]) -> dict[str, dict[str, Any]]:
 
 
 def _line(option: str, value: Any, source: str) -> str:
-    from nlpsuite.config_file import to_toml
+    from nlpsuite.config import to_toml
 
     option = option.rstrip("_")
     if value is None:  # TOML has no word for it

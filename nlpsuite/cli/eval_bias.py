@@ -10,9 +10,9 @@ import click
 from nlpsuite.cli.task_commands import model_flags
 
 if TYPE_CHECKING:
-    from nlpsuite.metrics.bootstrap import Interval
+    from nlpsuite.evaluation.bias import Comparison, Counterfactuals, Difference
+    from nlpsuite.evaluation.metrics.bootstrap import Interval
     from nlpsuite.runtime.bundle import Bundle
-    from nlpsuite.tasks.bias import Comparison, Counterfactuals, Difference
 
 __all__ = ["command"]
 
@@ -21,9 +21,9 @@ _SEED = 0
 
 
 def _measure(as_json: bool, device: str, threads: int, **model_options: Any) -> None:
-    from nlpsuite.api import load
     from nlpsuite.cli.progress import Progress
-    from nlpsuite.tasks.bias import Counterfactuals, compare, measure
+    from nlpsuite.evaluation.bias import Counterfactuals, compare, measure
+    from nlpsuite.tasks.load import load
 
     progress = Progress()
     try:
@@ -77,9 +77,9 @@ def _report(
     singles: dict[str, list[Difference]],
 ) -> dict[str, Any]:
     from nlpsuite import __version__
-    from nlpsuite.metrics.bootstrap import RESAMPLES
+    from nlpsuite.evaluation.bias import LIMITS
+    from nlpsuite.evaluation.metrics.bootstrap import RESAMPLES
     from nlpsuite.plugins import find_task
-    from nlpsuite.tasks.bias import LIMITS
 
     plugin = find_task("sentiment")
     return {
@@ -134,8 +134,8 @@ def _text(
     comparisons: list[Comparison],
     singles: dict[str, list[Difference]],
 ) -> str:
-    from nlpsuite.metrics.bootstrap import RESAMPLES
-    from nlpsuite.tasks.bias import LIMITS
+    from nlpsuite.evaluation.bias import LIMITS
+    from nlpsuite.evaluation.metrics.bootstrap import RESAMPLES
 
     width = max(len(f"{found.first} − {found.second}") for found in comparisons)
     lines = [

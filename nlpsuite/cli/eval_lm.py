@@ -86,8 +86,8 @@ def _file_texts(files: Iterable[str], encoding: str) -> Iterator[str]:
 
 def _dataset_texts(name: str, text_column: str | None) -> Iterator[str]:
     """Texts of a data set; empty ones are left out."""
+    from nlpsuite.data.datasets import open_dataset
     from nlpsuite.errors import InputInvalidError, OptionError
-    from nlpsuite.jobs.datasets import open_dataset
 
     table = open_dataset(name)
     column = text_column or next(iter(table.text), None)
@@ -114,7 +114,7 @@ def _chained(first: str | None, rest: Iterable[str]) -> Iterator[str]:
 def _loaded(model: str | None, precision: str | None, device: str, threads: int) -> LanguageModel:
     from nlpsuite.cli.progress import Progress
     from nlpsuite.export import store
-    from nlpsuite.plugins.bases import base_named
+    from nlpsuite.export.schemes import base_named
     from nlpsuite.runtime.language_model import LanguageModel
 
     progress = Progress()
@@ -129,9 +129,9 @@ def _report(
     model: LanguageModel, data: Any, texts: Iterable[str], context: int | None, stride: int | None
 ) -> dict[str, Any]:
     from nlpsuite import __version__
+    from nlpsuite.evaluation.metrics.perplexity import bits_per_byte, perplexity, word_perplexity
+    from nlpsuite.evaluation.metrics.resampling import RESAMPLES, estimate
     from nlpsuite.evaluation.perplexity import CONTEXT, resampled_unit, rows_of, text_perplexity
-    from nlpsuite.metrics.perplexity import bits_per_byte, perplexity, word_perplexity
-    from nlpsuite.metrics.resampling import RESAMPLES, estimate
 
     context = context or min(CONTEXT, model.context_length)
     stride = stride or max(1, context // 2)

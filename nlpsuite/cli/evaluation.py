@@ -11,19 +11,19 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from nlpsuite.data.records import text_columns_of
+from nlpsuite.data.tables import Table, open_table
 from nlpsuite.errors import NlpsuiteError, OptionError, StorageError
-from nlpsuite.evaluation.evaluation import evaluate
-from nlpsuite.evaluation.files import open_predictions, write_predictions
+from nlpsuite.evaluation.evaluate import evaluate
+from nlpsuite.evaluation.predictions import open_predictions, write_predictions
 from nlpsuite.evaluation.provenance import provenance
 from nlpsuite.evaluation.rows import EvaluatedRow, rows_of, with_predictions
 from nlpsuite.files import atomic_write_text, sha256_file
-from nlpsuite.jobs.records import text_columns_of
-from nlpsuite.jobs.tables import Table, open_table
-from nlpsuite.tasks.options import make_options
+from nlpsuite.options import make_options
 
 if TYPE_CHECKING:
     from nlpsuite.evaluation.compare import Comparison
-    from nlpsuite.evaluation.evaluation import Evaluation
+    from nlpsuite.evaluation.evaluate import Evaluation
     from nlpsuite.tasks.base import Task
 
 __all__ = ["FAILED_ROWS", "check_targets", "evaluate_task", "give_out", "names_of", "today"]
@@ -120,7 +120,7 @@ def _table(data: str | None, dataset: str, format: str, predictions: str, direct
     if data and dataset:
         raise OptionError("DATA and --dataset exclude each other.", hint="Name one of the two.")
     if dataset:
-        from nlpsuite.jobs.datasets import open_dataset
+        from nlpsuite.data.datasets import open_dataset
 
         return open_dataset(dataset)
     if data:
@@ -182,10 +182,10 @@ def _by_model(
     request: Mapping[str, Any],
     model: dict[str, Any],
 ) -> tuple[list[EvaluatedRow], dict[str, Any]]:
+    from nlpsuite.batch.run import Terminated
+    from nlpsuite.batch.score import ScoreRequest
     from nlpsuite.cli.score import ShownJob
     from nlpsuite.evaluation.predict import predict, unnamed_output
-    from nlpsuite.jobs.run import Terminated
-    from nlpsuite.jobs.score import ScoreRequest
 
     quiet = model.pop("quiet")
     model["threads"] = model["threads"] or 0

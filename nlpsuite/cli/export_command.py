@@ -46,7 +46,7 @@ def command(base: str | None, **options: Any) -> None:
     """
     from nlpsuite.cli.progress import Progress
     from nlpsuite.export.export import export_bundle
-    from nlpsuite.plugins.bases import base_named
+    from nlpsuite.export.schemes import base_named
 
     progress = Progress()
     try:

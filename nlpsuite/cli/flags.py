@@ -7,7 +7,7 @@ from typing import Any
 
 import click
 
-from nlpsuite.tasks.options import OptionSpec
+from nlpsuite.options import OptionSpec
 
 __all__ = ["flag", "given_options"]
 

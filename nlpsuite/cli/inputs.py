@@ -6,8 +6,8 @@ import sys
 from dataclasses import dataclass
 from pathlib import Path
 
+from nlpsuite.data.record import check_unicode
 from nlpsuite.errors import InputInvalidError, InputNotFoundError
-from nlpsuite.tasks.base import check_unicode
 
 __all__ = ["Input", "check_text", "read_input"]
 

@@ -31,17 +31,17 @@ def command() -> None:
 @click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 def list_jobs(directory: Path, as_json: bool) -> None:
     """List the jobs in DIRECTORY."""
-    from nlpsuite.jobs.care import jobs_in
-    from nlpsuite.jobs.run import many
+    from nlpsuite.batch.manage import list_jobs
+    from nlpsuite.batch.run import pluralize
 
-    jobs = jobs_in(directory)
+    jobs = list_jobs(directory)
     if as_json:
         click.echo(json.dumps(jobs, indent=2, ensure_ascii=False))
     elif not jobs:
         click.echo(f"There are no jobs in {directory}.", err=True)
     for job in [] if as_json else jobs:
         click.echo(
-            f"{job['path']}  {job['task']}  {job['state']}  {many(job['rows'], 'row')} of {job['input']}"
+            f"{job['path']}  {job['task']}  {job['state']}  {pluralize(job['rows'], 'row')} of {job['input']}"
         )
 
 
@@ -49,9 +49,9 @@ def list_jobs(directory: Path, as_json: bool) -> None:
 @click.argument("job", type=_JOB)
 def show(job: Path) -> None:
     """Print what JOB is and how its last run ended, as JSON."""
-    from nlpsuite.jobs.care import described
+    from nlpsuite.batch.manage import describe
 
-    click.echo(json.dumps(described(job), indent=2, ensure_ascii=False))
+    click.echo(json.dumps(describe(job), indent=2, ensure_ascii=False))
 
 
 @command.command("resume", params=[*engine_flags(begun=True)])
@@ -64,8 +64,8 @@ def resume_job(
     ctx: click.Context, /, job: Path, ray_address: str, as_json: bool, quiet: bool, **given: Any
 ) -> int:
     """Go on with JOB. Its input is not needed."""
+    from nlpsuite.batch.score import resume
     from nlpsuite.cli.score import drive
-    from nlpsuite.jobs.score import resume
 
     asked = {**given, "address": ray_address}
     # What the command line doesn't say stays as the job was begun.
@@ -87,9 +87,9 @@ def _is_default(ctx: click.Context, name: str) -> bool:
 @click.argument("job", type=_JOB)
 def verify(job: Path) -> int:
     """Read all that JOB has kept, and compare its result with it."""
-    from nlpsuite.jobs.care import verified
+    from nlpsuite.batch.manage import verify
 
-    problems = verified(job)
+    problems = verify(job)
     for problem in problems:
         click.echo(problem, err=True)
     if not problems:
@@ -101,7 +101,7 @@ def verify(job: Path) -> int:
 @click.argument("jobs", type=_JOB, nargs=-1, required=True)
 def remove(jobs: tuple[Path, ...]) -> None:
     """Remove JOBS. Their results stay."""
-    from nlpsuite.jobs.care import remove_job
+    from nlpsuite.batch.manage import remove_job
 
     for job in jobs:
         remove_job(job)

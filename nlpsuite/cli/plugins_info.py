@@ -59,7 +59,7 @@ def _origin(plugin: Plugin) -> dict[str, Any]:
     adapters = [str(file) for file in files if file.suffix == ".safetensors"]
     requires = [text for text in about.get_all("Requires-Dist") or [] if "extra ==" not in text]
     return found | {
-        "licence": _first(about, "License-Expression", "License"),
+        "license": _first(about, "License-Expression", "License"),
         "author": _first(about, "Author", "Author-email"),
         "links": list(about.get_all("Project-URL") or about.get_all("Home-page") or []),
         "requires": requires,

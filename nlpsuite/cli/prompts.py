@@ -37,12 +37,12 @@ def show_prompts(
     **changes: Any,
 ) -> int:
     """Print the prompts of every input on stdout, and on stderr what goes with them."""
-    from nlpsuite.api import resolve_bundle
+    from nlpsuite.data.record import Record
+    from nlpsuite.options import make_options
     from nlpsuite.runtime.bundle import Bundle
     from nlpsuite.runtime.tokenizer import Tokenizer
     from nlpsuite.tasks.adjust import adjust
-    from nlpsuite.tasks.base import Record
-    from nlpsuite.tasks.options import make_options
+    from nlpsuite.tasks.load import resolve_bundle
     from nlpsuite.tasks.preview import preview
 
     task = adjust(task, **changes)
@@ -116,7 +116,9 @@ def _report(prompt: Prompt, tokenizer: Tokenizer) -> dict[str, Any]:
         "max_tokens": None if prompt.choices else prompt.max_tokens,
         "sentence_end_after": prompt.sentence_end_after,
         "sampling": None if prompt.choices else dataclasses.asdict(prompt.sampling),
-        "priors": ["".join(text for text, _ in tokenizer.segments(prior)) for prior in prompt.priors],
+        "calibration": [
+            "".join(text for text, _ in tokenizer.segments(prior)) for prior in prompt.calibration
+        ],
     }
 
 
@@ -127,8 +129,8 @@ def _lines(report: dict[str, Any]) -> list[str]:
         lines.append(f"the answer begins with {_quoted(report['prefill'])}")
     if report["choices"]:
         lines.append(f"choices, scored: {', '.join(map(_quoted, report['choices']))}")
-        if report["priors"]:
-            lines.append(f"priors: {len(report['priors'])} prompts without content; --json shows them")
+        if report["calibration"]:
+            lines.append(f"priors: {len(report['calibration'])} prompts without content; --json shows them")
         return lines
     end = report["sentence_end_after"]
     lines.append(
@@ -164,8 +166,8 @@ def described(name: str) -> dict[str, Any]:
     Raises:
         PluginError: the task's plugin fails.
     """
-    from nlpsuite.tasks.base import Record
-    from nlpsuite.tasks.options import GenerationOptions, option_specs
+    from nlpsuite.data.record import Record
+    from nlpsuite.options import GenerationOptions, option_specs
 
     task = load_task(name)
     try:

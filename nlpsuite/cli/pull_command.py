@@ -24,7 +24,7 @@ def command(model: str | None, precision: str | None) -> None:
     """
     from nlpsuite.cli.progress import Progress
     from nlpsuite.export import store
-    from nlpsuite.plugins.bases import base_named
+    from nlpsuite.export.schemes import base_named
 
     progress = Progress()
     try:

@@ -124,7 +124,7 @@ def _check_output(output: Path, files: tuple[str, ...], overwrite: bool) -> None
 
 
 def _load(task: Task[Any], options: dict[str, Any], model_options: dict[str, Any]) -> Pipeline:
-    from nlpsuite.api import load
+    from nlpsuite.tasks.load import load
 
     progress = Progress()
     try:
@@ -145,7 +145,7 @@ class _Printer:
         self.collected = ""
 
     def run(self, pipeline: Pipeline, item: Input) -> None:
-        from nlpsuite.tasks.base import Record
+        from nlpsuite.data.record import Record
 
         if self._several and not self._as_json:
             self._put(f"{self._gap}==> {item.source} <==\n")
@@ -181,7 +181,7 @@ class _Printer:
         if output.label is not None:
             report |= {"label": output.label, "probabilities": dict(output.probabilities or {})}
         return report | dict(output.data) | {
-            "finish": result.finish,
+            "finish_reason": result.finish_reason,
             "usage": {
                 "prompt_tokens": result.prompt_tokens,
                 "completion_tokens": result.completion_tokens,

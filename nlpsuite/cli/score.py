@@ -11,10 +11,10 @@ from typing import Any
 
 import click
 
+from nlpsuite.batch.run import JobReport, JobReporter, Terminated, pluralize
+from nlpsuite.batch.score import ScoreRequest, score
 from nlpsuite.cli.progress import Progress
 from nlpsuite.errors import OptionError
-from nlpsuite.jobs.run import JobReport, JobReporter, Terminated, many
-from nlpsuite.jobs.score import ScoreRequest, score
 
 __all__ = ["ShownJob", "drive", "print_report", "score_task"]
 
@@ -82,8 +82,8 @@ def print_report(report: JobReport, as_json: bool) -> None:
     tokens = report.prompt_tokens + report.completion_tokens
     failed = f", {report.errors:,} of them failed" if report.errors else ""
     click.echo(
-        f"{report.output}: {many(report.rows, 'row')}{failed} "
-        f"({report.scored:,} scored now in {report.seconds:,.1f} s{rate}, {many(tokens, 'token')}).",
+        f"{report.output}: {pluralize(report.rows, 'row')}{failed} "
+        f"({report.scored:,} scored now in {report.seconds:,.1f} s{rate}, {pluralize(tokens, 'token')}).",
         err=True,
     )
     if report.errors:
@@ -122,7 +122,7 @@ class ShownJob(Progress, JobReporter):
         if self._quiet:
             return
         earlier = f", {done:,} of them done earlier" if done else ""
-        click.echo(f"{many(rows, 'row')}{earlier} ({how})", err=True)
+        click.echo(f"{pluralize(rows, 'row')}{earlier} ({how})", err=True)
         if not sys.stderr.isatty():
             return
         from rich.console import Console

@@ -61,7 +61,7 @@ def task_command(
         argument: called ``files``, where the command takes something else than any number of files.
     """
     from nlpsuite.cli.flags import flag, given_options
-    from nlpsuite.tasks.options import option_specs
+    from nlpsuite.options import option_specs
 
     task = load_task(name)
     specs = option_specs(task.options)
@@ -71,7 +71,7 @@ def task_command(
     params += flags
 
     def callback(files: Any, **values: Any) -> int:
-        from nlpsuite.config_file import RunOptions, read_configuration
+        from nlpsuite.config import RunOptions, read_configuration
 
         given = given_options(specs, values)
         configuration = read_configuration()

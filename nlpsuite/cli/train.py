@@ -18,7 +18,7 @@ from nlpsuite.errors import OptionError
 
 if TYPE_CHECKING:
     from nlpsuite.training.checkpoints import Progress
-    from nlpsuite.training.launch import Where
+    from nlpsuite.training.launch import RunTarget
     from nlpsuite.training.preflight import Preflight
     from nlpsuite.training.tokens import Perplexity
     from nlpsuite.training.trainer import Evaluation, Outcome
@@ -141,10 +141,10 @@ class TrainProgress:
         return self._bar
 
 
-def _where(flags: Mapping[str, Any]) -> Where:
-    from nlpsuite.training.launch import Where
+def _where(flags: Mapping[str, Any]) -> RunTarget:
+    from nlpsuite.training.launch import RunTarget
 
-    return Where(flags["output"], flags["resume"], flags["overwrite"], flags["dry_run"])
+    return RunTarget(flags["output"], flags["resume"], flags["overwrite"], flags["dry_run"])
 
 
 def _end(outcome: Outcome | None, result: Path | None, run: Path, kind: str, use: str) -> int:
@@ -192,8 +192,8 @@ def _figures(evaluation: Evaluation) -> str:
 
 def _parsed(task: str, pairs: tuple[str, ...]) -> dict[str, Any]:
     """NAME=VALUE pairs as the task's options, of the right types."""
+    from nlpsuite.options import option_specs
     from nlpsuite.plugins import load_task
-    from nlpsuite.tasks.options import option_specs
 
     specs = {spec.name.rstrip("_"): spec for spec in option_specs(load_task(task).options)}
     options: dict[str, Any] = {}

@@ -11,7 +11,7 @@ import click
 
 from nlpsuite.cli.flags import flag, given_options
 from nlpsuite.errors import MissingExtraError, OptionError
-from nlpsuite.tasks.options import OptionSpec, option_specs
+from nlpsuite.options import OptionSpec, option_specs
 from nlpsuite.training.settings import AdapterSettings, LMSettings
 
 __all__ = ["command"]

@@ -10,9 +10,9 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from nlpsuite.errors import InputInvalidError, OptionError
+from nlpsuite.evaluation.metrics.base import Prediction
+from nlpsuite.evaluation.metrics.tokenize import sentences
 from nlpsuite.evaluation.rows import EvaluatedRow, text_of
-from nlpsuite.metrics.base import Prediction
-from nlpsuite.metrics.words import sentences
 
 if TYPE_CHECKING:
     from nlpsuite.tasks.base import Task

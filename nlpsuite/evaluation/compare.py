@@ -8,14 +8,14 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from nlpsuite.data.lines import shortened
 from nlpsuite.errors import InputInvalidError
-from nlpsuite.evaluation.evaluation import metric_names
+from nlpsuite.evaluation.evaluate import metric_names
 from nlpsuite.evaluation.measure import LengthRatio, metric_of, rows_for, statistics_of
+from nlpsuite.evaluation.metrics.base import RowMetric
+from nlpsuite.evaluation.metrics.lengths import count_references
+from nlpsuite.evaluation.metrics.resampling import RESAMPLES, TRIALS, paired
 from nlpsuite.evaluation.rows import EvaluatedRow, plain, same_value, text_of
-from nlpsuite.metrics.base import RowMetric
-from nlpsuite.metrics.lengths import count_references
-from nlpsuite.metrics.resampling import RESAMPLES, TRIALS, paired
-from nlpsuite.tasks.lines import shortened
 
 if TYPE_CHECKING:
     from nlpsuite.tasks.base import Task

@@ -1,4 +1,4 @@
-"""Running what a model wrote, for pass@k. Only where the user asked for it: see ``nlpsuite.metrics.execution``."""
+"""Running what a model wrote, for pass@k. Only where the user asked for it: see ``nlpsuite.evaluation.metrics.execution``."""
 
 from __future__ import annotations
 
@@ -6,8 +6,8 @@ import dataclasses
 from collections.abc import Sequence
 
 from nlpsuite.errors import InputInvalidError
+from nlpsuite.evaluation.metrics.execution import humaneval_program, run_programs
 from nlpsuite.evaluation.rows import EvaluatedRow
-from nlpsuite.metrics.execution import humaneval_program, run_programs
 
 __all__ = ["with_outcomes"]
 

@@ -6,8 +6,8 @@ from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from nlpsuite.metrics.base import Prediction
-from nlpsuite.metrics.calibration import Bin, reliability
+from nlpsuite.evaluation.metrics.base import Prediction
+from nlpsuite.evaluation.metrics.calibration import Bin, reliability
 
 __all__ = ["NO_LABEL", "ClassFigures", "LabelReport", "label_report"]
 

@@ -10,11 +10,11 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
 
+from nlpsuite.evaluation.metrics.base import Prediction, RowMetric, Statistics, signed
+from nlpsuite.evaluation.metrics.labels import MacroF1
+from nlpsuite.evaluation.metrics.lengths import count_references
+from nlpsuite.evaluation.metrics.resampling import Estimate, estimate, estimate_function
 from nlpsuite.evaluation.rows import EvaluatedRow, as_output
-from nlpsuite.metrics.base import Prediction, RowMetric, Statistics, signed
-from nlpsuite.metrics.labels import MacroF1
-from nlpsuite.metrics.lengths import count_references
-from nlpsuite.metrics.resampling import Estimate, estimate, estimate_function
 from nlpsuite.plugins.discovery import find_plugin
 from nlpsuite.plugins.use import load_metric, measure
 
@@ -23,8 +23,8 @@ if TYPE_CHECKING:
 
 __all__ = [
     "FUNCTION_RESAMPLES",
-    "Figure",
     "LengthRatio",
+    "MetricResult",
     "TaskMacroF1",
     "figure_of",
     "figure_of_function",
@@ -42,7 +42,7 @@ _FAILED = Prediction("", None, {"passed": False})
 
 
 @dataclass(frozen=True)
-class Figure:
+class MetricResult:
     """What a metric says of some rows.
 
     Attributes:
@@ -147,34 +147,34 @@ def statistics_of(metric: RowMetric, rows: Sequence[EvaluatedRow]) -> Statistics
     return metric.statistics([row.answered for row in rows], [row.references for row in rows])
 
 
-def figure_of(metric: RowMetric, rows: Sequence[EvaluatedRow], resamples: int, seed: int) -> Figure:
+def figure_of(metric: RowMetric, rows: Sequence[EvaluatedRow], resamples: int, seed: int) -> MetricResult:
     """The metric's figure on rows that ``rows_for`` gave."""
     found = estimate(metric, statistics_of(metric, rows), resamples, seed)
     signature = metric.signature(count_references([row.references for row in rows]))
     return _figure(metric, found, signature)
 
 
-def _figure(metric: RowMetric, found: Estimate, signature: str) -> Figure:
+def _figure(metric: RowMetric, found: Estimate, signature: str) -> MetricResult:
     scale = float(metric.scale) if math.isfinite(metric.scale) else None
     directed = None if isinstance(metric, LengthRatio) else metric.higher_is_better
     # Resamples of a figure that chance can only worsen, as the calibration error, may all be above it.
     low, high = min(found.low, found.value), max(found.high, found.value)
-    return Figure(metric.name, found.value, low, high, found.n, scale, directed, signature)
+    return MetricResult(metric.name, found.value, low, high, found.n, scale, directed, signature)
 
 
-def figure_of_function(name: str, rows: Sequence[EvaluatedRow], resamples: int, seed: int) -> Figure:
+def figure_of_function(name: str, rows: Sequence[EvaluatedRow], resamples: int, seed: int) -> MetricResult:
     """The figure of a third party's metric that is a plain function, against the first references."""
     outputs, references = [row.answered.text for row in rows], [row.references[0] for row in rows]
     few = min(resamples, FUNCTION_RESAMPLES)
     found = estimate_function(partial(measure, name), outputs, references, few, seed)
     plugin = find_plugin("metric", name)
     signature = f"nrefs:1|plugin:{plugin.distribution}|version:{plugin.version}"
-    return Figure(name, found.value, found.low, found.high, found.n, None, True, signature)
+    return MetricResult(name, found.value, found.low, found.high, found.n, None, True, signature)
 
 
 def figures_of_task(
     task: Task[Any], options: Any, rows: Sequence[EvaluatedRow], resamples: int, seed: int
-) -> list[Figure]:
+) -> list[MetricResult]:
     """The figures of a task that evaluates its outputs itself, anew for each resample.
 
     Raises:
@@ -199,5 +199,5 @@ def figures_of_task(
     figures = []
     for name, value in values.items():
         low, high = np.quantile(drawn[name] or [value], _ENDS)
-        figures.append(Figure(name, float(value), float(low), float(high), n, None, True, signature))
+        figures.append(MetricResult(name, float(value), float(low), float(high), n, None, True, signature))
     return figures

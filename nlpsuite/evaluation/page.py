@@ -10,8 +10,8 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
 
 from nlpsuite.evaluation.compare import Comparison
-from nlpsuite.evaluation.evaluation import Evaluation, Slice
-from nlpsuite.evaluation.measure import Figure
+from nlpsuite.evaluation.evaluate import Evaluation, Slice
+from nlpsuite.evaluation.measure import MetricResult
 from nlpsuite.evaluation.plots import Mark, forest, reliability, scatter
 from nlpsuite.evaluation.report import about, figure_name, headline, sections
 from nlpsuite.evaluation.tables import shown, shown_interval, shown_p
@@ -68,7 +68,7 @@ def _of_evaluation(report: Evaluation) -> dict[str, Any]:
     }
 
 
-def _by_scale(figures: Sequence[Figure]) -> Iterator[tuple[float, list[Mark]]]:
+def _by_scale(figures: Sequence[MetricResult]) -> Iterator[tuple[float, list[Mark]]]:
     """Figures that share an axis from 0 to its end."""
     for scale in dict.fromkeys(f.scale for f in figures):
         some = [f for f in figures if f.scale == scale]
@@ -77,7 +77,7 @@ def _by_scale(figures: Sequence[Figure]) -> Iterator[tuple[float, list[Mark]]]:
         yield end or 1.0, [_mark(figure_name(f), f) for f in some]
 
 
-def _mark(name: str, figure: Figure, *, strong: bool = True) -> Mark:
+def _mark(name: str, figure: MetricResult, *, strong: bool = True) -> Mark:
     value = shown(figure.value, figure.scale)
     text = f"{value} {shown_interval(figure.low, figure.high, figure.scale)}"
     return Mark(name, figure.value, figure.low, figure.high, text, strong)
@@ -86,7 +86,7 @@ def _mark(name: str, figure: Figure, *, strong: bool = True) -> Mark:
 def _slices(report: Evaluation, column: str) -> str:
     """The main figure of each slice, and of all rows as a line."""
     main = report.figures[0]
-    parts: list[tuple[Slice, Figure]] = [
+    parts: list[tuple[Slice, MetricResult]] = [
         (part, figure)
         for part in report.slices
         if part.column == column

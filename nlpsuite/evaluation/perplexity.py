@@ -21,7 +21,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from nlpsuite.errors import InputInvalidError, OptionError
-from nlpsuite.metrics.base import Statistics
+from nlpsuite.evaluation.metrics.base import Statistics
 
 if TYPE_CHECKING:
     from nlpsuite.runtime.language_model import LanguageModel
@@ -137,7 +137,7 @@ def resampled_unit(likelihoods: Sequence[TextLikelihood]) -> str:
 
 
 def rows_of(likelihoods: Sequence[TextLikelihood]) -> Statistics:
-    """Statistics for ``nlpsuite.metrics.perplexity``, one row for each ``resampled_unit``:
+    """Statistics for ``nlpsuite.evaluation.metrics.perplexity``, one row for each ``resampled_unit``:
     −log-likelihood, tokens, words, bytes; (n, 4).
 
     A text's words and bytes are shared out to its blocks by their tokens, so the sums are those of the texts.

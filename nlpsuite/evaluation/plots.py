@@ -11,8 +11,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from html import escape
 
-from nlpsuite.evaluation.evaluation import Point
-from nlpsuite.metrics.calibration import Bin
+from nlpsuite.evaluation.evaluate import Point
+from nlpsuite.evaluation.metrics.calibration import Bin
 
 __all__ = ["Mark", "forest", "reliability", "scatter"]
 

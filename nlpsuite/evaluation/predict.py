@@ -9,14 +9,14 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from nlpsuite.batch.job import Job, canonical, job_directory
+from nlpsuite.batch.score import ScoreRequest, score
 from nlpsuite.errors import InputInvalidError
 from nlpsuite.evaluation.rows import EvaluatedRow, predicted
-from nlpsuite.jobs.job import Job, canonical, job_directory
-from nlpsuite.jobs.score import ScoreRequest, score
 from nlpsuite.paths import cache_dir
 
 if TYPE_CHECKING:
-    from nlpsuite.jobs.run import JobReporter
+    from nlpsuite.batch.run import JobReporter
     from nlpsuite.tasks.base import Task
 
 __all__ = ["model_of", "predict", "unnamed_output"]
@@ -31,7 +31,7 @@ def predict(
         rows: of the table that the request names.
 
     Raises:
-        As ``nlpsuite.jobs.score.score``; what was scored until then is kept.
+        As ``nlpsuite.batch.score.score``; what was scored until then is kept.
     """
     kept = request.output.parent == _evaluations()
     if kept:

@@ -11,7 +11,7 @@ from nlpsuite.files import sha256_file
 from nlpsuite.plugins.discovery import find_plugin
 
 if TYPE_CHECKING:
-    from nlpsuite.jobs.tables import Table
+    from nlpsuite.data.tables import Table
     from nlpsuite.tasks.base import Task
 
 __all__ = ["hash_of", "provenance"]

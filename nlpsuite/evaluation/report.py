@@ -8,7 +8,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from nlpsuite.evaluation.compare import Comparison
-from nlpsuite.evaluation.evaluation import Evaluation
+from nlpsuite.evaluation.evaluate import Evaluation
 from nlpsuite.evaluation.rows import plain
 from nlpsuite.evaluation.tables import (
     Section,
@@ -23,7 +23,7 @@ from nlpsuite.evaluation.tables import (
 )
 
 if TYPE_CHECKING:
-    from nlpsuite.evaluation.measure import Figure
+    from nlpsuite.evaluation.measure import MetricResult
 
 __all__ = [
     "COMPARISON_SCHEMA",
@@ -106,7 +106,7 @@ def headline(report: Report, provenance: Provenance) -> str:
     return f"{report.task}{on}: {report.n:,} {'row' if report.n == 1 else 'rows'}{failed}"
 
 
-def figure_name(figure: Figure) -> str:
+def figure_name(figure: MetricResult) -> str:
     """A metric's name, with an arrow where less is better."""
     return f"{figure.metric} ↓" if figure.higher_is_better is False else figure.metric
 

@@ -8,12 +8,12 @@ from dataclasses import dataclass, replace
 from itertools import islice
 from typing import TYPE_CHECKING, Any
 
+from nlpsuite.data.lines import shortened
 from nlpsuite.errors import InputInvalidError
-from nlpsuite.metrics.base import Prediction
-from nlpsuite.tasks.lines import shortened
+from nlpsuite.evaluation.metrics.base import Prediction
 
 if TYPE_CHECKING:
-    from nlpsuite.jobs.tables import Table
+    from nlpsuite.data.tables import Table
     from nlpsuite.tasks.base import Output, Task
 
 __all__ = [

@@ -75,7 +75,7 @@ def build_bundle(
             "context_length": checkpoint.config.context_length,
             "end_token_ids": end_ids,
             "graphs": [{"layout": layout, "precision": precision, "path": graph_file}],
-            "licence": checkpoint.licence,
+            "license": checkpoint.license,
             "adapter": merged.adapter.manifest() if merged else None,
             "origin": {"source": source, "files": [_origin(path) for path in checkpoint.source_files()]},
         }

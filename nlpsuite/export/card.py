@@ -75,11 +75,11 @@ def model_card(manifest: Mapping[str, Any], *, own: str = "", weights: int) -> s
 def _front_matter(manifest: Mapping[str, Any]) -> str:
     graph = manifest["graphs"][0]
     lines = ["---"]
-    if licence := manifest.get("licence"):
-        if re.fullmatch(r"[A-Za-z0-9.+-]+", licence):
-            lines.append(f"license: {licence.lower()}")
+    if license := manifest.get("license"):
+        if re.fullmatch(r"[A-Za-z0-9.+-]+", license):
+            lines.append(f"license: {license.lower()}")
         else:
-            lines += ["license: other", f"license_name: {json.dumps(licence, ensure_ascii=False)}"]
+            lines += ["license: other", f"license_name: {json.dumps(license, ensure_ascii=False)}"]
     source = str(manifest["origin"]["source"])
     base = manifest["adapter"]["base"] if manifest.get("adapter") else manifest["name"]
     if source.startswith("hf:"):
@@ -109,11 +109,11 @@ def _usage(manifest: Mapping[str, Any]) -> str:
 def _origin(manifest: Mapping[str, Any]) -> str:
     origin = manifest["origin"]
     rows = [f"| `{_line(entry['name'])}` | `{entry['sha256']}` |" for entry in origin["files"]]
-    licence = manifest.get("licence")
+    license = manifest.get("license")
     stated = (
-        f"Licence: {_line(licence)}."
-        if licence
-        else "The base states no licence: find it out before you pass this on."
+        f"License: {_line(license)}."
+        if license
+        else "The base states no license: find it out before you pass this on."
     )
     return "\n".join(
         [f"Source: `{_line(origin['source'])}`. {stated}", "", "| file | sha256 |", "|---|---|", *rows]
@@ -126,7 +126,7 @@ def _adapter(adapter: Mapping[str, Any]) -> str:
         f"with the options `{json.dumps(adapter['options'], ensure_ascii=False)}`."
     ]
     data = [
-        f"- `{_line(entry.get('name', '?'))}`, {entry.get('rows', '?')} rows, licence {_line(entry.get('licence') or 'not stated')}, "
+        f"- `{_line(entry.get('name', '?'))}`, {entry.get('rows', '?')} rows, license {_line(entry.get('license') or 'not stated')}, "
         f"sha256 `{_line(entry.get('sha256', '?'))}`"
         for entry in adapter["data"]
     ]

@@ -43,7 +43,4 @@ def template_config(model: onnx.ModelProto) -> ModelConfig:
 
 
 def _templates() -> resources.abc.Traversable:
-    """The templates' directory: inside an installed package, or ``exported/`` of a checkout."""
-    package = resources.files("nlpsuite")
-    installed = package / "export" / "templates"
-    return installed if installed.is_dir() else package / ".." / "exported" / "templates"
+    return resources.files("nlpsuite.export") / "templates"

@@ -77,9 +77,9 @@ class AdapterInfo:
         rank: r of every pair of matrices.
         alpha: B A is scaled by alpha / rank.
         options: the task options it was trained with, JSON values; running it takes the same.
-        data: for each file of training data its ``name``, ``sha256``, ``rows`` and ``licence``.
+        data: for each file of training data its ``name``, ``sha256``, ``rows`` and ``license``.
         evaluation: figures on held-out data, and ``n``, the number of rows.
-        licence: of the adapter, as an SPDX identifier, or None.
+        license: of the adapter, as an SPDX identifier, or None.
         created_by: the program and version that trained it.
     """
 
@@ -94,16 +94,16 @@ class AdapterInfo:
     options: Mapping[str, Any] = field(default_factory=dict)
     data: tuple[Mapping[str, Any], ...] = ()
     evaluation: Mapping[str, Any] = field(default_factory=dict)
-    licence: str | None = None
+    license: str | None = None
     created_by: str = ""
 
     def __post_init__(self) -> None:
         texts = (
             *(self.task, self.task_version, self.distribution, self.distribution_version),
-            *(self.base, self.base_fingerprint, self.created_by, self.licence or ""),
+            *(self.base, self.base_fingerprint, self.created_by, self.license or ""),
         )
         if not all(isinstance(text, str) for text in texts):
-            raise ValueError("a name, version or licence is no text")
+            raise ValueError("a name, version or license is no text")
         if type(self.rank) is not int or self.rank < 1:
             raise ValueError(f"the rank is {self.rank!r}")
         if type(self.alpha) not in (int, float) or not math.isfinite(self.alpha):
@@ -140,10 +140,18 @@ class AdapterInfo:
                 f"It has version {version!r}; this nlpsuite reads version {FORMAT_VERSION}.",
                 hint="Upgrade nlpsuite, or train the adapter again.",
             )
+        values = _respelled(values)
         known = {f.name: values[f.name] for f in dataclasses.fields(cls) if f.name in values}
         if "data" in known:
-            known["data"] = tuple(known["data"])
+            known["data"] = tuple(_respelled(entry) for entry in known["data"])
         return cls(**known)
+
+
+def _respelled(values: Any) -> Any:
+    """Metadata with the key ``licence``, as it was spelled up to 0.1, called ``license``."""
+    if isinstance(values, dict) and "licence" in values:
+        return {"license" if name == "licence" else name: value for name, value in values.items()}
+    return values
 
 
 def _no_number(text: str) -> Any:
@@ -239,7 +247,7 @@ class Adapter:
             "options": dict(info.options),
             "evaluation": dict(info.evaluation),
             "data": [dict(entry) for entry in info.data],
-            "licence": info.licence,
+            "license": info.license,
             "sha256": self.sha256,
             "base": info.base,
         }
@@ -300,7 +308,7 @@ class MergedCheckpoint:
     def __init__(self, checkpoint: Checkpoint, adapter: Adapter) -> None:
         self.base, self.adapter = checkpoint, adapter
         self.name = f"{checkpoint.name}+{adapter.info.task}"
-        self.licence = _both(checkpoint.licence, adapter.info.licence)
+        self.license = _both(checkpoint.license, adapter.info.license)
         self._changed = frozenset(adapter.names)
         self._check()
 
@@ -348,7 +356,7 @@ class MergedCheckpoint:
 
 
 def _both(base: str | None, adapter: str | None) -> str | None:
-    """The licence of a work made of both, as an SPDX expression; None if the base's is not known."""
+    """The license of a work made of both, as an SPDX expression; None if the base's is not known."""
     if base is None or adapter is None or base.casefold() == adapter.casefold():
         return base
     return f"{base} AND {adapter}"

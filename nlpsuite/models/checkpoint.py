@@ -40,11 +40,11 @@ class Checkpoint(Protocol):
 
     Attributes:
         name: a name for people.
-        licence: the licence as the model states it, or None.
+        license: the license as the model states it, or None.
     """
 
     name: str
-    licence: str | None
+    license: str | None
 
     @property
     def config(self) -> ModelConfig:

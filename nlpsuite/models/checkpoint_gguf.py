@@ -70,7 +70,7 @@ class GGUFCheckpoint:
         self._file = GGUFFile.open(path)
         metadata = self._file.metadata
         self.name = _text(metadata, "general.name") or path.stem
-        self.licence = _text(metadata, "general.license")
+        self.license = _text(metadata, "general.license")
         self.config = gguf_config(self._file)
         self._permuted = metadata["general.architecture"] == "llama"
         expected = itertools.islice(self.config.parameter_shapes(), _MOST_TENSORS)

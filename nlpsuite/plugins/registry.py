@@ -13,6 +13,8 @@ from dataclasses import dataclass, field
 from importlib import metadata
 from importlib.machinery import ModuleSpec
 
+from nlpsuite import __version__
+from nlpsuite.plugins.builtin import BUILTIN
 from nlpsuite.plugins.kinds import API_VERSION, ENTRY_POINT_GROUP, KINDS, TASK
 
 __all__ = [
@@ -80,6 +82,11 @@ class Plugin:
         """What names it alone: a task's name; of other kinds ``kind:name``."""
         return self.name if self.kind == TASK else f"{self.kind}:{self.name}"
 
+    @property
+    def builtin(self) -> bool:
+        """It is part of the core, without an entry point."""
+        return self.bundled and self.name in BUILTIN.get(self.kind, ())
+
     def is_called(self, name: str) -> bool:
         """``name`` is the plugin's own, its ``key`` or the distribution's."""
         return name in (self.name, self.key) or normalized(name) == normalized(self.distribution)
@@ -109,6 +116,11 @@ def _changed(path: str) -> int:
 def _scan(places: tuple[tuple[str, int], ...]) -> tuple[Plugin, ...]:
     """``places`` are the directories to search, with their times, so that an installation is noticed."""
     found: dict[tuple[str, str], Plugin] = {}
+    for kind, references in BUILTIN.items():
+        for name, reference in references.items():
+            module, _, attribute = reference.partition(":")
+            plugin = Plugin(name, module, _CORE, __version__, attribute=attribute, kind=kind)
+            found[plugin.key, _CORE] = plugin
     for distribution in metadata.distributions(path=[path for path, _ in places]):
         for plugin in _registrations(distribution):
             # An editable and an ordinary install may list the same entry point twice: the first is imported.

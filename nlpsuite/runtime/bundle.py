@@ -46,7 +46,7 @@ class Bundle:
         name: of the model, for people.
         context_length: tokens the model can see at once.
         end_token_ids: tokens that end a text.
-        licence: of the weights, as an SPDX identifier where the source gave one.
+        license: of the weights, as an SPDX identifier where the source gave one.
         origin: where the weights came from: source, files and their sha256.
         files: relative path to ``{"sha256", "bytes"}``.
         created_by: the program and version that wrote the bundle.
@@ -61,7 +61,7 @@ class Bundle:
     end_token_ids: tuple[int, ...]
     graphs: tuple[Graph, ...]
     files: dict[str, dict[str, Any]] = field(repr=False)
-    licence: str | None = None
+    license: str | None = None
     origin: dict[str, Any] = field(default_factory=dict)
     created_by: str = ""
     adapter: dict[str, Any] | None = None
@@ -116,7 +116,7 @@ class Bundle:
                 str(name): {"sha256": str(entry["sha256"]), "bytes": int(entry["bytes"])}
                 for name, entry in manifest["files"].items()
             },
-            licence=manifest.get("licence"),
+            license=manifest.get("license", manifest.get("licence")),  # as it was spelled up to 0.1
             origin=manifest.get("origin", {}),
             created_by=str(manifest.get("created_by", "")),
             adapter=_adapter(manifest.get("adapter")),

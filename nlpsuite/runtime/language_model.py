@@ -161,7 +161,7 @@ class LanguageModel:
     def _score(self, prompts: Sequence[Prompt]) -> Iterable[Completion]:
         for begin in range(0, len(prompts), self._max_slots):
             batch = prompts[begin : begin + self._max_slots]
-            asked = [prompt.prior_prompts() for prompt in batch]
+            asked = [prompt.calibration_prompts() for prompt in batch]
             missing = list(dict.fromkeys(p for priors in asked for p in priors if p not in self._priors))
             results = self._logprobs([*batch, *missing])
             self._priors.update(zip(missing, (scores for _, scores in results[len(batch) :])))
@@ -169,10 +169,10 @@ class LanguageModel:
             for prompt, priors, (tokens, scores) in zip(batch, asked, results):
                 yield Completion(
                     text=prompt.choices[int(np.argmax(scores))],
-                    finish="choice",
+                    finish_reason="choice",
                     prompt_tokens=tokens,
                     logprobs=scores,
-                    prior_logprobs=tuple(np.mean([self._priors[p] for p in priors], axis=0).tolist())
+                    calibration_logprobs=tuple(np.mean([self._priors[p] for p in priors], axis=0).tolist())
                     if priors
                     else (),
                 )

@@ -95,7 +95,7 @@ class Prompt:
     text: str = ""
     prefill: str = ""
     choices: tuple[str, ...] = ()
-    priors: tuple[Prompt, ...] = ()
+    calibration: tuple[Prompt, ...] = ()
     max_tokens: int = 256
     sentence_end_after: int | None = None
     stop: tuple[str, ...] = ()
@@ -109,9 +109,9 @@ class Prompt:
         if any(not c.strip() for c in self.choices):
             raise OptionError("A choice is empty.")
 
-    def prior_prompts(self) -> list[Prompt]:
+    def calibration_prompts(self) -> list[Prompt]:
         """The prompts without content, asked about this prompt's choices."""
-        return [replace(prior, choices=self.choices, priors=()) for prior in self.priors]
+        return [replace(prior, choices=self.choices, calibration=()) for prior in self.calibration]
 
 
 @dataclass(frozen=True)
@@ -126,14 +126,14 @@ class Completion:
         prompt_tokens: tokens read, the prefill's included.
         completion_tokens: tokens generated (0 for choices).
         logprobs: natural log-probability of each choice, in the order of the prompt's.
-        prior_logprobs: the mean of the same after the prompt's ``priors``; empty without.
+        calibration_logprobs: the mean of the same after the prompt's ``priors``; empty without.
         first_token_seconds: from the start of the call to the first generated token.
     """
 
     text: str
-    finish: FinishReason
+    finish_reason: FinishReason
     prompt_tokens: int
     completion_tokens: int = 0
     logprobs: tuple[float, ...] = ()
-    prior_logprobs: tuple[float, ...] = ()
+    calibration_logprobs: tuple[float, ...] = ()
     first_token_seconds: float | None = None

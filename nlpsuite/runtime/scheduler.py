@@ -9,12 +9,12 @@ from dataclasses import dataclass
 import numpy as np
 
 from nlpsuite.errors import InputTooLongError
-from nlpsuite.runtime.healing import Healing
 from nlpsuite.runtime.prefill import prefill
 from nlpsuite.runtime.prompt import Completion, FinishReason, Prompt
 from nlpsuite.runtime.sampling import Sampler
 from nlpsuite.runtime.session import SlotSession
 from nlpsuite.runtime.text_stream import TextStream, ends_sentence
+from nlpsuite.runtime.token_healing import HealingState
 from nlpsuite.runtime.tokenizer import Tokenizer
 
 __all__ = ["Scheduler", "TextPiece"]
@@ -38,7 +38,7 @@ class _Row:
     sampler: Sampler
     stream: TextStream
     position: int  # tokens in the slot's state
-    healing: Healing | None = None  # of a text that ends in white space
+    healing: HealingState | None = None  # of a text that ends in white space
     token: int = 0  # drawn, not yet fed
     generated: int = 0
     first_token_at: float | None = None
@@ -111,7 +111,7 @@ class Scheduler:
                 hint="Shorten the input.",
             )
         stream = TextStream(self._tokenizer.decode, prompt.stop, prompt.prefill, skip=len(space))
-        healing = Healing(self._tokenizer.healer, space) if space else None
+        healing = HealingState(self._tokenizer.healer, space) if space else None
         return _Row(index, prompt, ids, Sampler(prompt.sampling, ids), stream, len(ids), healing)
 
     def _step(self, active: list[_Row]) -> np.ndarray:
@@ -181,7 +181,7 @@ class Scheduler:
         assert row.first_token_at is not None
         return Completion(
             text=row.stream.text,
-            finish=reason,
+            finish_reason=reason,
             prompt_tokens=len(row.ids),
             completion_tokens=row.generated,
             first_token_seconds=row.first_token_at - self._started,

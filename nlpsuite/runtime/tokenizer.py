@@ -15,8 +15,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from nlpsuite.errors import BundleCorruptError, InputInvalidError, UnsupportedModelError
-from nlpsuite.runtime.healing import Healer, spellings
 from nlpsuite.runtime.prompt import Message, Prompt
+from nlpsuite.runtime.token_healing import TokenHealer, spellings
 
 if TYPE_CHECKING:
     import tokenizers
@@ -43,7 +43,7 @@ class Tokenizer:
         self._chat_template = chat_template
         self._variables = variables
         self._compiled: Any = None
-        self._healer: Healer | None = None
+        self._healer: TokenHealer | None = None
 
     @classmethod
     def open(cls, directory: Path) -> Tokenizer:
@@ -87,14 +87,14 @@ class Tokenizer:
         return text
 
     @property
-    def healer(self) -> Healer:
+    def healer(self) -> TokenHealer:
         """What white space this vocabulary's tokens begin with."""
         if self._healer is None:
             spelled = spellings(
                 lambda rows: self._core.decode_batch(rows, skip_special_tokens=False),
                 self._core.get_vocab_size(),
             )
-            self._healer = Healer({i: text for i, text in spelled.items() if i not in self._control_ids})
+            self._healer = TokenHealer({i: text for i, text in spelled.items() if i not in self._control_ids})
         return self._healer
 
     def encode_prompt(self, prompt: Prompt) -> list[int]:

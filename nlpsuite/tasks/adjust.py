@@ -11,9 +11,10 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from typing import Any
 
+from nlpsuite.data.record import Record
 from nlpsuite.errors import InputInvalidError, OptionError
 from nlpsuite.runtime.prompt import Prompt
-from nlpsuite.tasks.base import Adjustment, Record, Task
+from nlpsuite.tasks.base import Adjustment, Task
 from nlpsuite.tasks.shots import Shots
 from nlpsuite.tasks.template import PromptTemplate
 

@@ -7,32 +7,15 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, ClassVar, Generic, Literal, TypeVar
 
+from nlpsuite.data.record import Columns, Record
 from nlpsuite.errors import InputInvalidError
-from nlpsuite.runtime.prompt import Completion, Message, Prompt
+from nlpsuite.options import Options
+from nlpsuite.runtime.prompt import Completion, Prompt
 from nlpsuite.tasks.long_text import Part
-from nlpsuite.tasks.options import Options
 
-__all__ = ["Adjustment", "Columns", "Output", "Record", "Task", "check_unicode"]
+__all__ = ["Adjustment", "Output", "Task"]
 
 O = TypeVar("O", bound=Options)
-
-
-@dataclass(frozen=True)
-class Record:
-    """One input of a task.
-
-    Attributes:
-        text: the input text; for a conversation, the newest message.
-        history: earlier turns of a conversation, oldest first.
-        fields: the texts that the text was made of, by column, where a row of a table has several.
-    """
-
-    text: str
-    history: tuple[Message, ...] = ()
-    fields: Mapping[str, str] = field(default_factory=dict, hash=False)
-
-    def __post_init__(self) -> None:
-        check_unicode(self.text, "The text")
 
 
 @dataclass(frozen=True)
@@ -53,21 +36,6 @@ class Output:
 
     def __str__(self) -> str:
         return self.text
-
-
-@dataclass(frozen=True)
-class Columns:
-    """Where files of examples usually keep a task's texts and reference answers.
-
-    Attributes:
-        text: names of the column with the input text, the likeliest first.
-        reference: of the column with the reference answer.
-        messages: of a column with a whole conversation in place of the two; it goes first.
-    """
-
-    text: tuple[str, ...] = ("text",)
-    reference: tuple[str, ...] = ("target", "reference")
-    messages: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -95,8 +63,8 @@ class Task(ABC, Generic[O]):
         long_input: what happens to a text too long for one prompt. ``split``: it is cut at
             paragraph and sentence ends, and the parts are merged; ``window``: only its end
             is used, with a notice; ``error``: it is refused.
-        merging: for ``split``. ``again``: the parts' outputs, joined, are solved as a new
-            text; ``join``: ``join`` makes one output of them.
+        merging: for ``split``. ``map_reduce``: the parts' outputs, joined, are solved as a new
+            text; ``concat``: ``join`` makes one output of them.
         max_prompt_tokens: split or shorten above this many tokens, even if the model's context is
             longer. None means the context alone decides.
         streams: the output's text is the completion's text, so it may be shown as it comes.
@@ -107,7 +75,7 @@ class Task(ABC, Generic[O]):
         adapter_options: options that an adapter of the task is trained and run with, where they
             differ from the defaults.
         shots_options: options that differ from the defaults when the user gives few-shot examples.
-        neutral: for a task whose prompts have priors: texts that say nothing, to be put into a
+        content_free_texts: for a task whose prompts are calibrated: texts that say nothing, put into a
             prompt of the user's for the same purpose.
         columns: of files of examples.
         labels: for a task with choices: what stands in files of examples, case-folded, to the
@@ -125,7 +93,7 @@ class Task(ABC, Generic[O]):
     version: ClassVar[str] = "1"
     options: ClassVar[type[Options]] = Options
     long_input: ClassVar[Literal["split", "window", "error"]] = "error"
-    merging: ClassVar[Literal["again", "join"]] = "join"
+    merging: ClassVar[Literal["map_reduce", "concat"]] = "concat"
     max_prompt_tokens: ClassVar[int | None] = None
     streams: ClassVar[bool] = False
     strips: ClassVar[bool] = True
@@ -133,7 +101,11 @@ class Task(ABC, Generic[O]):
     adapter: ClassVar[str] = ""
     adapter_options: ClassVar[Mapping[str, Any]] = {}
     shots_options: ClassVar[Mapping[str, Any]] = {}
-    neutral: ClassVar[tuple[str, ...]] = ("", "[MASK]", "N/A")  # Zhao et al. 2021, arXiv:2102.09690
+    content_free_texts: ClassVar[tuple[str, ...]] = (
+        "",
+        "[MASK]",
+        "N/A",
+    )  # Zhao et al. 2021, arXiv:2102.09690
     columns: ClassVar[Columns] = Columns()
     labels: ClassVar[Mapping[str, str]] = {}
     metrics: ClassVar[Sequence[str]] = ()
@@ -225,14 +197,3 @@ def _choice(prompt: Prompt, reference: str, task: str) -> str:
         f"{reference!r} is no label of {task}.",
         hint=f"Labels: {', '.join(choice.strip() for choice in prompt.choices)}.",
     )
-
-
-def check_unicode(text: str, name: str) -> None:
-    """Raises InputInvalidError if ``text`` has a lone surrogate, which no tokenizer takes."""
-    try:
-        text.encode()
-    except UnicodeEncodeError as error:
-        raise InputInvalidError(
-            f"{name} has a lone surrogate (U+{ord(text[error.start]):04X}) at character {error.start:,}.",
-            hint="It was decoded wrongly: pass valid UTF-8, or use a file and --encoding.",
-        ) from None

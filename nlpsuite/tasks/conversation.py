@@ -8,11 +8,11 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+from nlpsuite.data.record import Record, check_unicode
 from nlpsuite.errors import InputInvalidError, InputNotFoundError, OptionError, StorageError
 from nlpsuite.files import atomic_write_text
+from nlpsuite.options import make_options, option_specs
 from nlpsuite.runtime.prompt import Message
-from nlpsuite.tasks.base import Record, check_unicode
-from nlpsuite.tasks.options import make_options, option_specs
 from nlpsuite.tasks.pipeline import Pipeline, Result
 
 __all__ = ["Conversation", "Turn"]

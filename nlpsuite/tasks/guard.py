@@ -8,9 +8,10 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, ClassVar, Literal
 
+from nlpsuite.data.record import Record
 from nlpsuite.errors import OptionError, PluginError
 from nlpsuite.runtime.language_model import LanguageModel
-from nlpsuite.tasks.base import Output, Record, Task
+from nlpsuite.tasks.base import Output, Task
 from nlpsuite.tasks.pipeline import Pipeline, Result, Watch
 
 __all__ = ["REFUSAL", "Flag", "Guard", "GuardMode", "GuardedPipeline", "Screening", "check_mode"]

@@ -7,12 +7,13 @@ from collections.abc import Callable, Generator, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, TypeAlias
 
+from nlpsuite.data.record import Record
 from nlpsuite.errors import NlpsuiteError, OptionError, PluginError
+from nlpsuite.options import make_options
 from nlpsuite.runtime.bundle import Bundle
 from nlpsuite.runtime.language_model import LanguageModel
 from nlpsuite.runtime.prompt import Completion
-from nlpsuite.tasks.base import Output, Record, Task
-from nlpsuite.tasks.options import make_options
+from nlpsuite.tasks.base import Output, Task
 from nlpsuite.tasks.shots import shot_tokens
 from nlpsuite.tasks.solve import Limits, Step, solve
 
@@ -29,7 +30,7 @@ class Result:
     Attributes:
         prompt_tokens, completion_tokens: read and generated, over all parts.
         parts: prompts that were answered.
-        finish: why the last text ended; see ``Completion.finish``.
+        finish: why the last text ended; see ``Completion.finish_reason``.
         seconds: wall time, without loading the model.
         first_token_seconds: until the first token of the first prompt; None for scoring.
         notices: what the user should know about the input's treatment.
@@ -40,7 +41,7 @@ class Result:
     prompt_tokens: int = 0
     completion_tokens: int = 0
     parts: int = 0
-    finish: str = ""
+    finish_reason: str = ""
     seconds: float = 0.0
     first_token_seconds: float | None = None
     notices: list[str] = field(default_factory=list)
@@ -247,7 +248,7 @@ def _count(result: Result, completions: list[Completion]) -> None:
     result.parts += len(completions)
     result.prompt_tokens += sum(c.prompt_tokens for c in completions)
     result.completion_tokens += sum(c.completion_tokens for c in completions)
-    result.finish = completions[-1].finish
+    result.finish_reason = completions[-1].finish_reason
 
 
 class _InOrder:

@@ -6,11 +6,12 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from nlpsuite.data.record import Record
+from nlpsuite.options import make_options
 from nlpsuite.runtime.bundle import Bundle
 from nlpsuite.runtime.prompt import Prompt
 from nlpsuite.runtime.tokenizer import Tokenizer
-from nlpsuite.tasks.base import Record, Task
-from nlpsuite.tasks.options import make_options
+from nlpsuite.tasks.base import Task
 from nlpsuite.tasks.pipeline import preset_options
 from nlpsuite.tasks.shots import shot_tokens
 from nlpsuite.tasks.solve import Limits, solve

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from nlpsuite.tasks.options import Options, OptionSpec, option_specs
+from nlpsuite.options import Options, OptionSpec, option_specs
 
 __all__ = ["DIALECT", "option_schema"]
 

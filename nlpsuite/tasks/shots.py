@@ -15,11 +15,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from nlpsuite.data.examples import Example, read_examples
+from nlpsuite.data.record import Record
 from nlpsuite.errors import InputTooLongError, OptionError
 from nlpsuite.files import sha256_file
 from nlpsuite.runtime.prompt import Message, Prompt
-from nlpsuite.tasks.base import Record, Task
-from nlpsuite.tasks.examples import Example, read_examples
+from nlpsuite.tasks.base import Task
 
 __all__ = ["Shots", "shot_tokens"]
 
@@ -66,8 +67,8 @@ class Shots:
     def before(self, prompt: Prompt, task: Task[Any], options: Any) -> Prompt:
         """A prompt of the task's with the examples before it, and before its priors as well."""
         shown = [(task.prompt(e.record, options), self._target(e, task, options)) for e in self.examples]
-        priors = tuple(_behind(shown, prior) for prior in prompt.priors)
-        return dataclasses.replace(_behind(shown, prompt), priors=priors)
+        priors = tuple(_behind(shown, prior) for prior in prompt.calibration)
+        return dataclasses.replace(_behind(shown, prompt), calibration=priors)
 
     def pairs(self, task: Task[Any], options: Any) -> list[tuple[str, str]]:
         """The examples' texts, and what the model should write after the task's prompt for them."""

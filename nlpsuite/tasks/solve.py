@@ -12,9 +12,10 @@ from collections.abc import Callable, Generator
 from dataclasses import dataclass
 from typing import Any
 
+from nlpsuite.data.record import Record
 from nlpsuite.errors import InputTooLongError
 from nlpsuite.runtime.prompt import Completion, Prompt
-from nlpsuite.tasks.base import Output, Record, Task
+from nlpsuite.tasks.base import Output, Task
 from nlpsuite.tasks.long_text import Part, keep_end, split_text
 
 __all__ = ["Limits", "Step", "solve"]
@@ -122,7 +123,7 @@ def _solve_parts(
             hint=f"Give a shorter text, or allow more with --max-parts {needed}.",
         )
     records = [dataclasses.replace(record, text=part.text) for part in parts]
-    joins = task.merging == "join"
+    joins = task.merging == "concat"
     completions = yield Step(
         [task.prompt(r, options) for r in records],
         task.streams and joins,

@@ -16,10 +16,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal, get_args
 
+from nlpsuite.data.record import Record, check_unicode
 from nlpsuite.errors import InputInvalidError, InputNotFoundError, OptionError
+from nlpsuite.options import option_specs
 from nlpsuite.runtime.prompt import Message, Prompt
-from nlpsuite.tasks.base import Record, Task, check_unicode
-from nlpsuite.tasks.options import option_specs
+from nlpsuite.tasks.base import Task
 
 __all__ = ["PromptTemplate", "Section"]
 
@@ -167,9 +168,9 @@ class PromptTemplate:
             return self._prompt(own, [section.fill(given) for section in self.sections], history)
 
         # The texts that say nothing must stand in the same frame as the text.
-        neutral = task.neutral if own.priors else ()
-        priors = tuple(dataclasses.replace(prompt(text, ()), choices=(), priors=()) for text in neutral)
-        return dataclasses.replace(prompt(record.text, record.history), priors=priors)
+        neutral = task.content_free_texts if own.calibration else ()
+        priors = tuple(dataclasses.replace(prompt(text, ()), choices=(), calibration=()) for text in neutral)
+        return dataclasses.replace(prompt(record.text, record.history), calibration=priors)
 
     @property
     def question(self) -> Section:

@@ -5,11 +5,12 @@ from __future__ import annotations
 import copy
 from typing import Any
 
+from nlpsuite.data.record import Record
 from nlpsuite.errors import InputTooLongError, NlpsuiteError
+from nlpsuite.options import GenerationOptions
 from nlpsuite.runtime.prompt import Completion, Message
-from nlpsuite.tasks.base import Record, Task
+from nlpsuite.tasks.base import Task
 from nlpsuite.tasks.long_text import Part
-from nlpsuite.tasks.options import GenerationOptions
 from nlpsuite.tasks.pipeline import Pipeline
 from nlpsuite.testing.echo import EchoModel
 from nlpsuite.testing.findings import CheckFailed
@@ -174,8 +175,8 @@ def _parse(
         rows = score_rows(len(prompt.choices))
         scores = rows[index % len(rows)]
         best = prompt.choices[scores.index(max(scores))]
-        priors = rows[(index // len(rows)) % len(rows)] if prompt.priors else ()
-        completion = Completion(best, "choice", 1, logprobs=scores, prior_logprobs=priors)
+        priors = rows[(index // len(rows)) % len(rows)] if prompt.calibration else ()
+        completion = Completion(best, "choice", 1, logprobs=scores, calibration_logprobs=priors)
     output = subject.parse(completion, record, given)
     if output != subject.parse(completion, record, given):
         raise CheckFailed(f"parse read {shown(text)} in two ways", subject.place("parse"))

@@ -10,8 +10,8 @@ from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
+from nlpsuite.batch.engine import Beat, Done, Work
 from nlpsuite.errors import InputInvalidError
-from nlpsuite.jobs.engine import Beat, Done, Work
 from nlpsuite.testing.findings import CheckFailed
 from nlpsuite.testing.toy_chunks import ROWS, runs
 

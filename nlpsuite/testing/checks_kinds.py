@@ -81,15 +81,13 @@ def _checks_its_rows(metric: Any, name: str) -> str:
             metric(outputs, references)
         except InputInvalidError:
             continue
-        return (
-            f"it took {len(outputs)} outputs and {len(references)} references; see nlpsuite.metrics.lengths"
-        )
+        return f"it took {len(outputs)} outputs and {len(references)} references; see nlpsuite.evaluation.metrics.lengths"
     return ""
 
 
 def _is_a_function_of_sums(metric: Any, name: str) -> str:
     """Of a RowMetric: its statistics are numbers, a row each, and their sum gives the figure."""
-    from nlpsuite.metrics.base import Prediction, RowMetric
+    from nlpsuite.evaluation.metrics.base import Prediction, RowMetric
 
     if not isinstance(metric, RowMetric):
         return ""

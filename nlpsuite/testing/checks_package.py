@@ -7,11 +7,12 @@ import json
 import re
 from typing import Any
 
+from nlpsuite.data.record import Columns
 from nlpsuite.errors import PluginError
+from nlpsuite.options import Options, make_options, option_specs
 from nlpsuite.plugins import ENTRY_POINT_GROUP
-from nlpsuite.plugins.adapters import adapter_fault, own_adapter
-from nlpsuite.tasks.base import Columns, Task
-from nlpsuite.tasks.options import Options, make_options, option_specs
+from nlpsuite.tasks.adapters import adapter_fault, own_adapter
+from nlpsuite.tasks.base import Task
 from nlpsuite.testing.findings import CheckFailed, place_in_file
 from nlpsuite.testing.subject import Subject, shown
 
@@ -128,7 +129,7 @@ def declarations(subject: Subject) -> str:
         raise CheckFailed(
             f"version is {task.version!r}, must be a text such as '1'", subject.place("version")
         )
-    allowed = {"long_input": ("split", "window", "error"), "merging": ("again", "join")}
+    allowed = {"long_input": ("split", "window", "error"), "merging": ("map_reduce", "concat")}
     for name, values in allowed.items():
         if getattr(task, name) not in values:
             raise CheckFailed(

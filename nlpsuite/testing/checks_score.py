@@ -6,8 +6,9 @@ import math
 from collections.abc import Sequence
 from typing import Any
 
+from nlpsuite.data.record import Record
 from nlpsuite.errors import NlpsuiteError
-from nlpsuite.tasks.base import Output, Record
+from nlpsuite.tasks.base import Output
 from nlpsuite.testing.findings import CheckFailed
 from nlpsuite.testing.subject import Subject, shown
 
@@ -107,11 +108,12 @@ def metrics_check_their_rows(subject: Subject) -> str:
         except Exception as error:
             raise CheckFailed(
                 f"evaluate of {what} raised {type(error).__name__}, not InputInvalidError; see "
-                "nlpsuite.metrics.lengths.check_lengths",
+                "nlpsuite.evaluation.metrics.lengths.check_lengths",
                 place,
             ) from None
         raise CheckFailed(
-            f"evaluate of {what} gave {figures}; call nlpsuite.metrics.lengths.check_lengths first", place
+            f"evaluate of {what} gave {figures}; call nlpsuite.evaluation.metrics.lengths.check_lengths first",
+            place,
         )
     return ""
 

@@ -8,8 +8,8 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from nlpsuite.data.reading import read_rows
 from nlpsuite.errors import InputInvalidError, UnknownTaskError
-from nlpsuite.plugins.use import read_rows
 from nlpsuite.testing.findings import CheckFailed
 from nlpsuite.testing.subject import shown
 

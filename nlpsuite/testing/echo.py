@@ -83,7 +83,7 @@ class EchoModel(LanguageModel):
             InputTooLongError: a prompt leaves no room in the context for an answer.
         """
         for index, prompt in enumerate(prompts):
-            for asked in (prompt, *prompt.prior_prompts()):
+            for asked in (prompt, *prompt.calibration_prompts()):
                 self._check_length(asked)
             self.prompts.append(prompt)
             reply = self._reply(prompt)
@@ -97,7 +97,7 @@ class EchoModel(LanguageModel):
                 index,
                 Completion(
                     text=prompt.prefill + text,
-                    finish=finish,
+                    finish_reason=finish,
                     prompt_tokens=self.count_tokens(prompt),
                     completion_tokens=len(_tokens(text)),
                     first_token_seconds=0.0,
@@ -142,10 +142,10 @@ class EchoModel(LanguageModel):
         others = math.log((1 - _CHOSEN) / max(1, len(named) - 1))
         return Completion(
             text=prompt.choices[chosen],
-            finish="choice",
+            finish_reason="choice",
             prompt_tokens=self.count_tokens(prompt),
             logprobs=tuple(math.log(_CHOSEN) if i == chosen else others for i in range(len(named))),
-            prior_logprobs=(-math.log(len(named)),) * len(named) if prompt.priors else (),
+            calibration_logprobs=(-math.log(len(named)),) * len(named) if prompt.calibration else (),
         )
 
 

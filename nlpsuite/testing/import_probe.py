@@ -24,7 +24,7 @@ _SHOWN_CHARACTERS = 200
 
 def main(report_path: str, module: str, *path: str) -> None:
     sys.path[:] = path
-    for name in ("nlpsuite.hookspecs", "nlpsuite.tasks.base", "nlpsuite.tasks.options"):
+    for name in ("nlpsuite.plugins.hookspecs", "nlpsuite.tasks.base", "nlpsuite.options"):
         importlib.import_module(name)
     report = probe(module)
     with open(report_path, "w", encoding="utf-8") as file:

@@ -13,11 +13,12 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any, TypeVar
 
+from nlpsuite.data.record import Record
 from nlpsuite.errors import NlpsuiteError
+from nlpsuite.options import make_options, option_specs
 from nlpsuite.plugins import Plugin, find_task, load_task
 from nlpsuite.runtime.prompt import Completion, Prompt
-from nlpsuite.tasks.base import Output, Record, Task
-from nlpsuite.tasks.options import make_options, option_specs
+from nlpsuite.tasks.base import Output, Task
 from nlpsuite.testing.findings import CheckFailed, frame_in, place_of
 
 __all__ = ["ODD_TEXTS", "RESERVED_DATA", "SAMPLES", "Subject", "check_output", "shown"]
@@ -71,7 +72,7 @@ ODD_TEXTS = (
 
 # Keys of a JSON result that are the suite's own.
 RESERVED_DATA = frozenset(
-    "task source text label probabilities finish usage timings notices model plugin nlpsuite".split()
+    "task source text label probabilities finish_reason usage timings notices model plugin nlpsuite".split()
 )
 
 
@@ -183,8 +184,8 @@ class Subject:
         if not prompt.choices:
             return Completion(prompt.prefill + answer, "stop", 1, 1)
         scores = tuple(0.0 if choice == answer else -30.0 for choice in prompt.choices)
-        priors = (0.0,) * len(scores) if prompt.priors else ()
-        return Completion(answer, "choice", 1, logprobs=scores, prior_logprobs=priors)
+        priors = (0.0,) * len(scores) if prompt.calibration else ()
+        return Completion(answer, "choice", 1, logprobs=scores, calibration_logprobs=priors)
 
     def call(self, method: str, seen: str, function: Callable[..., _T], *args: Any) -> _T:
         """Call a method of the task. Raises CheckFailed, with file and line, whatever it raises.

@@ -7,8 +7,8 @@ import time
 import uuid
 from pathlib import Path
 
+from nlpsuite.batch.engine import Beat, Done, OnBeat, RunChunk
 from nlpsuite.errors import InputInvalidError
-from nlpsuite.jobs.engine import Beat, Done, OnBeat, RunChunk
 
 __all__ = ["ROWS", "open_toy", "runs"]
 

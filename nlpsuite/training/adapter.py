@@ -14,13 +14,13 @@ import numpy as np
 import torch
 from torch import nn
 
+from nlpsuite.data.examples import Example
 from nlpsuite.errors import InputInvalidError
 from nlpsuite.models.language_module import LanguageModule
 from nlpsuite.models.lora import lora_parameters
 from nlpsuite.runtime.prompt import Completion, Prompt
 from nlpsuite.runtime.tokenizer import Tokenizer
 from nlpsuite.tasks.base import Task
-from nlpsuite.tasks.examples import Example
 from nlpsuite.training.batch import IGNORE, Batch, LossModule, pad_rows
 from nlpsuite.training.buckets import Buckets
 from nlpsuite.training.distributed import World
@@ -28,13 +28,13 @@ from nlpsuite.training.generate import generate, score_continuations
 from nlpsuite.training.settings import AdapterSettings
 from nlpsuite.training.trainer import Evaluation
 
-__all__ = ["AdapterRecipe", "Lesson", "TaskTeacher", "split_examples"]
+__all__ = ["AdapterRecipe", "EncodedExample", "ExampleEncoder", "split_examples"]
 
 _GENERATE_ROWS = 16
 
 
 @dataclass(frozen=True)
-class Lesson:
+class EncodedExample:
     """An example as tokens: what is given, and what is to be learnt after it."""
 
     ids: list[int]
@@ -42,7 +42,7 @@ class Lesson:
 
 
 @dataclass(frozen=True)
-class TaskTeacher:
+class ExampleEncoder:
     """Turns a task's examples into lessons, and marks the answers of a model.
 
     Attributes:
@@ -62,7 +62,7 @@ class TaskTeacher:
         """What stands in for an empty prompt in running."""
         return [min(self.end_ids)]
 
-    def lesson(self, example: Example) -> Lesson:
+    def lesson(self, example: Example) -> EncodedExample:
         """The prompt as running encodes it, and the tokens of the reference answer after it.
 
         Raises:
@@ -73,9 +73,9 @@ class TaskTeacher:
         if prompt.choices:
             context, choices = self.tokenizer.encode_choices(prompt)
             given = context or self._begin
-            return Lesson([*given, *choices[prompt.choices.index(target)]], len(given))
+            return EncodedExample([*given, *choices[prompt.choices.index(target)]], len(given))
         given = self.tokenizer.encode_prompt(prompt) or self._begin
-        return Lesson([*given, *self.tokenizer.encode_text(target), self.end_id], len(given))
+        return EncodedExample([*given, *self.tokenizer.encode_text(target), self.end_id], len(given))
 
     def evaluate(self, loss: LossModule, examples: Sequence[Example]) -> tuple[dict[str, float], str]:
         """The task's metrics on the model's own answers, and the first answer as text."""
@@ -95,13 +95,13 @@ class TaskTeacher:
         priors: dict[Prompt, list[float]] = {}
         completions = []
         for prompt, logprobs in zip(prompts, scores):
-            asked = prompt.prior_prompts()
+            asked = prompt.calibration_prompts()
             missing = [prior for prior in asked if prior not in priors]
             priors.update(zip(missing, self._score(loss, missing)))
             mean = np.mean([priors[prior] for prior in asked], axis=0).tolist() if asked else ()
             text = prompt.choices[int(np.argmax(logprobs))]
             completions.append(
-                Completion(text, "choice", 0, logprobs=tuple(logprobs), prior_logprobs=tuple(mean))
+                Completion(text, "choice", 0, logprobs=tuple(logprobs), calibration_logprobs=tuple(mean))
             )
         return completions
 
@@ -156,9 +156,9 @@ class AdapterRecipe:
     def __init__(
         self,
         module: LanguageModule,
-        teacher: TaskTeacher,
-        lessons: Sequence[Lesson],
-        heldout: Sequence[tuple[Example, Lesson]],
+        teacher: ExampleEncoder,
+        lessons: Sequence[EncodedExample],
+        heldout: Sequence[tuple[Example, EncodedExample]],
         settings: AdapterSettings,
     ) -> None:
         self.module = module
@@ -193,5 +193,5 @@ class AdapterRecipe:
         return Evaluation(total / max(1, targets), {**metrics, "n": len(scored)}, sample)
 
 
-def _batch(lessons: Sequence[Lesson]) -> Batch:
+def _batch(lessons: Sequence[EncodedExample]) -> Batch:
     return pad_rows([(lesson.ids, lesson.given) for lesson in lessons])

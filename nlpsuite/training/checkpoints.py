@@ -32,7 +32,7 @@ _MEANS = ("exp_avg", "exp_avg_sq")
 
 @dataclass
 class Progress:
-    """Where a run stands, apart from weights and optimizer.
+    """RunTarget a run stands, apart from weights and optimizer.
 
     Attributes:
         step: optimizer steps done.

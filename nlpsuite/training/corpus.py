@@ -22,14 +22,14 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from hashlib import blake2b
 
+from nlpsuite.data.record import check_unicode
 from nlpsuite.errors import InputInvalidError, InputNotFoundError, OptionError
-from nlpsuite.tasks.base import check_unicode
 from nlpsuite.training.text_files import file_name, find_files, read_blocks, read_lines, suffix_of
 
 __all__ = ["Corpus", "Document", "read_corpus", "split_corpus"]
 
 _JSON_LINES = (".jsonl", ".ndjson")
-# Where a text may be cut, best first: after a paragraph, a line, a word.
+# RunTarget a text may be cut, best first: after a paragraph, a line, a word.
 _ENDS = (re.compile(r"\n[ \t]*\n"), re.compile(r"\n"), re.compile(r"\s+"))
 
 
@@ -221,7 +221,7 @@ def _digest(text: str) -> bytes:
 
 
 def _end(text: str, fraction: float) -> int:
-    """Where the part to train on ends; the whole text if it can't be cut."""
+    """RunTarget the part to train on ends; the whole text if it can't be cut."""
     at = _cut(
         text,
         int(len(text) * (1 - 1.5 * fraction)),

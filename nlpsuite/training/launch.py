@@ -13,20 +13,20 @@ from typing import Any, TypeVar
 import torch
 
 from nlpsuite.errors import OptionError
-from nlpsuite.tasks.options import make_options
+from nlpsuite.options import make_options
 from nlpsuite.training.distributed import World, join_world
 from nlpsuite.training.run_directory import RunDirectory, remove_run
 from nlpsuite.training.settings import LoopSettings
 from nlpsuite.training.trainer import Outcome, Recipe, Trainer, TrainReporter
 
-__all__ = ["Begun", "Where", "begin", "drive", "result_of"]
+__all__ = ["RunContext", "RunTarget", "begin", "drive", "result_of"]
 
 S = TypeVar("S", bound=LoopSettings)
 
 
 @dataclasses.dataclass(frozen=True)
-class Where:
-    """Where a run goes, and how it starts.
+class RunTarget:
+    """RunTarget a run goes, and how it starts.
 
     Attributes:
         path: the run's directory.
@@ -42,19 +42,24 @@ class Where:
 
 
 @dataclasses.dataclass(frozen=True)
-class Begun:
+class RunContext:
     """A run that is ready to be built: its directory, settings and processes."""
 
     run: RunDirectory
     settings: Any
     world: World
-    where: Where
+    where: RunTarget
 
 
 @contextlib.contextmanager
 def begin(
-    where: Where, kind: str, cls: type[S], given: Mapping[str, Any], data: list[str], extra: Mapping[str, Any]
-) -> Iterator[Begun]:
+    where: RunTarget,
+    kind: str,
+    cls: type[S],
+    given: Mapping[str, Any],
+    data: list[str],
+    extra: Mapping[str, Any],
+) -> Iterator[RunContext]:
     """Settle the settings, join the other processes, and make or open the run's directory.
 
     Args:
@@ -88,10 +93,10 @@ def begin(
             opened = RunDirectory.open(path, kind)
         if world.main:
             stack.enter_context(opened.locked())
-        yield Begun(opened, settings, world, where)
+        yield RunContext(opened, settings, world, where)
 
 
-def drive(begun: Begun, recipe: Recipe, reporter: TrainReporter) -> tuple[Trainer, Outcome | None]:
+def drive(begun: RunContext, recipe: Recipe, reporter: TrainReporter) -> tuple[Trainer, Outcome | None]:
     """Train. The outcome is None after a dry run."""
     trainer = Trainer(recipe, begun.settings, begun.run, begun.world, reporter)
     preflight = trainer.preflight()

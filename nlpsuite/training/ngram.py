@@ -170,7 +170,7 @@ class _Grams:
         return np.where(self.reach[1:] >= m - 1, self.shorter[:-1], -1)
 
     def _ends(self, m: int) -> _Ints:
-        """Where m-grams end."""
+        """RunTarget m-grams end."""
         return np.flatnonzero(self.reach >= m - 1)
 
     def _keys(self, at: _Ints, m: int) -> _Ints:

@@ -12,8 +12,10 @@ from typing import Any
 import torch
 
 from nlpsuite import __version__
+from nlpsuite.data.examples import Example, example_files, read_examples
 from nlpsuite.errors import AdapterMismatchError, BundleCorruptError, InputInvalidError, OptionError
 from nlpsuite.export.base import Base, Reporter, Silent, find_base, open_base
+from nlpsuite.export.schemes import base_named
 from nlpsuite.files import atomic_directory, atomic_write_text, sha256_file, storage_errors
 from nlpsuite.models.adapter import AdapterInfo, fingerprint, save_adapter
 from nlpsuite.models.checkpoint import Checkpoint
@@ -21,16 +23,14 @@ from nlpsuite.models.checkpoint_write import write_checkpoint
 from nlpsuite.models.config import ModelConfig
 from nlpsuite.models.language_module import LanguageModule, load_module
 from nlpsuite.models.lora import add_lora
+from nlpsuite.options import make_options
 from nlpsuite.paths import bundles_dir
 from nlpsuite.plugins import find_task, load_task
-from nlpsuite.plugins.bases import base_named
 from nlpsuite.runtime.tokenizer import Tokenizer
 from nlpsuite.tasks.base import Task
-from nlpsuite.tasks.examples import Example, example_files, read_examples
-from nlpsuite.tasks.options import make_options
-from nlpsuite.training.adapter import AdapterRecipe, Lesson, TaskTeacher, split_examples
+from nlpsuite.training.adapter import AdapterRecipe, EncodedExample, ExampleEncoder, split_examples
 from nlpsuite.training.checkpoints import gathered
-from nlpsuite.training.launch import Begun, Where, begin, drive, result_of
+from nlpsuite.training.launch import RunContext, RunTarget, begin, drive, result_of
 from nlpsuite.training.plot import draw_curves
 from nlpsuite.training.settings import AdapterSettings
 from nlpsuite.training.trainer import Evaluation, Outcome, TrainReporter, uses_bf16
@@ -75,7 +75,7 @@ class AdapterReport:
 def train_adapter(
     request: AdapterRequest | None,
     given: Mapping[str, Any],
-    where: Where,
+    where: RunTarget,
     reporter: TrainReporter,
     fetching: Reporter | None = None,
 ) -> AdapterReport:
@@ -142,7 +142,7 @@ class _Base:
 
     module: LanguageModule
     name: str
-    licence: str | None
+    license: str | None
     fingerprint: str
     tokenizer_files: dict[str, str]
 
@@ -151,7 +151,7 @@ class _Base:
         return self.module.config
 
 
-def _load(spec: str | None, begun: Begun, fetching: Reporter) -> _Base:
+def _load(spec: str | None, begun: RunContext, fetching: Reporter) -> _Base:
     settings, world = begun.settings, begun.world
     # Weights that stay as they are can be kept in the precision they are multiplied in; shards of
     # one layer must be of one type.
@@ -161,7 +161,7 @@ def _load(spec: str | None, begun: Begun, fetching: Reporter) -> _Base:
         return _Base(
             load_module(checkpoint, torch.bfloat16 if half else torch.float32),
             checkpoint.name,
-            checkpoint.licence,
+            checkpoint.license,
             fingerprint(checkpoint),
             checkpoint.tokenizer_files(),
         )
@@ -176,7 +176,7 @@ def _check_length(checkpoint: Checkpoint, settings: AdapterSettings) -> None:
         )
 
 
-def _check_base(begun: Begun, base: _Base) -> None:
+def _check_base(begun: RunContext, base: _Base) -> None:
     """Note the base that a run begins with; refuse another when it goes on."""
     note = begun.run.path / "data" / "base.json"
     if begun.world.main and not begun.where.resume:
@@ -197,7 +197,7 @@ def _check_base(begun: Begun, base: _Base) -> None:
 
 
 def _train(
-    begun: Begun,
+    begun: RunContext,
     task: Task[Any],
     options: Mapping[str, Any],
     request: AdapterRequest,
@@ -236,7 +236,7 @@ def _train(
     return AdapterReport(request, outcome, result, evaluation)
 
 
-def _teacher(begun: Begun, task: Task[Any], options: Mapping[str, Any], base: _Base) -> TaskTeacher:
+def _teacher(begun: RunContext, task: Task[Any], options: Mapping[str, Any], base: _Base) -> ExampleEncoder:
     place = begun.run.path / "data" / "tokenizer"
     files = base.tokenizer_files
     if begun.world.main:
@@ -248,7 +248,7 @@ def _teacher(begun: Begun, task: Task[Any], options: Mapping[str, Any], base: _B
     ends = end_ids if isinstance(end_ids, list) else [end_ids]
     tokenizer = Tokenizer.open(place)
     chosen = make_options(task.options, dict(options))
-    return TaskTeacher(task, chosen, tokenizer, _end_id(tokenizer, ends), tuple(ends))
+    return ExampleEncoder(task, chosen, tokenizer, _end_id(tokenizer, ends), tuple(ends))
 
 
 def _end_id(tokenizer: Tokenizer, ends: Sequence[int]) -> int:
@@ -258,8 +258,8 @@ def _end_id(tokenizer: Tokenizer, ends: Sequence[int]) -> int:
 
 
 def _lessons(
-    request: AdapterRequest, teacher: TaskTeacher, settings: AdapterSettings
-) -> tuple[list[Lesson], list[tuple[Example, Lesson]], int]:
+    request: AdapterRequest, teacher: ExampleEncoder, settings: AdapterSettings
+) -> tuple[list[EncodedExample], list[tuple[Example, EncodedExample]], int]:
     """Lessons to learn, those held out with their examples, and how many were too long."""
     examples = list(
         read_examples(
@@ -282,7 +282,7 @@ def _lessons(
 
 
 def _info(
-    begun: Begun,
+    begun: RunContext,
     task: Task[Any],
     options: Mapping[str, Any],
     request: AdapterRequest,
@@ -302,11 +302,11 @@ def _info(
         alpha=settings.alpha,
         options=dict(options),
         data=tuple(
-            {"name": path.name, "sha256": sha256_file(path), "rows": rows, "licence": settings.licence}
+            {"name": path.name, "sha256": sha256_file(path), "rows": rows, "license": settings.license}
             for path in example_files(request.data)
         ),
         evaluation=dict(figures),
-        licence=base.licence,
+        license=base.license,
         created_by=f"nlpsuite {__version__}",
     )
 
@@ -315,9 +315,9 @@ def _card(info: AdapterInfo) -> str:
     """README.md of a base whose weights were all trained for one task."""
     figures = "\n".join(f"| {name} | {value} |" for name, value in info.evaluation.items())
     data = ", ".join(f"`{entry['name']}` ({entry['rows']:,} rows)" for entry in info.data)
-    licence = f"license: {info.licence}\n" if info.licence else ""
+    license = f"license: {info.license}\n" if info.license else ""
     return f"""---
-{licence}base_model: {info.base}
+{license}base_model: {info.base}
 pipeline_tag: text-generation
 tags: [nlpsuite]
 ---

@@ -14,7 +14,7 @@ from nlpsuite.files import atomic_directory
 from nlpsuite.models.checkpoint_write import write_checkpoint
 from nlpsuite.models.language_module import build_module
 from nlpsuite.training.checkpoints import gathered
-from nlpsuite.training.launch import Begun, Where, begin, drive, result_of
+from nlpsuite.training.launch import RunContext, RunTarget, begin, drive, result_of
 from nlpsuite.training.lm import LMData, LMRecipe, model_config, prepare_data
 from nlpsuite.training.ngram import interpolated_ngram, unigram
 from nlpsuite.training.plot import draw_curves
@@ -41,7 +41,7 @@ class LMReport:
 
 
 def train_lm(
-    data: Sequence[str], given: Mapping[str, Any], where: Where, reporter: TrainReporter
+    data: Sequence[str], given: Mapping[str, Any], where: RunTarget, reporter: TrainReporter
 ) -> LMReport:
     """Train a language model from scratch.
 
@@ -101,7 +101,7 @@ def _baselines(corpus: LMData) -> dict[str, Perplexity]:
     }
 
 
-def _card(begun: Begun, corpus: LMData, outcome: Outcome, perplexities: Mapping[str, Perplexity]) -> str:
+def _card(begun: RunContext, corpus: LMData, outcome: Outcome, perplexities: Mapping[str, Perplexity]) -> str:
     """README.md of the model: where it comes from, what it reached, what it can't do."""
     rows = "\n".join(
         f"| {name} | {p.token:,.1f} | {p.word:,.1f} | {p.byte:.3f} |" for name, p in perplexities.items()
@@ -124,6 +124,6 @@ Perplexity on {corpus.heldout.count:,} held-out tokens of the same corpus:
 |---|---|---|---|
 {rows}
 
-It continues text in the manner of its corpus. It follows no instructions and knows no facts; its licence is
-for whoever trained it to choose, as far as the licence of the corpus allows.
+It continues text in the manner of its corpus. It follows no instructions and knows no facts; its license is
+for whoever trained it to choose, as far as the license of the corpus allows.
 """

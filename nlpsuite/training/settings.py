@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 from nlpsuite.errors import OptionError
-from nlpsuite.tasks.options import Options, option
+from nlpsuite.options import Options, option
 
 __all__ = ["AdapterSettings", "LMSettings", "LoopSettings"]
 
@@ -139,7 +139,7 @@ class AdapterSettings(LoopSettings):
     heldout: float = option(0.1, "share of the examples that is held out")
     heldout_examples: int = option(500, "most examples that are held out")
     scored_examples: int = option(200, "most of these whose answers are generated and scored as it learns")
-    licence: str | None = option(None, "of the data, for the adapter's metadata")
+    license: str | None = option(None, "of the data, for the adapter's metadata")
 
     def __post_init__(self) -> None:
         super().__post_init__()

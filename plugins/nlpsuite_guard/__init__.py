@@ -96,7 +96,7 @@ def _question(text: str) -> Prompt:
     return Prompt(
         text=_frame(text),
         choices=_CHOICES,
-        priors=tuple(Prompt(text=_frame(neutral)) for neutral in _NEUTRAL),
+        calibration=tuple(Prompt(text=_frame(neutral)) for neutral in _NEUTRAL),
     )
 
 
@@ -107,7 +107,7 @@ def _frame(text: str) -> str:
 
 def _probability(answer: Completion) -> float:
     """Of the second choice, corrected for the priors."""
-    neutral, hateful = (score - prior for score, prior in zip(answer.logprobs, answer.prior_logprobs))
+    neutral, hateful = (score - prior for score, prior in zip(answer.logprobs, answer.calibration_logprobs))
     return 1 / (1 + math.exp(min(700.0, max(-700.0, neutral - hateful))))
 
 

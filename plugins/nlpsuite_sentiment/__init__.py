@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import ClassVar
 
 from nlpsuite import Completion, Options, Output, Prompt, Record, Task, hookimpl, option
-from nlpsuite.tasks.base import Columns
+from nlpsuite.data.record import Columns
 from nlpsuite.tasks.long_text import Part
 
 _LABELS = ("positive", "negative")
@@ -45,7 +45,7 @@ class Sentiment(Task[SentimentOptions]):
     # An adapter has learnt what the examples show and has no liking left to correct.
     adapter_options: ClassVar = {"examples": False, "calibrate": False}
     shots_options: ClassVar = {"examples": False}
-    neutral = _NEUTRAL
+    content_free_texts = _NEUTRAL
     columns = Columns(text=("text", "sentence", "content", "review"), reference=("label", "sentiment"))
     labels: ClassVar = {"negative": "negative", "positive": "positive", "0": "negative", "1": "positive"}
 
@@ -54,13 +54,13 @@ class Sentiment(Task[SentimentOptions]):
         return Prompt(
             text=_frame(record.text, options),
             choices=tuple(f" {label}" for label in _LABELS),
-            priors=tuple(Prompt(text=_frame(text, options)) for text in priors),
+            calibration=tuple(Prompt(text=_frame(text, options)) for text in priors),
         )
 
     def parse(self, completion: Completion, record: Record, options: SentimentOptions) -> Output:
         scores = list(completion.logprobs)
-        if completion.prior_logprobs:
-            scores = [score - prior for score, prior in zip(scores, completion.prior_logprobs)]
+        if completion.calibration_logprobs:
+            scores = [score - prior for score, prior in zip(scores, completion.calibration_logprobs)]
         top = max(scores)
         weights = [math.exp(score - top) for score in scores]
         return _output([weight / sum(weights) for weight in weights])

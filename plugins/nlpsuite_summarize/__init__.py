@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import ClassVar, Literal
 
 from nlpsuite import GenerationOptions, Message, Prompt, Record, Sampling, Task, hookimpl, option
-from nlpsuite.tasks.base import Columns
+from nlpsuite.data.record import Columns
 
 # Tokens after which a summary stops at the next sentence end, and the most it may take.
 _LENGTHS = {"short": (12, 60), "medium": (45, 140), "long": (110, 280)}
@@ -24,7 +24,7 @@ class Summarize(Task[Options]):
     name = "summarize"
     options = Options
     long_input = "split"
-    merging = "again"
+    merging = "map_reduce"
     max_prompt_tokens = 2_000  # a small model loses the thread of longer texts
     streams = True
     # How long a summary is and when it ends is in the data that an adapter learns from.

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import ClassVar
 
 from nlpsuite import GenerationOptions, Message, Prompt, Record, Sampling, Task, hookimpl, option
-from nlpsuite.tasks.base import Columns
+from nlpsuite.data.record import Columns
 
 
 @dataclass(frozen=True)
@@ -20,7 +20,7 @@ class Translate(Task[Options]):
     name = "translate"
     options = Options
     long_input = "split"
-    merging = "join"
+    merging = "concat"
     max_prompt_tokens = 300  # about a paragraph; longer ones drift off the text
     streams = True
     # An adapter knows what it is to do: the plain prompt is half as long to read and to train on.

@@ -12,7 +12,7 @@ import pytest
 from fake_plugins import install, nlpsuite
 
 from nlpsuite.cli import _EXIT_CODES
-from nlpsuite.tasks.bias import LIMITS, Counterfactuals
+from nlpsuite.evaluation.bias import LIMITS, Counterfactuals
 from nlpsuite.tasks.guard import REFUSAL
 
 

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from nlpsuite.jobs.job import Job
+from nlpsuite.batch.job import Job
 
 
 @pytest.fixture

@@ -84,7 +84,7 @@ def test_json(show) -> None:
     row = json.loads(show("sentiment", "--text", "the sea", "--no-examples", "--json").out)
     assert row["text"] == "Review: the sea\nSentiment:"
     assert row["choices"] == [" positive", " negative"]
-    assert row["priors"][0] == "Review: \nSentiment:"
+    assert row["calibration"][0] == "Review: \nSentiment:"
     assert row["max_tokens"] is None and row["sampling"] is None
     row = json.loads(show("complete", "-", "--json", stdin=b"the sea").out)
     assert row["stop"] == ["\n```"] and row["sampling"]["temperature"] == 0.0

@@ -62,7 +62,7 @@ def test_sentiment_probabilities(cli, tiny_bundle, monkeypatch) -> None:
     report = json.loads(outcome.out)
     assert report["label"] in report["probabilities"]
     assert sum(report["probabilities"].values()) == pytest.approx(1)
-    assert report["finish"] == "choice"
+    assert report["finish_reason"] == "choice"
 
 
 def command(*args: str) -> list[str]:

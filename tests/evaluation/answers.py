@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
+from nlpsuite.evaluation.metrics.base import Prediction
 from nlpsuite.evaluation.rows import EvaluatedRow
-from nlpsuite.metrics.base import Prediction
 
 __all__ = ["answer", "labelled", "texts"]
 

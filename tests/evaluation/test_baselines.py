@@ -9,7 +9,7 @@ from answers import labelled, texts
 
 from nlpsuite.errors import InputInvalidError, OptionError
 from nlpsuite.evaluation.baselines import predict_baseline
-from nlpsuite.evaluation.evaluation import evaluate
+from nlpsuite.evaluation.evaluate import evaluate
 from nlpsuite.evaluation.rows import EvaluatedRow
 from nlpsuite.plugins import load_task
 

@@ -13,10 +13,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from nlpsuite.errors import InputInvalidError, OptionError, UnknownTaskError
-from nlpsuite.evaluation.evaluation import Evaluation, evaluate, metric_names
+from nlpsuite.evaluation.evaluate import Evaluation, evaluate, metric_names
 from nlpsuite.evaluation.labels import NO_LABEL
+from nlpsuite.evaluation.metrics.base import Prediction
 from nlpsuite.evaluation.rows import EvaluatedRow
-from nlpsuite.metrics.base import Prediction
 from nlpsuite.plugins import load_task
 
 

@@ -16,6 +16,8 @@ from hypothesis import strategies as st
 from tiny import LSTM, write_tiny_checkpoint
 
 from nlpsuite.errors import InputInvalidError, InputTooLongError, OptionError
+from nlpsuite.evaluation.metrics.perplexity import bits_per_byte, perplexity, word_perplexity
+from nlpsuite.evaluation.metrics.resampling import estimate
 from nlpsuite.evaluation.perplexity import (
     TextLikelihood,
     resampled_unit,
@@ -23,8 +25,6 @@ from nlpsuite.evaluation.perplexity import (
     text_perplexity,
     windows,
 )
-from nlpsuite.metrics.perplexity import bits_per_byte, perplexity, word_perplexity
-from nlpsuite.metrics.resampling import estimate
 from nlpsuite.runtime.language_model import LanguageModel
 
 WORDS = "the cat and the dog sat on 3 mats in Köln while it was raining, or so they said;".split()

@@ -12,11 +12,11 @@ from answers import labelled
 from hypothesis import given
 from hypothesis import strategies as st
 
+from nlpsuite.data.tables import open_table
 from nlpsuite.errors import InputInvalidError, OptionError
-from nlpsuite.evaluation.files import open_predictions, write_predictions
+from nlpsuite.evaluation.metrics.base import Prediction
+from nlpsuite.evaluation.predictions import open_predictions, write_predictions
 from nlpsuite.evaluation.rows import EvaluatedRow, prediction_of, rows_of, with_predictions
-from nlpsuite.jobs.tables import open_table
-from nlpsuite.metrics.base import Prediction
 from nlpsuite.plugins import load_task
 
 

@@ -12,7 +12,7 @@ import pytest
 from answers import labelled, texts
 
 from nlpsuite.evaluation.compare import Comparison, compare
-from nlpsuite.evaluation.evaluation import Evaluation, evaluate
+from nlpsuite.evaluation.evaluate import Evaluation, evaluate
 from nlpsuite.evaluation.page import html
 from nlpsuite.evaluation.plots import Mark, forest, scatter
 from nlpsuite.evaluation.report import document, markdown, text, to_json
@@ -175,7 +175,7 @@ def test_columns_are_aligned_for_wide_characters() -> None:
 
 
 def test_plots_of_little() -> None:
-    from nlpsuite.evaluation.evaluation import Point
+    from nlpsuite.evaluation.evaluate import Point
 
     assert forest([Mark("a", 1, 1, 1, "1")], low=1, high=1).startswith("<svg")
     assert "NaN" not in scatter([Point(0, 0, 0.0), Point(1, 5_000, 0.0)], "x")

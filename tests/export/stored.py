@@ -47,7 +47,7 @@ class StoredCheckpoint:
         self._arrays = {name: array for name, (_, array) in stored.items()}
         # A matrix that is multiplied as it is has been turned: (inputs, outputs).
         self._turned = {node.input[1] for node in model.graph.node if node.op_type == "MatMul"}
-        self.name, self.licence, self.config = checkpoint.name, checkpoint.licence, checkpoint.config
+        self.name, self.license, self.config = checkpoint.name, checkpoint.license, checkpoint.config
 
     def __getattr__(self, name: str) -> Any:
         return getattr(self._checkpoint, name)

@@ -28,8 +28,8 @@ ADAPTER = {
     "distribution": "nlpsuite 0.2.0",
     "options": {"labels": "positive"},
     "evaluation": {"accuracy": 0.88532, "n": 872},
-    "data": [{"name": "train.tsv", "rows": 67_349, "licence": None, "sha256": "ab" * 32}],
-    "licence": "MIT",
+    "data": [{"name": "train.tsv", "rows": 67_349, "license": None, "sha256": "ab" * 32}],
+    "license": "MIT",
     "sha256": "cd" * 32,
     "base": "Tiny",
 }
@@ -41,7 +41,7 @@ def manifest(**changes: Any) -> dict[str, Any]:
         "created_by": "nlpsuite 0.2.0",
         "context_length": 8_192,
         "graphs": [{"layout": "slots", "precision": "int4", "path": "onnx/slots.onnx"}],
-        "licence": "Apache-2.0",
+        "license": "Apache-2.0",
         "adapter": None,
         "origin": {"source": "/models/tiny.gguf", "files": [{"name": "tiny.gguf", "sha256": "ef" * 32}]},
     } | changes
@@ -59,7 +59,7 @@ def test_front_matter() -> None:
         "pipeline_tag": "text-generation",
         "tags": '["nlpsuite", "onnx", "int4"]',
     }
-    hub = manifest(origin={"source": "hf:owner/name@v1", "files": []}, adapter=ADAPTER, licence=None)
+    hub = manifest(origin={"source": "hf:owner/name@v1", "files": []}, adapter=ADAPTER, license=None)
     found = front_matter(model_card(hub, weights=1))
     assert found["base_model"] == '"owner/name"'
     assert found["tags"] == '["nlpsuite", "onnx", "int4", "sentiment"]'
@@ -67,7 +67,7 @@ def test_front_matter() -> None:
 
 
 def test_a_licence_made_of_two() -> None:
-    found = front_matter(model_card(manifest(licence="apache-2.0 AND MIT"), weights=1))
+    found = front_matter(model_card(manifest(license="apache-2.0 AND MIT"), weights=1))
     assert (found["license"], found["license_name"]) == ("other", '"apache-2.0 AND MIT"')
 
 
@@ -77,7 +77,7 @@ def test_a_licence_made_of_two() -> None:
         ({}, ["134.5 million weights", "8,192 tokens", "nlpsuite run complete --model DIR", "was not compared"]),
         ({"verification": VERIFICATION}, ["16.691", "16.558", "95.1%", "19 of 32", "370 tokens"]),
         ({"adapter": ADAPTER}, ["run sentiment", "0.8853", "872", "train.tsv", "67349 rows", "not stated", "one task"]),
-        ({"licence": None}, ["states no licence"]),
+        ({"license": None}, ["states no license"]),
         (
             {"graphs": [{"layout": "portable", "precision": "fp16", "path": "onnx/model_fp16.onnx"}]},
             ["transformers.js", "onnx/model_fp16.onnx", "fp16 is for CUDA"],
@@ -86,7 +86,7 @@ def test_a_licence_made_of_two() -> None:
 )  # fmt: skip
 def test_what_it_says(changes: dict[str, Any], words: list[str]) -> None:
     card = model_card(manifest(**changes), weights=134_515_008)
-    for word in [*words, "ef" * 32, "Apache-2.0" if "licence" not in changes else "licence"]:
+    for word in [*words, "ef" * 32, "Apache-2.0" if "license" not in changes else "license"]:
         assert word in card
 
 

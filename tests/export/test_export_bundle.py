@@ -147,7 +147,7 @@ def test_a_run_of_training_and_a_gguf_file(here: Path) -> None:
     assert (bundle.name, bundle.path.name) == ("my-lstm", "my-lstm-fp32")
     write_tiny_gguf(here / "m.gguf", LLAMA, random_weights(LLAMA), "Q4_1")
     bundle = export_bundle("m.gguf", precision="int4", name="Mine", target=here / "out").bundle
-    assert (bundle.name, bundle.path, bundle.licence) == ("Mine", here / "out", "apache-2.0")
+    assert (bundle.name, bundle.path, bundle.license) == ("Mine", here / "out", "apache-2.0")
     assert bundle.verification is not None
 
 

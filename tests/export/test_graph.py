@@ -17,7 +17,7 @@ from nlpsuite.export.template import CONFIG_KEY, WEIGHTS_PLACEHOLDER, DType, Lay
 from nlpsuite.models.config import DecoderConfig, GPT2Config, LSTMConfig, ModelConfig
 from nlpsuite.models.sources import SMOLLM2_135M_CONFIG
 
-TEMPLATES = Path(__file__).parents[2] / "exported" / "templates"
+TEMPLATES = Path(__file__).parents[2] / "nlpsuite" / "export" / "templates"
 SHIPPED = TEMPLATES / "smollm2-135m.slots.fp32.onnx"
 TINY = DecoderConfig(
     vocab_size=32,

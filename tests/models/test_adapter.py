@@ -38,9 +38,9 @@ INFO = AdapterInfo(
     rank=2,
     alpha=8.0,
     options={"examples": False},
-    data=({"name": "größe.tsv", "sha256": "1" * 64, "rows": 7, "licence": None},),
+    data=({"name": "größe.tsv", "sha256": "1" * 64, "rows": 7, "license": None},),
     evaluation={"accuracy": 0.875, "n": 8},
-    licence="Apache-2.0",
+    license="Apache-2.0",
     created_by="nlpsuite 0.1.0",
 )
 
@@ -256,8 +256,8 @@ def test_licence_of_both(
     fitting: Callable[..., Adapter],
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(tiny_checkpoint, "licence", base)
-    assert MergedCheckpoint(tiny_checkpoint, fitting(licence=own)).licence == both
+    monkeypatch.setattr(tiny_checkpoint, "license", base)
+    assert MergedCheckpoint(tiny_checkpoint, fitting(license=own)).license == both
 
 
 def test_another_base_is_refused(tmp_path: Path, fitting: Callable[..., Adapter]) -> None:

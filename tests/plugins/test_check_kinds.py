@@ -114,7 +114,7 @@ def nlpsuite_writer(): return it
 """
 ENGINE = """from nlpsuite import hookimpl
 from nlpsuite.errors import InputInvalidError
-from nlpsuite.jobs.engine import Beat, Done, open_worker
+from nlpsuite.batch.engine import Beat, Done, open_worker
 def it(work, chunks):
     run = open_worker(work)
     for chunk in chunks:
@@ -127,8 +127,8 @@ def nlpsuite_engine(): return it
 """
 METRIC = """import numpy as np
 from nlpsuite import hookimpl
-from nlpsuite.metrics.base import RowMetric
-from nlpsuite.metrics.lengths import check_references
+from nlpsuite.evaluation.metrics.base import RowMetric
+from nlpsuite.evaluation.metrics.lengths import check_references
 class It(RowMetric):
     \"\"\"The share, 0 to 1.\"\"\"
     name = "it"

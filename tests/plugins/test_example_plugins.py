@@ -126,7 +126,7 @@ def test_the_adapter_gives_titles(place: Path, default_gguf: Path) -> None:
     done = nlpsuite(place, "run", "title", str(article), "--json", "--model", str(default_gguf))
     assert done.returncode == 0 and "running without it" not in done.stderr, done.stderr
     result = json.loads(done.stdout)
-    assert result["model"]["adapter"]["task"] == "title" and result["finish"] == "stop"
+    assert result["model"]["adapter"]["task"] == "title" and result["finish_reason"] == "stop"
     assert 3 <= len(result["text"].split()) <= 12 and "Libraries" in result["text"]
 
 

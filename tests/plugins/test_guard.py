@@ -17,7 +17,7 @@ from nlpsuite.runtime.prompt import Prompt
 from nlpsuite.tasks.guard import Screening
 from nlpsuite.testing import EchoModel
 
-SENTENCES = Path(__file__).parents[1] / "data" / "toxicity.tsv"
+SENTENCES = Path(__file__).parents[1] / "fixtures" / "toxicity.tsv"
 KEY = "AKIA" + "IOSFODNN7EXAMPLE"
 
 

@@ -14,17 +14,16 @@ import pluggy
 import pytest
 from fake_plugins import BROKEN, good, install, nlpsuite
 
-from nlpsuite import hookspecs
+from nlpsuite.batch.engine import Beat, Done, Work
+from nlpsuite.data.examples import read_examples
 from nlpsuite.errors import InputInvalidError, PluginError, UnknownTaskError
 from nlpsuite.export.base import Base, Silent, find_base
-from nlpsuite.jobs.engine import Beat, Done, Work
-from nlpsuite.plugins import API_VERSION, ENTRY_POINT_GROUP, load_task, loading
-from nlpsuite.plugins.bases import base_named
+from nlpsuite.export.schemes import base_named
+from nlpsuite.plugins import API_VERSION, ENTRY_POINT_GROUP, hookspecs, load_task, loading
 from nlpsuite.plugins.discovery import installed
 from nlpsuite.plugins.kinds import KINDS, RESERVED
 from nlpsuite.plugins.use import load_metric, measure
 from nlpsuite.tasks.base import Output
-from nlpsuite.tasks.examples import read_examples
 
 PAGE = Path(__file__).parents[2] / "docs" / "plugins.md"
 

@@ -15,7 +15,7 @@ import pytest
 from fake_plugins import install, nlpsuite
 from tiny import write_tiny_checkpoint
 
-from nlpsuite.api import load, resolve_bundle
+from nlpsuite.api import load
 from nlpsuite.errors import ModelUnavailableError, PluginError
 from nlpsuite.export import store
 from nlpsuite.export.base import Base
@@ -23,6 +23,7 @@ from nlpsuite.models.adapter import Adapter, AdapterInfo, fingerprint, save_adap
 from nlpsuite.models.checkpoint import open_checkpoint
 from nlpsuite.plugins import load_task
 from nlpsuite.runtime.bundle import Bundle
+from nlpsuite.tasks.load import resolve_bundle
 from nlpsuite.testing import check_task
 
 CODE = '''"""Say more."""
@@ -141,13 +142,13 @@ def test_a_base_that_is_gone_is_no_matter_while_its_bundle_is_there(
 
     gone = False
     base = Base("shelf", "some key", "shelf:one", obtain)
-    monkeypatch.setattr("nlpsuite.api.base_named", lambda model, offline: base)
+    monkeypatch.setattr("nlpsuite.tasks.load.base_named", lambda model, offline: base)
     plain, _ = resolved(adapter="none")
     gone = True
     bundle, notices = resolved()
     assert bundle == plain and len(notices) == 1 and "could not be got to merge" in notices[0]
     monkeypatch.setattr(
-        "nlpsuite.api.base_named", lambda model, offline: Base("shelf", "x", "shelf:two", obtain)
+        "nlpsuite.tasks.load.base_named", lambda model, offline: Base("shelf", "x", "shelf:two", obtain)
     )
     with pytest.raises(ModelUnavailableError, match="Offline"):
         resolved()

@@ -16,11 +16,12 @@ from nlpsuite_review.reading import read
 from tiny import LLAMA, write_tiny_checkpoint
 
 import nlpsuite
+from nlpsuite.data.record import Record
 from nlpsuite.errors import InputInvalidError
+from nlpsuite.options import make_options
 from nlpsuite.plugins import load_task
 from nlpsuite.runtime.prompt import Completion
-from nlpsuite.tasks.base import Output, Record
-from nlpsuite.tasks.options import make_options
+from nlpsuite.tasks.base import Output
 
 
 def found(text: str, language: str = "auto") -> list[tuple[int | None, str]]:

@@ -139,7 +139,7 @@ def test_pieces_join_to_the_completion(model: LanguageModel) -> None:
 def test_max_tokens(model: LanguageModel) -> None:
     for count in (1, 2, 13):
         completion = alone(model, Prompt(text="cat", max_tokens=count))
-        assert completion.finish == "length" and completion.completion_tokens == count
+        assert completion.finish_reason == "length" and completion.completion_tokens == count
 
 
 def test_an_end_token_ends_the_text(model: LanguageModel) -> None:
@@ -159,7 +159,7 @@ def test_an_end_token_ends_the_text(model: LanguageModel) -> None:
         dataclasses.replace(model.bundle, end_token_ids=(0, end)), session, tokenizer, max_slots=3
     )
     completion = alone(changed, prompt)
-    assert completion.finish == "stop" and completion.completion_tokens == 5
+    assert completion.finish_reason == "stop" and completion.completion_tokens == 5
     assert completion.text == tokenizer.decode(drawn[:5])
     assert whole.completion_tokens > 5
 
@@ -170,7 +170,7 @@ def test_stop_strings(model: LanguageModel) -> None:
     for at, size in ((5, 1), (10, 3), (20, 6)):
         stop = text[at : at + size]
         completion = alone(model, dataclasses.replace(prompt, stop=("never there", stop)))
-        assert completion.finish == "stop"
+        assert completion.finish_reason == "stop"
         assert completion.text == text[: text.index(stop)]
         assert completion.completion_tokens < 40
     assert alone(model, dataclasses.replace(prompt, stop=("never there",))).text == text
@@ -214,7 +214,7 @@ def test_stopping_at_a_sentence_end(
 ) -> None:
     scripted = LanguageModel(model.bundle, Script(model, text), model.tokenizer, 1)  # type: ignore[arg-type]
     completion = alone(scripted, Prompt(text="x", sentence_end_after=after))
-    assert (completion.text, completion.finish) == (expected, finish)
+    assert (completion.text, completion.finish_reason) == (expected, finish)
     assert completion.completion_tokens == len(model.tokenizer.encode_text(expected))
     if finish == "sentence":
         assert after is not None and completion.completion_tokens >= after
@@ -224,10 +224,10 @@ def test_a_full_context_ends_the_text(model: LanguageModel) -> None:
     text = "a" * 250
     assert model.count_tokens(text) == 250
     completion = alone(model, Prompt(text=text, max_tokens=50))
-    assert completion.finish == "context"
+    assert completion.finish_reason == "context"
     assert completion.prompt_tokens + completion.completion_tokens == model.context_length == 256
     completion = alone(model, Prompt(text="a" * 255, max_tokens=50))
-    assert completion.finish == "context" and completion.completion_tokens == 1
+    assert completion.finish_reason == "context" and completion.completion_tokens == 1
 
 
 def test_a_prompt_that_fills_the_context_is_refused(model: LanguageModel) -> None:
@@ -239,7 +239,7 @@ def test_a_prompt_that_fills_the_context_is_refused(model: LanguageModel) -> Non
         alone(model, Prompt(text="a" * 255, choices=("b", "bb")))
     with pytest.raises(InputTooLongError):
         model.token_logprobs("a" * 257)
-    assert alone(model, Prompt(text="a" * 254, choices=("b", "bb"))).finish == "choice"
+    assert alone(model, Prompt(text="a" * 254, choices=("b", "bb"))).finish_reason == "choice"
     assert len(model.token_logprobs("a" * 256)) == 255
     assert bare(alone(model, PROMPTS[1])) == bare(model.complete(PROMPTS[:2])[1])  # and nothing is broken
 
@@ -294,8 +294,8 @@ def test_scores_are_the_whole_sequences_logprobs(
         expected = brute_force(model, prompt, sequence_logprobs)
         np.testing.assert_allclose(completion.logprobs, expected, atol=1e-3)
         assert completion.text == choices[int(np.argmax(expected))]
-        assert completion.finish == "choice" and completion.completion_tokens == 0
-        assert completion.prior_logprobs == () and completion.first_token_seconds is None
+        assert completion.finish_reason == "choice" and completion.completion_tokens == 0
+        assert completion.calibration_logprobs == () and completion.first_token_seconds is None
         assert completion.prompt_tokens == len(model.tokenizer.encode_choices(prompt)[0])
 
 
@@ -312,7 +312,7 @@ def test_rows_with_different_choices_in_one_batch(
 def test_choices_and_prompts_to_complete_in_one_call(model: LanguageModel) -> None:
     mixed = [PROMPTS[0], Prompt(text="x", choices=("a", "b")), PROMPTS[1], Prompt(text="y", choices=("c",))]
     together = model.complete(mixed)
-    assert [c.finish == "choice" for c in together] == [False, True, False, True]
+    assert [c.finish_reason == "choice" for c in together] == [False, True, False, True]
     for prompt, completion in zip(mixed, together):
         assert completion.text == alone(model, prompt).text
 
@@ -320,29 +320,29 @@ def test_choices_and_prompts_to_complete_in_one_call(model: LanguageModel) -> No
 def test_priors(model: LanguageModel, sequence_logprobs: Callable[[list[int]], np.ndarray]) -> None:
     priors = tuple(Prompt(text=f"Review: {text}\nSentiment:") for text in ("N/A", "", "the"))
     prompts = [
-        Prompt(text=f"Review: {words(n)}\nSentiment:", choices=CHOICES, priors=priors[: 1 + n % 3])
+        Prompt(text=f"Review: {words(n)}\nSentiment:", choices=CHOICES, calibration=priors[: 1 + n % 3])
         for n in range(1, 6)
     ]
     after = [
         brute_force(model, dataclasses.replace(prior, choices=CHOICES), sequence_logprobs) for prior in priors
     ]
     for prompt, completion in zip(prompts, model.complete(prompts)):
-        expected = np.mean(after[: len(prompt.priors)], axis=0)
-        np.testing.assert_allclose(completion.prior_logprobs, expected, atol=1e-3)
+        expected = np.mean(after[: len(prompt.calibration)], axis=0)
+        np.testing.assert_allclose(completion.calibration_logprobs, expected, atol=1e-3)
         np.testing.assert_allclose(
             completion.logprobs, brute_force(model, prompt, sequence_logprobs), atol=1e-3
         )
-        assert not np.allclose(completion.logprobs, completion.prior_logprobs, atol=0.1)
+        assert not np.allclose(completion.logprobs, completion.calibration_logprobs, atol=0.1)
         # The likeliest as it stands: weighing it against the priors is the task's decision.
         assert completion.text == CHOICES[int(np.argmax(completion.logprobs))]
-    other = Prompt(text="x", choices=("a", "b"), priors=priors[:1])
+    other = Prompt(text="x", choices=("a", "b"), calibration=priors[:1])
     expected = brute_force(model, dataclasses.replace(priors[0], choices=("a", "b")), sequence_logprobs)
-    np.testing.assert_allclose(alone(model, other).prior_logprobs, expected, atol=1e-3)
+    np.testing.assert_allclose(alone(model, other).calibration_logprobs, expected, atol=1e-3)
 
 
 def test_a_prior_is_scored_once(model: LanguageModel, monkeypatch: pytest.MonkeyPatch) -> None:
     priors = tuple(Prompt(text=f"A prior that no other test has: {i}") for i in range(2))
-    prompts = [Prompt(text=words(n), choices=("a", "b"), priors=priors) for n in range(1, 8)]
+    prompts = [Prompt(text=words(n), choices=("a", "b"), calibration=priors) for n in range(1, 8)]
     scored = []
     logprobs = model._logprobs
     monkeypatch.setattr(

@@ -256,9 +256,9 @@ def test_a_batch_gives_what_each_prompt_gives_alone(
 ) -> None:
     if precision == "int8":
         model = LanguageModel.load(bundle_int8, device="cpu", threads=1, max_slots=3)
-    together = [(c.text, c.finish, c.completion_tokens) for c in model.complete(PROMPTS)]
+    together = [(c.text, c.finish_reason, c.completion_tokens) for c in model.complete(PROMPTS)]
     alone = [model.complete([prompt])[0] for prompt in PROMPTS]
-    assert together == [(c.text, c.finish, c.completion_tokens) for c in alone]
+    assert together == [(c.text, c.finish_reason, c.completion_tokens) for c in alone]
     assert len({text for text, *_ in together}) > 8  # they do differ
 
 

@@ -4,8 +4,8 @@ from typing import Literal
 import pytest
 
 from nlpsuite.errors import OptionError
+from nlpsuite.options import GenerationOptions, make_options, option, option_specs
 from nlpsuite.runtime.prompt import Prompt
-from nlpsuite.tasks.options import GenerationOptions, make_options, option, option_specs
 
 
 @dataclass(frozen=True)

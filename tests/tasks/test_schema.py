@@ -11,8 +11,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from nlpsuite.errors import OptionError
+from nlpsuite.options import GenerationOptions, Options, make_options, option, option_specs
 from nlpsuite.plugins import installed_tasks, load_task
-from nlpsuite.tasks.options import GenerationOptions, Options, make_options, option, option_specs
 from nlpsuite.tasks.schema import option_schema
 
 

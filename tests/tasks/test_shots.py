@@ -13,9 +13,9 @@ from hypothesis import strategies as st
 import nlpsuite
 from nlpsuite import Message, Prompt, Record
 from nlpsuite.errors import InputInvalidError, InputNotFoundError, InputTooLongError, OptionError
+from nlpsuite.options import make_options
 from nlpsuite.plugins import load_task
 from nlpsuite.tasks.adjust import adjust
-from nlpsuite.tasks.options import make_options
 
 FILMS = [("A joy.", "positive"), ("Dull.", "negative")]
 
@@ -45,7 +45,8 @@ def test_of_a_text_they_stand_before_a_blank_line() -> None:
 def test_priors_have_the_examples_too() -> None:
     prompt = prompt_of("sentiment", FILMS)
     assert all(
-        prior.text.startswith("Review: A joy.\nSentiment: positive\n\n") for prior in prompt.prior_prompts()
+        prior.text.startswith("Review: A joy.\nSentiment: positive\n\n")
+        for prior in prompt.calibration_prompts()
     )
 
 

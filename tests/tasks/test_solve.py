@@ -4,10 +4,11 @@ from collections.abc import Callable
 
 import pytest
 
+from nlpsuite.data.record import Record
 from nlpsuite.errors import InputTooLongError
+from nlpsuite.options import Options
 from nlpsuite.runtime.prompt import Completion, Prompt
-from nlpsuite.tasks.base import Output, Record, Task
-from nlpsuite.tasks.options import Options
+from nlpsuite.tasks.base import Output, Task
 from nlpsuite.tasks.solve import Limits, Step, solve
 
 

@@ -13,9 +13,9 @@ from hypothesis import strategies as st
 
 from nlpsuite import Message, Prompt, Record
 from nlpsuite.errors import InputInvalidError, InputNotFoundError, NlpsuiteError, OptionError
+from nlpsuite.options import make_options
 from nlpsuite.plugins import load_task
 from nlpsuite.tasks.adjust import adjust
-from nlpsuite.tasks.options import make_options
 from nlpsuite.tasks.template import PromptTemplate
 
 CHAT = """\
@@ -86,9 +86,12 @@ def test_fixed_turns_and_a_history() -> None:
 def test_priors_stand_in_the_same_frame() -> None:
     prompt = prompt_of("sentiment", "Film: {text}\nIt was")
     assert prompt.text == "Film: The sea.\nIt was"
-    assert [prior.text for prior in prompt.prior_prompts()][:2] == ["Film: \nIt was", "Film: [MASK]\nIt was"]
-    assert all(prior.choices == prompt.choices for prior in prompt.prior_prompts())
-    assert prompt_of("sentiment", "Film: {text}\nIt was", calibrate=False).priors == ()
+    assert [prior.text for prior in prompt.calibration_prompts()][:2] == [
+        "Film: \nIt was",
+        "Film: [MASK]\nIt was",
+    ]
+    assert all(prior.choices == prompt.choices for prior in prompt.calibration_prompts())
+    assert prompt_of("sentiment", "Film: {text}\nIt was", calibrate=False).calibration == ()
 
 
 def test_doubled_braces_and_other_braces_are_text() -> None:

@@ -28,9 +28,13 @@ def test_without_replies_it_repeats_the_prompt() -> None:
 
 def test_a_completion_begins_with_the_prefill_and_ends_at_a_stop() -> None:
     [completion] = EchoModel(["one\ntwo"]).complete([ask(prefill="- ", stop=("\n",))])
-    assert (completion.text, completion.finish) == ("- one", "stop")
+    assert (completion.text, completion.finish_reason) == ("- one", "stop")
     [completion] = EchoModel(["one two three"]).complete([ask(max_tokens=2)])
-    assert (completion.text, completion.finish, completion.completion_tokens) == ("one two", "length", 2)
+    assert (completion.text, completion.finish_reason, completion.completion_tokens) == (
+        "one two",
+        "length",
+        2,
+    )
 
 
 def test_its_pieces_join_to_the_text() -> None:
@@ -40,10 +44,10 @@ def test_its_pieces_join_to_the_text() -> None:
 
 
 def test_a_reply_names_a_choice() -> None:
-    prompt = ask(choices=(" yes", " no"), priors=(Prompt(text="?"),))
+    prompt = ask(choices=(" yes", " no"), calibration=(Prompt(text="?"),))
     [completion] = EchoModel(["No"]).complete([prompt])
     assert completion.text == " no" and completion.logprobs[1] > completion.logprobs[0]
-    assert len(completion.prior_logprobs) == 2
+    assert len(completion.calibration_logprobs) == 2
     assert EchoModel(["perhaps"]).complete([prompt])[0].text == " yes"
 
 

@@ -38,10 +38,10 @@ def train_lm(corpus: Path, told: Told) -> TrainLM:
     """``train_lm("decoder", run_dir, steps=5)``; gives the report."""
 
     def train(arch: str, path: Path, *, resume: bool = False, dry: bool = False, **changes: Any) -> Any:
-        from nlpsuite.training.launch import Where
+        from nlpsuite.training.launch import RunTarget
         from nlpsuite.training.run_lm import train_lm
 
         given = {} if resume and not changes else changes if resume else small(arch, **changes)
-        return train_lm([] if resume else [str(corpus)], given, Where(path, resume=resume, dry=dry), told)
+        return train_lm([] if resume else [str(corpus)], given, RunTarget(path, resume=resume, dry=dry), told)
 
     return train

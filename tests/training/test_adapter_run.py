@@ -22,6 +22,8 @@ import torch
 from small_runs import Told
 from tiny import CONFIGS, write_tiny_checkpoint
 
+from nlpsuite.data.examples import Example
+from nlpsuite.data.record import Record
 from nlpsuite.errors import (
     AdapterMismatchError,
     InputInvalidError,
@@ -33,15 +35,13 @@ from nlpsuite.models.adapter import Adapter, MergedCheckpoint, fingerprint
 from nlpsuite.models.checkpoint import Checkpoint, open_checkpoint
 from nlpsuite.models.checkpoint_write import write_checkpoint
 from nlpsuite.models.language_module import build_module, load_module
+from nlpsuite.options import make_options
 from nlpsuite.plugins import load_task
 from nlpsuite.runtime.prompt import Message
 from nlpsuite.runtime.tokenizer import Tokenizer
-from nlpsuite.tasks.base import Record
-from nlpsuite.tasks.examples import Example
-from nlpsuite.tasks.options import make_options
-from nlpsuite.training.adapter import TaskTeacher, split_examples
+from nlpsuite.training.adapter import ExampleEncoder, split_examples
 from nlpsuite.training.batch import LossModule, pad_rows
-from nlpsuite.training.launch import Where
+from nlpsuite.training.launch import RunTarget
 from nlpsuite.training.run_adapter import AdapterReport, AdapterRequest, train_adapter
 from nlpsuite.training.settings import AdapterSettings
 
@@ -116,7 +116,7 @@ class Run:
     def __call__(
         self, path: Path, data: Path | None, task: str = "sentiment", **changes: Any
     ) -> AdapterReport:
-        where = Where(path, **{k: changes.pop(k) for k in ("resume", "overwrite", "dry") if k in changes})
+        where = RunTarget(path, **{k: changes.pop(k) for k in ("resume", "overwrite", "dry") if k in changes})
         spec, options = str(changes.pop("base", self.base)), changes.pop("options", {})
         request = None if data is None else AdapterRequest(task, str(data), spec, options)
         given = changes if where.resume else {**SETTINGS, **changes}
@@ -143,7 +143,7 @@ def done(base: Path, reviews: Path, tmp_path_factory: pytest.TempPathFactory) ->
     torch.set_num_threads(1)
     told = Told()
     path = tmp_path_factory.mktemp("done") / "run"
-    report = Run(base, told)(path, reviews, licence="CC0-1.0", heldout=0.2)
+    report = Run(base, told)(path, reviews, license="CC0-1.0", heldout=0.2)
     return Done(path, report, told, Adapter.open(path / "adapter.safetensors"))
 
 
@@ -166,7 +166,7 @@ def test_the_file_says_what_it_is(done: Done, base: Path, reviews: Path) -> None
     assert info.options == {"examples": False, "calibrate": False}
     [data] = info.data
     digest = hashlib.sha256(reviews.read_bytes()).hexdigest()
-    assert data == {"name": "reviews.tsv", "sha256": digest, "rows": 150, "licence": "CC0-1.0"}
+    assert data == {"name": "reviews.tsv", "sha256": digest, "rows": 150, "license": "CC0-1.0"}
     assert done.report.evaluation is not None
     assert info.evaluation == {
         "validation_loss": done.report.evaluation.loss,
@@ -226,7 +226,7 @@ def test_merged_or_beside_the_layers_the_logits_are_the_same(done: Done, base: P
 
 
 def heldout_of(done: Done) -> list[Example]:
-    from nlpsuite.tasks.examples import read_examples
+    from nlpsuite.data.examples import read_examples
 
     settings = json.loads((done.path / "run.json").read_text())
     names = {field.name for field in dataclasses.fields(AdapterSettings)}
@@ -287,13 +287,13 @@ def test_what_is_too_long_is_left_out_and_counted(run: Run, tmp_path: Path) -> N
 # The tokens of training are those of running.
 
 
-def teacher_of(name: str, checkpoint: Checkpoint, place: Path, **options: Any) -> TaskTeacher:
+def teacher_of(name: str, checkpoint: Checkpoint, place: Path, **options: Any) -> ExampleEncoder:
     place.mkdir(exist_ok=True)
     for file, text in checkpoint.tokenizer_files().items():
         (place / file).write_text(text, encoding="utf-8")
     task = load_task(name)
     chosen = make_options(task.options, {**task.adapter_options, **options})
-    return TaskTeacher(task, chosen, Tokenizer.open(place), end_id=2, end_ids=(2, 0))
+    return ExampleEncoder(task, chosen, Tokenizer.open(place), end_id=2, end_ids=(2, 0))
 
 
 @pytest.mark.parametrize(

@@ -161,13 +161,13 @@ def test_settings_out_of_range(changes: dict[str, Any], message: str, train_lm: 
 
 
 def test_a_corpus_too_small_for_one_window(train_lm: Any, tmp_path: Path, told: Any) -> None:
-    from nlpsuite.training.launch import Where
+    from nlpsuite.training.launch import RunTarget
     from nlpsuite.training.run_lm import train_lm as run
 
     little = tmp_path / "little.txt"
     little.write_text("one two three\nfour five six\n")
     with pytest.raises(InputInvalidError, match="tokens to learn from"):
-        run([str(little)], small(context=200), Where(tmp_path / "run"), told)
+        run([str(little)], small(context=200), RunTarget(tmp_path / "run"), told)
 
 
 @given(count=st.integers(1, 300), context=st.integers(2, 40), rows=st.integers(1, 7))

@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from nlpsuite.training.ngram import interpolated_ngram, unigram
 from nlpsuite.training.tokens import train_tokenizer
 
-TEXT = (Path(__file__).parent.parent / "data" / "perplexity.txt").read_text(encoding="utf-8")
+TEXT = (Path(__file__).parent.parent / "fixtures" / "perplexity.txt").read_text(encoding="utf-8")
 END = 0
 
 

@@ -15,7 +15,7 @@ import pytest
 from small_runs import small
 
 from nlpsuite.errors import BundleCorruptError, ModelNotFoundError, OptionError
-from nlpsuite.training.launch import Where
+from nlpsuite.training.launch import RunTarget
 
 STEPS = 60
 
@@ -172,12 +172,12 @@ def test_what_there_is_decides(train_lm: Any, corpus: Path, told: Any, tmp_path:
     assert "--resume" in caught.value.hint
     with pytest.raises(OptionError, match=r"begun with lr = 0\.005, not 0\.1"):
         train_lm("decoder", tmp_path / "run", resume=True, lr=0.1)
-    run([str(corpus)], small(steps=3), Where(tmp_path / "run", overwrite=True), told)
+    run([str(corpus)], small(steps=3), RunTarget(tmp_path / "run", overwrite=True), told)
     assert json.loads((tmp_path / "run" / "result.json").read_text())["steps"] == 3
     (tmp_path / "precious").mkdir()
     (tmp_path / "precious" / "thesis.txt").write_text("years of work")
     with pytest.raises(OptionError, match="left alone"):
-        run([str(corpus)], small(steps=3), Where(tmp_path / "precious", overwrite=True), told)
+        run([str(corpus)], small(steps=3), RunTarget(tmp_path / "precious", overwrite=True), told)
     with pytest.raises(OptionError, match="holds no run"):
         train_lm("decoder", tmp_path / "precious")
     assert (tmp_path / "precious" / "thesis.txt").read_text() == "years of work"

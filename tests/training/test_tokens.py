@@ -33,7 +33,7 @@ from nlpsuite.training.tokens import (
     train_tokenizer,
 )
 
-TEXT = (Path(__file__).parent.parent / "data" / "perplexity.txt").read_text(encoding="utf-8")
+TEXT = (Path(__file__).parent.parent / "fixtures" / "perplexity.txt").read_text(encoding="utf-8")
 
 
 @cache

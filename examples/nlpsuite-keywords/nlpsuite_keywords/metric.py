@@ -7,8 +7,8 @@ from collections.abc import Sequence
 import numpy as np
 
 from nlpsuite import hookimpl
-from nlpsuite.metrics.base import Prediction, RowMetric, Statistics
-from nlpsuite.metrics.lengths import check_references
+from nlpsuite.evaluation.metrics.base import Prediction, RowMetric, Statistics
+from nlpsuite.evaluation.metrics.lengths import check_references
 from nlpsuite_keywords.phrases import listed
 
 __all__ = ["METRICS", "KeywordScore"]

@@ -7,8 +7,8 @@ from pathlib import Path
 from typing import Any
 
 from nlpsuite import hookimpl
+from nlpsuite.data.lines import read_lines
 from nlpsuite.errors import InputInvalidError, InputNotFoundError
-from nlpsuite.tasks.lines import read_lines
 
 __all__ = ["read_keys"]
 

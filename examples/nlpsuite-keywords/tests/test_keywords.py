@@ -12,11 +12,11 @@ from nlpsuite_keywords.phrases import frequent_words, listed, phrases_in
 from nlpsuite_keywords.reader import read_keys
 
 from nlpsuite import Record
+from nlpsuite.data.examples import read_examples
 from nlpsuite.errors import InputInvalidError, OptionError
-from nlpsuite.metrics.base import Prediction
+from nlpsuite.evaluation.metrics.base import Prediction
 from nlpsuite.plugins.discovery import find_plugin
 from nlpsuite.plugins.use import measure
-from nlpsuite.tasks.examples import read_examples
 from nlpsuite.tasks.pipeline import Pipeline
 from nlpsuite.testing import EchoModel, TaskConformance
 from nlpsuite.testing.checks_kinds import check_plugin

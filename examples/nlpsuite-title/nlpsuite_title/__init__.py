@@ -1,14 +1,14 @@
 """Find a title for a text."""
 
 from nlpsuite import GenerationOptions, Message, Prompt, Record, Sampling, Task, hookimpl
-from nlpsuite.tasks.base import Columns
+from nlpsuite.data.record import Columns
 
 
 class Title(Task[GenerationOptions]):
     name = "title"
     options = GenerationOptions
     long_input = "split"
-    merging = "again"  # the title of a long text is the title of its parts' titles
+    merging = "map_reduce"  # the title of a long text is the title of its parts' titles
     max_prompt_tokens = 1_000
     streams = True
     columns = Columns(text=("text", "document", "article"), reference=("title", "headline"))

@@ -4,7 +4,7 @@ from nlpsuite_title import Title
 
 from nlpsuite.models.adapter import Adapter
 from nlpsuite.models.sources import DEFAULT_MODEL
-from nlpsuite.plugins.adapters import own_adapter
+from nlpsuite.tasks.adapters import own_adapter
 from nlpsuite.tasks.pipeline import Pipeline
 from nlpsuite.testing import EchoModel, TaskConformance
 
@@ -23,6 +23,6 @@ def test_the_adapter_is_of_the_default_model_and_says_where_it_comes_from() -> N
     path = own_adapter(Title())
     assert path is not None and path.stat().st_size < 1_000_000
     info = Adapter.open(path).info
-    assert (info.task, info.base, info.licence) == ("title", DEFAULT_MODEL.name, "Apache-2.0")
-    assert [(entry["rows"], entry["licence"]) for entry in info.data] == [(1895, "Apache-2.0")]
+    assert (info.task, info.base, info.license) == ("title", DEFAULT_MODEL.name, "Apache-2.0")
+    assert [(entry["rows"], entry["license"]) for entry in info.data] == [(1895, "Apache-2.0")]
     assert info.evaluation["n"] == 40

@@ -1,0 +1,23 @@
+"""Make the weight-free graph templates of the models that run without torch.
+
+Run from the root of a checkout, with the extra ``train`` installed:
+
+    python dev/make_templates.py
+
+A test compares a fresh export with the committed file.
+"""
+
+from pathlib import Path
+
+from nlpsuite.export.graph import export_template
+from nlpsuite.models.sources import SMOLLM2_135M_CONFIG
+
+TEMPLATES = Path(__file__).parents[1] / "nlpsuite" / "export" / "templates"
+
+if __name__ == "__main__":
+    TEMPLATES.mkdir(exist_ok=True)
+    for layout in ("slots", "portable"):
+        for dtype in ("fp32", "fp16"):
+            model = export_template(SMOLLM2_135M_CONFIG, layout, dtype)
+            path = TEMPLATES / f"smollm2-135m.{layout}.{dtype}.onnx"
+            path.write_bytes(model.SerializeToString(deterministic=True))

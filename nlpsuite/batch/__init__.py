@@ -1,0 +1,1 @@
+"""Batch scoring: jobs that survive crashes, their engines and results."""

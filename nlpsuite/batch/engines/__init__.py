@@ -1,0 +1,1 @@
+"""The engines that come with nlpsuite: ``local`` processes and a ``ray`` cluster."""

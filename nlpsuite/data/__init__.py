@@ -1,0 +1,1 @@
+"""From files to rows, and from rows to records and examples."""

@@ -1,0 +1,1 @@
+"""Readers of CSV, TSV, JSON lines, plain text and Parquet."""

@@ -1,0 +1,1 @@
+"""Writers of CSV, TSV, JSON lines and Parquet."""

@@ -1,0 +1,1 @@
+"""Metrics as row statistics, with their resampling."""

@@ -1,0 +1,45 @@
+"""Metrics that are a mean over the rows."""
+
+from __future__ import annotations
+
+from abc import abstractmethod
+from collections.abc import Sequence
+
+import numpy as np
+import numpy.typing as npt
+
+from nlpsuite.evaluation.metrics.base import Prediction, RowMetric, Statistics
+from nlpsuite.evaluation.metrics.lengths import check_references
+
+__all__ = ["RowMean", "ratio"]
+
+
+class RowMean(RowMetric):
+    """The plain mean of a figure of each row. Columns: the figure, and 1."""
+
+    @abstractmethod
+    def row(self, prediction: Prediction, references: Sequence[str]) -> float:
+        """The figure of one row, finite."""
+
+    def check(self, predictions: Sequence[Prediction], references: Sequence[Sequence[str]]) -> None:
+        """Raises InputInvalidError if the rows can't be measured."""
+        check_references(predictions, references)
+
+    def statistics(
+        self, predictions: Sequence[Prediction], references: Sequence[Sequence[str]]
+    ) -> Statistics:
+        self.check(predictions, references)
+        rows = np.ones((len(predictions), 2))
+        for i, (prediction, wanted) in enumerate(zip(predictions, references)):
+            rows[i, 0] = self.row(prediction, wanted)
+        return rows
+
+    def figure(self, sums: Statistics) -> Statistics:
+        return ratio(sums[..., 0], sums[..., 1])
+
+
+def ratio(part: npt.ArrayLike, whole: npt.ArrayLike, otherwise: float = 0.0) -> Statistics:
+    """``part / whole``, and ``otherwise`` where the whole is not positive."""
+    found: Statistics = np.full(np.shape(whole), otherwise)
+    np.divide(part, whole, out=found, where=np.asarray(whole) > 0)
+    return found

@@ -1,1 +1,0 @@
-"""Figures of how good outputs are: pure functions of outputs and reference answers."""
