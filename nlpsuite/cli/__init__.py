@@ -36,20 +36,13 @@ _VERBS = {
     "completion": "Print the shell completion script.",
 }
 _EXIT_CODES = """\b
-Exit codes:
-  0   done                      70  a plugin failed
-  1   unexpected error          71  the device can't be used
-  2   wrong usage               72  a model file is damaged
-  3   an output was blocked,    73  a file can't be written
-      or a row failed           74  a job's file can't be read or written
-  64  unknown task              81  the workers of a job died
-  65  unusable input            75  an optional package is missing
-  66  input not found           76  the model is not supported
-  67  input too long            77  training can't go on
-  68  unknown model             78  the adapter does not fit
-  69  the model can't be had    79  an export failed its check
-  80  a plugin can't be installed
-  130 interrupted               143 terminated"""
+Exit status:
+  0  success                        4  the input can't be used
+  1  a bug in nlpsuite              5  the model or the device can't be used
+  2  wrong usage                    6  a plugin failed, or an extra is missing
+  3  some rows failed, or an        7  a file can't be written, or a job or
+     output was blocked                a training run broke off
+  130 interrupted, 143 terminated"""
 
 
 class _Verbs(LazyGroup):

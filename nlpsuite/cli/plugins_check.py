@@ -27,7 +27,7 @@ def command(names: tuple[str, ...], as_json: bool) -> int:
     NAME is a task's; of other kinds kind:name, as in metric:bleu.
 
     One line a check: ok with what was looked at, or failed with what was seen and where to look.
-    The exit code is 70 if any failed.
+    The exit code is 6 if any failed.
 
     \b
     nlpsuite plugins check keywords

@@ -227,7 +227,7 @@ def test_weights_that_changed(tiny_bundle: Path, source: Path, tmp_path: Path) -
     for again in (lambda: run(bundle, source, tmp_path / "out.csv"), lambda: resume(job.path)):
         with pytest.raises(BundleCorruptError, match="has changed") as caught:
             again()
-        assert caught.value.exit_code == 72
+        assert caught.value.exit_code == 5
     import hashlib
 
     manifest["files"][name]["sha256"] = hashlib.sha256(data).hexdigest()
@@ -335,7 +335,7 @@ def test_a_full_disk(tiny_bundle: Path, source: Path, tmp_path: Path) -> None:
     )
     codes = [int(line) for line in done.stdout.split()]
     assert len(codes) == len(limits), done.stderr
-    assert set(codes[:-1]) <= {0, 74} and codes[0] == 74 and codes[-1] == 0, (codes, done.stderr)
+    assert set(codes[:-1]) <= {0, 74} and codes[0] == 7 and codes[-1] == 0, (codes, done.stderr)
     assert codes.count(74) > len(limits) // 2
     for i, code in enumerate(codes):
         output, directory = tmp_path / f"out{i}.jsonl", tmp_path / f"out{i}.job"
@@ -346,7 +346,7 @@ def test_a_full_disk(tiny_bundle: Path, source: Path, tmp_path: Path) -> None:
             assert all(job.shard(chunk) for chunk in job.shards_there())
             assert not list(directory.rglob(".incomplete-*"))
         else:
-            assert code == 74 and not directory.exists()
+            assert code == 7 and not directory.exists()
         assert run(tiny_bundle, source, output).errors == 0
         assert output.read_bytes() == expected and verify(directory) == []
 
@@ -357,7 +357,7 @@ def test_a_directory_that_can_not_be_written(tiny_bundle: Path, source: Path, tm
     (job.path / "shards").chmod(0o500)
     with pytest.raises(JobStorageError, match="Permission denied") as caught:
         run(tiny_bundle, source, tmp_path / "out.csv")
-    assert caught.value.exit_code == 74
+    assert caught.value.exit_code == 7
     (job.path / "shards").chmod(0o700)
     assert run(tiny_bundle, source, tmp_path / "out.csv").errors == 0
     closed = tmp_path / "closed"

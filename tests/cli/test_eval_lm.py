@@ -79,8 +79,8 @@ def test_standard_input(cli, tiny_bundle: Path) -> None:
     [
         ([], 2, "Name files or a data set"),
         (["a.txt", "--dataset", "wikitext2:valid"], 2, "Name files or a data set"),
-        (["missing.txt"], 66, "There is no file missing.txt"),
-        (["-"], 65, "standard input is empty"),
+        (["missing.txt"], 4, "There is no file missing.txt"),
+        (["-"], 4, "standard input is empty"),
     ],
 )
 def test_what_is_wrong_is_said_before_a_model_is_loaded(cli, args: list[str], code: int, said: str) -> None:
@@ -112,5 +112,5 @@ def test_articles_of_a_standard_data_set(cli, tmp_path: Path, tiny_bundle: Path)
     outcome = cli(
         "eval", "lm", "--dataset", f"wikitext2:valid@{file}", "--text-column", "no", "--model", "none"
     )
-    assert (outcome.code, outcome.out) == (65, "")
+    assert (outcome.code, outcome.out) == (4, "")
     assert "has no text in 'no'" in outcome.err

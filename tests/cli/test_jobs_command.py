@@ -39,7 +39,7 @@ def test_list(cli, job, tmp_path) -> None:
     (tmp_path / "empty").mkdir()
     none = cli("jobs", "list", tmp_path / "empty")
     assert (none.code, none.out) == (0, "") and "no jobs" in none.err
-    assert cli("jobs", "list", tmp_path / "no").code == 66
+    assert cli("jobs", "list", tmp_path / "no").code == 4
 
 
 def test_show(cli, job) -> None:
@@ -58,7 +58,7 @@ def test_resume(cli, job, tmp_path) -> None:
     assert json.loads(outcome.out)["scored"] == 2  # what was missing, and what had failed
     assert (tmp_path / "out.jsonl").read_bytes() == expected
     few = cli("jobs", "resume", job, "--max-errors", "0", "-q")
-    assert few.code == 65 and "allows 0" in few.err
+    assert few.code == 4 and "allows 0" in few.err
 
 
 def test_verify(cli, job, tmp_path) -> None:
@@ -67,7 +67,7 @@ def test_verify(cli, job, tmp_path) -> None:
     with (tmp_path / "out.jsonl").open("a") as file:
         file.write("\n")
     changed = cli("jobs", "verify", job)
-    assert changed.code == 65 and "was changed after it was written" in changed.err
+    assert changed.code == 4 and "was changed after it was written" in changed.err
 
 
 def test_remove(cli, job, tmp_path) -> None:
@@ -75,4 +75,4 @@ def test_remove(cli, job, tmp_path) -> None:
     assert not job.exists() and (tmp_path / "out.jsonl").exists()
     for verb in ("show", "resume", "verify", "rm"):
         outcome = cli("jobs", verb, job)
-        assert outcome.code == 66 and "There is no job" in outcome.err and "jobs list" in outcome.err
+        assert outcome.code == 4 and "There is no job" in outcome.err and "jobs list" in outcome.err

@@ -194,4 +194,4 @@ def test_models_of_an_empty_cache(cli, monkeypatch, tmp_path) -> None:
     assert outcome.out == ""
     assert "nlpsuite pull" in outcome.err
     assert json.loads(cli("models", "--json").out) == []
-    assert cli("models", "rm", "nonesuch").code == 68
+    assert cli("models", "rm", "nonesuch").code == 5

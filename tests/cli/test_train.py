@@ -123,8 +123,8 @@ def test_a_dry_run_says_what_it_would_take_and_leaves_nothing(
     "args, code, words",
     [
         (["lm", "-o", "run"], 2, ["No corpus is given", "- for standard input"]),
-        (["lm", "none.txt", "--steps", "1", "-o", "run"], 66, ["none.txt"]),
-        (["lm", "none.txt"], 66, ["none.txt"]),
+        (["lm", "none.txt", "--steps", "1", "-o", "run"], 4, ["none.txt"]),
+        (["lm", "none.txt"], 4, ["none.txt"]),
         (["lm", "--resume"], 2, ["No run is named"]),
         (["lm", "x", "--steps", "1", "--minutes", "2", "-o", "run"], 2, ["Give one budget"]),
         (["lm", "x", "--steps", "many", "-o", "run"], 2, ["'many' is not a valid integer"]),
@@ -132,14 +132,14 @@ def test_a_dry_run_says_what_it_would_take_and_leaves_nothing(
         (["lm", "x", "--minutes", "nan", "-o", "run"], 2, ["minutes is nan"]),
         (["lm", "x", "--arch", "bert", "-o", "run"], 2, ["'bert' is not one of", "lstm"]),
         (["lm", "x", "--steps", "1", "--learning-rate", "1", "-o", "run"], 2, ["No such option"]),
-        (["lm", "--resume", "-o", "run"], 68, ["no run at run", "leave --resume out"]),
+        (["lm", "--resume", "-o", "run"], 5, ["no run at run", "leave --resume out"]),
         (["lm", "--resume", "--dry-run", "-o", "run"], 2, ["--resume and --dry-run"]),
         (["lm", "--resume", "--overwrite", "-o", "run"], 2, ["--resume and --overwrite"]),
         (["adapter", "--steps", "1", "-o", "run"], 2, ["needs --task and --data"]),
         (["adapter", "--task", "sentiment", "--steps", "1", "-o", "run"], 2, ["needs --task and --data"]),
         (["adapter", "--resume", "--base", "x", "-o", "run"], 2, ["Only a part", "--option"]),
         (["adapter", "--resume", "--task", "chat", "-o", "run"], 2, ["Only a part"]),
-        (["adapter", "--resume", "-o", "run"], 68, ["no run at run"]),
+        (["adapter", "--resume", "-o", "run"], 5, ["no run at run"]),
         (["adapters", "-o", "run"], 2, ["No such command 'adapters'"]),
     ],
 )
@@ -181,12 +181,12 @@ def test_options_are_read_by_their_types() -> None:
 
 def test_an_adapters_mistakes(adapter: Any, tmp_path: Path, reviews: Path) -> None:
     run = tmp_path / "run"
-    check_refused(adapter("-o", run, task="sentimental"), 64, "sentimental", "Did you mean")
-    check_refused(adapter("-o", run, data=tmp_path / "none.tsv"), 66, "none.tsv")
-    check_refused(adapter("-o", run, "--text-column", "body"), 65, "no column 'body'")
+    check_refused(adapter("-o", run, task="sentimental"), 2, "sentimental", "Did you mean")
+    check_refused(adapter("-o", run, data=tmp_path / "none.tsv"), 4, "none.tsv")
+    check_refused(adapter("-o", run, "--text-column", "body"), 4, "no column 'body'")
     check_refused(adapter("-o", run, "--targets", "query"), 2, "'query'", "q_proj")
     check_refused(adapter("-o", run, "--max-length", "1000"), 2, "--max-length 256")
-    check_refused(adapter("-o", run, "--base", tmp_path / "none.gguf"), 68, "none.gguf")
+    check_refused(adapter("-o", run, "--base", tmp_path / "none.gguf"), 5, "none.gguf")
     assert adapter("-o", run).code == 0  # none of them is in the way
 
 

@@ -157,11 +157,11 @@ def test_hook_nlpsuite_source(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -
         base_named("odd:x")
     # As a user types it; the empty file gets as far as being read.
     done = nlpsuite(tmp_path, "pull", "shelf:small", MODEL_SHELF=str(tmp_path))
-    assert done.returncode == 72 and "small.gguf" in done.stderr
+    assert done.returncode == 5 and "small.gguf" in done.stderr
     done = nlpsuite(tmp_path, "pull", "shelf:absent", MODEL_SHELF=str(tmp_path))
-    assert done.returncode == 68 and "absent.gguf" in done.stderr
+    assert done.returncode == 5 and "absent.gguf" in done.stderr
     done = nlpsuite(tmp_path, "pull", "raising:x")
-    assert done.returncode == 70 and "raising-source 1.2" in done.stderr  # it is named
+    assert done.returncode == 6 and "raising-source 1.2" in done.stderr  # it is named
     assert nlpsuite(tmp_path, "plugins", "check", "source:shelf").returncode == 0
 
 
@@ -237,12 +237,12 @@ def test_hook_nlpsuite_command(tmp_path: Path) -> None:
     assert "nlpsuite count [OPTIONS] FILE" in nlpsuite(tmp_path, "count", "--help").stdout
     assert nlpsuite(tmp_path, "count").returncode == 2
     bad = nlpsuite(tmp_path, "bad")
-    assert bad.returncode == 70 and bad.stdout == "" and "plugins disable command:bad" in bad.stderr
+    assert bad.returncode == 6 and bad.stdout == "" and "plugins disable command:bad" in bad.stderr
     near = nlpsuite(tmp_path, "coumt")
     assert near.returncode == 2 and "Did you mean 'count'?" in near.stderr
     assert nlpsuite(tmp_path, "--no-plugins=count", "--help").stdout.count("Count the words") == 0
     blocked = nlpsuite(tmp_path, "--no-plugins", "count")
-    assert blocked.returncode == 64 and "is blocked by --no-plugins" in blocked.stderr
+    assert blocked.returncode == 2 and "is blocked by --no-plugins" in blocked.stderr
     done = nlpsuite(
         tmp_path, "", _NLPSUITE_COMPLETE="bash_complete", COMP_WORDS="nlpsuite co", COMP_CWORD="1"
     )
@@ -260,7 +260,7 @@ def test_help_does_without_a_damaged_record(tmp_path: Path) -> None:
     done = nlpsuite(tmp_path, "--help", NLPSUITE_CONFIG_DIR=str(tmp_path))
     assert done.returncode == 0 and done.stderr == "" and "\n  completion " in done.stdout
     done = nlpsuite(tmp_path, "completion", "bash", NLPSUITE_CONFIG_DIR=str(tmp_path))
-    assert done.returncode == 73 and "nlpsuite --no-plugins" in done.stderr
+    assert done.returncode == 7 and "nlpsuite --no-plugins" in done.stderr
 
 
 def test_kinds_of_one_name_are_told_apart(tmp_path: Path) -> None:
@@ -302,7 +302,7 @@ def test_calls_can_be_watched(tmp_path: Path) -> None:
     assert events[1] == "calling nlpsuite_task(name='works')"
     assert re.match(r"nlpsuite_task returned <good_plugin.It object at .*> in \d+\.\d ms", events[2])
     done = nlpsuite(tmp_path, "run", "raises", "--help", NLPSUITE_TRACE_PLUGINS="1")
-    assert done.returncode == 70 and "nlpsuite_task raised ValueError('no')" in done.stderr
+    assert done.returncode == 6 and "nlpsuite_task raised ValueError('no')" in done.stderr
     assert "[plugins]" not in nlpsuite(tmp_path, "run", "works", "--help", NLPSUITE_TRACE_PLUGINS="0").stderr
 
 

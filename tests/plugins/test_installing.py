@@ -82,7 +82,7 @@ def test_a_plugins_life(python: Path, tmp_path: Path) -> None:
     assert "little" not in tasks()
     refused = run("plugins", "install", wheel, code=2)
     assert "There is no terminal to ask at" in refused.stderr
-    failed = run("plugins", "install", "--require-hashes", wheel, "--yes", code=80)
+    failed = run("plugins", "install", "--require-hashes", wheel, "--yes", code=6)
     assert "--require-hashes" in failed.stderr and "failed with code 1" in failed.stderr
 
     done = run("plugins", "install", "--no-deps", wheel, "--yes")

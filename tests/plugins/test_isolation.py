@@ -29,7 +29,7 @@ def told(stderr: str, *words: str) -> None:
 def test_running_it_names_culprit_and_mend(tmp_path: Path, kind: str) -> None:
     install(tmp_path, "bad", BROKEN[kind], "bad-plugin")
     done = nlpsuite(tmp_path, "run", "bad", "--text", "a")
-    assert done.returncode == 70 and done.stdout == "" and "Traceback" not in done.stderr
+    assert done.returncode == 6 and done.stdout == "" and "Traceback" not in done.stderr
     assert len(done.stderr) < 1000
     told(done.stderr, "bad-plugin 1.2", EXCEPTIONS[kind].strip(), "nlpsuite plugins disable bad")
 
@@ -81,7 +81,7 @@ def test_the_list_knows_what_shows_without_loading(tmp_path: Path) -> None:
     assert rows["works"]["summary"] == "Do works." and rows["odd"]["summary"] == "About odd-plugin"
     for name in ("new", "old"):
         done = nlpsuite(tmp_path, "run", name, "--text", "a")
-        assert done.returncode == 70
+        assert done.returncode == 6
         told(done.stderr, "version", "contract", "this nlpsuite has version 1", "pgrade")
 
 
@@ -224,5 +224,5 @@ def test_a_fault_at_work_is_the_plugins(tmp_path: Path, tiny_bundle: Path) -> No
     code = good("late").replace("return Prompt(", "return 1 // 0 or Prompt(")
     install(tmp_path, "late", code, "late-plugin")
     done = nlpsuite(tmp_path, "run", "late", "--text", "a", "--model", str(tiny_bundle))
-    assert done.returncode == 70 and done.stdout == "" and "Traceback" not in done.stderr
+    assert done.returncode == 6 and done.stdout == "" and "Traceback" not in done.stderr
     told(done.stderr, "late-plugin 1.2", "ZeroDivisionError", "nlpsuite plugins disable late")

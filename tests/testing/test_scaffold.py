@@ -114,7 +114,7 @@ def test_the_exit_code_of_a_failed_check_is_70(demo: Path) -> None:
     done = subprocess.run(
         command, env={**os.environ, "PYTHONPATH": str(demo)}, capture_output=True, text=True
     )
-    assert done.returncode == 70 and done.stderr == ""
+    assert done.returncode == 6 and done.stderr == ""
     assert "failed  parses anything" in done.stdout
     assert "gave int, not an Output" in done.stdout
 
@@ -243,7 +243,7 @@ def test_a_fault_is_caught(demo: Path, fault: str) -> None:
     assert good in source
     path.write_text(source.replace(good, bad, 1))
     code, findings = check("demo")
-    assert code == 70
+    assert code == 6
     failed = {f["check"]: f for f in findings if not f["ok"]}
     assert check_name in failed, failed
     finding = failed[check_name]
@@ -260,6 +260,6 @@ def test_a_check_takes_a_line(demo: Path) -> None:
     path.write_text(path.read_text().replace(PARSE, "raise ValueError('one\\ntwo')"))
     done = CliRunner().invoke(plugins_check.command, ["demo"], standalone_mode=False)
     lines = done.stdout.splitlines()
-    assert done.return_value == 70 and len(lines) == len(CHECKS)
+    assert done.return_value == 6 and len(lines) == len(CHECKS)
     assert all(line.startswith(("ok      ", "failed  ")) for line in lines)
     assert sum("parse raised ValueError: one" in line for line in lines) >= 1
