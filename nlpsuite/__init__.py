@@ -19,8 +19,8 @@ if TYPE_CHECKING:
     from nlpsuite.runtime.prompt import Message as Message
     from nlpsuite.runtime.prompt import Prompt as Prompt
     from nlpsuite.runtime.prompt import Sampling as Sampling
-    from nlpsuite.tasks.base import Output as Output
     from nlpsuite.tasks.base import Task as Task
+    from nlpsuite.tasks.result import Output as Output
 
 __version__ = "0.1.0"
 
@@ -33,8 +33,8 @@ _LAZY = {
     "Message": "nlpsuite.runtime.prompt",
     "Prompt": "nlpsuite.runtime.prompt",
     "Sampling": "nlpsuite.runtime.prompt",
-    "Output": "nlpsuite.tasks.base",
-    "Record": "nlpsuite.tasks.base",
+    "Output": "nlpsuite.tasks.result",
+    "Record": "nlpsuite.data.record",
     "Task": "nlpsuite.tasks.base",
     "GenerationOptions": "nlpsuite.options",
     "Options": "nlpsuite.options",

@@ -34,7 +34,7 @@ from nlpsuite.batch.storage import (
 from nlpsuite.data.values import from_json, to_json
 from nlpsuite.errors import InputInvalidError, InputNotFoundError, JobStorageError, PluginError
 from nlpsuite.files import atomic_write_text, fsync_directory
-from nlpsuite.tasks.base import Output
+from nlpsuite.tasks.result import Output
 
 __all__ = [
     "FORMAT",

@@ -16,8 +16,8 @@ from nlpsuite.errors import InputInvalidError, NlpsuiteError, PluginError
 
 if TYPE_CHECKING:
     from nlpsuite.data.record import Record
-    from nlpsuite.tasks.base import Output
-    from nlpsuite.tasks.pipeline import Pipeline, Result
+    from nlpsuite.tasks.pipeline import Pipeline
+    from nlpsuite.tasks.result import Output, Result
 
 __all__ = ["FACTORY", "input_sha256", "open_job"]
 

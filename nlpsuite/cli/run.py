@@ -23,7 +23,8 @@ from nlpsuite.plugins.discovery import find_plugin
 
 if TYPE_CHECKING:
     from nlpsuite.tasks.base import Task
-    from nlpsuite.tasks.pipeline import Pipeline, Result
+    from nlpsuite.tasks.pipeline import Pipeline
+    from nlpsuite.tasks.result import Result
 
 __all__ = ["run_task"]
 

@@ -14,7 +14,8 @@ from nlpsuite.evaluation.metrics.base import Prediction
 
 if TYPE_CHECKING:
     from nlpsuite.data.tables import Table
-    from nlpsuite.tasks.base import Output, Task
+    from nlpsuite.tasks.base import Task
+    from nlpsuite.tasks.result import Output
 
 __all__ = [
     "EvaluatedRow",
@@ -155,7 +156,7 @@ def predicted(task: Task[Any], output: Output) -> Prediction:
 
 def as_output(task: Task[Any], prediction: Prediction) -> Output:
     """An output that metrics of the task itself can read."""
-    from nlpsuite.tasks.base import Output
+    from nlpsuite.tasks.result import Output
 
     label = prediction.text if task.labels else None
     return Output(prediction.text, label, prediction.probabilities, prediction.data)

@@ -12,30 +12,11 @@ from nlpsuite.errors import InputInvalidError
 from nlpsuite.options import Options
 from nlpsuite.runtime.prompt import Completion, Prompt
 from nlpsuite.tasks.long_text import Part
+from nlpsuite.tasks.result import Output
 
-__all__ = ["Adjustment", "Output", "Task"]
+__all__ = ["Adjustment", "Task"]
 
 O = TypeVar("O", bound=Options)
-
-
-@dataclass(frozen=True)
-class Output:
-    """One result of a task. ``str(output)`` is its text.
-
-    Attributes:
-        text: the result as text; for a classification, the label.
-        label: the label of a classification.
-        probabilities: of every label; they sum to 1.
-        data: further JSON values that the task wants to give.
-    """
-
-    text: str
-    label: str | None = None
-    probabilities: Mapping[str, float] | None = None
-    data: Mapping[str, Any] = field(default_factory=dict)
-
-    def __str__(self) -> str:
-        return self.text
 
 
 @dataclass(frozen=True)

@@ -13,7 +13,8 @@ from nlpsuite.errors import InputInvalidError, InputNotFoundError, OptionError, 
 from nlpsuite.files import atomic_write_text
 from nlpsuite.options import make_options, option_specs
 from nlpsuite.runtime.prompt import Message
-from nlpsuite.tasks.pipeline import Pipeline, Result
+from nlpsuite.tasks.pipeline import Pipeline
+from nlpsuite.tasks.result import Result
 
 __all__ = ["Conversation", "Turn"]
 

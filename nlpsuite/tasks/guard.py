@@ -11,8 +11,9 @@ from typing import Any, ClassVar, Literal
 from nlpsuite.data.record import Record
 from nlpsuite.errors import OptionError, PluginError
 from nlpsuite.runtime.language_model import LanguageModel
-from nlpsuite.tasks.base import Output, Task
-from nlpsuite.tasks.pipeline import Pipeline, Result, Watch
+from nlpsuite.tasks.base import Task
+from nlpsuite.tasks.pipeline import Pipeline, Watch
+from nlpsuite.tasks.result import Output, Result
 
 __all__ = ["REFUSAL", "Flag", "Guard", "GuardMode", "GuardedPipeline", "Screening", "check_mode"]
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Generator, Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any, TypeAlias
 
 from nlpsuite.data.record import Record
@@ -13,39 +13,15 @@ from nlpsuite.options import make_options
 from nlpsuite.runtime.bundle import Bundle
 from nlpsuite.runtime.language_model import LanguageModel
 from nlpsuite.runtime.prompt import Completion
-from nlpsuite.tasks.base import Output, Task
+from nlpsuite.tasks.base import Task
+from nlpsuite.tasks.result import Output, Result
 from nlpsuite.tasks.shots import shot_tokens
 from nlpsuite.tasks.solve import Limits, Step, solve
 
-__all__ = ["Pipeline", "Result", "Watch", "preset_options"]
+__all__ = ["Pipeline", "Watch", "preset_options"]
 
 
 _Solver: TypeAlias = Generator[Step, list[Completion], Output]
-
-
-@dataclass
-class Result:
-    """An output and what it took.
-
-    Attributes:
-        prompt_tokens, completion_tokens: read and generated, over all parts.
-        parts: prompts that were answered.
-        finish: why the last text ended; see ``Completion.finish_reason``.
-        seconds: wall time, without loading the model.
-        first_token_seconds: until the first token of the first prompt; None for scoring.
-        notices: what the user should know about the input's treatment.
-        guard: what a guard found, as JSON values; None without one.
-    """
-
-    output: Output
-    prompt_tokens: int = 0
-    completion_tokens: int = 0
-    parts: int = 0
-    finish_reason: str = ""
-    seconds: float = 0.0
-    first_token_seconds: float | None = None
-    notices: list[str] = field(default_factory=list)
-    guard: dict[str, Any] | None = None
 
 
 @dataclass

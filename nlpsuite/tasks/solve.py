@@ -15,8 +15,9 @@ from typing import Any
 from nlpsuite.data.record import Record
 from nlpsuite.errors import InputTooLongError
 from nlpsuite.runtime.prompt import Completion, Prompt
-from nlpsuite.tasks.base import Output, Task
+from nlpsuite.tasks.base import Task
 from nlpsuite.tasks.long_text import Part, keep_end, split_text
+from nlpsuite.tasks.result import Output
 
 __all__ = ["Limits", "Step", "solve"]
 

@@ -8,7 +8,7 @@ from typing import Any
 
 from nlpsuite.data.record import Record
 from nlpsuite.errors import NlpsuiteError
-from nlpsuite.tasks.base import Output
+from nlpsuite.tasks.result import Output
 from nlpsuite.testing.findings import CheckFailed
 from nlpsuite.testing.subject import Subject, shown
 

@@ -18,7 +18,8 @@ from nlpsuite.errors import NlpsuiteError
 from nlpsuite.options import make_options, option_specs
 from nlpsuite.plugins import Plugin, find_task, load_task
 from nlpsuite.runtime.prompt import Completion, Prompt
-from nlpsuite.tasks.base import Output, Task
+from nlpsuite.tasks.base import Task
+from nlpsuite.tasks.result import Output
 from nlpsuite.testing.findings import CheckFailed, frame_in, place_of
 
 __all__ = ["ODD_TEXTS", "RESERVED_DATA", "SAMPLES", "Subject", "check_output", "shown"]

@@ -16,8 +16,8 @@ from nlpsuite.batch import run as running, worker
 from nlpsuite.batch.engine import Done
 from nlpsuite.batch.job import Job
 from nlpsuite.batch.score import ScoreRequest, score
-from nlpsuite.tasks.base import Output
-from nlpsuite.tasks.pipeline import Result
+from nlpsuite.tasks.result import Output
+from nlpsuite.tasks.result import Result
 
 def engine(work, chunks):  # commits what a model could have said
     job = Job.open(Path(work.arguments["job"]))

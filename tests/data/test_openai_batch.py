@@ -15,7 +15,7 @@ from nlpsuite.data.openai_batch import read_request, response_line
 from nlpsuite.data.tables import open_table
 from nlpsuite.errors import InputInvalidError
 from nlpsuite.runtime.prompt import Message
-from nlpsuite.tasks.base import Output
+from nlpsuite.tasks.result import Output
 
 MANIFEST = {"fingerprint": "0123456789abcdef" * 4, "model": "smollm2-135m"}
 

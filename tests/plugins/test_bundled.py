@@ -12,8 +12,9 @@ from nlpsuite.errors import InputInvalidError
 from nlpsuite.options import make_options, option_specs
 from nlpsuite.plugins import load_task
 from nlpsuite.runtime.prompt import Completion, Message, Prompt
-from nlpsuite.tasks.base import Output, Task
+from nlpsuite.tasks.base import Task
 from nlpsuite.tasks.long_text import Part
+from nlpsuite.tasks.result import Output
 
 TASKS = ["chat", "complete", "sentiment", "summarize", "translate"]
 VALID = st.text(st.characters(exclude_categories=["Cs"]))

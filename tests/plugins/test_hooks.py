@@ -23,7 +23,7 @@ from nlpsuite.plugins import API_VERSION, ENTRY_POINT_GROUP, hookspecs, load_tas
 from nlpsuite.plugins.discovery import installed
 from nlpsuite.plugins.kinds import KINDS, RESERVED
 from nlpsuite.plugins.use import load_metric, measure
-from nlpsuite.tasks.base import Output
+from nlpsuite.tasks.result import Output
 
 PAGE = Path(__file__).parents[2] / "docs" / "plugins.md"
 

@@ -21,7 +21,7 @@ from nlpsuite.errors import InputInvalidError
 from nlpsuite.options import make_options
 from nlpsuite.plugins import load_task
 from nlpsuite.runtime.prompt import Completion
-from nlpsuite.tasks.base import Output
+from nlpsuite.tasks.result import Output
 
 
 def found(text: str, language: str = "auto") -> list[tuple[int | None, str]]:

@@ -8,7 +8,8 @@ from nlpsuite.data.record import Record
 from nlpsuite.errors import InputTooLongError
 from nlpsuite.options import Options
 from nlpsuite.runtime.prompt import Completion, Prompt
-from nlpsuite.tasks.base import Output, Task
+from nlpsuite.tasks.base import Task
+from nlpsuite.tasks.result import Output
 from nlpsuite.tasks.solve import Limits, Step, solve
 
 
@@ -53,13 +54,13 @@ def test_join() -> None:
 
 
 def test_again() -> None:
-    output, steps = drive(make(long_input="split", merging="again"), LONG, lambda p: "x.")
+    output, steps = drive(make(long_input="split", merging="map_reduce"), LONG, lambda p: "x.")
     assert output.text == "x." and len(steps) >= 2
     assert [step.final for step in steps] == [False] * (len(steps) - 1) + [True]
 
 
 def test_again_ends_when_nothing_shrinks() -> None:
-    output, _ = drive(make(long_input="split", merging="again"), LONG, lambda p: p * 2)
+    output, _ = drive(make(long_input="split", merging="map_reduce"), LONG, lambda p: p * 2)
     assert output.text
 
 
