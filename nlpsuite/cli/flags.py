@@ -1,4 +1,4 @@
-"""Options that are declared once as dataclass fields, as flags of a command."""
+"""Options declared once as dataclass fields, as flags of a command."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ __all__ = ["flag", "given_options"]
 
 
 def flag(spec: OptionSpec) -> click.Option:
-    """The flag of one option. Its value is None unless it was given."""
+    """The flag of an option. Its value is None unless the user gives it."""
     name = f"--{spec.name.rstrip('_').replace('_', '-')}"
     help_text = spec.help
     if spec.type is bool:
@@ -25,6 +25,6 @@ def flag(spec: OptionSpec) -> click.Option:
 
 
 def given_options(specs: Sequence[OptionSpec], values: dict[str, Any]) -> dict[str, Any]:
-    """Take the options out of a command's values: those that were given, by name."""
+    """Remove the options from a command's values; returns those that the user gave, by name."""
     taken = {spec.name: values.pop(spec.name) for spec in specs}
     return {name: value for name, value in taken.items() if value is not None}

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 from collections.abc import Sequence
 from typing import NamedTuple
 
@@ -16,7 +15,7 @@ from nlpsuite.models.language_module import LanguageModule
 __all__ = ["IGNORE", "Batch", "LossModule", "pad_rows"]
 
 IGNORE = -100
-"""Label of a position where nothing is to be learnt."""
+"""Label of a position without a target."""
 
 
 class Batch(NamedTuple):
@@ -32,15 +31,21 @@ class Batch(NamedTuple):
 
     @property
     def targets(self) -> int:
-        """Positions with something to learn."""
+        """Number of positions with a target."""
         return int((self.labels != IGNORE).sum())
+
+    def part(self, rank: int, size: int) -> Batch:
+        """The rows of process ``rank`` of ``size``. All must take part: one without rows learns nothing."""
+        if rank < len(self.input_ids):
+            return Batch(self.input_ids[rank::size], self.labels[rank::size])
+        return Batch(self.input_ids[:1], torch.full_like(self.labels[:1], IGNORE))
 
     def to(self, device: torch.device) -> Batch:
         return Batch(self.input_ids.to(device), self.labels.to(device))
 
 
 def pad_rows(rows: Sequence[tuple[Sequence[int], int]]) -> Batch:
-    """A batch of rows, each its tokens and the number of leading ones that are given, not learnt."""
+    """A batch of rows: the tokens of each, and how many of them come before the first target."""
     width = max(len(ids) for ids, _ in rows) - 1
     input_ids = np.zeros((len(rows), width), np.int64)
     labels = np.full((len(rows), width), IGNORE, np.int64)
@@ -58,17 +63,13 @@ class LossModule(nn.Module):
         self.module = module
         self._bf16 = bf16
 
-    def autocast(self, device: str) -> contextlib.AbstractContextManager[object]:
-        """Matrix products in bfloat16, where the run has chosen so."""
-        return torch.autocast(device, torch.bfloat16) if self._bf16 else contextlib.nullcontext()
-
     def forward(self, input_ids: Tensor, labels: Tensor) -> Tensor:
         """The sum of the cross-entropies (nats) of a batch's targets, float32."""
-        with self.autocast(input_ids.device.type):
+        with torch.autocast(input_ids.device.type, torch.bfloat16, enabled=self._bf16):
             x, _ = self.module.hidden(input_ids)  # (B, S, D)
             wanted = labels != IGNORE
             if not bool(wanted.all()):
-                # The head is a fifth of a small model, and most positions of a prompt teach nothing.
+                # The head is a fifth of a small model, and most positions of a prompt have no target.
                 x, labels = x[wanted], labels[wanted]
             logits = self.module.head(x)
         return F.cross_entropy(logits.float().flatten(0, -2), labels.flatten(), reduction="sum")

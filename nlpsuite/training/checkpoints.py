@@ -1,7 +1,7 @@
-"""Checkpoints of a run: written whole or not at all, read by any number of processes.
+"""Checkpoints of a run: written atomically, read by any number of processes.
 
     weights.safetensors      the trainable parameters
-    optimizer.safetensors    per parameter the two running means of Adam
+    optimizer.safetensors    the two moments of Adam for each parameter
     state.json               where the run stands
 
 No pickles: opening a checkpoint runs no code.
@@ -12,7 +12,6 @@ from __future__ import annotations
 import dataclasses
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass
 from pathlib import Path
 
 import safetensors.torch
@@ -23,59 +22,40 @@ from torch.optim import Optimizer
 from nlpsuite.errors import BundleCorruptError, OptionError
 from nlpsuite.files import atomic_directory
 from nlpsuite.training.distributed import World, full_tensor, place_like
+from nlpsuite.training.report import RunProgress
 
-__all__ = ["Progress", "gathered", "load_checkpoint", "load_weights", "save_checkpoint", "save_weights"]
+__all__ = ["load_checkpoint", "read_weights", "save_checkpoint", "save_weights"]
 
 _WEIGHTS, _OPTIMIZER, _STATE = "weights.safetensors", "optimizer.safetensors", "state.json"
-_MEANS = ("exp_avg", "exp_avg_sq")
-
-
-@dataclass
-class Progress:
-    """RunTarget a run stands, apart from weights and optimizer.
-
-    Attributes:
-        step: optimizer steps done.
-        seconds: spent training, over all its parts.
-        tokens: read so far.
-        best: lowest validation loss, nats per token.
-        best_step: where it was.
-        waited: evaluations since then.
-    """
-
-    step: int = 0
-    seconds: float = 0.0
-    tokens: int = 0
-    best: float = float("inf")
-    best_step: int = 0
-    waited: int = 0
+_MOMENTS = ("exp_avg", "exp_avg_sq")
 
 
 def save_checkpoint(
     path: Path,
     parameters: Mapping[str, nn.Parameter],
     optimizer: Optimizer,
-    progress: Progress,
+    progress: RunProgress,
     world: World,
 ) -> None:
-    """Write a checkpoint at ``path``. Every process must call it, since shards are gathered; one writes.
+    """Write a checkpoint to ``path``. Every process must call it, to gather shards; the main one writes.
 
     Raises:
-        StorageError: the disk is full or the place can't be written.
+        StorageError: the disk is full or ``path`` can't be written.
     """
-    weights = gathered(parameters, world)
-    means = {}
-    for name, parameter in parameters.items():
-        state = optimizer.state.get(parameter, {})
-        for mean in _MEANS:
-            if mean in state:
-                whole = full_tensor(state[mean])
-                if world.main:
-                    means[f"{name}.{mean}"] = whole.cpu().contiguous()
+    weights = _gathered(parameters, world)
+    moments = _gathered(
+        {
+            f"{name}.{moment}": optimizer.state[parameter][moment]
+            for name, parameter in parameters.items()
+            for moment in _MOMENTS
+            if moment in optimizer.state.get(parameter, {})
+        },
+        world,
+    )
     if world.main:
         with atomic_directory(path, replace=True) as building:
             safetensors.torch.save_file(weights, building / _WEIGHTS)
-            safetensors.torch.save_file(means, building / _OPTIMIZER)
+            safetensors.torch.save_file(moments, building / _OPTIMIZER)
             state_text = json.dumps(dataclasses.asdict(progress), indent=2) + "\n"
             (building / _STATE).write_text(state_text, encoding="utf-8")
     world.barrier()
@@ -83,59 +63,63 @@ def save_checkpoint(
 
 def load_checkpoint(
     path: Path, parameters: Mapping[str, nn.Parameter], optimizer: Optimizer, world: World
-) -> Progress:
-    """Put weights and optimizer back to where they were.
+) -> RunProgress:
+    """Restore weights and optimizer.
 
     Raises:
         BundleCorruptError: a file is damaged or missing.
-        OptionError: the checkpoint is of another model.
+        OptionError: the checkpoint belongs to another model.
     """
-    load_weights(path, parameters)
-    means = _read(path / _OPTIMIZER)
+    weights = read_weights(path)
+    if {n: w.shape for n, w in weights.items()} != {n: p.shape for n, p in parameters.items()}:
+        raise OptionError(
+            f"The checkpoint {path} belongs to another model than this run's.",
+            hint="Start a new run in another directory.",
+        )
+    with torch.no_grad():
+        for name, parameter in parameters.items():
+            parameter.copy_(place_like(parameter, weights[name]))
+    moments = _read(path / _OPTIMIZER)
     try:
-        progress = Progress(**json.loads((path / _STATE).read_text(encoding="utf-8")))
+        progress = RunProgress(**json.loads((path / _STATE).read_text(encoding="utf-8")))
     except (OSError, ValueError, TypeError) as error:
         raise _damaged(path, error) from None
     for name, parameter in parameters.items():
-        found = {mean: means[f"{name}.{mean}"] for mean in _MEANS if f"{name}.{mean}" in means}
+        found = {m: moments[f"{name}.{m}"] for m in _MOMENTS if f"{name}.{m}" in moments}
         if found:
             optimizer.state[parameter] = {
                 "step": torch.tensor(float(progress.step), device=parameter.device),
-                **{mean: place_like(parameter, value) for mean, value in found.items()},
+                **{moment: place_like(parameter, value) for moment, value in found.items()},
             }
     return progress
 
 
 def save_weights(path: Path, parameters: Mapping[str, nn.Parameter], world: World) -> None:
-    """Write the parameters alone into the directory ``path``, in place of what was there."""
-    weights = gathered(parameters, world)
+    """Write only the parameters into the directory ``path``, replacing what was there."""
+    weights = _gathered(parameters, world)
     if world.main:
         with atomic_directory(path, replace=True) as building:
             safetensors.torch.save_file(weights, building / _WEIGHTS)
     world.barrier()
 
 
-def load_weights(path: Path, parameters: Mapping[str, nn.Parameter]) -> None:
-    """Put the parameters back. Raises as ``load_checkpoint``."""
-    weights = _read(path / _WEIGHTS)
-    if {n: w.shape for n, w in weights.items()} != {n: p.shape for n, p in parameters.items()}:
-        raise OptionError(
-            f"The checkpoint {path} is of another model than this run's.",
-            hint="Start a new run in another directory.",
-        )
-    with torch.no_grad():
-        for name, parameter in parameters.items():
-            parameter.copy_(place_like(parameter, weights[name]))
+def read_weights(path: Path) -> dict[str, Tensor]:
+    """The parameters that a checkpoint or ``save_weights`` wrote into the directory ``path``.
+
+    Raises:
+        BundleCorruptError: the file is damaged or missing.
+    """
+    return _read(path / _WEIGHTS)
 
 
-def gathered(parameters: Mapping[str, nn.Parameter], world: World) -> dict[str, Tensor]:
-    """The whole of each parameter, on the main process; nothing elsewhere."""
-    weights = {}
-    for name, parameter in parameters.items():
-        whole = full_tensor(parameter)
+def _gathered(tensors: Mapping[str, Tensor], world: World) -> dict[str, Tensor]:
+    """The whole of each tensor, on the main process; nothing elsewhere."""
+    wholes = {}
+    for name, tensor in tensors.items():
+        whole = full_tensor(tensor)
         if world.main:
-            weights[name] = whole.cpu().contiguous()
-    return weights
+            wholes[name] = whole.cpu().contiguous()
+    return wholes
 
 
 def _read(path: Path) -> dict[str, Tensor]:
@@ -148,5 +132,5 @@ def _read(path: Path) -> dict[str, Tensor]:
 def _damaged(path: Path, error: Exception) -> BundleCorruptError:
     return BundleCorruptError(
         f"The checkpoint {path} is damaged: {error}.",
-        hint="Remove its directory: --resume then goes on from the one before it.",
+        hint="Remove its directory; --resume then continues from the one before.",
     )

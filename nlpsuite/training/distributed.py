@@ -18,7 +18,7 @@ from torch import Tensor, nn
 
 from nlpsuite.errors import DeviceUnavailableError
 
-__all__ = ["World", "full_tensor", "gradients_stay_here", "join_world", "place_like", "put_together", "share"]
+__all__ = ["World", "defer_gradients", "full_tensor", "join_world", "place_like", "share", "unsharded"]
 
 
 @dataclass(frozen=True)
@@ -111,7 +111,7 @@ def share(module: nn.Module, world: World, *, shard: bool, layers: list[nn.Modul
 
 
 @contextlib.contextmanager
-def gradients_stay_here(module: nn.Module, here: bool) -> Iterator[None]:
+def defer_gradients(module: nn.Module, here: bool) -> Iterator[None]:
     """Within the block gradients only add up on each process; they are exchanged after the last batch."""
     if isinstance(module, nn.parallel.DistributedDataParallel):
         with module.no_sync() if here else contextlib.nullcontext():
@@ -125,7 +125,7 @@ def gradients_stay_here(module: nn.Module, here: bool) -> Iterator[None]:
 
 
 @contextlib.contextmanager
-def put_together(module: nn.Module) -> Iterator[None]:
+def unsharded(module: nn.Module) -> Iterator[None]:
     """Within the block the module's parts may be called on their own, by all processes alike.
 
     Sharded weights are otherwise there only while the whole module's ``forward`` runs.

@@ -1,143 +1,187 @@
-"""What every run has in common: settings, directory, processes, threads, a result."""
+"""What every run has in common: settings, directory, processes, threads, result. Imports torch only when a
+run starts, so that mistakes in its arguments are reported at once."""
 
 from __future__ import annotations
 
 import contextlib
 import dataclasses
+import importlib.util
 import json
+import os
 import tempfile
 from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING, Any
 
-import torch
-
-from nlpsuite.errors import OptionError
+from nlpsuite.errors import MissingExtraError, OptionError
 from nlpsuite.options import make_options
-from nlpsuite.training.distributed import World, join_world
+from nlpsuite.training.report import Outcome, TrainReporter
 from nlpsuite.training.run_directory import RunDirectory, remove_run
 from nlpsuite.training.settings import LoopSettings
-from nlpsuite.training.trainer import Outcome, Recipe, Trainer, TrainReporter
 
-__all__ = ["RunContext", "RunTarget", "begin", "drive", "result_of"]
+if TYPE_CHECKING:
+    from nlpsuite.training.distributed import World
+    from nlpsuite.training.trainer import Recipe
 
-S = TypeVar("S", bound=LoopSettings)
+__all__ = ["RunContext", "RunTarget", "finish_run", "fit", "open_run"]
 
 
 @dataclasses.dataclass(frozen=True)
 class RunTarget:
-    """RunTarget a run goes, and how it starts.
+    """Where a run goes, and how it starts.
 
     Attributes:
         path: the run's directory.
-        resume: go on with the run that is there.
+        resume: continue the run that is there.
         overwrite: replace the run that is there.
-        dry: only see what it would take; nothing is kept.
+        dry_run: only estimate what the run would take; nothing is kept.
     """
 
     path: Path
     resume: bool = False
     overwrite: bool = False
-    dry: bool = False
+    dry_run: bool = False
 
 
 @dataclasses.dataclass(frozen=True)
 class RunContext:
-    """A run that is ready to be built: its directory, settings and processes."""
+    """A run that is ready to be built: its directory, settings and processes.
+
+    Attributes:
+        reporter: does nothing on processes other than the main one.
+    """
 
     run: RunDirectory
     settings: Any
     world: World
-    where: RunTarget
+    target: RunTarget
+    reporter: TrainReporter
 
 
 @contextlib.contextmanager
-def begin(
-    where: RunTarget,
+def open_run(
+    target: RunTarget,
     kind: str,
-    cls: type[S],
+    cls: type[LoopSettings],
     given: Mapping[str, Any],
     data: list[str],
     extra: Mapping[str, Any],
+    reporter: TrainReporter | None,
 ) -> Iterator[RunContext]:
-    """Settle the settings, join the other processes, and make or open the run's directory.
+    """Settle the settings, join the other processes, and create or open the run's directory.
 
     Args:
         given: settings that the user gave.
-        data: paths of the data, as given.
-        extra: further JSON values that belong to the run's description, such as the task.
+        data: paths of the data, as given; empty to take a resumed run's own.
+        extra: further JSON values that are part of the run's description, such as the task.
 
     Raises:
         OptionError: unknown or conflicting settings, or a directory in the way.
+        MissingExtraError: torch or matplotlib isn't installed.
     """
-    path = where.path
-    if where.resume and (where.overwrite or where.dry):
-        other = "--overwrite" if where.overwrite else "--dry-run"
-        raise OptionError(f"--resume and {other} are given.", hint="Leave one of them out.")
+    if target.resume and (target.overwrite or target.dry_run):
+        other = "--overwrite" if target.overwrite else "--dry-run"
+        raise OptionError(f"--resume and {other} exclude each other.", hint="Omit one of them.")
+    _prepare_process()
     with contextlib.ExitStack() as stack:
-        if where.dry:
+        path = target.path
+        if target.dry_run:
             path = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="nlpsuite-dry-"))) / "run"
-        opened = RunDirectory.open(path, kind) if where.resume else None
-        settings = _recorded(opened, cls, given, data, extra) if opened else make_options(cls, dict(given))
-        if settings.threads:
-            torch.set_num_threads(settings.threads)
+        run = RunDirectory.open(path, kind) if target.resume else None
+        settings = _recorded(run, cls, given, data, extra) if run else make_options(cls, dict(given))
+
+        import torch
+
+        from nlpsuite.training.distributed import join_world
+
+        if not settings.threads:  # recorded, since results depend on it
+            settings = dataclasses.replace(settings, threads=_idle_threads(torch.get_num_threads()))
+        torch.set_num_threads(settings.threads)
         world = stack.enter_context(join_world(settings.device))
-        if opened is None:
-            # The number of threads is part of what makes a run repeatable, so it is written down.
-            settings = dataclasses.replace(settings, threads=settings.threads or torch.get_num_threads())
-            description = {**dataclasses.asdict(settings), **extra}
+        if run is None:
             if world.main:
-                _make_room(path, overwrite=where.overwrite)
-                RunDirectory.create(path, kind, description, data)
+                _make_room(path, overwrite=target.overwrite)
+                RunDirectory.create(path, kind, {**dataclasses.asdict(settings), **extra}, data)
             world.barrier()
-            opened = RunDirectory.open(path, kind)
+            run = RunDirectory.open(path, kind)
         if world.main:
-            stack.enter_context(opened.locked())
-        yield RunContext(opened, settings, world, where)
+            stack.enter_context(run.locked())
+        reporter = reporter if reporter and world.main else TrainReporter()
+        try:
+            yield RunContext(run, settings, world, target, reporter)
+        except KeyboardInterrupt:  # outside the training loop, which saves and reports it itself
+            if not target.dry_run:
+                reporter.notice(f"To resume: {run.resume_command}")
+            raise
 
 
-def drive(begun: RunContext, recipe: Recipe, reporter: TrainReporter) -> tuple[Trainer, Outcome | None]:
-    """Train. The outcome is None after a dry run."""
-    trainer = Trainer(recipe, begun.settings, begun.run, begun.world, reporter)
+def fit(context: RunContext, recipe: Recipe) -> Outcome | None:
+    """Estimate, then train. Returns None after a dry run."""
+    from nlpsuite.training.trainer import Trainer
+
+    trainer = Trainer(recipe, context.settings, context.run, context.world, context.reporter)
     preflight = trainer.preflight()
-    if begun.world.main:
-        reporter.preflight(preflight)
-        for notice in preflight.warnings():
-            reporter.notice(notice)
-    if begun.where.dry:
-        return trainer, None
-    return trainer, trainer.train(resume=begun.where.resume)
+    context.reporter.preflight(preflight)
+    for warning in preflight.warnings():
+        context.reporter.notice(warning)
+    return None if context.target.dry_run else trainer.train(resume=context.target.resume)
 
 
-def result_of(outcome: Outcome) -> dict[str, Any]:
-    """What ``result.json`` says of every run."""
-    return {
-        "ended_by": outcome.reason,
-        "steps": outcome.progress.step,
-        "tokens": outcome.progress.tokens,
-        "seconds": round(outcome.progress.seconds, 1),
-        "best_step": outcome.progress.best_step,
-        "validation_loss": outcome.progress.best,
-    }
+def finish_run(run: RunDirectory, outcome: Outcome, **values: Any) -> None:
+    """Draw the curves and write ``result.json``, which marks the run as finished."""
+    from nlpsuite.training.plot import draw_curves
+
+    draw_curves(run.metrics_path, run.path / "curves.png")
+    progress = outcome.progress
+    run.write_result(
+        {
+            "ended_by": outcome.reason,
+            "steps": progress.step,
+            "tokens": progress.tokens,
+            "seconds": round(progress.seconds, 1),
+            "best_step": progress.best_step,
+            "validation_loss": progress.best,
+            **values,
+        }
+    )
+
+
+def _prepare_process() -> None:
+    for package in ("torch", "matplotlib"):
+        if importlib.util.find_spec(package) is None:
+            raise MissingExtraError(
+                f"Training needs {package}.", hint="Install the extra: pip install 'nlpsuite[train]'."
+            )
+    # Read when torch is loaded. Threads that spin while they wait are ten times slower on a busy machine.
+    os.environ.setdefault("OMP_WAIT_POLICY", "passive")
+
+
+def _idle_threads(most: int) -> int:
+    """Threads for the cores that other programs leave idle, but at least half of ``most``.
+
+    The load is an average over a minute, which may include what has just ended.
+    """
+    if "OMP_NUM_THREADS" in os.environ or not hasattr(os, "getloadavg"):
+        return most
+    return max(-(-most // 2), min(most, round(most - os.getloadavg()[0])))
 
 
 def _make_room(path: Path, *, overwrite: bool) -> None:
-    """Remove the run at ``path`` if that is asked for, or if it never got as far as a checkpoint.
+    """Remove the run at ``path`` if the user asks for it, or if it has no checkpoint yet.
 
-    What ended by an error before that, such as a column that isn't there, is no loss, and the same
-    command should do once the error is mended.
+    A run that ended before that, for example because a column was missing, has nothing to lose, and the
+    same command should work once the mistake is fixed.
     """
     if not (path / "run.json").is_file():
         if overwrite:
             remove_run(path)
-        return
-    if overwrite or _barely_begun(path):
-        with RunDirectory(path, {}).locked():  # another process may be about to write its first one
+    elif overwrite or _has_no_work(path):
+        with RunDirectory(path, {}).locked():  # another process may be about to write its first checkpoint
             pass
         remove_run(path)
 
 
-def _barely_begun(path: Path) -> bool:
+def _has_no_work(path: Path) -> bool:
     """Whether a run's directory holds nothing but what every run writes before its first checkpoint."""
     early = {"run.json", "lock", "data", "metrics.jsonl", "checkpoints"}
     names = {entry.name for entry in path.iterdir() if not entry.name.startswith(".incomplete-")}
@@ -145,15 +189,19 @@ def _barely_begun(path: Path) -> bool:
 
 
 def _recorded(
-    opened: RunDirectory, cls: type[S], given: Mapping[str, Any], data: list[str], extra: Mapping[str, Any]
-) -> S:
-    """The settings that a run was begun with. Giving others is an error: it would be another run."""
-    recorded = {**opened.settings, "data": opened.data}
+    run: RunDirectory,
+    cls: type[LoopSettings],
+    given: Mapping[str, Any],
+    data: list[str],
+    extra: Mapping[str, Any],
+) -> LoopSettings:
+    """The settings that a run was started with. Giving others is an error: it would be another run."""
+    recorded = {**run.settings, "data": run.data}
     for name, value in {**given, **extra, "data": data or None}.items():
         if value is not None and recorded.get(name) != json.loads(json.dumps(value)):
             raise OptionError(
-                f"The run {opened.path} was begun with {name} = {recorded.get(name)!r}, not {value!r}.",
-                hint="Leave it out to go on with the run, or start a new one in another directory.",
+                f"The run {run.path} was started with {name} = {recorded.get(name)!r}, not {value!r}.",
+                hint="Omit it to resume the run, or start a new one in another directory.",
             )
     names = {field.name for field in dataclasses.fields(cls)}
     return make_options(cls, {name: value for name, value in recorded.items() if name in names})

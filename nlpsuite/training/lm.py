@@ -16,26 +16,21 @@ from nlpsuite.errors import InputInvalidError
 from nlpsuite.files import atomic_write_text, storage_errors
 from nlpsuite.models.config import DecoderConfig, GPT2Config, LSTMConfig, ModelConfig
 from nlpsuite.models.language_module import LanguageModule
-from nlpsuite.training.batch import IGNORE, Batch, LossModule
+from nlpsuite.training.batch import IGNORE, Batch
 from nlpsuite.training.corpus import read_corpus, split_corpus
-from nlpsuite.training.distributed import World
-from nlpsuite.training.generate import generate
 from nlpsuite.training.settings import LMSettings
 from nlpsuite.training.tokens import TokenFile, load_tokenizer, pack, train_tokenizer
-from nlpsuite.training.trainer import Evaluation
 from nlpsuite.training.windows import Windows
 
 __all__ = ["END_ID", "LMData", "LMRecipe", "model_config", "prepare_data"]
 
 END_ID = 0
-"""The token <|endoftext|>, which stands behind each document."""
-
-_SAMPLE_TOKENS = 40
+"""The token <|endoftext|>, which follows each document."""
 
 
 @dataclass(frozen=True)
 class LMData:
-    """A corpus as tokens: what is learnt, and what is held out."""
+    """A corpus as tokens: the part to train on, and the part held out."""
 
     tokenizer: tokenizers.Tokenizer
     train: TokenFile
@@ -45,7 +40,7 @@ class LMData:
 def prepare_data(sources: list[str], place: Path, settings: LMSettings) -> LMData:
     """The corpus as tokens: read, split, tokenised and packed the first time, opened afterwards.
 
-    The tokenizer is trained on what is learnt, not on what is held out.
+    The tokenizer is trained on the training part alone.
 
     Raises:
         InputNotFoundError, InputInvalidError: the corpus can't be read or is too small.
@@ -66,14 +61,14 @@ def prepare_data(sources: list[str], place: Path, settings: LMSettings) -> LMDat
     )
     if len(data.train.tokens) <= settings.context:
         raise InputInvalidError(
-            f"There are {len(data.train.tokens):,} tokens to learn from; a window has {settings.context:,}.",
-            hint="Give more text, or a smaller --context.",
+            f"The corpus has {len(data.train.tokens):,} tokens to train on; a window has {settings.context:,}.",
+            hint="Add text, or use a smaller --context.",
         )
     return data
 
 
 def _beginning(texts: Iterable[str], characters: int) -> Iterator[str]:
-    """The first so many characters of some texts: looking at more would only take time."""
+    """The first ``characters`` characters of the texts: validating on more would only take time."""
     for text in texts:
         yield text[:characters]
         characters -= len(text)
@@ -82,7 +77,7 @@ def _beginning(texts: Iterable[str], characters: int) -> Iterator[str]:
 
 
 def model_config(settings: LMSettings, vocab_size: int) -> ModelConfig:
-    """The model that the settings ask for; sizes left out get defaults for a small corpus."""
+    """The model of the settings; sizes left out get defaults for a small corpus."""
     if settings.arch == "lstm":
         return LSTMConfig(vocab_size, settings.embedding, settings.hidden or 1_024, settings.layers or 1)
     hidden = settings.hidden or 256
@@ -93,7 +88,7 @@ def model_config(settings: LMSettings, vocab_size: int) -> ModelConfig:
     return DecoderConfig(
         vocab_size=vocab_size,
         hidden_size=hidden,
-        # SwiGLU has three matrices where a plain layer has two: 8/3 makes them equally large.
+        # SwiGLU has three matrices instead of two: 8/3 makes them as large together.
         intermediate_size=-(-8 * hidden // 3 // 32) * 32,
         num_hidden_layers=layers,
         num_attention_heads=heads,
@@ -104,51 +99,31 @@ def model_config(settings: LMSettings, vocab_size: int) -> ModelConfig:
 
 
 class LMRecipe:
-    """Windows of a corpus, for the trainer."""
+    """Windows of a corpus; a ``Recipe``.
+
+    Held-out windows overlap by half, and only the second half of each is predicted, so that every token
+    but the first ones has at least half a context before it.
+    """
 
     def __init__(self, module: LanguageModule, data: LMData, settings: LMSettings) -> None:
         self.module = module
-        self._data, self._settings = data, settings
+        self._data, self._context = data, settings.context
         self._rows = max(1, settings.batch_tokens // settings.context)
         self._windows = Windows(data.train.tokens, settings.context, settings.seed)
 
     def trainable(self) -> dict[str, nn.Parameter]:
         return dict(self.module.named_parameters())
 
-    def batch(self, index: int, world: World) -> Batch:
-        rows = self._windows.batch(index * self._rows, self._rows)  # (rows, context + 1)
-        mine = torch.from_numpy(rows[world.rank :: world.size] if len(rows) > world.rank else rows[:1])
-        batch = Batch(mine[:, :-1].contiguous(), mine[:, 1:].contiguous())
-        if len(rows) <= world.rank:  # every process must take part; this one learns nothing
-            batch.labels.fill_(IGNORE)
-        return batch
+    def batch(self, index: int) -> Batch:
+        rows = torch.from_numpy(self._windows.batch(index * self._rows, self._rows))  # (rows, context + 1)
+        return Batch(rows[:, :-1].contiguous(), rows[:, 1:].contiguous())
 
-    def evaluate(self, loss: LossModule, world: World) -> Evaluation:
-        nats = world.sum(self._nats(loss, world))[0]
-        figures = self._data.heldout.perplexity(nats).figures()
-        return Evaluation(nats / self._data.heldout.count, figures, self.sample(loss))
+    def heldout(self) -> Iterator[Batch]:
+        return _overlapping(self._data.heldout.tokens, self._context, self._rows)
 
-    def sample(self, loss: LossModule) -> str:
-        """A text that the model makes up, drawn at temperature 0.8."""
-        ids = self._data.tokenizer.encode(self._settings.prompt).ids
-        [new] = generate(loss, [[END_ID, *ids]], max_tokens=_SAMPLE_TOKENS, end_ids={END_ID}, temperature=0.8)
-        text: str = self._data.tokenizer.decode([*ids, *new])
-        return text
-
-    def _nats(self, loss: LossModule, world: World) -> float:
-        """This process's part of the held-out tokens' negative log-probability.
-
-        Windows overlap by half, and only the second half of each counts, so that every token
-        but the first ones is predicted from at least half a context.
-        """
-        context = self._settings.context
-        total = 0.0
-        device = next(self.module.parameters()).device
-        for number, batch in enumerate(_overlapping(self._data.heldout.tokens, context, self._rows)):
-            if number % world.size == world.rank:
-                batch = batch.to(device)
-                total += float(loss(batch.input_ids, batch.labels))
-        return total
+    def metrics(self, loss: float) -> dict[str, float]:
+        heldout = self._data.heldout
+        return heldout.perplexity(loss * heldout.count).figures()
 
 
 def _overlapping(tokens: npt.NDArray[np.integer], context: int, rows: int) -> Iterator[Batch]:

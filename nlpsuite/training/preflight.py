@@ -43,7 +43,7 @@ class Preflight:
         module: LanguageModule,
         trainable: int,
         tokens_per_second: float,
-        batch_tokens: int,
+        batch_tokens: float,
         settings: LoopSettings,
         world: World,
     ) -> Preflight:

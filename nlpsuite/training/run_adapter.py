@@ -1,314 +1,275 @@
-"""A whole run of ``train adapter``: examples to an adapter file, or to a checkpoint directory."""
+"""``train adapter``: from examples to an adapter file, or to a checkpoint directory, measured as it will be run."""
 
 from __future__ import annotations
 
-import dataclasses
+import contextlib
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-import torch
+from safetensors.numpy import load_file
 
 from nlpsuite import __version__
 from nlpsuite.data.examples import Example, example_files, read_examples
-from nlpsuite.errors import AdapterMismatchError, BundleCorruptError, InputInvalidError, OptionError
-from nlpsuite.export.base import Base, Reporter, Silent, find_base, open_base
-from nlpsuite.export.schemes import base_named
-from nlpsuite.files import atomic_directory, atomic_write_text, sha256_file, storage_errors
-from nlpsuite.models.adapter import AdapterInfo, fingerprint, save_adapter
-from nlpsuite.models.checkpoint import Checkpoint
+from nlpsuite.errors import InputInvalidError, NlpsuiteError, OptionError
+from nlpsuite.export.store import DEFAULT_PRECISION
+from nlpsuite.files import atomic_directory, atomic_write_text, sha256_file
+from nlpsuite.models.adapter import Adapter, AdapterInfo, save_adapter
+from nlpsuite.models.checkpoint import Checkpoint, open_checkpoint
 from nlpsuite.models.checkpoint_write import write_checkpoint
-from nlpsuite.models.config import ModelConfig
-from nlpsuite.models.language_module import LanguageModule, load_module
-from nlpsuite.models.lora import add_lora
 from nlpsuite.options import make_options
-from nlpsuite.paths import bundles_dir
 from nlpsuite.plugins import find_task, load_task
 from nlpsuite.runtime.tokenizer import Tokenizer
 from nlpsuite.tasks.base import Task
-from nlpsuite.training.adapter import AdapterRecipe, EncodedExample, ExampleEncoder, split_examples
-from nlpsuite.training.checkpoints import gathered
-from nlpsuite.training.launch import RunContext, RunTarget, begin, drive, result_of
-from nlpsuite.training.plot import draw_curves
+from nlpsuite.training.base import BaseInfo, find_trainable, load_base, opened_base
+from nlpsuite.training.launch import RunContext, RunTarget, finish_run, fit, open_run
+from nlpsuite.training.report import Outcome, TrainReport, TrainReporter
+from nlpsuite.training.run_directory import default_run_directory
 from nlpsuite.training.settings import AdapterSettings
-from nlpsuite.training.trainer import Evaluation, Outcome, TrainReporter, uses_bf16
 
-__all__ = ["AdapterReport", "AdapterRequest", "train_adapter"]
+if TYPE_CHECKING:
+    from nlpsuite.training.adapter import PreparedExamples
+
+__all__ = ["AdapterReport", "train_adapter"]
 
 
 @dataclass(frozen=True)
-class AdapterRequest:
-    """What is to be adapted to what.
+class AdapterReport(TrainReport):
+    """What came out of ``train_adapter``.
 
     Attributes:
-        task: a name that ``nlpsuite list`` shows.
-        data: a file that ``tasks.examples.read_examples`` reads.
-        base: as ``--model`` takes it; None for the default model.
-        options: of the task, over its ``adapter_options``.
+        task: what the base was adapted to.
+        base: as it was given; None for the default model.
+        figures: on held-out rows: ``validation_loss`` and, where the model could be run, what
+            ``training.measure.measure`` returns.
     """
 
     task: str
-    data: str
-    base: str | None = None
-    options: Mapping[str, Any] = dataclasses.field(default_factory=dict)
-
-
-@dataclass(frozen=True)
-class AdapterReport:
-    """What came of a run.
-
-    Attributes:
-        request: what was adapted to what.
-        outcome: how it ended; None after a dry run.
-        result: the adapter's file or, after full training, the checkpoint directory.
-        evaluation: of the weights that were kept.
-    """
-
-    request: AdapterRequest
-    outcome: Outcome | None
-    result: Path | None
-    evaluation: Evaluation | None
+    base: str | None
+    figures: Mapping[str, Any] = field(default_factory=dict)
 
 
 def train_adapter(
-    request: AdapterRequest | None,
-    given: Mapping[str, Any],
-    where: RunTarget,
-    reporter: TrainReporter,
-    fetching: Reporter | None = None,
+    task: str | None = None,
+    data: str | Path | None = None,
+    *,
+    base: str | None = None,
+    options: Mapping[str, Any] | None = None,
+    output: str | Path | None = None,
+    resume: bool = False,
+    overwrite: bool = False,
+    dry_run: bool = False,
+    reporter: TrainReporter | None = None,
+    **settings: Any,
 ) -> AdapterReport:
-    """Train a task's adapter.
+    """Train a task's adapter for a base, or with ``full=True`` all of the base's weights.
+
+    The result is measured on held-out rows by the pipeline that ``nlpsuite.load`` builds, and the figures are
+    written into the adapter's metadata or the checkpoint's card.
 
     Args:
-        request: None to take a resumed run's own.
-        given: settings (``AdapterSettings``) by name; the others have defaults.
-        fetching: told of progress while the base is fetched.
+        task: a name that ``nlpsuite list`` shows. May be left out, with ``data``, ``base`` and ``options``, to
+            resume a run.
+        data: a file of examples, or two text files whose lines belong together (``train.en,train.de``).
+        base: as ``model`` of ``nlpsuite.load``, but not a bundle; None for the default model.
+        options: of the task, over its ``adapter_options``; recorded in the adapter as its defaults.
+        output: directory of the run; by default ``runs/TASK``.
+        resume: continue the run in ``output``; what is given must be what it was started with.
+        overwrite: replace the run in ``output``.
+        dry_run: only estimate what the run would take; keep nothing.
+        reporter: follows the run.
+        settings: fields of ``AdapterSettings``, such as ``minutes=15``.
 
     Raises:
-        NlpsuiteError: its subclasses say what to do next.
+        OptionError: an unknown setting or option, or a value out of range; ``output`` exists.
+        UnknownTaskError, PluginError: no such task, or it fails to load.
+        InputNotFoundError, InputInvalidError: the data can't be read, or have too few examples.
+        ModelNotFoundError, ModelUnavailableError, UnsupportedModelError: the base can't be used.
+        MissingExtraError: ``nlpsuite[train]`` isn't installed.
+        TrainingError: the loss isn't finite, or memory ran out; the last checkpoint is kept.
+        StorageError: the run's directory can't be written.
     """
     extra: dict[str, Any] = {}
-    data: list[str] = []
-    if request is not None:
-        _check(request)  # what can be seen to be wrong should not leave a run behind
-        extra = {"task": request.task, "base": request.base, "options": dict(request.options)}
-        if not where.resume:
-            extra["data_sha256"] = [sha256_file(path) for path in example_files(request.data)]
-        data = [request.data]
-    with begin(where, "adapter", AdapterSettings, given, data, extra) as begun:
-        recorded = begun.run.settings
-        request = AdapterRequest(recorded["task"], begun.run.data[0], recorded["base"], recorded["options"])
-        _check_data(request.data, recorded["data_sha256"])
-        task = load_task(request.task)
+    files: list[str] = []
+    if task is not None and data is not None:
+        options = dict(options or {})
+        _check(task, str(data), base, options)  # mistakes that show at once should leave no run behind
+        extra = {"task": task, "base": base, "options": options}
+        files = [str(data)]
+        if not resume:
+            extra["data_sha256"] = _sha256(str(data))
+    elif not resume:
+        raise OptionError("Training an adapter needs a task and data.", hint="Give --task and --data.")
+    elif not (task is None and data is None and base is None and not options):
+        raise OptionError(
+            "Only a part of what the run was started with is given.",
+            hint="To resume it, omit the task, its options, the data and the model, or give all of them.",
+        )
+    if output is None:
+        if task is None:
+            raise OptionError("No run is named.", hint="Name its directory: -o RUN_DIR.")
+        output = default_run_directory(task)
+    target = RunTarget(Path(output), resume, overwrite, dry_run)
+    with open_run(target, "adapter", AdapterSettings, settings, files, extra, reporter) as context:
+        return _Run(context).train()
+
+
+def _check(task: str, data: str, base: str | None, options: Mapping[str, Any]) -> None:
+    """Check what can be checked without reading data or base. Raises as ``train_adapter``."""
+    loaded = load_task(task)
+    make_options(loaded.options, {**loaded.adapter_options, **options})
+    example_files(data)
+    find_trainable(base)
+
+
+def _sha256(data: str) -> list[str]:
+    return [sha256_file(path) for path in example_files(data)]
+
+
+class _Run:
+    """One run, from its recorded description."""
+
+    def __init__(self, context: RunContext) -> None:
+        self.context, self.run, self.settings = context, context.run, context.settings
+        recorded = self.run.settings
+        self.base, self.data = recorded["base"], self.run.data[0]
+        self.task: Task[Any] = load_task(recorded["task"])
         # As a JSON round trip leaves them: what the adapter's file will say.
-        options = {**task.adapter_options, **request.options}
-        base = _load(request.base, begun, fetching or Silent())
-        _check_base(begun, base)
-        return _train(begun, task, options, request, base, reporter)
+        self.options = {**self.task.adapter_options, **recorded["options"]}
+        if context.target.resume and _sha256(self.data) != recorded["data_sha256"]:
+            raise InputInvalidError(
+                f"{self.data} has changed since the run was started.",
+                hint="Restore the file to resume the run, or start a new one in another directory.",
+            )
 
+    def train(self) -> AdapterReport:
+        base, examples, outcome = self._fit()
+        if outcome is None or not outcome.finished:
+            return AdapterReport(self.run.path, outcome, None, self.task.name, self.base)
+        result = self.run.path / ("model" if self.settings.full else "adapter.safetensors")
+        figures: dict[str, Any] = {"validation_loss": outcome.progress.best}
+        if self.context.world.main:
+            # Saved first, so that nothing that fails while it is measured can lose it.
+            self._save(result, base, self._info(base, examples.used, figures))
+            figures |= self._measured(result, examples.originals)
+            self._describe(result, self._info(base, examples.used, figures))
+            finish_run(self.run, outcome, figures=figures, left_out=examples.left_out)
+        return AdapterReport(self.run.path, outcome, result, self.task.name, self.base, figures)
 
-def _check(request: AdapterRequest) -> None:
-    """Look at all that can be looked at without the base. Raises as ``train_adapter``."""
-    task = load_task(request.task)
-    make_options(task.options, {**task.adapter_options, **request.options})
-    example_files(request.data)
-    _found(request.base)
+    def _fit(self) -> tuple[BaseInfo, PreparedExamples, Outcome | None]:
+        """Train. The model in torch is gone when this returns, which leaves its memory to the bundle."""
+        import torch
 
+        from nlpsuite.models.lora import add_lora
+        from nlpsuite.training.adapter import AdapterRecipe
 
-def _check_data(data: str, recorded: Sequence[str]) -> None:
-    found = [sha256_file(path) for path in example_files(data)]
-    if found != recorded:
-        raise InputInvalidError(
-            f"{data} is no longer what the run was begun with.",
-            hint="Restore the file to go on with the run, or start a new one in another directory.",
-        )
+        settings = self.settings
+        base, module = load_base(self.context, self.base)
+        examples = self._examples(base)
+        if examples.left_out:
+            self.context.reporter.notice(
+                f"{examples.left_out:,} examples with more than {settings.max_length:,} tokens are left out."
+            )
+        if not settings.full:
+            torch.manual_seed(settings.seed)
+            targets = () if settings.targets == "all" else [t.strip() for t in settings.targets.split(",")]
+            add_lora(module, rank=settings.rank, alpha=settings.alpha, targets=targets)
+        module.train()
+        recipe = AdapterRecipe(module, examples.train, examples.heldout, settings)
+        return base, examples, fit(self.context, recipe)
 
+    def _examples(self, base: BaseInfo) -> PreparedExamples:
+        from nlpsuite.training.adapter import ExampleEncoder, prepare_examples
 
-def _found(spec: str | None) -> Base:
-    base = find_base(base_named(spec))
-    if base is None:
-        raise OptionError(
-            f"{spec} is a bundle, made to be run; its weights can't be trained.",
-            hint="Name the base it was made of: a .gguf file, a model directory, hf:owner/name.",
-        )
-    return base
+        directory = self.run.path / "data" / "tokenizer"
+        if self.context.world.main:
+            with atomic_directory(directory, replace=True) as building:
+                for name, text in base.tokenizer_files.items():
+                    (building / name).write_text(text, encoding="utf-8")
+        self.context.world.barrier()
+        options = make_options(self.task.options, dict(self.options))
+        encoder = ExampleEncoder(self.task, options, Tokenizer.open(directory), base.end_ids)
+        columns = {name: getattr(self.settings, name) for name in ("text_column", "reference_column")}
+        return prepare_examples(list(read_examples(self.data, self.task, **columns)), encoder, self.settings)
 
+    def _save(self, result: Path, base: BaseInfo, info: AdapterInfo) -> None:
+        """Write the best weights, as an adapter or a checkpoint directory."""
+        from nlpsuite.training.checkpoints import read_weights
 
-@dataclass(frozen=True)
-class _Base:
-    """A base in memory: nothing of the checkpoint it came from is needed any more."""
-
-    module: LanguageModule
-    name: str
-    license: str | None
-    fingerprint: str
-    tokenizer_files: dict[str, str]
-
-    @property
-    def config(self) -> ModelConfig:
-        return self.module.config
-
-
-def _load(spec: str | None, begun: RunContext, fetching: Reporter) -> _Base:
-    settings, world = begun.settings, begun.world
-    # Weights that stay as they are can be kept in the precision they are multiplied in; shards of
-    # one layer must be of one type.
-    half = uses_bf16(settings.precision, world.device) and not settings.full and not settings.fsdp
-    with open_base(_found(spec), bundles_dir(), fetching, precision="fp32", keep=True) as checkpoint:
-        _check_length(checkpoint, settings)
-        return _Base(
-            load_module(checkpoint, torch.bfloat16 if half else torch.float32),
-            checkpoint.name,
-            checkpoint.license,
-            fingerprint(checkpoint),
-            checkpoint.tokenizer_files(),
-        )
-
-
-def _check_length(checkpoint: Checkpoint, settings: AdapterSettings) -> None:
-    context = checkpoint.config.context_length
-    if settings.max_length > context:
-        raise OptionError(
-            f"max_length is {settings.max_length:,}; {checkpoint.name} sees {context:,} tokens.",
-            hint=f"--max-length {context}",
-        )
-
-
-def _check_base(begun: RunContext, base: _Base) -> None:
-    """Note the base that a run begins with; refuse another when it goes on."""
-    note = begun.run.path / "data" / "base.json"
-    if begun.world.main and not begun.where.resume:
-        with storage_errors(note):
-            note.parent.mkdir(exist_ok=True)
-        atomic_write_text(note, json.dumps({"name": base.name, "fingerprint": base.fingerprint}) + "\n")
-    begun.world.barrier()
-    try:
-        recorded = json.loads(note.read_text(encoding="utf-8"))["fingerprint"]
-    except (OSError, ValueError, KeyError, TypeError) as error:
-        raise BundleCorruptError(f"{note} is damaged: {error!r}.", hint="Start the run anew.") from None
-    if recorded != base.fingerprint:
-        raise AdapterMismatchError(
-            f"The base {base.name} is no longer what the run {begun.run.path} was begun with "
-            f"(weights {recorded[:12]}, now {base.fingerprint[:12]}).",
-            hint="Restore its files to go on with the run, or start a new one in another directory.",
-        )
-
-
-def _train(
-    begun: RunContext,
-    task: Task[Any],
-    options: Mapping[str, Any],
-    request: AdapterRequest,
-    base: _Base,
-    reporter: TrainReporter,
-) -> AdapterReport:
-    run, settings, world, module = begun.run, begun.settings, begun.world, base.module
-    teacher = _teacher(begun, task, options, base)
-    lessons, heldout, left_out = _lessons(request, teacher, settings)
-    if world.main and left_out:
-        reporter.notice(f"{left_out:,} examples with more than {settings.max_length:,} tokens are left out.")
-    if not settings.full:
-        torch.manual_seed(settings.seed)
-        targets = () if settings.targets == "all" else [t.strip() for t in settings.targets.split(",")]
-        add_lora(module, rank=settings.rank, alpha=settings.alpha, targets=targets)
-    module.train()
-    recipe = AdapterRecipe(module, teacher, lessons, heldout, settings)
-    trainer, outcome = drive(begun, recipe, reporter)
-    if outcome is None or outcome.reason in ("interrupted", "terminated"):
-        return AdapterReport(request, outcome, None, None)
-    evaluation = trainer.evaluate_best()
-    weights = gathered(recipe.trainable(), world)
-    result = run.path / ("model" if settings.full else "adapter.safetensors")
-    if world.main:
-        figures = {"validation_loss": evaluation.loss, **evaluation.metrics}
-        info = _info(begun, task, options, request, base, figures, len(lessons) + len(heldout))
-        if settings.full:
-            with atomic_directory(result, replace=True) as building:
-                arrays = {name: tensor.float().numpy() for name, tensor in weights.items()}
-                write_checkpoint(building, base.config, arrays, base.tokenizer_files, card=_card(info))
-        else:
+        weights = read_weights(self.run.best)
+        if not self.settings.full:
             save_adapter(result, info, {name: tensor.half().numpy() for name, tensor in weights.items()})
-        run.write_result({**result_of(outcome), "figures": figures, "left_out": left_out})
-        draw_curves(run.metrics_path, run.path / "curves.png")
-    world.barrier()
-    return AdapterReport(request, outcome, result, evaluation)
+            return
+        arrays = {name: tensor.float().numpy() for name, tensor in weights.items()}
+        with atomic_directory(result, replace=True) as building:
+            write_checkpoint(building, base.config, arrays, base.tokenizer_files, card=_card(info))
 
+    def _describe(self, result: Path, info: AdapterInfo) -> None:
+        """Replace the metadata of an adapter, or the card of a checkpoint."""
+        if self.settings.full:
+            atomic_write_text(result / "README.md", _card(info))
+        else:
+            save_adapter(result, info, load_file(result))
 
-def _teacher(begun: RunContext, task: Task[Any], options: Mapping[str, Any], base: _Base) -> ExampleEncoder:
-    place = begun.run.path / "data" / "tokenizer"
-    files = base.tokenizer_files
-    if begun.world.main:
-        with atomic_directory(place, replace=True) as building:
-            for name, text in files.items():
-                (building / name).write_text(text, encoding="utf-8")
-    begun.world.barrier()
-    end_ids = json.loads(files["generation_config.json"])["eos_token_id"]
-    ends = end_ids if isinstance(end_ids, list) else [end_ids]
-    tokenizer = Tokenizer.open(place)
-    chosen = make_options(task.options, dict(options))
-    return ExampleEncoder(task, chosen, tokenizer, _end_id(tokenizer, ends), tuple(ends))
+    def _measured(self, result: Path, heldout: Sequence[Example]) -> dict[str, Any]:
+        """What ``measure`` returns; nothing, and a notice, where the result can't be run."""
+        from nlpsuite.training.measure import measure
 
+        settings, reporter = self.settings, self.context.reporter
+        examples = heldout[: settings.scored_examples]
+        if not examples:
+            return {}
+        try:
+            with self._opened(result) as checkpoint:
+                return measure(
+                    checkpoint,
+                    self.task,
+                    self.options,
+                    examples,
+                    workspace=self.run.path,
+                    device="cpu" if settings.device == "cpu" else "auto",
+                    threads=settings.threads,
+                    reporter=reporter,
+                )
+        except NlpsuiteError as error:
+            reporter.notice(
+                f"Only the loss is reported, because the result can't be run here. {error.message} {error.hint}\n"
+                f"To measure it later: {self.run.resume_command}"
+            )
+            return {}
 
-def _end_id(tokenizer: Tokenizer, ends: Sequence[int]) -> int:
-    """The end token of a turn: the one that the tokenizer calls its eos, if it is among them."""
-    own = tokenizer.eos_id
-    return own if own is not None and own in ends else ends[0]
-
-
-def _lessons(
-    request: AdapterRequest, teacher: ExampleEncoder, settings: AdapterSettings
-) -> tuple[list[EncodedExample], list[tuple[Example, EncodedExample]], int]:
-    """Lessons to learn, those held out with their examples, and how many were too long."""
-    examples = list(
-        read_examples(
-            request.data,
-            teacher.task,
-            text_column=settings.text_column,
-            reference_column=settings.reference_column,
+    def _opened(self, result: Path) -> contextlib.AbstractContextManager[Checkpoint]:
+        """The trained checkpoint: the result itself, or the base with the result merged into it."""
+        if self.settings.full:
+            return contextlib.nullcontext(open_checkpoint(result))
+        adapter = Adapter.open(result)
+        return opened_base(
+            self.base, self.run.path, self.context.reporter, precision=DEFAULT_PRECISION, adapter=adapter
         )
-    )
-    train, heldout = split_examples(examples, settings)
-    lessons = [teacher.lesson(example) for example in train]
-    kept = [lesson for lesson in lessons if len(lesson.ids) <= settings.max_length]
-    pairs = [(example, teacher.lesson(example)) for example in heldout]
-    short = [pair for pair in pairs if len(pair[1].ids) <= settings.max_length]
-    if not kept or not short:
-        raise InputInvalidError(
-            f"Every example has more than {settings.max_length:,} tokens.", hint="Allow more: --max-length."
+
+    def _info(self, base: BaseInfo, rows: int, figures: Mapping[str, Any]) -> AdapterInfo:
+        plugin, settings = find_task(self.task.name), self.settings
+        files = zip(example_files(self.data), self.run.settings["data_sha256"])
+        return AdapterInfo(
+            task=self.task.name,
+            task_version=self.task.version,
+            distribution=plugin.distribution,
+            distribution_version=plugin.version,
+            base=base.name,
+            base_fingerprint=base.fingerprint,
+            rank=settings.rank,
+            alpha=settings.alpha,
+            options=self.options,
+            data=tuple(
+                {"name": path.name, "sha256": sha256, "rows": rows, "license": settings.license}
+                for path, sha256 in files
+            ),
+            evaluation=dict(figures),
+            license=base.license,
+            created_by=f"nlpsuite {__version__}",
         )
-    return kept, short, len(lessons) - len(kept) + len(pairs) - len(short)
-
-
-def _info(
-    begun: RunContext,
-    task: Task[Any],
-    options: Mapping[str, Any],
-    request: AdapterRequest,
-    base: _Base,
-    figures: Mapping[str, Any],
-    rows: int,
-) -> AdapterInfo:
-    plugin, settings = find_task(request.task), begun.settings
-    return AdapterInfo(
-        task=task.name,
-        task_version=task.version,
-        distribution=plugin.distribution,
-        distribution_version=plugin.version,
-        base=base.name,
-        base_fingerprint=base.fingerprint,
-        rank=settings.rank,
-        alpha=settings.alpha,
-        options=dict(options),
-        data=tuple(
-            {"name": path.name, "sha256": sha256_file(path), "rows": rows, "license": settings.license}
-            for path in example_files(request.data)
-        ),
-        evaluation=dict(figures),
-        license=base.license,
-        created_by=f"nlpsuite {__version__}",
-    )
 
 
 def _card(info: AdapterInfo) -> str:

@@ -1,13 +1,13 @@
-"""The directory of a training run: what was asked for, how it went, where it stands.
+"""The directory of a training run: its settings, log, checkpoints and result. Imports no torch.
 
 run.json          effective settings, data, environment
-metrics.jsonl     a line each few steps and each evaluation
+metrics.jsonl     a line every few steps and for each validation
 curves.png        the same as a picture
-data/             what the training reads, prepared once
+data/             prepared once, read by training
 checkpoints/      step-00001200/: weights, optimizer, place in the schedule
-best/             weights of the best evaluation so far
-result.json       written last
+best/             weights with the lowest validation loss so far
 model/            the result of `train lm` and of `--full`; adapter.safetensors that of `train adapter`
+result.json       written last: a run without it is unfinished
 """
 
 from __future__ import annotations
@@ -16,6 +16,7 @@ import contextlib
 import json
 import os
 import platform
+import re
 import shutil
 from collections.abc import Iterator, Mapping
 from importlib import metadata
@@ -26,14 +27,13 @@ from nlpsuite import __version__
 from nlpsuite.errors import BundleCorruptError, ModelNotFoundError, OptionError, StorageError
 from nlpsuite.files import atomic_write_text, remove_stale, storage_errors
 
-__all__ = ["RunDirectory", "environment"]
+__all__ = ["RunDirectory", "default_run_directory", "remove_run"]
 
 _FORMAT, _VERSION = "nlpsuite-run", 1
-_KEPT = 2
 
 
 class RunDirectory:
-    """A run's directory. Make one with ``create`` or ``open``; hold it with ``locked``."""
+    """A run's directory. Get one from ``create`` or ``open``; hold it with ``locked``."""
 
     def __init__(self, path: Path, description: dict[str, Any]) -> None:
         self.path = path
@@ -41,27 +41,27 @@ class RunDirectory:
 
     @classmethod
     def create(cls, path: Path, kind: str, settings: Mapping[str, Any], data: list[str]) -> RunDirectory:
-        """A fresh run. ``settings`` and ``data`` are JSON values that describe it wholly.
+        """Start a run. ``settings`` and ``data`` are JSON values that describe it completely.
 
         Raises:
-            OptionError: there is a run, or something else, at ``path``.
-            StorageError: it can't be written.
+            OptionError: ``path`` holds a run or something else.
+            StorageError: ``path`` can't be written.
         """
         if path.exists() and (not path.is_dir() or any(path.iterdir())):
             is_run = (path / "run.json").is_file()
-            hint = (
-                f"Go on with it: add --resume. Or replace it: --overwrite, or remove {path}."
+            raise OptionError(
+                f"{path} already exists{'' if is_run else ' and is not a training run'}.",
+                hint="Resume it with --resume, or replace it with --overwrite."
                 if is_run
-                else "Name another directory."
+                else "Name another directory.",
             )
-            raise OptionError(f"{path} exists already{'' if is_run else ' and holds no run'}.", hint=hint)
         description = {
             "format": _FORMAT,
             "version": _VERSION,
             "kind": kind,
             "settings": dict(settings),
             "data": data,
-            "environment": environment(),
+            "environment": _environment(),
         }
         with storage_errors(path):
             path.mkdir(parents=True, exist_ok=True)
@@ -69,12 +69,15 @@ class RunDirectory:
         return cls(path, description)
 
     @classmethod
-    def open(cls, path: Path, kind: str) -> RunDirectory:
-        """A run that was begun before.
+    def open(cls, path: Path, kind: str = "") -> RunDirectory:
+        """An existing run.
+
+        Args:
+            kind: ``lm`` or ``adapter``, if it must be one of these.
 
         Raises:
             ModelNotFoundError: there is none.
-            OptionError: it is of another kind.
+            OptionError: it is of the other kind.
             BundleCorruptError: its description is damaged.
         """
         try:
@@ -84,17 +87,28 @@ class RunDirectory:
             assert isinstance(description["settings"], dict) and isinstance(description["data"], list)
         except (FileNotFoundError, NotADirectoryError):
             raise ModelNotFoundError(
-                f"There is no run at {path} to go on with.", hint="Start it: leave --resume out."
+                f"There is no run at {path}.", hint="To start one, omit --resume."
             ) from None
         except (OSError, ValueError, KeyError, TypeError, AssertionError) as error:
             raise BundleCorruptError(f"{path / 'run.json'} is damaged: {error!r}.") from None
         if not known:
-            raise BundleCorruptError(
-                f"{path} was written by a newer nlpsuite.", hint="Upgrade nlpsuite to go on with it."
+            raise BundleCorruptError(f"{path} was written by a newer nlpsuite.", hint="Upgrade nlpsuite.")
+        if kind not in ("", found):
+            raise OptionError(
+                f"{path} is a run of `nlpsuite train {found}`.",
+                hint=f"nlpsuite train {found} --resume -o {path}",
             )
-        if found != kind:
-            raise OptionError(f"{path} is a run of `train {found}`.", hint=f"nlpsuite train {found} --resume")
         return cls(path, description)
+
+    @property
+    def kind(self) -> str:
+        """``lm`` or ``adapter``."""
+        return str(self.description["kind"])
+
+    @property
+    def resume_command(self) -> str:
+        """The command line that continues the run."""
+        return f"nlpsuite train {self.kind} --resume -o {self.path}"
 
     @property
     def settings(self) -> dict[str, Any]:
@@ -108,7 +122,7 @@ class RunDirectory:
 
     @contextlib.contextmanager
     def locked(self) -> Iterator[None]:
-        """Keep other processes from training in this directory. Raises OptionError if one does."""
+        """Keep other processes out while training. Raises OptionError if one is training here."""
         try:
             import fcntl
         except ImportError:  # Windows
@@ -121,7 +135,8 @@ class RunDirectory:
                 fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
             except OSError:
                 raise OptionError(
-                    f"Another process is training in {self.path}.", hint="Wait for it, or choose another -o."
+                    f"Another process is training in {self.path}.",
+                    hint="Wait for it, or name another directory.",
                 ) from None
             remove_stale(self.path)
             remove_stale(self.path / "checkpoints")
@@ -134,12 +149,12 @@ class RunDirectory:
         return self.path / "metrics.jsonl"
 
     def append_metrics(self, **values: Any) -> None:
-        """Add a line; a crash may tear the last one, which readers skip."""
+        """Append a line. A crash may leave it incomplete: readers skip it."""
         with storage_errors(self.path), self.metrics_path.open("a", encoding="utf-8") as file:
             file.write(json.dumps(values, ensure_ascii=False) + "\n")
 
     def metrics(self) -> list[dict[str, Any]]:
-        """The lines so far, without a torn last one."""
+        """The lines so far, without incomplete ones."""
         lines = []
         with contextlib.suppress(FileNotFoundError):
             for line in self.metrics_path.read_text(encoding="utf-8", errors="replace").splitlines():
@@ -148,9 +163,9 @@ class RunDirectory:
         return lines
 
     def forget_metrics_after(self, step: int) -> None:
-        """Drop what a run that goes on from ``step`` will write again."""
-        kept = [json.dumps(m, ensure_ascii=False) + "\n" for m in self.metrics() if m.get("step", 0) <= step]
-        atomic_write_text(self.metrics_path, "".join(kept))
+        """Drop the lines that a run resumed at ``step`` will write again."""
+        lines = [json.dumps(m, ensure_ascii=False) + "\n" for m in self.metrics() if m.get("step", 0) <= step]
+        atomic_write_text(self.metrics_path, "".join(lines))
 
     # Checkpoints
 
@@ -158,12 +173,22 @@ class RunDirectory:
         return self.path / "checkpoints" / f"step-{step:08d}"
 
     def checkpoints(self) -> list[Path]:
-        """Whole checkpoints, oldest first."""
+        """Complete checkpoints, oldest first."""
         return sorted((self.path / "checkpoints").glob("step-????????"))
 
+    @property
+    def last_step(self) -> int:
+        """The step of the newest checkpoint; 0 without one."""
+        return max((int(path.name.removeprefix("step-")) for path in self.checkpoints()), default=0)
+
+    @property
+    def best(self) -> Path:
+        """Directory of the best weights so far."""
+        return self.path / "best"
+
     def remove_old_checkpoints(self) -> None:
-        """Keep the newest two: the last one, and one more in case its disk block is bad."""
-        for path in self.checkpoints()[:-_KEPT]:
+        """Leave the newest two: the last one, and another in case that one is damaged."""
+        for path in self.checkpoints()[:-2]:
             shutil.rmtree(path, ignore_errors=True)
 
     # Result
@@ -172,7 +197,7 @@ class RunDirectory:
         atomic_write_text(self.path / "result.json", json.dumps(result, indent=2, ensure_ascii=False) + "\n")
 
     def result(self) -> dict[str, Any] | None:
-        """What ``write_result`` wrote, or None while the run is not over."""
+        """What ``write_result`` wrote; None if the run is unfinished."""
         try:
             result: dict[str, Any] = json.loads((self.path / "result.json").read_text(encoding="utf-8"))
         except (OSError, ValueError):
@@ -180,19 +205,26 @@ class RunDirectory:
         return result
 
 
+def default_run_directory(name: str) -> Path:
+    """Where a run goes unless the user names a directory: in ``runs/``, named after its corpus or task."""
+    return Path("runs") / (re.sub(r"[^\w.-]+", "-", name).strip("-.") or "lm")
+
+
 def remove_run(path: Path) -> None:
-    """Remove a run's directory, and nothing that is not one. Raises OptionError, StorageError."""
+    """Remove a run's directory; anything else is left alone. Raises OptionError, StorageError."""
     if not path.exists():
         return
     if not (path / "run.json").is_file() and (not path.is_dir() or any(path.iterdir())):
-        raise OptionError(f"{path} holds no run; it is left alone.", hint="Name another directory.")
+        raise OptionError(
+            f"{path} is not a training run, so it is left alone.", hint="Name another directory."
+        )
     try:
         shutil.rmtree(path)
     except OSError as error:
         raise StorageError(f"Can't remove {path}: {error.strerror or error}.") from error
 
 
-def environment() -> dict[str, Any]:
+def _environment() -> dict[str, Any]:
     """What a reader needs to know to repeat a run."""
     packages = {}
     for name in ("torch", "numpy", "tokenizers"):

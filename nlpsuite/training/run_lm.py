@@ -1,99 +1,125 @@
-"""A whole run of ``train lm``: corpus to checkpoint directory, with baselines beside the result."""
+"""``train lm``: from a corpus to a checkpoint directory, with baselines beside the result."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
-
-import torch
+from typing import TYPE_CHECKING, Any
 
 from nlpsuite import __version__
+from nlpsuite.errors import OptionError
 from nlpsuite.files import atomic_directory
-from nlpsuite.models.checkpoint_write import write_checkpoint
-from nlpsuite.models.language_module import build_module
-from nlpsuite.training.checkpoints import gathered
-from nlpsuite.training.launch import RunContext, RunTarget, begin, drive, result_of
-from nlpsuite.training.lm import LMData, LMRecipe, model_config, prepare_data
-from nlpsuite.training.ngram import interpolated_ngram, unigram
-from nlpsuite.training.plot import draw_curves
+from nlpsuite.training.launch import RunContext, RunTarget, finish_run, fit, open_run
+from nlpsuite.training.report import Outcome, TrainReport, TrainReporter
+from nlpsuite.training.run_directory import default_run_directory
 from nlpsuite.training.settings import LMSettings
-from nlpsuite.training.tokens import Perplexity, tokenizer_files
-from nlpsuite.training.trainer import Outcome, TrainReporter
 
-__all__ = ["LMReport", "train_lm"]
+if TYPE_CHECKING:
+    from nlpsuite.training.lm import LMData
+    from nlpsuite.training.tokens import Perplexity
+
+__all__ = ["LmReport", "train_lm"]
 
 
 @dataclass(frozen=True)
-class LMReport:
-    """What came of a run.
+class LmReport(TrainReport):
+    """What came out of ``train_lm``.
 
     Attributes:
-        outcome: how it ended; None after a dry run.
-        result: the checkpoint directory, if it came to its end.
-        perplexities: of the held-out text by the model and, if asked for, by the baselines.
+        perplexities: of the held-out text, by the model and by the baselines.
     """
 
-    outcome: Outcome | None
-    result: Path | None
-    perplexities: Mapping[str, Perplexity]
+    perplexities: Mapping[str, Perplexity] = field(default_factory=dict)
 
 
 def train_lm(
-    data: Sequence[str], given: Mapping[str, Any], where: RunTarget, reporter: TrainReporter
-) -> LMReport:
+    data: str | Path | Sequence[str | Path] = (),
+    *,
+    output: str | Path | None = None,
+    resume: bool = False,
+    overwrite: bool = False,
+    dry_run: bool = False,
+    reporter: TrainReporter | None = None,
+    **settings: Any,
+) -> LmReport:
     """Train a language model from scratch.
 
     Args:
-        data: text files, folders, JSONL files, or ``-``; empty to take a resumed run's own.
-        given: settings (``LMSettings``) by name; the others have defaults.
+        data: text files, folders, JSONL files, patterns, or ``-`` for standard input. May be left out to
+            resume a run.
+        output: directory of the run; by default in ``runs/``, named after the corpus and the architecture.
+        resume: continue the run in ``output``; settings that are given must be those it was started with.
+        overwrite: replace the run in ``output``.
+        dry_run: only estimate what the run would take; keep nothing.
+        reporter: follows the run.
+        settings: fields of ``LMSettings``, such as ``minutes=10``.
 
     Raises:
-        NlpsuiteError: its subclasses say what to do next.
+        OptionError: an unknown setting or a value out of range; ``output`` exists.
+        InputNotFoundError, InputInvalidError: the corpus can't be read or is too small.
+        MissingExtraError: ``nlpsuite[train]`` isn't installed.
+        TrainingError: the loss isn't finite, or memory ran out; the last checkpoint is kept.
+        StorageError: the run's directory can't be written.
     """
-    with begin(where, "lm", LMSettings, given, list(data), {}) as begun:
-        run, settings, world = begun.run, begun.settings, begun.world
-        if world.main:
-            prepare_data(run.data, run.path / "data", settings)
-        world.barrier()
-        corpus = prepare_data(run.data, run.path / "data", settings)
-        torch.manual_seed(settings.seed)
-        module = build_module(model_config(settings, corpus.train.vocab_size))
-        module.initialize()
-        module.train()
-        recipe = LMRecipe(module, corpus, settings)
-        trainer, outcome = drive(begun, recipe, reporter)
-        if outcome is None or outcome.reason in ("interrupted", "terminated"):
-            return LMReport(outcome, None, {})
-        evaluation = trainer.evaluate_best()
-        weights = gathered(recipe.trainable(), world)
-        perplexities: dict[str, Perplexity] = {}
-        if world.main:
-            perplexities[settings.arch] = corpus.heldout.perplexity(evaluation.loss * corpus.heldout.count)
-            if settings.baselines:
-                reporter.notice("Counting the baselines' n-grams")
-                perplexities |= _baselines(corpus)
-            card = _card(begun, corpus, outcome, perplexities)
-            with atomic_directory(run.path / "model", replace=True) as building:
-                write_checkpoint(
-                    building,
-                    module.config,
-                    {name: tensor.float().numpy() for name, tensor in weights.items()},
-                    tokenizer_files(corpus.tokenizer, None if module.config.recurrent else settings.context),
-                    card=card,
-                )
-            figures = {name: perplexity.figures() for name, perplexity in perplexities.items()}
-            run.write_result(
-                {**result_of(outcome), "heldout_tokens": corpus.heldout.count, "figures": figures}
+    sources = [str(data)] if isinstance(data, str | Path) else [str(source) for source in data]
+    if not sources and not resume:
+        raise OptionError("No corpus is given.", hint="Name files or folders, or - for standard input.")
+    if output is None:
+        if not sources:
+            raise OptionError("No run is named.", hint="Name its directory: -o RUN_DIR.")
+        first = "stdin" if sources[0] == "-" else Path(sources[0]).stem
+        output = default_run_directory(f"{first}-{settings.get('arch', LMSettings.arch)}")
+    target = RunTarget(Path(output), resume, overwrite, dry_run)
+    with open_run(target, "lm", LMSettings, settings, sources, {}, reporter) as context:
+        return _train(context)
+
+
+def _train(context: RunContext) -> LmReport:
+    import torch
+
+    from nlpsuite.models.checkpoint_write import write_checkpoint
+    from nlpsuite.models.language_module import build_module
+    from nlpsuite.training.checkpoints import read_weights
+    from nlpsuite.training.lm import LMRecipe, model_config, prepare_data
+    from nlpsuite.training.tokens import tokenizer_files
+
+    run, settings = context.run, context.settings
+    if context.world.main:
+        prepare_data(run.data, run.path / "data", settings)
+    context.world.barrier()
+    corpus = prepare_data(run.data, run.path / "data", settings)
+    torch.manual_seed(settings.seed)
+    module = build_module(model_config(settings, corpus.train.vocab_size))
+    module.initialize()
+    module.train()
+    outcome = fit(context, LMRecipe(module, corpus, settings))
+    if outcome is None or not outcome.finished:
+        return LmReport(run.path, outcome, None)
+    result, perplexities = run.path / "model", {}
+    if context.world.main:
+        heldout = corpus.heldout
+        perplexities = {settings.arch: heldout.perplexity(outcome.progress.best * heldout.count)}
+        if settings.baselines:
+            context.reporter.notice("Counting n-grams for the baselines")
+            perplexities |= _baselines(corpus)
+        with atomic_directory(result, replace=True) as building:
+            write_checkpoint(
+                building,
+                module.config,
+                {name: tensor.float().numpy() for name, tensor in read_weights(run.best).items()},
+                tokenizer_files(corpus.tokenizer, None if module.config.recurrent else settings.context),
+                card=_card(context, corpus, outcome, perplexities),
             )
-            draw_curves(run.metrics_path, run.path / "curves.png")
-        world.barrier()
-        return LMReport(outcome, run.path / "model", perplexities)
+        figures = {name: perplexity.figures() for name, perplexity in perplexities.items()}
+        finish_run(run, outcome, heldout_tokens=heldout.count, figures=figures)
+    return LmReport(run.path, outcome, result, perplexities)
 
 
 def _baselines(corpus: LMData) -> dict[str, Perplexity]:
-    """What counting alone reaches on the same tokens."""
+    """The perplexities of models that only count, on the same tokens."""
+    from nlpsuite.training.ngram import interpolated_ngram, unigram
+
     train, heldout = corpus.train, corpus.heldout
     return {
         "unigram": heldout.perplexity(unigram(train.tokens, heldout.tokens, train.vocab_size)),
@@ -101,22 +127,24 @@ def _baselines(corpus: LMData) -> dict[str, Perplexity]:
     }
 
 
-def _card(begun: RunContext, corpus: LMData, outcome: Outcome, perplexities: Mapping[str, Perplexity]) -> str:
-    """README.md of the model: where it comes from, what it reached, what it can't do."""
+def _card(
+    context: RunContext, corpus: LMData, outcome: Outcome, perplexities: Mapping[str, Perplexity]
+) -> str:
+    """README.md of the model: its origin, figures and limits."""
     rows = "\n".join(
         f"| {name} | {p.token:,.1f} | {p.word:,.1f} | {p.byte:.3f} |" for name, p in perplexities.items()
     )
-    data = ", ".join(f"`{Path(name).name}`" for name in begun.run.data)
+    data = ", ".join(f"`{Path(name).name}`" for name in context.run.data)
+    epochs = outcome.progress.tokens / corpus.train.count
     return f"""---
 pipeline_tag: text-generation
 tags: [nlpsuite]
 ---
 
-# {begun.run.path.resolve().name}
+# {context.run.path.resolve().name}
 
-A language model ({begun.settings.arch}) trained from scratch by nlpsuite {__version__} on {data}:
-{corpus.train.count:,} tokens ({corpus.train.words:,} words), read {outcome.progress.tokens / corpus.train.count:.1f}
-times in {outcome.progress.step:,} steps.
+A language model ({context.settings.arch}) trained from scratch by nlpsuite {__version__} on {data}:
+{corpus.train.count:,} tokens ({corpus.train.words:,} words), {epochs:.1f} epochs in {outcome.progress.step:,} steps.
 
 Perplexity on {corpus.heldout.count:,} held-out tokens of the same corpus:
 
@@ -124,6 +152,6 @@ Perplexity on {corpus.heldout.count:,} held-out tokens of the same corpus:
 |---|---|---|---|
 {rows}
 
-It continues text in the manner of its corpus. It follows no instructions and knows no facts; its license is
-for whoever trained it to choose, as far as the license of the corpus allows.
+It continues text in the style of its corpus. It doesn't follow instructions or know facts. Its license is for
+whoever trained it to choose, within the license of the corpus.
 """

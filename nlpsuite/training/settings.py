@@ -1,6 +1,6 @@
-"""What a run can be told, declared once: flags of ``nlpsuite train`` and keys of ``run.json``.
+"""The settings of a run, declared once: flags of ``nlpsuite train``, Python keywords and keys of ``run.json``.
 
-Importing this needs no torch, so that ``--help`` is quick.
+Imports no torch, so that ``--help`` is quick.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ _MINUTES = 10.0
 
 @dataclass(frozen=True)
 class LoopSettings(Options):
-    """What every run has: a budget, an optimizer, a rhythm.
+    """Settings of every run: budget, optimizer, batches, machine.
 
     The schedule is a warm-up followed by half a cosine (Loshchilov & Hutter 2017,
     arXiv:1608.03983) over the budget. AdamW: Loshchilov & Hutter 2019 (arXiv:1711.05101).
@@ -29,128 +29,126 @@ class LoopSettings(Options):
         OptionError: a value out of range, or two budgets.
     """
 
-    steps: int | None = option(None, "budget: optimizer steps")
+    steps: int | None = option(None, "Budget in optimizer steps.")
     minutes: float | None = option(
-        None, "budget: minutes; the schedule follows the clock; 10 without --steps"
+        None, "Budget in minutes; the learning rate follows the clock.  [default: 10, without --steps]"
     )
-    lr: float = option(1e-3, "highest learning rate")
-    warmup: float = option(0.03, "share of the budget in which the rate rises from 0")
-    final_lr: float = option(0.1, "share of the highest rate that the last step has")
-    optimizer: Literal["adamw", "adam"] = option("adamw", "adam has no weight decay")
-    weight_decay: float = option(0.1, "of matrices, by adamw")
-    beta2: float = option(0.95, "decay of the squared gradient's mean")
-    clip: float = option(1.0, "largest norm of the gradient; 0 is off")
-    batch_tokens: int = option(4_096, "most tokens of a batch")
-    accumulate: int = option(1, "batches of one optimizer step")
-    dropout: float = option(0.0, "share of activations set to zero")
-    evaluations: int = option(10, "how often the held-out data are looked at")
-    patience: int = option(3, "evaluations without progress after which training stops; 0 is off")
-    save_steps: int | None = option(None, "steps between checkpoints; by default one every five minutes")
-    seed: int = option(0, "of weights, batches and dropout")
+    lr: float = option(1e-3, "Peak learning rate.")
+    warmup: float = option(0.03, "Fraction of the budget over which the learning rate rises from 0.")
+    final_lr: float = option(0.1, "Learning rate at the end, as a fraction of the peak.")
+    optimizer: Literal["adamw", "adam"] = option("adamw", "Optimizer; adam has no weight decay.")
+    weight_decay: float = option(0.1, "Weight decay of matrices, with adamw.")
+    beta2: float = option(0.95, "Decay of the second moment.")
+    clip: float = option(1.0, "Gradient norm to clip at; 0 turns it off.")
+    batch_tokens: int = option(4_096, "Most tokens in a batch.")
+    accumulate: int = option(1, "Batches per optimizer step.")
+    dropout: float = option(0.0, "Dropout rate.")
+    evaluations: int = option(10, "Number of times to validate on held-out data.")
+    patience: int = option(3, "Stop after this many validations without improvement; 0 turns it off.")
+    save_steps: int | None = option(
+        None, "Steps between checkpoints.  [default: a checkpoint every five minutes]"
+    )
+    seed: int = option(0, "Seed of weights, batches and dropout.")
     precision: Literal["auto", "fp32", "bf16"] = option(
-        "auto", "of matrix products; auto takes bf16 where the CPU or GPU has it"
+        "auto", "Precision of matrix products; auto uses bf16 where the hardware has it."
     )
-    device: Literal["auto", "cpu", "cuda"] = option("auto", "auto takes CUDA where torch finds it")
-    threads: int = option(0, "CPU threads; 0 uses every core")
-    fsdp: bool = option(False, "under torchrun: shard the model instead of copying it")
+    device: Literal["auto", "cpu", "cuda"] = option(
+        "auto", "Device to train on; auto uses CUDA if torch does."
+    )
+    threads: int = option(0, "CPU threads; 0 uses the cores that are idle when the run starts.")
+    fsdp: bool = option(False, "Shard the model over processes (with torchrun) instead of copying it.")
 
     def __post_init__(self) -> None:
         if self.steps is None and self.minutes is None:
             object.__setattr__(self, "minutes", _MINUTES)
         if self.steps is not None and self.minutes is not None:
             raise OptionError("Give one budget: --steps N or --minutes M.")
-        checks = {
-            "steps": (self.steps is None or self.steps > 0, "1 or more"),
-            "minutes": (self.minutes is None or self.minutes > 0, "above 0"),
-            "lr": (0 < self.lr < 10, "between 0 and 10"),
-            "warmup": (0 <= self.warmup < 1, "0 or more, below 1"),
-            "final_lr": (0 <= self.final_lr <= 1, "between 0 and 1"),
-            "weight_decay": (0 <= self.weight_decay < 10, "between 0 and 10"),
-            "beta2": (0 <= self.beta2 < 1, "0 or more, below 1"),
-            "clip": (self.clip >= 0, "0 (off) or more"),
-            "batch_tokens": (self.batch_tokens > 0, "1 or more"),
-            "accumulate": (self.accumulate > 0, "1 or more"),
-            "dropout": (0 <= self.dropout < 1, "0 or more, below 1"),
-            "evaluations": (self.evaluations > 0, "1 or more"),
-            "patience": (self.patience >= 0, "0 (off) or more"),
-            "save_steps": (self.save_steps is None or self.save_steps > 0, "1 or more"),
-            "seed": (0 <= self.seed < 2**32, "0 or more, below 2^32"),
-            "threads": (self.threads >= 0, "0 or more"),
-        }
-        for name, (good, range_) in checks.items():
-            if not good:
-                raise OptionError(f"{name} is {getattr(self, name)}, must be {range_}.")
+        self._check(
+            steps=(self.steps is None or self.steps > 0, "1 or more"),
+            minutes=(self.minutes is None or self.minutes > 0, "above 0"),
+            lr=(0 < self.lr < 10, "between 0 and 10"),
+            warmup=(0 <= self.warmup < 1, "0 or more, below 1"),
+            final_lr=(0 <= self.final_lr <= 1, "between 0 and 1"),
+            weight_decay=(0 <= self.weight_decay < 10, "between 0 and 10"),
+            beta2=(0 <= self.beta2 < 1, "0 or more, below 1"),
+            clip=(self.clip >= 0, "0 (off) or more"),
+            batch_tokens=(self.batch_tokens > 0, "1 or more"),
+            accumulate=(self.accumulate > 0, "1 or more"),
+            dropout=(0 <= self.dropout < 1, "0 or more, below 1"),
+            evaluations=(self.evaluations > 0, "1 or more"),
+            patience=(self.patience >= 0, "0 (off) or more"),
+            save_steps=(self.save_steps is None or self.save_steps > 0, "1 or more"),
+            seed=(0 <= self.seed < 2**32, "0 or more, below 2^32"),
+            threads=(self.threads >= 0, "0 or more"),
+        )
+
+    def _check(self, **checks: tuple[bool, str]) -> None:
+        """Raise OptionError for the first setting that is out of range."""
+        for name, (valid, allowed) in checks.items():
+            if not valid:
+                raise OptionError(f"{name} is {getattr(self, name)}, must be {allowed}.")
 
 
 @dataclass(frozen=True)
 class LMSettings(LoopSettings):
     """A language model from scratch. Sizes left out get the architecture's defaults."""
 
-    lr: float = option(2e-3, "highest learning rate")
-    dropout: float = option(
-        0.2, "share of activations set to zero; less for a corpus that is read once or twice"
-    )
-    arch: Literal["decoder", "lstm", "gpt2"] = option("decoder", "architecture")
-    vocab_size: int = option(10_000, "tokens of the byte-level BPE that is trained first")
-    layers: int | None = option(None, "decoder, gpt2: 6; lstm: 1")
-    hidden: int | None = option(None, "width; decoder, gpt2: 256; lstm: 1024")
-    heads: int | None = option(None, "attention heads; by default hidden / 64")
-    embedding: int = option(300, "width of the lstm's embedding")
-    context: int = option(256, "tokens of a training window; a decoder sees no more at once")
-    text_key: str = option("text", "key of the text in JSONL")
-    encoding: str = option("utf-8", "of the text files")
-    heldout: float = option(0.1, "share of the corpus that is held out")
-    heldout_characters: int = option(1_000_000, "of these, the most that are looked at")
-    baselines: bool = option(True, "compare with a unigram and a 5-gram model of the same tokens")
-    prompt: str = option("", "what sampled texts begin with")
+    lr: float = option(2e-3, "Peak learning rate.")
+    dropout: float = option(0.2, "Dropout rate; use less for a corpus that is read only once or twice.")
+    arch: Literal["decoder", "lstm", "gpt2"] = option("decoder", "Architecture.")
+    vocab_size: int = option(10_000, "Size of the byte-level BPE vocabulary, which is trained first.")
+    layers: int | None = option(None, "Number of layers.  [default: 6; lstm: 1]")
+    hidden: int | None = option(None, "Hidden size.  [default: 256; lstm: 1024]")
+    heads: int | None = option(None, "Attention heads.  [default: hidden size / 64]")
+    embedding: int = option(300, "Embedding size of the lstm.")
+    context: int = option(256, "Tokens in a training window, and the context of a decoder.")
+    text_key: str = option("text", "Key of the text in JSONL.")
+    encoding: str = option("utf-8", "Encoding of the text files.")
+    heldout: float = option(0.1, "Fraction of the corpus to hold out.")
+    heldout_characters: int = option(1_000_000, "Most held-out characters to validate on.")
+    baselines: bool = option(True, "Compare with a unigram and a 5-gram model of the same tokens.")
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        checks = {
-            "vocab_size": (257 <= self.vocab_size <= 1 << 20, "between 257 and 1,048,576"),
-            "context": (2 <= self.context <= self.batch_tokens, "2 or more, and no more than batch_tokens"),
-            "heldout": (0 < self.heldout <= 0.5, "above 0 and at most 0.5"),
-            "heldout_characters": (self.heldout_characters > 0, "1 or more"),
-            **{
-                name: (getattr(self, name) is None or getattr(self, name) > 0, "1 or more")
-                for name in ("layers", "hidden", "heads", "embedding")
-            },
-        }
-        for name, (good, range_) in checks.items():
-            if not good:
-                raise OptionError(f"{name} is {getattr(self, name)}, must be {range_}.")
+        sizes = {name: getattr(self, name) for name in ("layers", "hidden", "heads", "embedding")}
+        self._check(
+            vocab_size=(257 <= self.vocab_size <= 1 << 20, "between 257 and 1,048,576"),
+            context=(2 <= self.context <= self.batch_tokens, "2 or more, and no more than batch_tokens"),
+            heldout=(0 < self.heldout <= 0.5, "above 0 and at most 0.5"),
+            heldout_characters=(self.heldout_characters > 0, "1 or more"),
+            **{name: (size is None or size > 0, "1 or more") for name, size in sizes.items()},
+        )
 
 
 @dataclass(frozen=True)
 class AdapterSettings(LoopSettings):
     """An adapter of one task for one base, or all of the base's weights (``full``)."""
 
-    lr: float = option(5e-4, "highest learning rate; --full wants less, such as 2e-5")
-    weight_decay: float = option(0.0, "of matrices, by adamw")
-    beta2: float = option(0.999, "decay of the squared gradient's mean")
-    batch_tokens: int = option(2_048, "most tokens of a batch, padding included")
-    rank: int = option(16, "of the adapter's matrices")
-    alpha: float = option(32.0, "the adapter's part is scaled by alpha / rank")
-    targets: str = option("all", "layers to adapt: all, or names such as q_proj,v_proj")
-    full: bool = option(False, "train all weights instead of an adapter")
-    max_length: int = option(1_024, "examples with more tokens are left out, and counted")
-    text_column: str | None = option(None, "column of the text; by default the task's own")
-    reference_column: str | None = option(None, "column of the reference; by default the task's own")
-    heldout: float = option(0.1, "share of the examples that is held out")
-    heldout_examples: int = option(500, "most examples that are held out")
-    scored_examples: int = option(200, "most of these whose answers are generated and scored as it learns")
-    license: str | None = option(None, "of the data, for the adapter's metadata")
+    lr: float = option(5e-4, "Peak learning rate; use less with --full, such as 2e-5.")
+    weight_decay: float = option(0.0, "Weight decay of matrices, with adamw.")
+    beta2: float = option(0.999, "Decay of the second moment.")
+    batch_tokens: int = option(2_048, "Most tokens in a batch, padding included.")
+    rank: int = option(16, "Rank of the adapter's matrices.")
+    alpha: float = option(32.0, "Scale of the adapter: its product is multiplied by alpha / rank.")
+    targets: str = option("all", "Layers to adapt: all, or names such as q_proj,v_proj.")
+    full: bool = option(False, "Train all weights instead of an adapter.")
+    max_length: int = option(1_024, "Leave out examples with more tokens than this.")
+    text_column: str | None = option(None, "Text column.  [default: the task's]")
+    reference_column: str | None = option(None, "Reference column.  [default: the task's]")
+    heldout: float = option(0.1, "Fraction of the examples to hold out.")
+    heldout_examples: int = option(500, "Most examples to hold out.")
+    scored_examples: int = option(
+        200, "Most held-out examples to answer and score with the finished model; 0 skips it."
+    )
+    license: str | None = option(None, "License of the data, for the adapter's metadata.")
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        checks = {
-            "rank": (self.rank > 0, "1 or more"),
-            "alpha": (self.alpha > 0, "above 0"),
-            "max_length": (self.max_length > 1, "2 or more"),
-            "heldout": (0 < self.heldout <= 0.5, "above 0 and at most 0.5"),
-            "heldout_examples": (self.heldout_examples > 0, "1 or more"),
-            "scored_examples": (self.scored_examples >= 0, "0 or more"),
-        }
-        for name, (good, range_) in checks.items():
-            if not good:
-                raise OptionError(f"{name} is {getattr(self, name)}, must be {range_}.")
+        self._check(
+            rank=(self.rank > 0, "1 or more"),
+            alpha=(self.alpha > 0, "above 0"),
+            max_length=(self.max_length > 1, "2 or more"),
+            heldout=(0 < self.heldout <= 0.5, "above 0 and at most 0.5"),
+            heldout_examples=(self.heldout_examples > 0, "1 or more"),
+            scored_examples=(self.scored_examples >= 0, "0 or more"),
+        )

@@ -6,8 +6,7 @@ import contextlib
 import math
 import signal
 import time
-from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Any, Protocol
 
 import numpy as np
@@ -17,42 +16,22 @@ from torch import Tensor, nn
 from nlpsuite.errors import TrainingError
 from nlpsuite.models.language_module import LanguageModule
 from nlpsuite.training.batch import Batch, LossModule
-from nlpsuite.training.checkpoints import (
-    Progress,
-    load_checkpoint,
-    load_weights,
-    save_checkpoint,
-    save_weights,
-)
-from nlpsuite.training.distributed import World, gradients_stay_here, put_together, share
+from nlpsuite.training.checkpoints import load_checkpoint, save_checkpoint, save_weights
+from nlpsuite.training.distributed import World, defer_gradients, share, unsharded
 from nlpsuite.training.preflight import Preflight, check_memory, out_of_memory_advice
+from nlpsuite.training.report import Outcome, Reason, RunProgress, TrainReporter, Validation
 from nlpsuite.training.run_directory import RunDirectory
 from nlpsuite.training.schedule import Schedule
 from nlpsuite.training.settings import LoopSettings
 
-__all__ = ["Evaluation", "Outcome", "Recipe", "TrainReporter", "Trainer"]
+__all__ = ["Recipe", "Trainer"]
 
 _SAVE_SECONDS = 300.0
 _LOG_SECONDS = 1.0
 
 
-@dataclass(frozen=True)
-class Evaluation:
-    """What the held-out data say.
-
-    Attributes:
-        loss: nats per target token; the best weights are those where it is lowest.
-        metrics: further figures by name.
-        sample: a text that the model wrote, or empty.
-    """
-
-    loss: float
-    metrics: Mapping[str, Any]
-    sample: str = ""
-
-
 class Recipe(Protocol):
-    """What is trained on what.
+    """A model and the data it is trained on.
 
     Attributes:
         module: the model.
@@ -61,44 +40,20 @@ class Recipe(Protocol):
     module: LanguageModule
 
     def trainable(self) -> dict[str, nn.Parameter]:
-        """The parameters that are trained, under the names that checkpoints give them."""
+        """The parameters to train, under their names in checkpoints."""
 
-    def batch(self, index: int, world: World) -> Batch:
-        """This process's rows of batch ``index``; a function of its arguments alone."""
+    def batch(self, index: int) -> Batch:
+        """Batch ``index`` of all processes together; depends on the index alone."""
 
-    def evaluate(self, loss: LossModule, world: World) -> Evaluation:
-        """Look at the held-out data. Every process calls it and gets the same."""
+    def heldout(self) -> Iterable[Batch]:
+        """The held-out data, in the same batches each time."""
 
-
-class TrainReporter(Protocol):
-    """Told how a run goes; on the main process only."""
-
-    def preflight(self, preflight: Preflight) -> None: ...
-
-    def step(self, progress: Progress, share: float, loss: float, tokens_per_second: float) -> None: ...
-
-    def evaluation(self, progress: Progress, evaluation: Evaluation) -> None: ...
-
-    def notice(self, text: str) -> None: ...
-
-
-@dataclass(frozen=True)
-class Outcome:
-    """How a run ended.
-
-    Attributes:
-        reason: ``budget``, ``patience``, ``interrupted`` or ``terminated``.
-        progress: where it stands.
-        evaluation: the best one's loss and step are in ``progress``; this is the last.
-    """
-
-    reason: str
-    progress: Progress
-    evaluation: Evaluation | None
+    def metrics(self, loss: float) -> Mapping[str, float]:
+        """Held-out ``loss``, in nats per target, in other units."""
 
 
 class Trainer:
-    """Trains a recipe's model within its budget, and can be stopped and gone on with at any step."""
+    """Trains a recipe's model within its budget. Can be interrupted and resumed at any step."""
 
     def __init__(
         self,
@@ -112,115 +67,100 @@ class Trainer:
             recipe, settings, run, world, reporter,
         )  # fmt: skip
         self._schedule = Schedule(settings)
-        self._bf16 = uses_bf16(settings.precision, world.device)
         module = recipe.module.to(world.device)
         module.set_dropout(settings.dropout)
-        self._loss = LossModule(module, bf16=self._bf16)
-        layers = [m for m in module.modules() if isinstance(m, nn.ModuleList)]
-        self._shared = share(
-            self._loss, world, shard=settings.fsdp, layers=[layer for group in layers for layer in group]
-        )
-        # After sharding, which puts others in the place of those there were.
+        self._loss = LossModule(module, bf16=uses_bf16(settings.precision, world.device))
+        groups = [m for m in module.modules() if isinstance(m, nn.ModuleList)]
+        layers = [layer for group in groups for layer in group]
+        self._shared = share(self._loss, world, shard=settings.fsdp, layers=layers)
+        # After sharding, which replaces the parameters.
         self._parameters = recipe.trainable()
         self._optimizer = _optimizer(self._parameters, settings)
-        self._progress = Progress()
-        self._evaluation: Evaluation | None = None
-        self._stop: int = 0  # the number of the signal that asked for it
+        self._progress = RunProgress()
+        self._signal = 0  # its number, once this process received one
+        self._stopping = False  # agreed by all processes
 
     def preflight(self) -> Preflight:
-        """Run one batch forth and back, a few times, to see what a run takes; changes nothing.
+        """Run a few forward and backward passes to estimate what the run takes; changes nothing.
 
         Raises:
-            TrainingError: the machine has too little memory.
+            TrainingError: too little memory.
         """
         trainable = sum(p.numel() for p in self._parameters.values())
         frozen = sum(
             p.numel() * p.element_size() for p in self._recipe.module.parameters() if not p.requires_grad
         )
         check_memory(16 * trainable + frozen, self._world)
-        batch = self._batch(0)
-        seconds = []
-        for _ in range(3):  # the first pays for what is set up once, another for what else the machine does
-            begin = time.perf_counter()
+        speeds, sizes = [], []
+        for index in range(3):
+            batch = self._batch(index)
+            start = time.perf_counter()
             _, tokens = self._backward([batch])
-            seconds.append(time.perf_counter() - begin)
+            speeds.append(tokens / (time.perf_counter() - start))
+            sizes.append(tokens)
         self._optimizer.zero_grad(set_to_none=True)
         return Preflight.measured(
-            self._recipe.module, trainable, tokens / min(seconds), tokens, self._settings, self._world
+            self._recipe.module,
+            trainable,
+            sum(speeds[1:]) / 2,  # the first pass also pays for one-time setup
+            sum(sizes) / 3,
+            self._settings,
+            self._world,
         )
 
     def train(self, *, resume: bool = False) -> Outcome:
-        """Train to the end of the budget, or until patience or a signal ends it earlier.
+        """Train until the budget is used, patience runs out or a signal arrives.
 
         Raises:
-            TrainingError: the loss is no number, or memory ran out; the last checkpoint is kept.
+            TrainingError: the loss isn't finite, or memory ran out; the last checkpoint is kept.
             StorageError: a checkpoint can't be written.
         """
         if resume and (saved := self._run.checkpoints()):
             self._progress = load_checkpoint(saved[-1], self._parameters, self._optimizer, self._world)
+            if not self._run.best.is_dir():  # killed while it was being replaced by better weights
+                self._progress.best = math.inf
         if self._world.main:
             self._run.forget_metrics_after(self._progress.step)
         with self._signals():
-            return self._loop()
+            return Outcome(self._loop(), self._progress)
 
-    def evaluate_best(self) -> Evaluation:
-        """Put the weights of the best evaluation into the model and look at the held-out data again."""
-        load_weights(self._run.path / "best", self._parameters)
-        return self._look()
-
-    def _look(self) -> Evaluation:
-        self._recipe.module.eval()
-        # Shards are put together by all processes at once, so each has to take every step.
-        world = self._world.alone() if self._settings.fsdp else self._world
-        with torch.no_grad(), self._memory_errors(), put_together(self._shared):
-            evaluation = self._recipe.evaluate(self._loss, world)
-        self._recipe.module.train()
-        return evaluation
-
-    def _loop(self) -> Outcome:
-        progress, settings = self._progress, self._settings
-        begun = time.perf_counter() - progress.seconds
+    def _loop(self) -> Reason:
+        """Take steps until there is a reason to stop."""
+        progress, patience = self._progress, self._settings.patience
+        start = time.perf_counter() - progress.seconds
         saved_at = logged_at = time.perf_counter()
         logged_tokens = progress.tokens
-        share = self._agreed_share(begun)
-        if progress.waited and progress.waited >= settings.patience > 0:
-            return Outcome("patience", progress, None)
+        share = self._agree(start)
         while share < 1:
+            if 0 < patience <= progress.waited:
+                return "patience"
+            if self._stopping:
+                self._save()
+                return "interrupted" if self._signal == signal.SIGINT else "terminated"
             rate = self._schedule.rate(share)
             loss, tokens = self._step(rate)
             progress.step += 1
             progress.tokens += tokens
-            before, share = share, self._agreed_share(begun)
-            now = time.perf_counter()
-            over = share >= 1
+            before, share = share, self._agree(start)
             due = self._schedule.evaluation_due(before, share)
-            if now - logged_at >= _LOG_SECONDS or due or self._stop:
+            now = time.perf_counter()
+            if now - logged_at >= _LOG_SECONDS or due or self._stopping:
                 self._log(share, loss, rate, (progress.tokens - logged_tokens) / (now - logged_at))
                 logged_at, logged_tokens = now, progress.tokens
             if due:
-                if self._evaluate():
-                    save_weights(self._run.path / "best", self._parameters, self._world)
-                self._save()
-                saved_at = logged_at = time.perf_counter()  # the speed is that of training
-                logged_tokens = progress.tokens
-                if progress.waited >= settings.patience > 0 and not over:
-                    return Outcome("patience", progress, self._evaluation)
-            elif self._save_due(saved_at):
+                self._validate()
+                logged_at = time.perf_counter()  # so that the reported speed is that of training
+            if due or self._save_due(saved_at):
                 self._save()
                 saved_at = time.perf_counter()
-            if self._stop and not over:
-                self._save()
-                reason = "terminated" if self._stop == signal.SIGTERM else "interrupted"
-                return Outcome(reason, progress, self._evaluation)
-        return Outcome("budget", progress, self._evaluation)
+        return "budget"
 
-    def _agreed_share(self, begun: float) -> float:
-        """How far the run is by the main process's clock, and whether any process was told to stop."""
-        self._progress.seconds = time.perf_counter() - begun
+    def _agree(self, start: float) -> float:
+        """The share of the budget that is used, by the main process's clock; also spreads a stop signal."""
+        self._progress.seconds = time.perf_counter() - start
         mine = self._progress.seconds if self._world.main else 0.0
-        self._progress.seconds, stop = self._world.sum(mine, float(self._stop))
-        if stop and not self._stop:
-            self._stop = int(signal.SIGTERM)
+        self._progress.seconds, signals = self._world.sum(mine, float(self._signal))
+        self._stopping = signals > 0
         return self._schedule.progress(self._progress.step, self._progress.seconds)
 
     def _save_due(self, saved_at: float) -> bool:
@@ -231,12 +171,13 @@ class Trainer:
         return self._world.sum(float(due))[0] > 0
 
     def _batch(self, index: int) -> Batch:
-        return self._recipe.batch(index, self._world).to(self._world.device)
+        world = self._world
+        return self._recipe.batch(index).part(world.rank, world.size).to(world.device)
 
     def _step(self, rate: float) -> tuple[float, int]:
-        """One optimizer step; gives the loss per target (nats) and the tokens read, of all processes."""
+        """One optimizer step; returns the loss per target (nats) and the tokens read, over all processes."""
         step, settings = self._progress.step, self._settings
-        # Dropout depends on seed, step and rank alone, so that a run can be gone on with.
+        # Dropout depends only on seed, step and rank, so that a resumed run repeats it.
         torch.manual_seed(_seed(settings.seed, step, self._world.rank))
         batches = [self._batch(step * settings.accumulate + i) for i in range(settings.accumulate)]
         for group in self._optimizer.param_groups:
@@ -252,7 +193,7 @@ class Trainer:
         return loss, tokens
 
     def _backward(self, batches: list[Batch]) -> tuple[float, int]:
-        """Gradients of the mean loss over all targets of all processes; gives that loss, and the tokens read."""
+        """Gradients of the mean loss over all targets of all processes; returns that loss and the tokens read."""
         counts = (sum(b.targets for b in batches), sum(b.input_ids.numel() for b in batches))
         targets, tokens = self._world.sum(*map(float, counts))
         # Distributed training averages gradients: undo its division.
@@ -260,47 +201,50 @@ class Trainer:
         total = 0.0
         with self._memory_errors():
             for i, batch in enumerate(batches):
-                with gradients_stay_here(self._shared, i < len(batches) - 1):
+                with defer_gradients(self._shared, i < len(batches) - 1):
                     loss: Tensor = self._shared(batch.input_ids, batch.labels)
                     torch.autograd.backward(loss * scale)
                 total += float(loss.detach())
         return self._world.sum(total)[0] / max(1.0, targets), int(tokens)
 
-    def _evaluate(self) -> bool:
-        """Look at the held-out data; True if they were never predicted better."""
-        progress = self._progress
-        evaluation = self._evaluation = self._look()
-        if not math.isfinite(evaluation.loss):
-            raise self._diverged(evaluation.loss)
-        better = evaluation.loss < progress.best
+    def _validate(self) -> None:
+        """Take the loss on the held-out data, and save the weights if it has never been lower."""
+        progress, recipe = self._progress, self._recipe
+        recipe.module.eval()
+        # With shards every process has to compute every batch, since each holds a part of every layer.
+        world = self._world.alone() if self._settings.fsdp else self._world
+        total, targets = 0.0, 0.0
+        with torch.no_grad(), self._memory_errors(), unsharded(self._shared):
+            for number, batch in enumerate(recipe.heldout()):
+                if number % world.size == world.rank:
+                    batch = batch.to(world.device)
+                    total += float(self._loss(batch.input_ids, batch.labels))
+                    targets += batch.targets
+        recipe.module.train()
+        total, targets = world.sum(total, targets)
+        loss = total / max(1.0, targets)
+        if not math.isfinite(loss):
+            raise self._diverged(loss)
+        better = loss < progress.best
         if better:
-            progress.best, progress.best_step, progress.waited = evaluation.loss, progress.step, 0
+            progress.best, progress.best_step, progress.waited = loss, progress.step, 0
+            save_weights(self._run.best, self._parameters, self._world)
         else:
             progress.waited += 1
-        if self._world.main:
-            sample = {"sample": evaluation.sample} if evaluation.sample else {}
-            self._run.append_metrics(
-                step=progress.step,
-                validation_loss=evaluation.loss,
-                metrics=dict(evaluation.metrics),
-                seconds=round(progress.seconds, 3),
-                **sample,
-            )
-            self._reporter.evaluation(progress, evaluation)
-        return better
+        validation = Validation(loss, recipe.metrics(loss))
+        self._append_metrics(validation_loss=loss, metrics=dict(validation.metrics))
+        self._reporter.validation(progress, validation)
 
     def _log(self, share: float, loss: float, rate: float, speed: float) -> None:
+        self._append_metrics(
+            loss=loss, lr=rate, tokens=self._progress.tokens, tokens_per_second=round(speed, 1)
+        )
+        self._reporter.step(self._progress, share, loss, speed)
+
+    def _append_metrics(self, **values: Any) -> None:
         if self._world.main:
             progress = self._progress
-            self._run.append_metrics(
-                step=progress.step,
-                loss=loss,
-                lr=rate,
-                tokens=progress.tokens,
-                tokens_per_second=round(speed, 1),
-                seconds=round(progress.seconds, 3),
-            )
-            self._reporter.step(progress, share, loss, speed)
+            self._run.append_metrics(step=progress.step, **values, seconds=round(progress.seconds, 3))
 
     def _save(self) -> None:
         path = self._run.checkpoint_path(self._progress.step)
@@ -309,11 +253,11 @@ class Trainer:
             self._run.remove_old_checkpoints()
 
     def _diverged(self, loss: float) -> TrainingError:
-        saved = self._run.checkpoints()
-        kept = f" The checkpoint of step {int(saved[-1].name[5:]):,} is kept." if saved else ""
+        saved = self._run.last_step
+        checkpoint = f" The last checkpoint is of step {saved:,}." if saved else ""
         return TrainingError(
             f"The loss or its gradient is {loss if not math.isfinite(loss) else 'not finite'} at step "
-            f"{self._progress.step + 1:,}.{kept}",
+            f"{self._progress.step + 1:,}.{checkpoint}",
             hint=f"Start again with a lower learning rate, such as --lr {self._settings.lr / 3:.2g}, "
             "a longer --warmup, or --precision fp32.",
         )
@@ -333,22 +277,22 @@ class Trainer:
 
     @contextlib.contextmanager
     def _signals(self) -> Iterator[None]:
-        """The first Ctrl-C or SIGTERM lets the step end and saves; a second Ctrl-C ends at once."""
+        """The first Ctrl-C or SIGTERM finishes the step and saves; a second Ctrl-C ends at once."""
 
-        def ask(number: int, frame: object) -> None:
-            if self._stop and number == signal.SIGINT:
+        def stop(number: int, frame: object) -> None:
+            if self._signal and number == signal.SIGINT:
                 raise KeyboardInterrupt
-            self._stop = number
+            self._signal = number
 
         previous: dict[int, Callable[[int, Any], Any] | int | None] = {}
         for number in (signal.SIGINT, signal.SIGTERM):
             with contextlib.suppress(ValueError):  # not on the main thread
-                previous[number] = signal.signal(number, ask)
+                previous[number] = signal.signal(number, stop)
         try:
             yield
         finally:
-            for stopper, handler in previous.items():
-                signal.signal(stopper, handler)
+            for received, handler in previous.items():
+                signal.signal(received, handler)
 
 
 def uses_bf16(precision: str, device: torch.device) -> bool:

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from small_runs import Told, small, write_corpus
+from small_runs import Recorder, small, write_corpus
 
 with warnings.catch_warnings():  # torch's own, at import
     warnings.simplefilter("ignore")
@@ -21,8 +21,8 @@ def corpus(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture
-def told() -> Told:
-    return Told()
+def recorder() -> Recorder:
+    return Recorder()
 
 
 @pytest.fixture(autouse=True)
@@ -34,14 +34,13 @@ TrainLM = Callable[..., Any]
 
 
 @pytest.fixture
-def train_lm(corpus: Path, told: Told) -> TrainLM:
+def train_lm(corpus: Path, recorder: Recorder) -> TrainLM:
     """``train_lm("decoder", run_dir, steps=5)``; gives the report."""
 
-    def train(arch: str, path: Path, *, resume: bool = False, dry: bool = False, **changes: Any) -> Any:
-        from nlpsuite.training.launch import RunTarget
+    def train(arch: str, path: Path, *, resume: bool = False, dry_run: bool = False, **changes: Any) -> Any:
         from nlpsuite.training.run_lm import train_lm
 
-        given = {} if resume and not changes else changes if resume else small(arch, **changes)
-        return train_lm([] if resume else [str(corpus)], given, RunTarget(path, resume=resume, dry=dry), told)
+        data, settings = ((), changes) if resume else (corpus, small(arch, **changes))
+        return train_lm(data, output=path, resume=resume, dry_run=dry_run, reporter=recorder, **settings)
 
     return train

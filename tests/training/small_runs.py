@@ -1,10 +1,12 @@
-"""Runs so small that they take a second, and a reporter that remembers what it was told."""
+"""Runs so small that they take a second, and a reporter that remembers."""
 
 from __future__ import annotations
 
 import random
 from pathlib import Path
 from typing import Any
+
+from nlpsuite.training.report import TrainReporter
 
 # So small that the model learns it within seconds, and a run on two cores is no slower alone.
 SMALL: dict[str, dict[str, Any]] = {
@@ -41,14 +43,18 @@ def write_corpus(path: Path, words: int = 4_000, seed: int = 0) -> Path:
     return path
 
 
-class Told:
-    """A ``TrainReporter`` that remembers."""
+class Recorder(TrainReporter):
+    """A reporter that remembers what was reported."""
 
     def __init__(self) -> None:
         self.preflights: list[Any] = []
         self.losses: list[float] = []
-        self.evaluations: list[Any] = []
+        self.validations: list[Any] = []
         self.notices: list[str] = []
+        self.stages: list[str] = []
+
+    def stage(self, text: str, total: int | None) -> None:
+        self.stages.append(text)
 
     def preflight(self, preflight: Any) -> None:
         self.preflights.append(preflight)
@@ -56,8 +62,8 @@ class Told:
     def step(self, progress: Any, share: float, loss: float, tokens_per_second: float) -> None:
         self.losses.append(loss)
 
-    def evaluation(self, progress: Any, evaluation: Any) -> None:
-        self.evaluations.append(evaluation)
+    def validation(self, progress: Any, validation: Any) -> None:
+        self.validations.append(validation)
 
     def notice(self, text: str) -> None:
         self.notices.append(text)

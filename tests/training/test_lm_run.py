@@ -20,10 +20,10 @@ ARCHES = ["decoder", "gpt2", "lstm"]
 
 
 @pytest.mark.parametrize("arch", ARCHES)
-def test_it_learns_and_leaves_a_checkpoint(arch: str, train_lm: Any, told: Any, tmp_path: Path) -> None:
+def test_it_learns_and_leaves_a_checkpoint(arch: str, train_lm: Any, recorder: Any, tmp_path: Path) -> None:
     report = train_lm(arch, tmp_path / "run", steps=40, evaluations=4)
     assert report.outcome.reason == "budget" and report.outcome.progress.step == 40
-    losses = [evaluation.loss for evaluation in told.evaluations]
+    losses = [validation.loss for validation in recorder.validations]
     assert len(losses) == 4 and losses[-1] < losses[0]
     # Better than knowing how often each token comes, which is what counting alone gives.
     assert report.perplexities[arch].token < report.perplexities["unigram"].token
@@ -76,15 +76,15 @@ def test_the_seed_decides(train_lm: Any, tmp_path: Path) -> None:
     assert weights("c", seed=1) != first
 
 
-def test_it_stops_when_nothing_more_is_gained(train_lm: Any, told: Any, tmp_path: Path) -> None:
+def test_it_stops_when_nothing_more_is_gained(train_lm: Any, recorder: Any, tmp_path: Path) -> None:
     # A rate this high forgets what it has learnt.
     report = train_lm("decoder", tmp_path / "run", steps=400, evaluations=100, patience=2, lr=1.0, warmup=0.0)
     assert report.outcome.reason == "patience"
     assert report.outcome.progress.step < 400
-    losses = [evaluation.loss for evaluation in told.evaluations]
+    losses = [validation.loss for validation in recorder.validations]
     assert min(losses) < min(losses[-2:])
-    kept = report.perplexities["decoder"].token
-    assert kept == pytest.approx(math.exp(min(losses)), rel=1e-5)  # the best weights, not the last
+    perplexity = report.perplexities["decoder"].token
+    assert perplexity == pytest.approx(math.exp(min(losses)), rel=1e-5)  # the best weights, not the last
 
 
 def test_minutes_are_kept(train_lm: Any, tmp_path: Path) -> None:
@@ -95,10 +95,10 @@ def test_minutes_are_kept(train_lm: Any, tmp_path: Path) -> None:
     assert rates[-1] < 0.3 * max(rates)  # the schedule fits the budget
 
 
-def test_a_dry_run_leaves_nothing(train_lm: Any, told: Any, tmp_path: Path) -> None:
-    report = train_lm("decoder", tmp_path / "run", dry=True)
+def test_a_dry_run_leaves_nothing(train_lm: Any, recorder: Any, tmp_path: Path) -> None:
+    report = train_lm("decoder", tmp_path / "run", dry_run=True)
     assert report.outcome is None and list(tmp_path.iterdir()) == []
-    [preflight] = told.preflights
+    [preflight] = recorder.preflights
     assert preflight.tokens_per_second > 0 and preflight.steps == 12 and preflight.memory_bytes > 1e6
     assert "tokens/s" in str(preflight)
 
@@ -108,8 +108,8 @@ def test_a_loss_that_is_no_number_ends_with_advice(train_lm: Any, tmp_path: Path
         train_lm("lstm", tmp_path / "run", steps=400, lr=9.0, clip=0.0, evaluations=200, patience=0, warmup=0.0,
                  weight_decay=9.0)  # fmt: skip
     assert "--lr 3" in caught.value.hint
-    kept = sorted((tmp_path / "run" / "checkpoints").iterdir())
-    assert kept and f"step {int(kept[-1].name[5:])}" in caught.value.message
+    saved = sorted((tmp_path / "run" / "checkpoints").iterdir())
+    assert saved and f"step {int(saved[-1].name[5:])}" in caught.value.message
 
 
 def test_running_out_of_memory_ends_with_advice(
@@ -160,14 +160,13 @@ def test_settings_out_of_range(changes: dict[str, Any], message: str, train_lm: 
     assert list(tmp_path.iterdir()) == []
 
 
-def test_a_corpus_too_small_for_one_window(train_lm: Any, tmp_path: Path, told: Any) -> None:
-    from nlpsuite.training.launch import RunTarget
+def test_a_corpus_too_small_for_one_window(tmp_path: Path) -> None:
     from nlpsuite.training.run_lm import train_lm as run
 
     little = tmp_path / "little.txt"
     little.write_text("one two three\nfour five six\n")
-    with pytest.raises(InputInvalidError, match="tokens to learn from"):
-        run([str(little)], small(context=200), RunTarget(tmp_path / "run"), told)
+    with pytest.raises(InputInvalidError, match="tokens to train on"):
+        run(little, output=tmp_path / "run", **small(context=200))
 
 
 @given(count=st.integers(1, 300), context=st.integers(2, 40), rows=st.integers(1, 7))

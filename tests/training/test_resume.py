@@ -15,7 +15,8 @@ import pytest
 from small_runs import small
 
 from nlpsuite.errors import BundleCorruptError, ModelNotFoundError, OptionError
-from nlpsuite.training.launch import RunTarget
+from nlpsuite.training.run_directory import RunDirectory
+from nlpsuite.training.run_lm import train_lm as run_lm
 
 STEPS = 60
 
@@ -99,7 +100,7 @@ def test_killed_again_and_again_it_ends_with_the_same_weights(
 
 
 @pytest.mark.parametrize("number, code", [(signal.SIGTERM, 143), (signal.SIGINT, 130)])
-def test_asked_to_stop_it_saves_and_says_how_to_go_on(
+def test_a_signal_makes_it_save_and_say_how_to_resume(
     number: int, code: int, undisturbed: Any, corpus: Path, tmp_path: Path
 ) -> None:
     arch, reference = undisturbed
@@ -109,9 +110,9 @@ def test_asked_to_stop_it_saves_and_says_how_to_go_on(
     child.send_signal(number)
     _, err = child.communicate(timeout=60)
     assert child.returncode == code, err.decode()
-    assert f"--resume -o {run}" in err.decode()
+    assert f"nlpsuite train lm --resume -o {run}" in err.decode()
     stopped = checkpoints(run)[-1]
-    assert f"Saved at step {stopped}" in err.decode()
+    assert f"saved at step {stopped}" in err.decode()
     assert 7 <= stopped < STEPS
     child = start(corpus, run, arch, "--resume")
     assert child.communicate(timeout=120) and child.returncode == 0
@@ -153,31 +154,27 @@ def test_what_a_killed_process_left_half_written_goes(train_lm: Any, tmp_path: P
 
 
 def test_two_processes_do_not_share_a_run(train_lm: Any, tmp_path: Path) -> None:
-    from nlpsuite.training.run_directory import RunDirectory
-
     train_lm("decoder", tmp_path / "run", steps=2)
     with RunDirectory.open(tmp_path / "run", "lm").locked():
         with pytest.raises(OptionError, match="Another process"):
             train_lm("decoder", tmp_path / "run", resume=True)
 
 
-def test_what_there_is_decides(train_lm: Any, corpus: Path, told: Any, tmp_path: Path) -> None:
-    from nlpsuite.training.run_lm import train_lm as run
-
+def test_what_there_is_decides(train_lm: Any, corpus: Path, tmp_path: Path) -> None:
     with pytest.raises(ModelNotFoundError, match="no run at"):
         train_lm("decoder", tmp_path / "run", resume=True)
     train_lm("decoder", tmp_path / "run", steps=2)
-    with pytest.raises(OptionError, match="exists already") as caught:
+    with pytest.raises(OptionError, match="already exists") as caught:
         train_lm("decoder", tmp_path / "run")
     assert "--resume" in caught.value.hint
-    with pytest.raises(OptionError, match=r"begun with lr = 0\.005, not 0\.1"):
+    with pytest.raises(OptionError, match=r"started with lr = 0\.005, not 0\.1"):
         train_lm("decoder", tmp_path / "run", resume=True, lr=0.1)
-    run([str(corpus)], small(steps=3), RunTarget(tmp_path / "run", overwrite=True), told)
+    run_lm(corpus, output=tmp_path / "run", overwrite=True, **small(steps=3))
     assert json.loads((tmp_path / "run" / "result.json").read_text())["steps"] == 3
     (tmp_path / "precious").mkdir()
     (tmp_path / "precious" / "thesis.txt").write_text("years of work")
     with pytest.raises(OptionError, match="left alone"):
-        run([str(corpus)], small(steps=3), RunTarget(tmp_path / "precious", overwrite=True), told)
-    with pytest.raises(OptionError, match="holds no run"):
+        run_lm(corpus, output=tmp_path / "precious", overwrite=True, **small(steps=3))
+    with pytest.raises(OptionError, match="not a training run"):
         train_lm("decoder", tmp_path / "precious")
     assert (tmp_path / "precious" / "thesis.txt").read_text() == "years of work"
