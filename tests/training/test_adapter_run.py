@@ -19,14 +19,16 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from small_runs import Told
+from small_runs import Recorder
 from tiny import CONFIGS, write_tiny_checkpoint
 
+import nlpsuite
 from nlpsuite.data.examples import Example
 from nlpsuite.data.record import Record
 from nlpsuite.errors import (
     AdapterMismatchError,
     InputInvalidError,
+    MissingExtraError,
     NlpsuiteError,
     OptionError,
     UnknownTaskError,
@@ -41,9 +43,11 @@ from nlpsuite.runtime.prompt import Message
 from nlpsuite.runtime.tokenizer import Tokenizer
 from nlpsuite.training.adapter import ExampleEncoder, split_examples
 from nlpsuite.training.batch import LossModule, pad_rows
-from nlpsuite.training.launch import RunTarget
-from nlpsuite.training.run_adapter import AdapterReport, AdapterRequest, train_adapter
+from nlpsuite.training.run_adapter import AdapterReport, train_adapter
+from nlpsuite.training.run_directory import RunDirectory
 from nlpsuite.training.settings import AdapterSettings
+
+pytestmark = pytest.mark.filterwarnings("ignore")  # torch's exporter's own
 
 GOOD, BAD = "lovely warm funny clever bright".split(), "dull cold rude broken slow".split()
 THINGS = "film meal book song room phone".split()
@@ -58,6 +62,7 @@ SETTINGS: dict[str, Any] = {
     "evaluations": 4,
     "precision": "fp32",
     "threads": 1,
+    "scored_examples": 0,  # exporting a model takes longer than training one this small
 }
 
 
@@ -84,7 +89,7 @@ def base(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="module")
 def reviews(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Two thirds positive, told by one word of the four."""
+    """Two thirds positive, which one word of the four shows."""
     generator = random.Random(1)
     lines = ["sentence\tlabel"]
     for number in range(150):
@@ -110,22 +115,22 @@ def phrases(tmp_path_factory: pytest.TempPathFactory) -> Path:
 class Run:
     """``train_adapter`` with settings so small that it takes a second or two."""
 
-    def __init__(self, base: Path, told: Any) -> None:
-        self.base, self.told = base, told
+    def __init__(self, base: Path, recorder: Recorder) -> None:
+        self.base, self.recorder = base, recorder
 
     def __call__(
         self, path: Path, data: Path | None, task: str = "sentiment", **changes: Any
     ) -> AdapterReport:
-        where = RunTarget(path, **{k: changes.pop(k) for k in ("resume", "overwrite", "dry") if k in changes})
-        spec, options = str(changes.pop("base", self.base)), changes.pop("options", {})
-        request = None if data is None else AdapterRequest(task, str(data), spec, options)
-        given = changes if where.resume else {**SETTINGS, **changes}
-        return train_adapter(request, given, where, self.told)
+        base = str(changes.pop("base", self.base))
+        if data is None:
+            return train_adapter(output=path, reporter=self.recorder, **changes)
+        settings = changes if changes.get("resume") else {**SETTINGS, **changes}
+        return train_adapter(task, data, base=base, output=path, reporter=self.recorder, **settings)
 
 
 @pytest.fixture
-def run(base: Path, told: Any) -> Run:
-    return Run(base, told)
+def run(base: Path, recorder: Recorder) -> Run:
+    return Run(base, recorder)
 
 
 @dataclasses.dataclass
@@ -134,31 +139,31 @@ class Done:
 
     path: Path
     report: AdapterReport
-    told: Any
+    recorder: Recorder
     adapter: Adapter
 
 
 @pytest.fixture(scope="module")
 def done(base: Path, reviews: Path, tmp_path_factory: pytest.TempPathFactory) -> Done:
     torch.set_num_threads(1)
-    told = Told()
+    recorder = Recorder()
     path = tmp_path_factory.mktemp("done") / "run"
-    report = Run(base, told)(path, reviews, license="CC0-1.0", heldout=0.2)
-    return Done(path, report, told, Adapter.open(path / "adapter.safetensors"))
+    report = Run(base, recorder)(path, reviews, license="CC0-1.0", heldout=0.2, scored_examples=25)
+    return Done(path, report, recorder, Adapter.open(path / "adapter.safetensors"))
 
 
 def test_it_learns_to_tell_labels_apart(done: Done) -> None:
-    losses = [evaluation.loss for evaluation in done.told.evaluations]
+    losses = [validation.loss for validation in done.recorder.validations]
     assert len(losses) == 4 and losses[-1] < losses[0] / 2
-    assert done.report.evaluation is not None
-    metrics = done.report.evaluation.metrics
-    assert metrics["n"] == 30
-    assert metrics["accuracy"] > 0.9 and metrics["macro_f1"] > 0.9  # the majority is 0.67
+    assert done.report.figures["validation_loss"] == min(losses)
+    assert done.report.figures["n"] == 25  # of 30 that are held out
+    assert done.report.figures["accuracy"] > 0.9 and done.report.figures["macro_f1"] > 0.9  # majority: 0.67
 
 
 def test_the_file_says_what_it_is(done: Done, base: Path, reviews: Path) -> None:
     info, task = done.adapter.info, load_task("sentiment")
     assert done.report.result == done.adapter.path
+    assert (done.report.run, done.report.task, done.report.base) == (done.path, "sentiment", str(base))
     assert (info.task, info.task_version, info.distribution) == ("sentiment", task.version, "nlpsuite")
     assert info.distribution_version and info.created_by.startswith("nlpsuite ")
     assert (info.base, info.base_fingerprint) == ("tiny-base", fingerprint(open_checkpoint(base)))
@@ -167,12 +172,22 @@ def test_the_file_says_what_it_is(done: Done, base: Path, reviews: Path) -> None
     [data] = info.data
     digest = hashlib.sha256(reviews.read_bytes()).hexdigest()
     assert data == {"name": "reviews.tsv", "sha256": digest, "rows": 150, "license": "CC0-1.0"}
-    assert done.report.evaluation is not None
-    assert info.evaluation == {
-        "validation_loss": done.report.evaluation.loss,
-        **done.report.evaluation.metrics,
-    }
-    assert info.evaluation["n"] == 30
+    assert info.evaluation == done.report.figures
+    assert (info.evaluation["n"], info.evaluation["precision"]) == (25, "int8")
+    assert info.evaluation["runtime"].startswith("onnxruntime 1.")
+    assert info.evaluation["runtime"].endswith("ExecutionProvider")
+
+
+def test_the_figures_are_those_of_the_model_that_users_run(done: Done, base: Path) -> None:
+    """The evaluation again, from the adapter's file alone, by the suite's public functions."""
+    pipeline = nlpsuite.load("sentiment", model=str(base), adapter=done.adapter.path, device="cpu")
+    assert pipeline.model.bundle.graph("slots").precision == "int8"
+    examples = heldout_of(done)[:25]
+    outputs = pipeline.map([example.record.text for example in examples])
+    right = [output.label == example.reference for output, example in zip(outputs, examples)]
+    assert sum(right) / 25 == done.adapter.info.evaluation["accuracy"]
+    assert [stage.partition(" ")[0] for stage in done.recorder.stages] == ["Exporting", "Answering"]
+    assert not list(done.path.glob(".incomplete-*"))  # the bundle that was measured is gone
 
 
 def test_the_run_directory_says_how_it_went(done: Done) -> None:
@@ -184,14 +199,10 @@ def test_the_run_directory_says_how_it_went(done: Done) -> None:
     assert (done.path / "curves.png").read_bytes().startswith(b"\x89PNG")
 
 
-def test_merged_into_the_base_it_gives_the_trained_models_answers(done: Done, base: Path) -> None:
-    """The evaluation of the run, made again from the two files alone."""
+def test_merged_into_the_base_it_has_the_trained_models_loss(done: Done, base: Path) -> None:
     module = load_module(MergedCheckpoint(open_checkpoint(base), done.adapter))  # type: ignore[arg-type]
-    teacher = teacher_of("sentiment", open_checkpoint(base), done.path / "data")
-    examples = heldout_of(done)
-    metrics, _ = teacher.evaluate(LossModule(module, bf16=False), examples)
-    assert metrics["accuracy"] == pytest.approx(done.adapter.info.evaluation["accuracy"])
-    batch = pad_rows([(lesson.ids, lesson.given) for lesson in map(teacher.lesson, examples)])
+    encoder = encoder_of("sentiment", open_checkpoint(base), done.path / "data")
+    batch = pad_rows([(e.ids, e.prompt_length) for e in map(encoder.encode, heldout_of(done))])
     with torch.no_grad():
         loss = float(LossModule(module, bf16=False)(batch.input_ids, batch.labels)) / batch.targets
     # The file holds half precision; the run had float32.
@@ -202,23 +213,25 @@ def test_its_weights_are_the_runs_in_half_precision(done: Done, base: Path) -> N
     from safetensors.numpy import load_file
 
     best = load_file(done.path / "best" / "weights.safetensors")
-    kept = load_file(done.adapter.path)
-    assert best.keys() == kept.keys()
+    saved = load_file(done.adapter.path)
+    assert best.keys() == saved.keys()
     for name, values in best.items():
-        np.testing.assert_array_equal(kept[name], values.astype(np.float16))
+        np.testing.assert_array_equal(saved[name], values.astype(np.float16))
 
 
 def test_merged_or_beside_the_layers_the_logits_are_the_same(done: Done, base: Path) -> None:
     from nlpsuite.models.lora import add_lora, lora_parameters
-    from nlpsuite.training.checkpoints import load_weights
+    from nlpsuite.training.checkpoints import read_weights
 
     merged = load_module(MergedCheckpoint(open_checkpoint(base), done.adapter))  # type: ignore[arg-type]
     beside = load_module(open_checkpoint(base))
     ids = torch.randint(3, 300, (3, 40), generator=torch.Generator().manual_seed(0))
     before = beside(ids)[0].detach()
     add_lora(beside, rank=4, alpha=16.0)
-    load_weights(done.path / "best", lora_parameters(beside))
+    weights = read_weights(done.path / "best")
     with torch.no_grad():
+        for name, parameter in lora_parameters(beside).items():
+            parameter.copy_(weights[name])
         found, expected = merged(ids)[0], beside(ids)[0]
     scale = float((expected - before).abs().max())
     assert scale > 1  # the adapter does something, and all of it is in the file
@@ -235,32 +248,59 @@ def heldout_of(done: Done) -> list[Example]:
     return split_examples(examples, chosen)[1]
 
 
-def test_a_generating_task_learns_to_answer(run: Run, phrases: Path, tmp_path: Path) -> None:
-    report = run(tmp_path / "run", phrases, "translate", options={"to": "German"}, evaluations=2)
-    assert report.evaluation is not None and report.result is not None
-    assert report.evaluation.metrics["chrf"] > 90
-    assert report.evaluation.sample in WORDS.values()
-    assert run.told.evaluations[-1].loss < run.told.evaluations[0].loss
+def test_a_generating_task_learns_to_answer(run: Run, phrases: Path, base: Path, tmp_path: Path) -> None:
+    report = run(
+        tmp_path / "run", phrases, "translate", options={"to": "German"}, evaluations=2, scored_examples=10
+    )
+    assert report.result is not None
+    assert report.figures["chrf"] > 90 and report.figures["n"] == 10
+    assert run.recorder.validations[-1].loss < run.recorder.validations[0].loss
     info = Adapter.open(report.result).info
     assert info.options == {"plain": True, "to": "German"}  # the user's over the task's own
+    pipeline = nlpsuite.load("translate", model=str(base), adapter=report.result)
+    assert pipeline("3 dog").text in WORDS.values()
 
 
 def test_all_weights(run: Run, reviews: Path, base: Path, tmp_path: Path) -> None:
-    report = run(tmp_path / "run", reviews, full=True, steps=60, heldout=0.2)
-    assert report.result == tmp_path / "run" / "model" and report.evaluation is not None
+    report = run(tmp_path / "run", reviews, full=True, steps=60, heldout=0.2, scored_examples=30)
+    assert report.result == tmp_path / "run" / "model"
     trained, given = open_checkpoint(report.result), open_checkpoint(base)
     assert trained.config == given.config
     assert trained.tokenizer_files() == given.tokenizer_files()
-    assert report.evaluation.metrics["accuracy"] > 0.9
+    assert report.figures["accuracy"] > 0.9 and report.figures["n"] == 30
     name = "model.layers.0.mlp.up_proj.weight"
     assert not np.array_equal(trained.tensor(name), given.tensor(name))
     card = (report.result / "README.md").read_text(encoding="utf-8")
-    assert "base_model: tiny-base" in card and "`reviews.tsv` (150 rows)" in card and "| accuracy |" in card
+    assert "base_model: tiny-base" in card and "`reviews.tsv` (150 rows)" in card
+    for figure in ("| accuracy |", "| n | 30 |", "| precision | int8 |", "| runtime | onnxruntime"):
+        assert figure in card
+
+
+def test_what_can_not_be_run_here_is_saved_with_its_loss_alone(
+    run: Run, reviews: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail(*args: Any, **kwargs: Any) -> Path:
+        raise MissingExtraError("exporting one needs onnxscript.", hint="Install the extra.")
+
+    monkeypatch.setattr("nlpsuite.training.measure.build_bundle", fail)
+    path = tmp_path / "run"
+    report = run(path, reviews, steps=1, evaluations=1, scored_examples=5)
+    assert list(report.figures) == ["validation_loss"]
+    assert report.result is not None and Adapter.open(report.result).info.evaluation == report.figures
+    [notice] = run.recorder.notices
+    assert "needs onnxscript. Install the extra." in notice
+    assert f"nlpsuite train adapter --resume -o {path}" in notice
+    assert RunDirectory.open(path).result()["figures"] == report.figures  # type: ignore[index]
+    weights = report.result.read_bytes()[-1000:]
+    monkeypatch.undo()
+    report = run(path, None, resume=True)  # as the notice says
+    assert report.figures["n"] == 5 and "accuracy" in report.figures
+    assert report.result is not None and report.result.read_bytes()[-1000:] == weights
 
 
 def test_a_base_in_bfloat16_is_taught_as_well(run: Run, reviews: Path, tmp_path: Path) -> None:
-    report = run(tmp_path / "run", reviews, precision="bf16", heldout=0.2)
-    assert report.evaluation is not None and report.evaluation.metrics["accuracy"] > 0.9
+    report = run(tmp_path / "run", reviews, precision="bf16", heldout=0.2, scored_examples=30)
+    assert report.figures["accuracy"] > 0.9
 
 
 def test_targets_and_rank_are_the_users(run: Run, reviews: Path, tmp_path: Path) -> None:
@@ -279,21 +319,21 @@ def test_what_is_too_long_is_left_out_and_counted(run: Run, tmp_path: Path) -> N
         for number in range(30):
             writer.writerow([f"{number} good" * (60 if number % 10 == 0 else 1), "positive"])
     report = run(tmp_path / "run", data, steps=1, evaluations=1, max_length=60, heldout=0.2)
-    assert run.told.notices == ["3 examples with more than 60 tokens are left out."]
+    assert run.recorder.notices == ["3 examples with more than 60 tokens are left out."]
     assert json.loads((tmp_path / "run" / "result.json").read_text())["left_out"] == 3
     assert report.result is not None and Adapter.open(report.result).info.data[0]["rows"] == 27
 
 
-# The tokens of training are those of running.
+# The tokens of training are those of inference.
 
 
-def teacher_of(name: str, checkpoint: Checkpoint, place: Path, **options: Any) -> ExampleEncoder:
+def encoder_of(name: str, checkpoint: Checkpoint, place: Path, **options: Any) -> ExampleEncoder:
     place.mkdir(exist_ok=True)
     for file, text in checkpoint.tokenizer_files().items():
         (place / file).write_text(text, encoding="utf-8")
     task = load_task(name)
     chosen = make_options(task.options, {**task.adapter_options, **options})
-    return ExampleEncoder(task, chosen, Tokenizer.open(place), end_id=2, end_ids=(2, 0))
+    return ExampleEncoder(task, chosen, Tokenizer.open(place), end_ids=[2, 0])
 
 
 @pytest.mark.parametrize(
@@ -305,38 +345,38 @@ def teacher_of(name: str, checkpoint: Checkpoint, place: Path, **options: Any) -
         ("complete", "return 1\n", "return 1\n"),
     ],
 )
-def test_a_lesson_is_the_running_prompt_and_its_answer(
+def test_an_encoded_example_is_the_prompt_of_inference_and_its_answer(
     name: str, reference: str, target: str, tiny_checkpoint: Checkpoint, tmp_path: Path
 ) -> None:
-    teacher = teacher_of(name, tiny_checkpoint, tmp_path / "tokenizer")
+    encoder = encoder_of(name, tiny_checkpoint, tmp_path / "tokenizer")
     record = Record("Is the text\nshort? <|im_end|>", (Message("user", "Hello"), Message("assistant", "Hi")))
-    lesson = teacher.lesson(Example(record, reference, 1))
-    prompt = teacher.task.prompt(record, teacher.options)
-    assert lesson.ids[: lesson.given] == teacher.tokenizer.encode_prompt(prompt)
-    learnt = lesson.ids[lesson.given :]
-    assert learnt[-1] == 2 and teacher.tokenizer.decode(learnt[:-1]) == target
-    assert teacher.task.target(reference, record, teacher.options) == target
+    encoded = encoder.encode(Example(record, reference, 1))
+    prompt = encoder.task.prompt(record, encoder.options)
+    assert encoded.ids[: encoded.prompt_length] == encoder.tokenizer.encode_prompt(prompt)
+    learnt = encoded.ids[encoded.prompt_length :]
+    assert learnt[-1] == 2 and encoder.tokenizer.decode(learnt[:-1]) == target
+    assert encoder.task.target(reference, record, encoder.options) == target
 
 
 @pytest.mark.parametrize("options", [{}, {"examples": True, "calibrate": True}])
 @pytest.mark.parametrize("label", ["positive", "negative"])
-def test_a_lesson_with_choices_is_scored_as_in_running(
+def test_an_encoded_example_with_choices_is_scored_as_in_inference(
     label: str, options: dict[str, Any], tiny_checkpoint: Checkpoint, tmp_path: Path
 ) -> None:
-    teacher = teacher_of("sentiment", tiny_checkpoint, tmp_path / "tokenizer", **options)
+    encoder = encoder_of("sentiment", tiny_checkpoint, tmp_path / "tokenizer", **options)
     record = Record("A fine film.")
-    prompt = teacher.task.prompt(record, teacher.options)
-    context, choices = teacher.tokenizer.encode_choices(prompt)
-    lesson = teacher.lesson(Example(record, label, 1))
-    assert lesson.ids[: lesson.given] == context
-    assert lesson.ids[lesson.given :] == choices[prompt.choices.index(f" {label}")]
-    assert teacher.tokenizer.decode(lesson.ids) == f"{prompt.text} {label}"
+    prompt = encoder.task.prompt(record, encoder.options)
+    context, choices = encoder.tokenizer.encode_choices(prompt)
+    encoded = encoder.encode(Example(record, label, 1))
+    assert encoded.ids[: encoded.prompt_length] == context
+    assert encoded.ids[encoded.prompt_length :] == choices[prompt.choices.index(f" {label}")]
+    assert encoder.tokenizer.decode(encoded.ids) == f"{prompt.text} {label}"
 
 
-def test_an_empty_prompt_begins_as_in_running(tiny_checkpoint: Checkpoint, tmp_path: Path) -> None:
-    teacher = teacher_of("complete", tiny_checkpoint, tmp_path / "tokenizer")
-    lesson = teacher.lesson(Example(Record(""), "x", 1))
-    assert (lesson.ids[0], lesson.given) == (0, 1)  # the lowest end token, as the scheduler takes
+def test_an_empty_prompt_begins_as_in_inference(tiny_checkpoint: Checkpoint, tmp_path: Path) -> None:
+    encoder = encoder_of("complete", tiny_checkpoint, tmp_path / "tokenizer")
+    encoded = encoder.encode(Example(Record(""), "x", 1))
+    assert (encoded.ids[0], encoded.prompt_length) == (0, 1)  # the lowest end token, as the scheduler takes
 
 
 def test_the_loss_is_taken_on_the_answers_alone(tiny_checkpoint: Checkpoint) -> None:
@@ -390,7 +430,12 @@ def table(path: Path, *rows: str) -> Path:
     [
         ({"targets": "query"}, OptionError, "no linear layer called 'query'", "q_proj"),
         ({"rank": 60}, OptionError, "Rank 60 is no low rank", "at most"),
-        ({"max_length": 257}, OptionError, "max_length is 257; tiny-base sees 256", "--max-length 256"),
+        (
+            {"max_length": 257},
+            OptionError,
+            "max_length is 257, but the context of tiny-base is 256",
+            "--max-length 256",
+        ),
         ({"max_length": 5}, InputInvalidError, "Every example has more than 5 tokens", "--max-length"),
         ({"text_column": "body"}, InputInvalidError, "no column 'body'", "'sentence', 'label'"),
         ({"heldout_examples": 1, "heldout": 0.001}, InputInvalidError, "too few", "--heldout"),
@@ -400,14 +445,14 @@ def table(path: Path, *rows: str) -> Path:
         ({"task": "sentimental"}, UnknownTaskError, "no task 'sentimental'", "sentiment"),
     ],
 )
-def test_a_mistake_is_named_and_the_same_command_does_once_it_is_mended(
+def test_a_mistake_is_named_and_the_same_command_works_once_it_is_fixed(
     changes: dict[str, Any], error: type[NlpsuiteError], message: str, hint: str | None,
     run: Run, reviews: Path, tmp_path: Path,
 ) -> None:  # fmt: skip
     with pytest.raises(error, match=message) as caught:
         run(tmp_path / "run", reviews, **{"steps": 1, **changes})
     assert hint is None or hint in caught.value.hint
-    report = run(tmp_path / "run", reviews, steps=1, evaluations=1, scored_examples=0)
+    report = run(tmp_path / "run", reviews, steps=1, evaluations=1)
     assert report.result is not None and report.result.is_file()
 
 
@@ -451,14 +496,12 @@ def test_a_recurrent_base_has_nothing_to_adapt_but_can_be_trained(
     assert report.result is not None and open_checkpoint(report.result).config == CONFIGS["lstm"]
 
 
-def test_only_a_run_without_anything_to_lose_is_begun_again(run: Run, reviews: Path, tmp_path: Path) -> None:
-    from nlpsuite.training.run_directory import RunDirectory
-
+def test_only_a_run_with_nothing_to_lose_is_started_again(run: Run, reviews: Path, tmp_path: Path) -> None:
     path = tmp_path / "run"
     with pytest.raises(OptionError):
         run(path, reviews, targets="query")
     (path / "notes.txt").write_text("mine")
-    with pytest.raises(OptionError, match="exists already"):
+    with pytest.raises(OptionError, match="already exists"):
         run(path, reviews, steps=1)
     (path / "notes.txt").unlink()
     with RunDirectory(path, {}).locked(), pytest.raises(OptionError, match="Another process"):
@@ -466,47 +509,45 @@ def test_only_a_run_without_anything_to_lose_is_begun_again(run: Run, reviews: P
     with RunDirectory(path, {}).locked(), pytest.raises(OptionError, match="Another process"):
         run(path, reviews, steps=1, overwrite=True)
     assert run(path, reviews, steps=1, evaluations=1).result is not None
-    with pytest.raises(OptionError, match="exists already"):
+    with pytest.raises(OptionError, match="already exists"):
         run(path, reviews, steps=1)
 
 
 def test_a_dry_run_leaves_nothing(run: Run, reviews: Path, tmp_path: Path) -> None:
-    report = run(tmp_path / "run", reviews, dry=True)
+    report = run(tmp_path / "run", reviews, dry_run=True)
     assert (report.outcome, report.result) == (None, None)
     assert list(tmp_path.iterdir()) == []
-    [preflight] = run.told.preflights
+    [preflight] = run.recorder.preflights
     assert 0 < preflight.trainable < preflight.parameters
-    for other in ("overwrite", "dry"):
+    for other in ("overwrite", "dry_run"):
         with pytest.raises(OptionError, match="--resume and"):
             run(tmp_path / "run", None, resume=True, **{other: True})
 
 
-def test_a_run_goes_on_with_what_it_was_begun_with_or_not_at_all(
-    run: Run, reviews: Path, tmp_path: Path
-) -> None:
+def test_a_run_is_resumed_as_it_was_started_or_not_at_all(run: Run, reviews: Path, tmp_path: Path) -> None:
     data = table(tmp_path / "data.tsv", *reviews.read_text().splitlines())
-    run(tmp_path / "run", data, steps=1, evaluations=1, scored_examples=0)
+    run(tmp_path / "run", data, steps=1, evaluations=1)
     other = table(tmp_path / "other.tsv", "sentence\tlabel", *["good\t1"] * 20)
-    with pytest.raises(OptionError, match="begun with data = "):
+    with pytest.raises(OptionError, match="started with data = "):
         run(tmp_path / "run", other, resume=True)
-    with pytest.raises(OptionError, match="begun with base = "):
+    with pytest.raises(OptionError, match="started with base = "):
         run(tmp_path / "run", data, resume=True, base=write_tiny_checkpoint(tmp_path / "other-base"))
-    with pytest.raises(OptionError, match="begun with task = 'sentiment'"):
+    with pytest.raises(OptionError, match="started with task = 'sentiment'"):
         run(tmp_path / "run", data, "chat", resume=True)
     assert run(tmp_path / "run", data, resume=True).result is not None
     assert run(tmp_path / "run", None, resume=True).result is not None
     with data.open("a") as file:
         file.write("another\t1\n")
-    with pytest.raises(InputInvalidError, match="no longer what the run was begun with"):
+    with pytest.raises(InputInvalidError, match="has changed since the run was started"):
         run(tmp_path / "run", None, resume=True)
 
 
 def test_a_base_that_changed_meanwhile(run: Run, reviews: Path, tmp_path: Path) -> None:
     base = write_tiny_checkpoint(tmp_path / "base")
-    run(tmp_path / "run", reviews, base=base, steps=1, evaluations=1, scored_examples=0)
+    run(tmp_path / "run", reviews, base=base, steps=1, evaluations=1)
     shutil.rmtree(base)
     write_tiny_checkpoint(base, seed=7)
-    with pytest.raises(AdapterMismatchError, match="no longer what the run"):
+    with pytest.raises(AdapterMismatchError, match="has changed since the run"):
         run(tmp_path / "run", None, resume=True)
 
 
@@ -521,9 +562,10 @@ def command(base: Path, reviews: Path, path: Path, *flags: str) -> list[str]:
         "accumulate": 2,
         "save_steps": 3,
         "batch_tokens": 256,
+        "scored_examples": 12,
     }
     given = [part for name, value in settings.items() for part in (f"--{name.replace('_', '-')}", str(value))]
-    what = ["--task", "sentiment", "--data", str(reviews), "--base", str(base)]
+    what = ["--task", "sentiment", "--data", str(reviews), "--model", str(base)]
     return [sys.executable, "-m", "nlpsuite", "train", "adapter", *what, *given, "-o", str(path), *flags]
 
 
@@ -545,9 +587,21 @@ def test_killed_it_ends_with_the_same_file(base: Path, reviews: Path, tmp_path: 
     child.send_signal(signal.SIGKILL)
     child.communicate()
     assert child.returncode == -signal.SIGKILL and not (path / "adapter.safetensors").exists()
+    # Killed again while the finished adapter is measured.
+    child = start(base, reviews, path, "--resume")
+    end = time.monotonic() + 120
+    while not list(path.glob(".incomplete-*/bundle")) and not list(path.glob(".incomplete-*/.incomplete-*")):
+        assert child.poll() is None and time.monotonic() < end
+        time.sleep(0.005)
+    child.send_signal(signal.SIGKILL)
+    child.communicate()
+    assert child.returncode == -signal.SIGKILL and not (path / "result.json").exists()
+    assert list(Adapter.open(path / "adapter.safetensors").info.evaluation) == ["validation_loss"]
     child = start(base, reviews, path, "--resume")
     out, err = child.communicate(timeout=120)
     assert child.returncode == 0, err.decode()
     assert out.decode() == f"{path / 'adapter.safetensors'}\n"
-    kept = [(p / "adapter.safetensors").read_bytes() for p in (path, tmp_path / "undisturbed")]
-    assert kept[0] == kept[1]
+    files = [(p / "adapter.safetensors").read_bytes() for p in (path, tmp_path / "undisturbed")]
+    assert files[0] == files[1]
+    assert Adapter.open(path / "adapter.safetensors").info.evaluation["n"] == 12
+    assert not list(path.glob(".incomplete-*"))
