@@ -2,49 +2,22 @@
 
 from __future__ import annotations
 
-import contextlib
 import json
-from collections.abc import Iterator
-from dataclasses import dataclass
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 from nlpsuite.errors import AdapterMismatchError, BundleCorruptError, OptionError
-from nlpsuite.export.base import Base, Reporter, find_base, open_base
+from nlpsuite.export.base import Base, find_base, open_base
 from nlpsuite.export.schemes import base_named
 from nlpsuite.files import atomic_write_text, storage_errors
-from nlpsuite.models.adapter import Adapter, fingerprint
+from nlpsuite.models.adapter import fingerprint
 from nlpsuite.models.checkpoint import Checkpoint
-from nlpsuite.models.config import ModelConfig
 from nlpsuite.paths import bundles_dir
 from nlpsuite.training.launch import RunContext
 
 if TYPE_CHECKING:
     from nlpsuite.models.language_module import LanguageModule
 
-__all__ = ["BaseInfo", "find_trainable", "load_base", "opened_base"]
-
-
-@dataclass(frozen=True)
-class BaseInfo:
-    """What is needed of a base apart from its weights.
-
-    Attributes:
-        fingerprint: of the weights; see ``models.adapter.fingerprint``.
-        tokenizer_files: name to text.
-    """
-
-    name: str
-    license: str | None
-    fingerprint: str
-    config: ModelConfig
-    tokenizer_files: dict[str, str]
-
-    @property
-    def end_ids(self) -> list[int]:
-        """The tokens that end an answer."""
-        ids = json.loads(self.tokenizer_files["generation_config.json"])["eos_token_id"]
-        return ids if isinstance(ids, list) else [ids]
+__all__ = ["find_trainable", "load_base"]
 
 
 def find_trainable(spec: str | None) -> Base:
@@ -63,23 +36,8 @@ def find_trainable(spec: str | None) -> Base:
     return base
 
 
-@contextlib.contextmanager
-def opened_base(
-    spec: str | None, workspace: Path, reporter: Reporter, *, precision: str, adapter: Adapter | None = None
-) -> Iterator[Checkpoint]:
-    """The checkpoint of a base, with an adapter merged into it. Arguments and errors are those of ``open_base``."""
-    base = find_trainable(spec)
-    try:
-        with open_base(
-            base, workspace, reporter, precision=precision, adapter=adapter, keep=True
-        ) as checkpoint:
-            yield checkpoint
-    finally:
-        reporter.close()
-
-
-def load_base(context: RunContext, spec: str | None) -> tuple[BaseInfo, LanguageModule]:
-    """The base of a run, in torch.
+def load_base(context: RunContext, spec: str | None) -> tuple[Checkpoint, str, LanguageModule]:
+    """The base of a run: its checkpoint, its fingerprint, and the model in torch.
 
     Raises:
         OptionError: ``max_length`` is more than its context.
@@ -93,39 +51,38 @@ def load_base(context: RunContext, spec: str | None) -> tuple[BaseInfo, Language
     settings = context.settings
     # Frozen weights can be stored in the precision they are multiplied in; shards of a layer share one type.
     half = not settings.full and not settings.fsdp and uses_bf16(settings.precision, context.world.device)
-    with opened_base(spec, bundles_dir(), context.reporter, precision="fp32") as checkpoint:
-        length = checkpoint.config.context_length
-        if settings.max_length > length:
-            raise OptionError(
-                f"max_length is {settings.max_length:,}, but the context of {checkpoint.name} is {length:,}.",
-                hint=f"--max-length {length}",
-            )
-        info = BaseInfo(
-            checkpoint.name,
-            checkpoint.license,
-            fingerprint(checkpoint),
-            checkpoint.config,
-            checkpoint.tokenizer_files(),
-        )
-        _check_recorded(context, info)
-        return info, load_module(checkpoint, torch.bfloat16 if half else torch.float32)
+    try:
+        with open_base(
+            find_trainable(spec), bundles_dir(), context.reporter, precision="fp32", keep=True
+        ) as checkpoint:
+            length = checkpoint.config.context_length
+            if settings.max_length > length:
+                raise OptionError(
+                    f"max_length is {settings.max_length:,}, but the context of {checkpoint.name} is {length:,}.",
+                    hint=f"--max-length {length}",
+                )
+            identity = fingerprint(checkpoint)
+            _check_recorded(context, checkpoint.name, identity)
+            return checkpoint, identity, load_module(checkpoint, torch.bfloat16 if half else torch.float32)
+    finally:
+        context.reporter.close()
 
 
-def _check_recorded(context: RunContext, info: BaseInfo) -> None:
+def _check_recorded(context: RunContext, name: str, found: str) -> None:
     """Record the base of a run the first time; refuse another one when the run is resumed."""
     record = context.run.path / "data" / "base.json"
     if context.world.main and not record.exists():
         with storage_errors(record):
             record.parent.mkdir(exist_ok=True)
-        atomic_write_text(record, json.dumps({"name": info.name, "fingerprint": info.fingerprint}) + "\n")
+        atomic_write_text(record, json.dumps({"name": name, "fingerprint": found}) + "\n")
     context.world.barrier()
     try:
         recorded = json.loads(record.read_text(encoding="utf-8"))["fingerprint"]
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise BundleCorruptError(f"{record} is damaged: {error!r}.", hint="Start a new run.") from None
-    if recorded != info.fingerprint:
+    if recorded != found:
         raise AdapterMismatchError(
-            f"The base {info.name} has changed since the run {context.run.path} was started "
-            f"(weights {recorded[:12]}, now {info.fingerprint[:12]}).",
+            f"The base {name} has changed since the run {context.run.path} was started "
+            f"(weights {recorded[:12]}, now {found[:12]}).",
             hint="Restore its files to resume the run, or start a new one in another directory.",
         )

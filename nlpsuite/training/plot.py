@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import math
-from collections.abc import Iterator
-from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -22,37 +21,19 @@ __all__ = ["draw_curves"]
 _BLUE, _ORANGE, _GREEN, _GREY = "#2a6fbb", "#d9622b", "#3a8f5c", "#6b7280"
 _SMOOTHED_FROM = 40  # points; fewer are drawn as they are
 
-
-@dataclass
-class _Curves:
-    """Name -> step -> value. A step that was done again after an interruption counts once."""
-
-    values: dict[str, dict[int, float]] = field(default_factory=dict)
-
-    def add(self, row: dict[str, Any]) -> None:
-        step = row.get("step")
-        if type(step) is not int:
-            return
-        for name, value in row.items():
-            if name != "step" and isinstance(value, int | float) and math.isfinite(value):
-                self.values.setdefault(name, {})[step] = float(value)
-
-    def points(self, name: str) -> tuple[list[int], list[float]]:
-        """Steps, ascending, and values."""
-        pairs = sorted(self.values.get(name, {}).items())
-        return [step for step, _ in pairs], [value for _, value in pairs]
+_Rows = list[dict[str, Any]]
 
 
 def draw_curves(metrics: Path, png: Path) -> None:
-    """Draw training and validation loss, learning rate and speed against the step.
+    """Plot training and validation loss, learning rate and speed against the step.
 
     Args:
         metrics: JSON lines with a ``step`` and some of ``loss``, ``validation_loss``, ``lr`` and
-            ``tokens_per_second``. Lines that are none, such as a torn last one, are passed over.
-        png: the picture, written whole or not at all.
+            ``tokens_per_second``. Lines that can't be used, such as an incomplete last one, are skipped.
+        png: the picture, written atomically.
 
     Raises:
-        MissingExtraError: matplotlib is not installed.
+        MissingExtraError: matplotlib isn't installed.
         InputNotFoundError: ``metrics`` can't be read.
         StorageError: ``png`` can't be written.
     """
@@ -63,15 +44,13 @@ def draw_curves(metrics: Path, png: Path) -> None:
         raise MissingExtraError(
             "Drawing curves needs matplotlib.", hint="Install it: pip install 'nlpsuite[train]'."
         ) from None
-    curves = _Curves()
-    for row in _rows(metrics):
-        curves.add(row)
-    # A figure of its own, which draws PNG by Agg: pyplot's state and the choice of a backend are the user's.
+    rows = _rows(metrics)
+    # Not through pyplot, whose state and backend are the user's.
     figure = Figure(figsize=(9, 6.2), dpi=120, layout="constrained", facecolor="white")
     axes = figure.subplot_mosaic([["loss", "loss"], ["lr", "speed"]], height_ratios=[2.2, 1])
-    _draw_loss(axes["loss"], curves)
-    _draw_one(axes["lr"], curves, "lr", "learning rate", _GREEN)
-    _draw_one(axes["speed"], curves, "tokens_per_second", "tokens per second", _GREY)
+    _draw_loss(axes["loss"], rows)
+    _draw_one(axes["lr"], rows, "lr", "learning rate", _GREEN)
+    _draw_one(axes["speed"], rows, "tokens_per_second", "tokens per second", _GREY)
     for ax in axes.values():
         ax.set_xlabel("step")
         ax.set_xlim(left=0)
@@ -83,29 +62,38 @@ def draw_curves(metrics: Path, png: Path) -> None:
         figure.savefig(file, format="png")
 
 
-def _rows(metrics: Path) -> Iterator[dict[str, Any]]:
+def _rows(metrics: Path) -> _Rows:
     try:
         text = metrics.read_text(encoding="utf-8", errors="replace")
     except OSError as error:
         raise InputNotFoundError(f"Can't read {metrics}: {error.strerror or error}.") from None
+    rows = []
     for line in text.split("\n"):
-        try:
-            row = json.loads(line)
-        except (ValueError, RecursionError):
-            continue
-        if isinstance(row, dict):
-            yield row
+        with contextlib.suppress(ValueError, RecursionError):
+            rows.append(json.loads(line))
+    return [row for row in rows if isinstance(row, dict) and type(row.get("step")) is int]
 
 
-def _draw_loss(ax: Axes, curves: _Curves) -> None:
-    steps, losses = curves.points("loss")
+def _points(rows: _Rows, name: str) -> tuple[list[int], list[float]]:
+    """Ascending steps, and the last finite value of ``name`` at each: a resumed run may repeat a step."""
+    values = {
+        row["step"]: float(row[name])
+        for row in rows
+        if isinstance(row.get(name), int | float) and math.isfinite(row[name])
+    }
+    steps = sorted(values)
+    return steps, [values[step] for step in steps]
+
+
+def _draw_loss(ax: Axes, rows: _Rows) -> None:
+    steps, losses = _points(rows, "loss")
     many = len(steps) >= _SMOOTHED_FROM
     if many:
         ax.plot(steps, losses, color=_BLUE, alpha=0.35, linewidth=0.8)
         losses = _smoothed(losses)
     label = "training, smoothed" if many else "training"
     drawn = ax.plot(steps, losses, color=_BLUE, linewidth=1.6, label=label, **_mark(steps)) if steps else []
-    steps, losses = curves.points("validation_loss")
+    steps, losses = _points(rows, "validation_loss")
     if steps:
         drawn += ax.plot(
             steps, losses, color=_ORANGE, linewidth=1.6, marker="o", markersize=4, label="validation"
@@ -122,23 +110,23 @@ def _draw_loss(ax: Axes, curves: _Curves) -> None:
         )
     if drawn:
         ax.legend(frameon=False)
-    _dress(ax, "loss (nats per token)", empty=not drawn)
+    _style(ax, "loss (nats per token)", empty=not drawn)
 
 
-def _draw_one(ax: Axes, curves: _Curves, name: str, title: str, colour: str) -> None:
-    steps, values = curves.points(name)
+def _draw_one(ax: Axes, rows: _Rows, name: str, title: str, colour: str) -> None:
+    steps, values = _points(rows, name)
     if steps:
         ax.plot(steps, values, color=colour, linewidth=1.4, **_mark(steps))
         ax.set_ylim(0, 1.08 * max(values) or 1)
-    _dress(ax, title, empty=not steps)
+    _style(ax, title, empty=not steps)
 
 
 def _mark(steps: list[int]) -> dict[str, Any]:
-    """A single point is no line: it needs a mark to be seen."""
+    """A single point needs a marker to be seen."""
     return {"marker": "o", "markersize": 4} if len(steps) == 1 else {}
 
 
-def _dress(ax: Axes, title: str, *, empty: bool) -> None:
+def _style(ax: Axes, title: str, *, empty: bool) -> None:
     ax.set_title(title, loc="left", fontsize=10)
     ax.spines[["top", "right"]].set_visible(False)
     ax.grid(axis="y", alpha=0.25, linewidth=0.6)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import contextlib
+import dataclasses
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -14,16 +14,15 @@ from safetensors.numpy import load_file
 from nlpsuite import __version__
 from nlpsuite.data.examples import Example, example_files, read_examples
 from nlpsuite.errors import InputInvalidError, NlpsuiteError, OptionError
-from nlpsuite.export.store import DEFAULT_PRECISION
 from nlpsuite.files import atomic_directory, atomic_write_text, sha256_file
-from nlpsuite.models.adapter import Adapter, AdapterInfo, save_adapter
+from nlpsuite.models.adapter import Adapter, AdapterInfo, MergedCheckpoint, save_adapter
 from nlpsuite.models.checkpoint import Checkpoint, open_checkpoint
 from nlpsuite.models.checkpoint_write import write_checkpoint
 from nlpsuite.options import make_options
 from nlpsuite.plugins import find_task, load_task
 from nlpsuite.runtime.tokenizer import Tokenizer
 from nlpsuite.tasks.base import Task
-from nlpsuite.training.base import BaseInfo, find_trainable, load_base, opened_base
+from nlpsuite.training.base import find_trainable, load_base
 from nlpsuite.training.launch import RunContext, RunTarget, finish_run, fit, open_run
 from nlpsuite.training.report import Outcome, TrainReport, TrainReporter
 from nlpsuite.training.run_directory import default_run_directory
@@ -145,20 +144,25 @@ class _Run:
             )
 
     def train(self) -> AdapterReport:
-        base, examples, outcome = self._fit()
+        base, fingerprint, examples, outcome = self._fit()
         if outcome is None or not outcome.finished:
             return AdapterReport(self.run.path, outcome, None, self.task.name, self.base)
         result = self.run.path / ("model" if self.settings.full else "adapter.safetensors")
         figures: dict[str, Any] = {"validation_loss": outcome.progress.best}
         if self.context.world.main:
-            # Saved first, so that nothing that fails while it is measured can lose it.
-            self._save(result, base, self._info(base, examples.used, figures))
-            figures |= self._measured(result, examples.originals)
-            self._describe(result, self._info(base, examples.used, figures))
+            info = self._info(base, fingerprint, examples.used, figures)
+            # Saved before it is measured, so that no failure can lose it.
+            self._save(result, base, info)
+            figures |= self._measured(result, base, examples.originals)
+            info = dataclasses.replace(info, evaluation=figures)
+            if self.settings.full:
+                atomic_write_text(result / "README.md", _card(info))
+            else:
+                save_adapter(result, info, load_file(result))
             finish_run(self.run, outcome, figures=figures, left_out=examples.left_out)
         return AdapterReport(self.run.path, outcome, result, self.task.name, self.base, figures)
 
-    def _fit(self) -> tuple[BaseInfo, PreparedExamples, Outcome | None]:
+    def _fit(self) -> tuple[Checkpoint, str, PreparedExamples, Outcome | None]:
         """Train. The model in torch is gone when this returns, which leaves its memory to the bundle."""
         import torch
 
@@ -166,8 +170,8 @@ class _Run:
         from nlpsuite.training.adapter import AdapterRecipe
 
         settings = self.settings
-        base, module = load_base(self.context, self.base)
-        examples = self._examples(base)
+        base, fingerprint, module = load_base(self.context, self.base)
+        examples = self._examples(base.tokenizer_files())
         if examples.left_out:
             self.context.reporter.notice(
                 f"{examples.left_out:,} examples with more than {settings.max_length:,} tokens are left out."
@@ -178,23 +182,25 @@ class _Run:
             add_lora(module, rank=settings.rank, alpha=settings.alpha, targets=targets)
         module.train()
         recipe = AdapterRecipe(module, examples.train, examples.heldout, settings)
-        return base, examples, fit(self.context, recipe)
+        return base, fingerprint, examples, fit(self.context, recipe)
 
-    def _examples(self, base: BaseInfo) -> PreparedExamples:
+    def _examples(self, tokenizer_files: Mapping[str, str]) -> PreparedExamples:
         from nlpsuite.training.adapter import ExampleEncoder, prepare_examples
 
         directory = self.run.path / "data" / "tokenizer"
         if self.context.world.main:
             with atomic_directory(directory, replace=True) as building:
-                for name, text in base.tokenizer_files.items():
+                for name, text in tokenizer_files.items():
                     (building / name).write_text(text, encoding="utf-8")
         self.context.world.barrier()
+        ids = json.loads(tokenizer_files["generation_config.json"])["eos_token_id"]
+        end_ids = ids if isinstance(ids, list) else [ids]
         options = make_options(self.task.options, dict(self.options))
-        encoder = ExampleEncoder(self.task, options, Tokenizer.open(directory), base.end_ids)
+        encoder = ExampleEncoder(self.task, options, Tokenizer.open(directory), end_ids)
         columns = {name: getattr(self.settings, name) for name in ("text_column", "reference_column")}
         return prepare_examples(list(read_examples(self.data, self.task, **columns)), encoder, self.settings)
 
-    def _save(self, result: Path, base: BaseInfo, info: AdapterInfo) -> None:
+    def _save(self, result: Path, base: Checkpoint, info: AdapterInfo) -> None:
         """Write the best weights, as an adapter or a checkpoint directory."""
         from nlpsuite.training.checkpoints import read_weights
 
@@ -204,35 +210,26 @@ class _Run:
             return
         arrays = {name: tensor.float().numpy() for name, tensor in weights.items()}
         with atomic_directory(result, replace=True) as building:
-            write_checkpoint(building, base.config, arrays, base.tokenizer_files, card=_card(info))
+            write_checkpoint(building, base.config, arrays, base.tokenizer_files(), card=_card(info))
 
-    def _describe(self, result: Path, info: AdapterInfo) -> None:
-        """Replace the metadata of an adapter, or the card of a checkpoint."""
-        if self.settings.full:
-            atomic_write_text(result / "README.md", _card(info))
-        else:
-            save_adapter(result, info, load_file(result))
-
-    def _measured(self, result: Path, heldout: Sequence[Example]) -> dict[str, Any]:
+    def _measured(self, result: Path, base: Checkpoint, heldout: Sequence[Example]) -> dict[str, Any]:
         """What ``measure`` returns; nothing, and a notice, where the result can't be run."""
         from nlpsuite.training.measure import measure
 
         settings, reporter = self.settings, self.context.reporter
-        examples = heldout[: settings.scored_examples]
-        if not examples:
+        if not settings.scored_examples:
             return {}
         try:
-            with self._opened(result) as checkpoint:
-                return measure(
-                    checkpoint,
-                    self.task,
-                    self.options,
-                    examples,
-                    workspace=self.run.path,
-                    device="cpu" if settings.device == "cpu" else "auto",
-                    threads=settings.threads,
-                    reporter=reporter,
-                )
+            return measure(
+                open_checkpoint(result) if settings.full else MergedCheckpoint(base, Adapter.open(result)),
+                self.task,
+                self.options,
+                heldout[: settings.scored_examples],
+                workspace=self.run.path,
+                device="cpu" if settings.device == "cpu" else "auto",
+                threads=settings.threads,
+                reporter=reporter,
+            )
         except NlpsuiteError as error:
             reporter.notice(
                 f"Only the loss is reported, because the result can't be run here. {error.message} {error.hint}\n"
@@ -240,16 +237,7 @@ class _Run:
             )
             return {}
 
-    def _opened(self, result: Path) -> contextlib.AbstractContextManager[Checkpoint]:
-        """The trained checkpoint: the result itself, or the base with the result merged into it."""
-        if self.settings.full:
-            return contextlib.nullcontext(open_checkpoint(result))
-        adapter = Adapter.open(result)
-        return opened_base(
-            self.base, self.run.path, self.context.reporter, precision=DEFAULT_PRECISION, adapter=adapter
-        )
-
-    def _info(self, base: BaseInfo, rows: int, figures: Mapping[str, Any]) -> AdapterInfo:
+    def _info(self, base: Checkpoint, fingerprint: str, rows: int, figures: Mapping[str, Any]) -> AdapterInfo:
         plugin, settings = find_task(self.task.name), self.settings
         files = zip(example_files(self.data), self.run.settings["data_sha256"])
         return AdapterInfo(
@@ -258,7 +246,7 @@ class _Run:
             distribution=plugin.distribution,
             distribution_version=plugin.version,
             base=base.name,
-            base_fingerprint=base.fingerprint,
+            base_fingerprint=fingerprint,
             rank=settings.rank,
             alpha=settings.alpha,
             options=self.options,

@@ -7,7 +7,7 @@ import json
 import math
 import re
 from collections.abc import Iterable, Iterator
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, fields
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -18,7 +18,6 @@ from numpy.typing import NDArray
 from nlpsuite.errors import BundleCorruptError, InputInvalidError, InputNotFoundError, OptionError
 from nlpsuite.files import atomic_write, atomic_write_text, sha256_file
 from nlpsuite.models.gguf_tokenizer import generation_config, tokenizer_config
-from nlpsuite.training.windows import Windows
 
 if TYPE_CHECKING:
     from tokenizers import Tokenizer
@@ -27,7 +26,6 @@ __all__ = [
     "END_OF_TEXT",
     "Perplexity",
     "TokenFile",
-    "Windows",
     "load_tokenizer",
     "pack",
     "pieces",
@@ -39,7 +37,7 @@ END_OF_TEXT = "<|endoftext|>"
 """The token after each document."""
 
 _FORMAT = "nlpsuite-tokens"
-_AGAIN = "Make the tokens again: remove them and start anew."
+_AGAIN = "Remove the run's directory data/ and start again."
 _BYTES = 256
 _BATCH_CHARACTERS = 1 << 20  # about 50 MB of encodings at a time
 # A letter, digit or sign before a space, or a letter or digit before a newline: a byte-level
@@ -48,9 +46,9 @@ _SPLIT = re.compile(r"\S(?= )|[^\W_](?=\n)")
 
 
 def pieces(text: str, characters: int = 1 << 14) -> Iterator[str]:
-    """Parts of ``text`` of about ``characters``, which together have the tokens of the whole.
+    """Parts of ``text`` of about ``characters``, whose tokens together are those of the whole.
 
-    A long document so takes no more memory than a short one, and is encoded in parallel.
+    This lets a long document take no more memory than a short one, and be encoded in parallel.
     Text without any place to split, such as one endless word, stays whole.
     """
     start = 0
@@ -63,16 +61,15 @@ def pieces(text: str, characters: int = 1 << 14) -> Iterator[str]:
 def train_tokenizer(texts: Iterable[str], vocab_size: int) -> Tokenizer:
     """A byte-level BPE tokenizer for ``texts``; the same texts give the same tokenizer.
 
-    Digits are single tokens and the rest is split as by GPT-2, like the default model's
-    tokenizer does. Id 0 is ``<|endoftext|>``; all 256 bytes have a token, so any text can be
-    encoded and comes back as it was.
+    Digits are single tokens and the rest is split as in GPT-2, as the default model's tokenizer does. Id 0 is
+    ``<|endoftext|>``; all 256 bytes have a token, so encoding loses nothing of any text.
 
     Args:
         vocab_size: with ``<|endoftext|>`` and the bytes. ``get_vocab_size()`` is less if the
             texts have too few pairs that occur twice.
 
     Raises:
-        OptionError: ``vocab_size`` has no place for the bytes.
+        OptionError: ``vocab_size`` has no room for the bytes.
         InputInvalidError: the texts are empty.
     """
     from tokenizers import AddedToken, Tokenizer, decoders, models, pre_tokenizers, trainers
@@ -92,7 +89,7 @@ def train_tokenizer(texts: Iterable[str], vocab_size: int) -> Tokenizer:
     tokenizer.decoder = decoders.ByteLevel()
     trainer = trainers.BpeTrainer(
         vocab_size=vocab_size,
-        min_frequency=2,  # a pair that occurs once teaches nothing
+        min_frequency=2,  # a pair that occurs once is no use
         special_tokens=[AddedToken(END_OF_TEXT, special=True, normalized=False)],
         initial_alphabet=pre_tokenizers.ByteLevel.alphabet(),
         show_progress=False,
@@ -107,7 +104,7 @@ def train_tokenizer(texts: Iterable[str], vocab_size: int) -> Tokenizer:
 
     tokenizer.train_from_iterator(all_pieces(), trainer)
     if not seen:
-        raise InputInvalidError("There is no text to make a vocabulary of.", hint="Check the corpus.")
+        raise InputInvalidError("There is no text to train a vocabulary on.", hint="Check the corpus.")
     return tokenizer
 
 
@@ -128,11 +125,11 @@ def load_tokenizer(path: Path) -> Tokenizer:
 def tokenizer_files(tokenizer: Tokenizer, context_length: int | None) -> dict[str, str]:
     """Name -> text of the tokenizer's files, in the form of ``gguf_tokenizer.tokenizer_files``.
 
-    ``<|endoftext|>`` begins and ends a text and is the padding. No prompt begins with it by
-    itself: the model learns from windows that begin anywhere.
+    ``<|endoftext|>`` is the bos, eos and padding token. It isn't added to prompts, since the model learns
+    from windows that start anywhere.
 
     Args:
-        context_length: longest context, in tokens; None for a recurrent model, which has none.
+        context_length: in tokens; None for a recurrent model, which has no limit.
     """
     end = _end_id(tokenizer)
     names = {end: END_OF_TEXT}
@@ -147,15 +144,15 @@ def tokenizer_files(tokenizer: Tokenizer, context_length: int | None) -> dict[st
 
 @dataclass(frozen=True)
 class Perplexity:
-    """How well a model predicts a text: what it costs, over the text's tokens, words and bytes.
+    """How well a model predicts a text, per token, word and byte.
 
-    Perplexities over tokens compare models with one tokenizer; over words or bytes, any models.
-    The cost of predicting the end of each document is in the sum, as is usual for WikiText.
+    Perplexities per token are comparable between models with the same tokenizer; per word or byte, between
+    any models. The end of each document is predicted too, as is usual for WikiText.
 
     Attributes:
         nats: sum of -ln p over all tokens.
         tokens: predicted tokens, with those that end documents.
-        words: pieces between white space.
+        words: separated by white space.
         bytes: of the text in UTF-8.
     """
 
@@ -246,13 +243,13 @@ class TokenFile:
             raise InputNotFoundError(f"Can't read {error.filename}: {error.strerror}.") from None
         except (ValueError, RecursionError):
             raise BundleCorruptError(f"{sidecar} is not valid JSON.", hint=_AGAIN) from None
-        kept = _checked(about, path, sidecar)
-        expected = kept.count * np.dtype(kept.dtype).itemsize
+        described = _described(about, path, sidecar)
+        expected = described.count * np.dtype(described.dtype).itemsize
         if size != expected:
             raise BundleCorruptError(f"{data} has {size:,} bytes instead of {expected:,}.", hint=_AGAIN)
-        if checksum and sha256_file(data) != kept.data_sha256:
+        if checksum and sha256_file(data) != described.data_sha256:
             raise BundleCorruptError(f"{data} differs from the checksum in {sidecar.name}.", hint=_AGAIN)
-        return kept
+        return described
 
     @cached_property
     def tokens(self) -> NDArray[Any]:
@@ -260,15 +257,15 @@ class TokenFile:
         return np.memmap(_files_of(self.path)[0], np.dtype(self.dtype).newbyteorder("<"), "r")
 
     def perplexity(self, nats: float) -> Perplexity:
-        """The perplexity of a model to which all tokens of the file cost ``nats``."""
+        """The perplexity of a model whose negative log-likelihood of the file is ``nats``."""
         return Perplexity(nats, self.count, self.words, self.bytes)
 
 
 def pack(texts: Iterable[str], tokenizer: Tokenizer, path: Path) -> TokenFile:
-    """Encode texts into ``path``.bin, each followed by ``<|endoftext|>``; memory stays flat.
+    """Encode texts into ``path``.bin, each followed by ``<|endoftext|>``, in constant memory.
 
-    Control tokens in a text are text, as at run time. The files appear when they are whole; the
-    sidecar comes last, so that without it there are no tokens.
+    Control tokens in a text are treated as text, as in inference. The files are written atomically, the
+    sidecar last.
 
     Raises:
         OptionError: the tokenizer has no ``<|endoftext|>``.
@@ -278,7 +275,7 @@ def pack(texts: Iterable[str], tokenizer: Tokenizer, path: Path) -> TokenFile:
     from tokenizers import Tokenizer
 
     serialised = tokenizer.to_str()
-    encoder = Tokenizer.from_str(serialised)  # a copy: the caller's keeps its settings
+    encoder = Tokenizer.from_str(serialised)  # a copy, so that the caller's keeps its settings
     encoder.encode_special_tokens = True
     encoder.no_truncation()
     encoder.no_padding()
@@ -312,8 +309,8 @@ def pack(texts: Iterable[str], tokenizer: Tokenizer, path: Path) -> TokenFile:
             digest.update(block)
             count += len(ids)
         if not documents:
-            raise InputInvalidError("There are no texts to make tokens of.", hint="Check the corpus.")
-        sidecar.unlink(missing_ok=True)  # an older one describes other data
+            raise InputInvalidError("There are no texts to tokenize.", hint="Check the corpus.")
+        sidecar.unlink(missing_ok=True)  # it describes older data
     packed = TokenFile(
         path,
         count,
@@ -354,17 +351,17 @@ def _end_id(tokenizer: Tokenizer) -> int:
     return end
 
 
-def _checked(about: Any, path: Path, sidecar: Path) -> TokenFile:
-    """The contents of a sidecar; raises BundleCorruptError if they are not what ``pack`` writes."""
+def _described(about: Any, path: Path, sidecar: Path) -> TokenFile:
+    """The contents of a sidecar; raises BundleCorruptError if they aren't what ``pack`` writes."""
     if not isinstance(about, dict) or (about.get("format"), about.get("version")) != (_FORMAT, 1):
-        raise BundleCorruptError(f"{sidecar} describes no tokens of this version of nlpsuite.", hint=_AGAIN)
-    values: dict[str, Any] = {
-        name: about.get(name) for name in TokenFile.__dataclass_fields__ if name != "path"
-    }
+        raise BundleCorruptError(f"{sidecar} wasn't written by this version of nlpsuite.", hint=_AGAIN)
+    values: dict[str, Any] = {f.name: about.get(f.name) for f in fields(TokenFile) if f.name != "path"}
     for name, value in values.items():
-        wanted: type = str if name in ("dtype", "tokenizer_sha256", "data_sha256") else int
-        if type(value) is not wanted or (isinstance(value, int) and value < 0):
+        valid = type(value) is int and value >= 0
+        if name == "dtype":
+            valid = value in ("uint16", "uint32")
+        elif name.endswith("sha256"):
+            valid = isinstance(value, str)
+        if not valid:
             raise BundleCorruptError(f"{name} in {sidecar} is {value!r}.", hint=_AGAIN)
-    if values["dtype"] not in ("uint16", "uint32"):
-        raise BundleCorruptError(f"dtype in {sidecar} is {values['dtype']!r}.", hint=_AGAIN)
     return TokenFile(path, **values)
