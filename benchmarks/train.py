@@ -3,9 +3,9 @@
     pip install peft
     python benchmarks/train.py ../shared/data/sentiment/sst2_glue/train.tsv
 
-Both sides start from the same weights (A is copied over, B is zero), see the same batches in the
-same order and take the same optimizer steps, so their losses must agree; the steps of the two
-alternate, so that both feel whatever else the machine does. Medians are reported.
+Both start from the same weights (A is copied, B is zero), see the same batches in the same order and take the
+same optimizer steps, so their losses must agree. Their steps alternate, so that other load on the machine
+affects both. Medians are reported.
 """
 
 from __future__ import annotations
@@ -75,12 +75,12 @@ def make_batches(args: argparse.Namespace, tokenizer: Path) -> list[Batch]:
     options = make_options(task.options, dict(task.adapter_options))
     opened = Tokenizer.open(tokenizer)
     assert opened.eos_id is not None
-    teacher = ExampleEncoder(task, options, opened, opened.eos_id, (opened.eos_id,))
+    encoder = ExampleEncoder(task, options, opened, [opened.eos_id])
     examples = [example for example, _ in zip(read_examples(args.data, task), range(args.rows))]
-    lessons = [teacher.lesson(example) for example in examples]
-    buckets = Buckets([len(lesson.ids) for lesson in lessons], args.batch_tokens, seed=0)
+    encoded = [encoder.encode(example) for example in examples]
+    buckets = Buckets([len(example.ids) for example in encoded], args.batch_tokens, seed=0)
     return [
-        pad_rows([(lessons[i].ids, lessons[i].given) for i in buckets.batch(step)])
+        pad_rows([(encoded[i].ids, encoded[i].prompt_length) for i in buckets.batch(step)])
         for step in range(args.steps)
     ]
 
@@ -112,7 +112,7 @@ def peft_model(directory: Path, layers: list[str]) -> Any:
 
 
 def copy_start(ours: dict[str, Any], theirs: Any) -> None:
-    """Both adapters begin with the same random A."""
+    """Both adapters start with the same random A."""
     parameters = dict(theirs.named_parameters())
     with torch.no_grad():
         for name, value in ours.items():

@@ -1,4 +1,4 @@
-"""Batches of rows of like length, so that little of a batch is padding."""
+"""Batches of rows of similar length, so that little of a batch is padding."""
 
 from __future__ import annotations
 
@@ -9,20 +9,20 @@ import numpy.typing as npt
 
 __all__ = ["Buckets"]
 
-# Batches whose rows are sorted together: enough to find rows of one length, few enough that
-# a batch still holds random rows.
+# Batches whose rows are sorted together: enough to find rows of the same length, few enough for a batch to
+# hold random rows.
 _POOL = 50
 
 
 class Buckets:
-    """The batches of a set of rows, epoch after epoch; a function of lengths, size and seed alone.
+    """The batches of a set of rows, epoch after epoch; depends on lengths, size and seed alone.
 
-    In each epoch every row comes once. Rows are shuffled, sorted by length within pools, cut into
-    batches and these are shuffled again.
+    Each epoch has every row once. Rows are shuffled, sorted by length within pools and cut into batches, which
+    are shuffled again.
 
     Args:
         lengths: tokens of each row.
-        batch_tokens: most tokens of a batch, padding included; a longer row gets one of its own.
+        batch_tokens: most tokens in a batch, padding included; a longer row gets its own batch.
     """
 
     def __init__(self, lengths: Sequence[int], batch_tokens: int, seed: int) -> None:
@@ -43,13 +43,6 @@ class Buckets:
                 begin = self._ends[epoch - 1] if epoch else 0
                 return self._batches(epoch)[index - begin]
             epoch += 1
-
-    def epoch_of(self, index: int) -> float:
-        """How many times the rows were read before the batch ``index``, with fraction."""
-        self.batch(index)
-        epoch = next(i for i, end in enumerate(self._ends) if index < end)
-        begin = self._ends[epoch - 1] if epoch else 0
-        return epoch + (index - begin) / (self._ends[epoch] - begin)
 
     def _batches(self, epoch: int) -> list[npt.NDArray[np.int64]]:
         if self._epoch[0] != epoch:

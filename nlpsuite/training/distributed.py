@@ -1,8 +1,7 @@
 """The processes that train together. One process alone is a world of size 1.
 
-Started by ``torchrun``, each process reads its rank from the environment. Every step has one
-global batch, whatever the number of processes; each takes its share of the rows, and gradients
-add up to those of the whole.
+With ``torchrun``, each process reads its rank from the environment. A step has one global batch whatever the
+number of processes; each takes its share of the rows, and the gradients add up to those of the whole.
 """
 
 from __future__ import annotations
@@ -28,7 +27,7 @@ class World:
     Attributes:
         rank: from 0.
         size: number of processes.
-        device: where this one computes.
+        device: of this process.
     """
 
     rank: int
@@ -41,7 +40,7 @@ class World:
         return self.rank == 0
 
     def alone(self) -> World:
-        """A world of this process only, for work that every process does as a whole."""
+        """A world of this process only, for work that every process does completely."""
         return World(0, 1, self.device)
 
     def sum(self, *values: float) -> list[float]:
@@ -53,7 +52,7 @@ class World:
         return [float(value) for value in total.tolist()]
 
     def barrier(self) -> None:
-        """Wait until every process is here."""
+        """Wait for all processes."""
         if self.size > 1:
             dist.barrier()
 
@@ -66,7 +65,7 @@ def join_world(device: str) -> Iterator[World]:
         device: ``auto``, ``cpu`` or ``cuda``.
 
     Raises:
-        DeviceUnavailableError: CUDA was asked for and torch finds none.
+        DeviceUnavailableError: ``cuda``, and torch finds none.
     """
     if device == "cuda" and not torch.cuda.is_available():
         raise DeviceUnavailableError(
@@ -92,9 +91,9 @@ def share(module: nn.Module, world: World, *, shard: bool, layers: list[nn.Modul
 
     Args:
         shard: FSDP2 (Zhao et al. 2023, arXiv:2304.11277) instead of DDP (Li et al. 2020,
-            arXiv:2006.15704): each process holds a part of every weight, and a layer is put
-            together only while it computes.
-        layers: of the module; the units that are put together at a time.
+            arXiv:2006.15704): each process holds a part of every weight, and a layer is
+            gathered only while it computes.
+        layers: of the module; the units that are gathered at a time.
     """
     if world.size == 1:
         return module
@@ -111,25 +110,22 @@ def share(module: nn.Module, world: World, *, shard: bool, layers: list[nn.Modul
 
 
 @contextlib.contextmanager
-def defer_gradients(module: nn.Module, here: bool) -> Iterator[None]:
-    """Within the block gradients only add up on each process; they are exchanged after the last batch."""
+def defer_gradients(module: nn.Module, defer: bool) -> Iterator[None]:
+    """If ``defer``, gradients only accumulate on each process within the block, without being exchanged."""
     if isinstance(module, nn.parallel.DistributedDataParallel):
-        with module.no_sync() if here else contextlib.nullcontext():
+        with module.no_sync() if defer else contextlib.nullcontext():
             yield
         return
     from torch.distributed.fsdp import FSDPModule
 
     if isinstance(module, FSDPModule):
-        module.set_requires_gradient_sync(not here)
+        module.set_requires_gradient_sync(not defer)
     yield
 
 
 @contextlib.contextmanager
 def unsharded(module: nn.Module) -> Iterator[None]:
-    """Within the block the module's parts may be called on their own, by all processes alike.
-
-    Sharded weights are otherwise there only while the whole module's ``forward`` runs.
-    """
+    """Within the block, parts of a sharded module may be called by themselves, by all processes alike."""
     from torch.distributed.fsdp import FSDPModule
 
     if not isinstance(module, FSDPModule):
@@ -143,13 +139,13 @@ def unsharded(module: nn.Module) -> Iterator[None]:
 
 
 def full_tensor(value: Tensor) -> Tensor:
-    """The whole of a tensor that may be sharded. All processes must ask for it together."""
+    """The whole of a tensor that may be sharded. All processes must call it together."""
     whole = value.full_tensor() if hasattr(value, "full_tensor") else value
     return whole.detach()
 
 
 def place_like(like: Tensor, value: Tensor) -> Tensor:
-    """A whole tensor, sharded as ``like`` is."""
+    """A whole tensor, sharded like ``like``."""
     value = value.to(device=like.device, dtype=like.dtype)
     if not hasattr(like, "full_tensor"):
         return value

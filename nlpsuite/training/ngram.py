@@ -20,7 +20,7 @@ _Floats = NDArray[np.float64]
 
 
 def unigram(train: NDArray[Any], heldout: NDArray[Any], vocab_size: int) -> float:
-    """Nats that ``heldout`` costs a unigram model of ``train``, each count raised by one.
+    """Negative log-likelihood of ``heldout`` (nats) by a unigram model of ``train`` with add-one smoothing.
 
     Args:
         train, heldout: (N,) token ids below ``vocab_size``.
@@ -33,7 +33,7 @@ def unigram(train: NDArray[Any], heldout: NDArray[Any], vocab_size: int) -> floa
 def interpolated_ngram(
     train: NDArray[Any], heldout: NDArray[Any], vocab_size: int, order: int = 5, *, end_of_text: int = 0
 ) -> float:
-    """Nats that ``heldout`` costs an interpolated Kneser-Ney model of ``train``.
+    """Negative log-likelihood of ``heldout`` (nats) by an interpolated Kneser-Ney model of ``train``.
 
     With h the m - 1 tokens before w, and h' the same without the first of them::
 
@@ -45,13 +45,12 @@ def interpolated_ngram(
     that come before hw. C(h) is the sum of c over all w, T(h) the number of different w after h.
     D_m = n1 / (n1 + 2 n2), n1 and n2 the numbers of m-grams with c = 1 and 2.
 
-    A context reaches back to the last ``end_of_text`` and no further, in ``train`` and in
-    ``heldout``; both are taken to begin after one. So the tokens of a new document are predicted
-    from what begins documents. m-grams that begin with ``end_of_text`` have nothing before them:
-    c is their number of occurrences in every order. Each token of ``heldout`` is predicted, the
-    first one and each ``end_of_text`` too.
+    A context extends back to the last ``end_of_text`` at most; both texts are assumed to follow one. So the
+    first tokens of a document are predicted from how documents start. Nothing precedes m-grams that start with
+    ``end_of_text``: for them c is the number of occurrences in every order. Each token of ``heldout`` is
+    predicted, including the first one and every ``end_of_text``.
 
-    It takes about 150 bytes a training token: 3 GB for 20 million.
+    Takes about 150 bytes per training token: 3 GB for 20 million.
 
     Args:
         train, heldout: (N,) token ids below ``vocab_size``.
@@ -97,13 +96,13 @@ class _Level:
 
     @classmethod
     def unigrams(cls, seen: _Grams) -> _Level:
-        """Every token of the vocabulary is one, seen or not; they share the empty context."""
+        """Every token of the vocabulary, whether it occurs or not; their context is empty."""
         keys = np.arange(seen.count)
         empty = np.zeros(seen.count, np.int64)
         return cls(keys, empty, empty, np.bincount(seen.tokens[1:], minlength=seen.count), 1)
 
     def interpolated(self, counts: _Ints, contexts: _Ints, grams: _Ints, lower: _Floats) -> _Floats:
-        """P_m of m-grams, given P_{m-1} (``lower``); ids are -1 where there is no such gram."""
+        """P_m of m-grams, given P_{m-1} (``lower``); ids are -1 for m-grams that don't occur."""
         discount = _discount(counts)
         totals = np.bincount(self.contexts, counts, self.context_count)
         kinds = np.bincount(self.contexts, counts > 0, self.context_count)
@@ -111,9 +110,9 @@ class _Level:
         at = np.flatnonzero(contexts >= 0)
         at = at[totals[contexts[at]] > 0]
         c = np.where(grams[at] >= 0, counts[grams[at]], 0)
-        kept = np.maximum(c - discount, 0)
+        left = np.maximum(c - discount, 0)
         h = contexts[at]
-        p[at] = (kept + discount * kinds[h] * lower[at]) / totals[h]
+        p[at] = (left + discount * kinds[h] * lower[at]) / totals[h]
         return p
 
 
@@ -170,7 +169,7 @@ class _Grams:
         return np.where(self.reach[1:] >= m - 1, self.shorter[:-1], -1)
 
     def _ends(self, m: int) -> _Ints:
-        """RunTarget m-grams end."""
+        """Where m-grams end."""
         return np.flatnonzero(self.reach >= m - 1)
 
     def _keys(self, at: _Ints, m: int) -> _Ints:
@@ -184,6 +183,6 @@ class _Grams:
 
 
 def _discount(counts: _Ints) -> float:
-    """n1 / (n1 + 2 n2); a half where n1 is 0, so that every token keeps a chance."""
+    """n1 / (n1 + 2 n2), or a half if n1 is 0, so that no token gets probability 0."""
     once, twice = np.count_nonzero(counts == 1), np.count_nonzero(counts == 2)
     return once / (once + 2 * twice) if once else 0.5

@@ -1,4 +1,4 @@
-"""What a run will take, found out before hours are spent on it."""
+"""An estimate of what a run takes, before hours are spent on it."""
 
 from __future__ import annotations
 
@@ -18,15 +18,15 @@ __all__ = ["Preflight", "available_memory", "check_memory", "out_of_memory_advic
 
 @dataclass(frozen=True)
 class Preflight:
-    """An estimate from one batch.
+    """An estimate from a few batches.
 
     Attributes:
         parameters, trainable: number of weights.
-        memory_bytes: most that one process will hold, the optimizer's means included.
-        available_bytes: that are free on the device now; None if unknown.
-        tokens_per_second: read by all processes together, without evaluations.
-        steps: of the whole run; for a budget of minutes a guess.
-        seconds: of the whole run.
+        memory_bytes: peak of one process, optimizer included.
+        available_bytes: free on the device now; None if unknown.
+        tokens_per_second: of all processes together, validations excluded.
+        steps: of the whole run; estimated for a budget of minutes.
+        seconds: of the whole run; estimated for a budget of steps.
     """
 
     parameters: int
@@ -47,7 +47,7 @@ class Preflight:
         settings: LoopSettings,
         world: World,
     ) -> Preflight:
-        """From the speed of a batch of ``batch_tokens``, all processes together, while its peak is still known."""
+        """From the speed of all processes together on batches of ``batch_tokens``, right after they ran."""
         step_seconds = batch_tokens * settings.accumulate / tokens_per_second
         if settings.steps is not None:
             steps, seconds = settings.steps, settings.steps * step_seconds
@@ -67,11 +67,11 @@ class Preflight:
         )
 
     def warnings(self) -> list[str]:
-        """What should be thought over before hours are spent."""
+        """What the user should consider before hours are spent."""
         if self.available_bytes is not None and self.memory_bytes > 0.9 * self.available_bytes:
             return [
-                f"That is most of the {self.available_bytes / 1e9:.1f} GB that are free: other programs may "
-                "end it. A smaller --batch-tokens takes less."
+                f"That is most of the {self.available_bytes / 1e9:.1f} GB of free memory. Reduce --batch-tokens if "
+                "other programs need some."
             ]
         return []
 
@@ -84,14 +84,7 @@ class Preflight:
 
 
 def check_memory(needed: int, world: World) -> None:
-    """Refuse a model whose weights and optimizer alone can't fit.
-
-    Args:
-        needed: bytes, activations left out.
-
-    Raises:
-        TrainingError: more than the device has.
-    """
+    """Raise TrainingError if weights and optimizer alone, ``needed`` bytes, don't fit into memory."""
     free = available_memory(world.device)
     if free is not None and needed > free:
         raise TrainingError(
@@ -102,7 +95,7 @@ def check_memory(needed: int, world: World) -> None:
 
 
 def available_memory(device: torch.device) -> int | None:
-    """Bytes that can be had on a device now, or None where that is unknown."""
+    """Free bytes on a device, or None if unknown."""
     if device.type == "cuda":
         return int(torch.cuda.mem_get_info(device)[0])
     try:
@@ -113,16 +106,16 @@ def available_memory(device: torch.device) -> int | None:
 
 
 def out_of_memory_advice(settings: LoopSettings) -> str:
-    """What to do when memory ran out."""
+    """The hint when memory ran out."""
     smaller = max(1, settings.batch_tokens // 2)
     return (
-        f"Halve the batch and keep the step's size: --batch-tokens {smaller} --accumulate "
+        f"Halve the batch but not the step: --batch-tokens {smaller} --accumulate "
         f"{2 * settings.accumulate}. Or use a smaller model, or --fsdp on several GPUs."
     )
 
 
 def _peak_memory(device: torch.device) -> int:
-    """Most bytes that this process has held so far."""
+    """Peak memory of this process in bytes; 0 if unknown."""
     if device.type == "cuda":
         return int(torch.cuda.max_memory_allocated(device))
     try:

@@ -33,15 +33,22 @@ _FORMAT, _VERSION = "nlpsuite-run", 1
 
 
 class RunDirectory:
-    """A run's directory. Get one from ``create`` or ``open``; hold it with ``locked``."""
+    """A run's directory. Get one from ``create`` or ``open``; hold it with ``locked``.
+
+    Attributes:
+        kind: ``lm`` or ``adapter``.
+        settings, data: the JSON values that describe the run completely.
+    """
 
     def __init__(self, path: Path, description: dict[str, Any]) -> None:
         self.path = path
-        self.description = description
+        self.kind: str = description.get("kind", "")
+        self.settings: dict[str, Any] = description.get("settings", {})
+        self.data: list[str] = description.get("data", [])
 
     @classmethod
-    def create(cls, path: Path, kind: str, settings: Mapping[str, Any], data: list[str]) -> RunDirectory:
-        """Start a run. ``settings`` and ``data`` are JSON values that describe it completely.
+    def create(cls, path: Path, kind: str, settings: dict[str, Any], data: list[str]) -> RunDirectory:
+        """Start a run.
 
         Raises:
             OptionError: ``path`` holds a run or something else.
@@ -59,7 +66,7 @@ class RunDirectory:
             "format": _FORMAT,
             "version": _VERSION,
             "kind": kind,
-            "settings": dict(settings),
+            "settings": settings,
             "data": data,
             "environment": _environment(),
         }
@@ -83,42 +90,24 @@ class RunDirectory:
         try:
             description = json.loads((path / "run.json").read_text(encoding="utf-8"))
             known = description["format"] == _FORMAT and description["version"] <= _VERSION
-            found = description["kind"]
-            assert isinstance(description["settings"], dict) and isinstance(description["data"], list)
+            run = cls(path, description)
+            assert run.kind and isinstance(run.settings, dict) and isinstance(run.data, list)
         except (FileNotFoundError, NotADirectoryError):
             raise ModelNotFoundError(
                 f"There is no run at {path}.", hint="To start one, omit --resume."
             ) from None
-        except (OSError, ValueError, KeyError, TypeError, AssertionError) as error:
+        except (OSError, ValueError, KeyError, TypeError, AttributeError, AssertionError) as error:
             raise BundleCorruptError(f"{path / 'run.json'} is damaged: {error!r}.") from None
         if not known:
             raise BundleCorruptError(f"{path} was written by a newer nlpsuite.", hint="Upgrade nlpsuite.")
-        if kind not in ("", found):
-            raise OptionError(
-                f"{path} is a run of `nlpsuite train {found}`.",
-                hint=f"nlpsuite train {found} --resume -o {path}",
-            )
-        return cls(path, description)
-
-    @property
-    def kind(self) -> str:
-        """``lm`` or ``adapter``."""
-        return str(self.description["kind"])
+        if kind not in ("", run.kind):
+            raise OptionError(f"{path} is a run of `nlpsuite train {run.kind}`.", hint=run.resume_command)
+        return run
 
     @property
     def resume_command(self) -> str:
         """The command line that continues the run."""
         return f"nlpsuite train {self.kind} --resume -o {self.path}"
-
-    @property
-    def settings(self) -> dict[str, Any]:
-        settings: dict[str, Any] = self.description["settings"]
-        return settings
-
-    @property
-    def data(self) -> list[str]:
-        data: list[str] = self.description["data"]
-        return data
 
     @contextlib.contextmanager
     def locked(self) -> Iterator[None]:

@@ -1,4 +1,4 @@
-"""How far a run is, and the learning rate that goes with it."""
+"""Progress within the budget, and the learning rate at each point."""
 
 from __future__ import annotations
 
@@ -17,10 +17,10 @@ class Schedule:
     settings: LoopSettings
 
     def progress(self, step: int, seconds: float) -> float:
-        """Share of the budget that is used; 1 or more when it is over.
+        """Fraction of the budget that is used; 1 or more at the end.
 
-        A budget of minutes follows the clock, so a run ends on time on a machine whose speed
-        changes; the price is that only runs by steps can be repeated bit for bit.
+        A budget of minutes follows the clock, so that a run ends on time even if the machine's speed varies;
+        in return only runs by steps are reproducible bit for bit.
         """
         if self.settings.steps is not None:
             return step / self.settings.steps
@@ -31,14 +31,14 @@ class Schedule:
         """The learning rate."""
         settings = self.settings
         if progress < settings.warmup:
-            # Never 0, or the first step would teach nothing.
+            # Not 0, which would waste the first step.
             return settings.lr * max(progress / settings.warmup, 0.01)
         through = min(1.0, (progress - settings.warmup) / (1 - settings.warmup))
         share = settings.final_lr + (1 - settings.final_lr) * 0.5 * (1 + math.cos(math.pi * through))
         return settings.lr * share
 
     def evaluation_due(self, before: float, after: float) -> bool:
-        """Whether one of the evenly spaced evaluations lies between two progresses."""
+        """Whether one of the evenly spaced validations lies between two points of progress."""
         count = self.settings.evaluations
-        # The last one belongs to the end, where rounding may miss it.
+        # The last one is at the end, which rounding may miss.
         return math.floor(before * count + 1e-9) < math.floor(after * count + 1e-9) or after >= 1

@@ -22,17 +22,17 @@ _Words = NDArray[np.uint64]
 class Windows:
     """Windows of ``length + 1`` tokens in a shuffled order that is a pure function of (seed, index).
 
-    The tokens are taken as a ring. An epoch begins at a random token and cuts the ring into
-    ``per_epoch`` windows, ``length`` tokens apart: the last token of one is the first of the next,
-    so that each token is to be predicted once. It goes through them in a random order.
+    The tokens are treated as a ring. An epoch starts at a random token and cuts the ring into ``per_epoch``
+    windows, ``length`` tokens apart: the last token of one is the first of the next, so that each token is
+    predicted once. It visits them in a random order.
 
-    The order is a keyed bijection, a Feistel network on the window's number. A permutation by numpy
-    would do for the sizes seen here, but it takes memory and time at each epoch and each resume, and
-    numpy may change its random streams; this one gives any row at once, on every machine.
+    The order is a keyed bijection, a Feistel network on the window's number. A numpy permutation would do for
+    small corpora, but takes memory and time in each epoch and after each interruption, and numpy may change
+    its random streams; this one yields any row directly, on every machine.
 
     Args:
         tokens: (N,) of any integer type; may be a memory map.
-        length: tokens of a window without the last one, which is only predicted.
+        length: tokens in a window, without the last one, which is only predicted.
         seed: of the order.
 
     Raises:
@@ -51,10 +51,6 @@ class Windows:
         self._seed = np.array([seed % 2**64], np.uint64)
         # Two halves of this many bits number at least as many values as there are windows.
         self._half = np.uint64(max(1, ((self.per_epoch - 1).bit_length() + 1) // 2))
-
-    def epoch(self, index: int) -> float:
-        """How often the corpus has been read after ``index`` rows."""
-        return index / self.per_epoch
 
     def batch(self, start: int, rows: int) -> NDArray[np.int64]:
         """The rows ``start`` to ``start + rows``, (rows, length + 1) int64.

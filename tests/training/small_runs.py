@@ -33,7 +33,7 @@ def small(arch: str = "decoder", **changes: Any) -> dict[str, Any]:
 
 
 def write_corpus(path: Path, words: int = 4_000, seed: int = 0) -> Path:
-    """Sentences over a few words, with an order that can be learnt."""
+    """Sentences over a few words, with an order that can be learned."""
     generator = random.Random(seed)
     subjects, verbs, objects = ("the cat|a dog|my horse", "sees|hears|follows", "a bird|the moon|its shadow")
     lines = []

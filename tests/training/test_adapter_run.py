@@ -1,4 +1,4 @@
-"""A whole run of ``train adapter``: what it teaches, what it leaves behind, what it refuses."""
+"""A whole run of ``train adapter``: what the model learns, what is written, what is refused."""
 
 from __future__ import annotations
 
@@ -66,7 +66,7 @@ SETTINGS: dict[str, Any] = {
 }
 
 
-# What is learnt from what.
+# Data and base.
 
 
 @pytest.fixture(scope="module")
@@ -353,8 +353,8 @@ def test_an_encoded_example_is_the_prompt_of_inference_and_its_answer(
     encoded = encoder.encode(Example(record, reference, 1))
     prompt = encoder.task.prompt(record, encoder.options)
     assert encoded.ids[: encoded.prompt_length] == encoder.tokenizer.encode_prompt(prompt)
-    learnt = encoded.ids[encoded.prompt_length :]
-    assert learnt[-1] == 2 and encoder.tokenizer.decode(learnt[:-1]) == target
+    learned = encoded.ids[encoded.prompt_length :]
+    assert learned[-1] == 2 and encoder.tokenizer.decode(learned[:-1]) == target
     assert encoder.task.target(reference, record, encoder.options) == target
 
 
@@ -402,7 +402,7 @@ def test_a_batch_that_teaches_nothing_has_no_loss_but_gradients(tiny_checkpoint:
     assert all(p.grad is not None and not p.grad.any() for p in module.parameters())
 
 
-def test_what_is_held_out_is_not_learnt() -> None:
+def test_what_is_held_out_is_not_learned() -> None:
     def example(text: str, *history: Message) -> Example:
         return Example(Record(text, history), "yes", 1)
 

@@ -77,7 +77,7 @@ def test_the_seed_decides(train_lm: Any, tmp_path: Path) -> None:
 
 
 def test_it_stops_when_nothing_more_is_gained(train_lm: Any, recorder: Any, tmp_path: Path) -> None:
-    # A rate this high forgets what it has learnt.
+    # A rate this high forgets what it has learned.
     report = train_lm("decoder", tmp_path / "run", steps=400, evaluations=100, patience=2, lr=1.0, warmup=0.0)
     assert report.outcome.reason == "patience"
     assert report.outcome.progress.step < 400

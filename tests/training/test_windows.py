@@ -98,10 +98,8 @@ def test_windows_of_a_memory_map_larger_than_a_page_table(tmp_path: Path) -> Non
     assert windows.batch(windows.per_epoch - 2, 4).sum() == 0
 
 
-def test_epochs_are_counted() -> None:
-    windows = Windows(np.arange(101), 10, seed=0)
-    assert windows.per_epoch == 10
-    assert windows.epoch(25) == 2.5
+def test_the_windows_of_an_epoch_are_counted() -> None:
+    assert Windows(np.arange(101), 10, seed=0).per_epoch == 10
 
 
 def test_too_few_tokens_for_a_window() -> None:
