@@ -135,7 +135,7 @@ def _adapter(adapter: Mapping[str, Any]) -> str:
     if adapter["evaluation"]:
         rows = [f"| {_line(name)} | {_figure(value)} |" for name, value in adapter["evaluation"].items()]
         lines += ["", "| on held-out rows | |", "|---|---|", *rows]
-        lines += ["", "Measured on the adapted model before it was exported."]
+        lines += ["", "Measured when training ended."]
     return "\n".join(lines)
 
 

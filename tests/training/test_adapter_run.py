@@ -551,6 +551,20 @@ def test_a_base_that_changed_meanwhile(run: Run, reviews: Path, tmp_path: Path) 
         run(tmp_path / "run", None, resume=True)
 
 
+def test_interrupted_before_training_it_says_how_to_resume(
+    run: Run, reviews: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def interrupt(*args: Any) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("nlpsuite.training.run_adapter.load_base", interrupt)
+    with pytest.raises(KeyboardInterrupt):
+        run(tmp_path / "run", reviews, steps=1, evaluations=1)
+    assert run.recorder.notices == [f"To resume: nlpsuite train adapter --resume -o {tmp_path / 'run'}"]
+    monkeypatch.undo()
+    assert run(tmp_path / "run", None, resume=True).result is not None
+
+
 # Resuming, as a user does it.
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -178,3 +179,68 @@ def test_what_there_is_decides(train_lm: Any, corpus: Path, tmp_path: Path) -> N
     with pytest.raises(OptionError, match="not a training run"):
         train_lm("decoder", tmp_path / "precious")
     assert (tmp_path / "precious" / "thesis.txt").read_text() == "years of work"
+
+
+def test_the_directory_describes_the_run(train_lm: Any, tmp_path: Path) -> None:
+    path = tmp_path / "run"
+    train_lm("decoder", path, steps=4, save_steps=2, evaluations=1)
+    run = RunDirectory.open(path)
+    assert (run.kind, run.last_step) == ("lm", 4)
+    assert run.resume_command == f"nlpsuite train lm --resume -o {path}"
+    assert run.result() is not None and run.result()["ended_by"] == "budget"  # type: ignore[index]
+    (path / "result.json").unlink()
+    assert run.result() is None  # unfinished
+    (path / "run.json").write_text('{"format": "nlpsuite-run", "version": 1, "kind": "lm"')
+    with pytest.raises(BundleCorruptError, match=r"run\.json is damaged"):
+        RunDirectory.open(path)
+
+
+def test_describing_a_run_and_checking_arguments_need_no_torch() -> None:
+    code = (
+        "import sys, nlpsuite.training.run_directory, nlpsuite.training.run_lm, nlpsuite.training.run_adapter; "
+        "print('torch' in sys.modules)"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout == "False\n"
+
+
+def test_a_run_of_an_earlier_version_is_resumed(train_lm: Any, tmp_path: Path) -> None:
+    path = tmp_path / "run"
+    train_lm("decoder", path, steps=4, save_steps=2)
+    described = json.loads((path / "run.json").read_text())
+    described["settings"]["prompt"] = ""  # a setting that is gone
+    (path / "run.json").write_text(json.dumps(described))
+    before = weights(path)
+    shutil.rmtree(path / "model")
+    shutil.rmtree(path / "checkpoints" / "step-00000004")
+    train_lm("decoder", path, resume=True)
+    assert weights(path) == before
+
+
+def test_killed_while_the_best_weights_are_replaced(train_lm: Any, tmp_path: Path) -> None:
+    path = tmp_path / "run"
+    train_lm("decoder", path, steps=6, evaluations=3)
+    before = weights(path)
+    # The old ones are gone, the new ones don't have their name yet.
+    shutil.rmtree(path / "best")
+    shutil.rmtree(path / "checkpoints" / "step-00000006")
+    train_lm("decoder", path, resume=True)
+    assert weights(path) == before
+
+
+def test_a_busy_machine_is_shared(train_lm: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    import torch
+
+    monkeypatch.delenv("OMP_NUM_THREADS", raising=False)
+    monkeypatch.setattr(torch, "get_num_threads", lambda: 8)
+    monkeypatch.setattr(torch, "set_num_threads", lambda threads: None)
+
+    def threads(load: float, **changes: Any) -> int:
+        monkeypatch.setattr(os, "getloadavg", lambda: (load, load, load))
+        train_lm("decoder", tmp_path / f"{load}", steps=1, baselines=False, **{"threads": 0, **changes})
+        return int(RunDirectory.open(tmp_path / f"{load}").settings["threads"])
+
+    assert [threads(load) for load in (0.1, 2.9, 30.0)] == [8, 5, 4]
+    assert threads(8.0, threads=7) == 7
+    monkeypatch.setenv("OMP_NUM_THREADS", "8")
+    assert threads(31.0) == 8
