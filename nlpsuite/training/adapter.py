@@ -37,10 +37,11 @@ _HELDOUT_ROWS = 16  # in a batch
 
 @dataclass(frozen=True)
 class EncodedExample:
-    """An example as tokens: those of the prompt, ``prompt_length`` of them, then those to learn."""
+    """An example as tokens: ``prompt_length`` tokens of the prompt, then those to learn."""
 
     ids: list[int]
     prompt_length: int
+    example: Example
 
 
 @dataclass(frozen=True)
@@ -75,7 +76,7 @@ class ExampleEncoder:
             end = own if own is not None and own in self.end_ids else self.end_ids[0]
             answer = [*self.tokenizer.encode_text(target), end]
         context = context or [min(self.end_ids)]  # as inference does with an empty prompt
-        return EncodedExample([*context, *answer], len(context))
+        return EncodedExample([*context, *answer], len(context), example)
 
 
 def split_examples(
@@ -105,24 +106,11 @@ def split_examples(
 
 @dataclass(frozen=True)
 class PreparedExamples:
-    """The examples of a run.
-
-    Attributes:
-        train: to train on.
-        heldout: to validate on.
-        originals: the held-out examples before they were encoded.
-        left_out: the number of examples that were too long.
-    """
+    """The examples of a run: to train on, to validate on, and the number of those that were too long."""
 
     train: list[EncodedExample]
     heldout: list[EncodedExample]
-    originals: list[Example]
     left_out: int
-
-    @property
-    def used(self) -> int:
-        """The number of examples to train and to validate on."""
-        return len(self.train) + len(self.heldout)
 
 
 def prepare_examples(
@@ -133,20 +121,14 @@ def prepare_examples(
     Raises:
         InputInvalidError: nothing is left.
     """
-    parts = split_examples(examples, settings)
-    train, heldout = ([(example, encoder.encode(example)) for example in part] for part in parts)
     limit = settings.max_length
-    short_train, short_heldout = ([e for e in part if len(e[1].ids) <= limit] for part in (train, heldout))
-    if not short_train or not short_heldout:
+    parts = [[encoder.encode(example) for example in part] for part in split_examples(examples, settings)]
+    train, heldout = ([encoded for encoded in part if len(encoded.ids) <= limit] for part in parts)
+    if not train or not heldout:
         raise InputInvalidError(
             f"Every example has more than {limit:,} tokens.", hint="Allow more: --max-length."
         )
-    return PreparedExamples(
-        [encoded for _, encoded in short_train],
-        [encoded for _, encoded in short_heldout],
-        [example for example, _ in short_heldout],
-        len(train) + len(heldout) - len(short_train) - len(short_heldout),
-    )
+    return PreparedExamples(train, heldout, sum(map(len, parts)) - len(train) - len(heldout))
 
 
 class AdapterRecipe:

@@ -94,7 +94,10 @@ def train_adapter(
     files: list[str] = []
     if task is not None and data is not None:
         options = dict(options or {})
-        _check(task, str(data), base, options)  # mistakes that show at once should leave no run behind
+        # Mistakes that show at once should leave no run behind.
+        loaded = load_task(task)
+        make_options(loaded.options, {**loaded.adapter_options, **options})
+        find_trainable(base)
         extra = {"task": task, "base": base, "options": options}
         files = [str(data)]
         if not resume:
@@ -113,14 +116,6 @@ def train_adapter(
     target = RunTarget(Path(output), resume, overwrite, dry_run)
     with open_run(target, "adapter", AdapterSettings, settings, files, extra, reporter) as context:
         return _Run(context).train()
-
-
-def _check(task: str, data: str, base: str | None, options: Mapping[str, Any]) -> None:
-    """Check what can be checked without reading data or base. Raises as ``train_adapter``."""
-    loaded = load_task(task)
-    make_options(loaded.options, {**loaded.adapter_options, **options})
-    example_files(data)
-    find_trainable(base)
 
 
 def _sha256(data: str) -> list[str]:
@@ -150,10 +145,11 @@ class _Run:
         result = self.run.path / ("model" if self.settings.full else "adapter.safetensors")
         figures: dict[str, Any] = {"validation_loss": outcome.progress.best}
         if self.context.world.main:
-            info = self._info(base, fingerprint, examples.used, figures)
+            rows = len(examples.train) + len(examples.heldout)
+            info = self._info(base, fingerprint, rows, figures)
             # Saved before it is measured, so that no failure can lose it.
             self._save(result, base, info)
-            figures |= self._measured(result, base, examples.originals)
+            figures |= self._measured(result, base, [encoded.example for encoded in examples.heldout])
             info = dataclasses.replace(info, evaluation=figures)
             if self.settings.full:
                 atomic_write_text(result / "README.md", _card(info))

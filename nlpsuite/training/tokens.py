@@ -286,24 +286,21 @@ def pack(texts: Iterable[str], tokenizer: Tokenizer, path: Path) -> TokenFile:
     count = documents = words = size = 0
     digest = hashlib.sha256()
 
-    def parts() -> Iterator[tuple[str, bool]]:
-        """Pieces of the texts, and whether one is its text's last."""
+    def parts() -> Iterator[str | None]:
+        """Pieces of the texts, and None where a document ends."""
         nonlocal documents, words, size
         for text in texts:
             documents += 1
-            waiting = None
             for piece in pieces(text):
                 words += len(piece.split())  # a piece ends where a word does
                 size += len(piece.encode())
-                if waiting is not None:
-                    yield waiting, False
-                waiting = piece
-            yield waiting or "", True
+                yield piece
+            yield None
 
     with atomic_write(data) as file:
         for batch in _batches(parts()):
-            encodings = encoder.encode_batch_fast([text for text, _ in batch], add_special_tokens=False)
-            ids = [i for encoding, (_, last) in zip(encodings, batch) for i in encoding.ids + [end] * last]
+            encodings = encoder.encode_batch_fast([part or "" for part in batch], add_special_tokens=False)
+            ids = [i for part, e in zip(batch, encodings) for i in ([end] if part is None else e.ids)]
             block = np.array(ids, dtype.newbyteorder("<")).tobytes()
             file.write(block)
             digest.update(block)
@@ -327,17 +324,16 @@ def pack(texts: Iterable[str], tokenizer: Tokenizer, path: Path) -> TokenFile:
     return packed
 
 
-def _batches(parts: Iterable[tuple[str, bool]]) -> Iterator[list[tuple[str, bool]]]:
-    batch: list[tuple[str, bool]] = []
+def _batches(parts: Iterable[str | None]) -> Iterator[list[str | None]]:
+    batch: list[str | None] = []
     characters = 0
     for part in parts:
         batch.append(part)
-        characters += len(part[0]) + 1
+        characters += len(part or "") + 1
         if characters >= _BATCH_CHARACTERS:
             yield batch
             batch, characters = [], 0
-    if batch:
-        yield batch
+    yield batch
 
 
 def _files_of(path: Path) -> tuple[Path, Path]:
