@@ -29,7 +29,7 @@ class GroupedCommand(click.Command):
         sections: dict[str, list[tuple[str, str]]] = {}
         for parameter in self.get_params(ctx):
             record = parameter.get_help_record(ctx)
-            if record is not None:
+            if record is not None and isinstance(parameter, click.Option):
                 sections.setdefault(vars(parameter).get("heading", _OTHER), []).append(record)
         others = sections.pop(_OTHER, [])
         for heading, records in [*sections.items(), (_OTHER if sections else "Options", others)]:

@@ -196,7 +196,8 @@ def _recorded(
     extra: Mapping[str, Any],
 ) -> LoopSettings:
     """The settings that a run was started with. Giving others is an error: it would be another run."""
-    recorded = {**run.settings, "data": run.data}
+    # The license was once recorded under another spelling.
+    recorded = {"license": run.settings.get("licence"), **run.settings, "data": run.data}
     for name, value in {**given, **extra, "data": data or None}.items():
         if value is not None and recorded.get(name) != json.loads(json.dumps(value)):
             raise OptionError(

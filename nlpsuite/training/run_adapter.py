@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import gc
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -210,11 +211,15 @@ class _Run:
 
     def _measured(self, result: Path, base: Checkpoint, heldout: Sequence[Example]) -> dict[str, Any]:
         """What ``measure`` returns; nothing, and a notice, where the result can't be run."""
+        import torch
+
         from nlpsuite.training.measure import measure
 
         settings, reporter = self.settings, self.context.reporter
         if not settings.scored_examples:
             return {}
+        gc.collect()
+        torch.cuda.empty_cache()  # onnxruntime can't use what torch holds; does nothing without CUDA
         try:
             return measure(
                 open_checkpoint(result) if settings.full else MergedCheckpoint(base, Adapter.open(result)),

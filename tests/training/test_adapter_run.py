@@ -565,6 +565,17 @@ def test_interrupted_before_training_it_says_how_to_resume(
     assert run(tmp_path / "run", None, resume=True).result is not None
 
 
+def test_the_license_of_an_earlier_run_is_found(run: Run, reviews: Path, tmp_path: Path) -> None:
+    path = tmp_path / "run"
+    run(path, reviews, steps=1, evaluations=1)
+    described = json.loads((path / "run.json").read_text())
+    del described["settings"]["license"]
+    described["settings"]["licence"] = "CC0-1.0"  # as it was once spelled
+    (path / "run.json").write_text(json.dumps(described))
+    report = run(path, None, resume=True)
+    assert report.result is not None and Adapter.open(report.result).info.data[0]["license"] == "CC0-1.0"
+
+
 # Resuming, as a user does it.
 
 
