@@ -17,7 +17,7 @@ from job_help import TEXTS, Stopped, ask, interrupted, read_back, run, write_row
 from nlpsuite.batch.job import Job
 from nlpsuite.batch.manage import remove_job, verify
 from nlpsuite.batch.run import JobReporter
-from nlpsuite.batch.score import resume, score
+from nlpsuite.batch.score import resume, score_request
 from nlpsuite.errors import (
     BundleCorruptError,
     InputInvalidError,
@@ -270,7 +270,7 @@ def test_an_input_that_changes_while_it_is_read(tiny_bundle: Path, source: Path,
                 source.write_text(source.read_text() + "8,more\n")
 
     with pytest.raises(JobRefusedError, match="changed while it was read"):
-        score(ask(tiny_bundle, source, tmp_path / "out.csv"), Touches())
+        score_request(ask(tiny_bundle, source, tmp_path / "out.csv"), Touches())
     assert not (tmp_path / "out.job").exists()
 
 
@@ -284,7 +284,7 @@ def test_a_result_that_is_not_ours_is_not_replaced(tiny_bundle: Path, source: Pa
     assert (tmp_path / "out.jsonl").read_text() == "mine" and (tmp_path / "out.csv").read_text() == "edited"
     interrupted_with = ask(tiny_bundle, source, tmp_path / "out.csv", overwrite=True)
     with pytest.raises(KeyboardInterrupt):
-        score(interrupted_with, Stopped(3))
+        score_request(interrupted_with, Stopped(3))
     assert (tmp_path / "out.csv").read_text() == "edited"  # until the new one is whole
     assert run(tiny_bundle, source, tmp_path / "out.csv").errors == 0  # without --overwrite it goes on
     assert len(read_back(tmp_path / "out.csv")) == len(TEXTS)
@@ -297,7 +297,7 @@ LIMITED = """
 import json, resource, sys
 from pathlib import Path
 from nlpsuite.errors import NlpsuiteError
-from nlpsuite.batch.score import ScoreRequest, score
+from nlpsuite.batch.score import ScoreRequest, score_request
 from nlpsuite.runtime.language_model import LanguageModel
 
 given, limits = json.loads(sys.stdin.read())
@@ -308,7 +308,7 @@ for i, limit in enumerate(limits):
         resource.setrlimit(resource.RLIMIT_FSIZE, (limit, resource.RLIM_INFINITY))
         code = 99
         try:
-            code = score(ScoreRequest(**{**given, "output": Path(given["output"].replace("#", str(i)))})).exit_code
+            code = score_request(ScoreRequest(**{**given, "output": Path(given["output"].replace("#", str(i)))})).exit_code
         except NlpsuiteError as error:
             code = error.exit_code
         finally:
@@ -324,7 +324,7 @@ def test_a_full_disk(tiny_bundle: Path, source: Path, tmp_path: Path) -> None:
     sizes = {path.stat().st_size for path in files} | {len(expected)}
     limits = sorted({0, 1, 10, 100, *sizes, *(size - 1 for size in sizes)})
     given = {
-        "task": "sentiment", "input": str(source), "model": str(tiny_bundle), "chunk_rows": 2, "threads": 1,
+        "task": "sentiment", "data": str(source), "model": str(tiny_bundle), "chunk_rows": 2, "threads": 1,
         "workers": 1, "output": str(tmp_path / "out#.jsonl"),
     }  # fmt: skip
     done = subprocess.run(

@@ -19,7 +19,7 @@ import zstandard
 from job_help import IDS, TEXTS, ask, read_back, run, write_rows
 
 from nlpsuite.batch.job import Job, job_directory
-from nlpsuite.batch.score import score
+from nlpsuite.batch.score import score_request
 from nlpsuite.errors import InputInvalidError, JobRefusedError, OptionError, StorageError, TooManyErrorsError
 
 ROWS = [{"n": n, "text": text} for n, text in zip(IDS, TEXTS)]
@@ -148,7 +148,7 @@ def test_a_text_too_long_is_an_error_row(tiny_bundle: Path, tmp_path: Path) -> N
     run(tiny_bundle, tmp_path / "in.csv", tmp_path / "out.jsonl", max_parts=2)
     fine, long, dull = read_back(tmp_path / "out.jsonl")
     assert (fine["status"], long["status"], dull["status"]) == ("ok", "error", "ok")
-    assert [row.error["type"] for row in Job.open(tmp_path / "out.job").rows() if row.error] == [
+    assert [r.error["type"] for r in Job.open(tmp_path / "out.job").results() if r.error] == [
         "InputTooLongError"
     ]
 
@@ -328,10 +328,10 @@ def test_most_errors(most: str, ends: bool, tiny_bundle: Path, tmp_path: Path) -
     write_rows(tmp_path / "in.csv", [{"n": i, "text": "" if i % 2 else "fine"} for i in range(4)])
     asked = ask(tiny_bundle, tmp_path / "in.csv", tmp_path / "out.jsonl", max_errors=most)
     if not ends:
-        assert score(asked).errors == 2
+        assert score_request(asked).errors == 2
         return
     with pytest.raises(TooManyErrorsError, match=r"The first: row 1: The text is empty"):
-        score(asked)
+        score_request(asked)
     assert not (tmp_path / "out.jsonl").exists()
     assert Job.open(tmp_path / "out.job").report()["reason"].startswith("failed: ")
     assert run(tiny_bundle, tmp_path / "in.csv", tmp_path / "out.jsonl").errors == 2  # more are allowed now
