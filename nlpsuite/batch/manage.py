@@ -116,7 +116,8 @@ def remove_job(path: Path) -> None:
     """
     if not ((path / MANIFEST).exists() or (path / LOCK).exists()):
         raise InputNotFoundError(
-            f"There is no job in {path}.", hint="`nlpsuite jobs list DIRECTORY` lists the jobs in a directory."
+            f"There is no job in {path}.",
+            hint="`nlpsuite jobs list DIRECTORY` lists the jobs in a directory.",
         )
     with locked(path):
         discard(path)

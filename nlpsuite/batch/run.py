@@ -274,7 +274,9 @@ def parse_max_errors(text: str, rows: int) -> int:
     except ValueError:
         value = -1
     if not 0 <= value <= (100 if share else rows + value):
-        raise OptionError(f"max-errors can't be {text!r}.", hint="Give a number of rows, or a share such as 5%.")
+        raise OptionError(
+            f"max-errors can't be {text!r}.", hint="Give a number of rows, or a share such as 5%."
+        )
     return int(rows * value / 100) if share else int(value)
 
 

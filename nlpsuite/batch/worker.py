@@ -119,9 +119,7 @@ def input_sha256(staged: Mapping[str, Any]) -> str:
     return canonical_sha256([staged["id"], to_json(staged.get("values"))])
 
 
-def _shard_row(
-    index: int, staged: Mapping[str, Any], outcome: Result | NlpsuiteError
-) -> dict[str, Any]:
+def _shard_row(index: int, staged: Mapping[str, Any], outcome: Result | NlpsuiteError) -> dict[str, Any]:
     result = outcome if isinstance(outcome, Result) else Result.failed(outcome)
     row = {"index": index, "id": staged["id"], "input_sha256": input_sha256(staged)}
     try:

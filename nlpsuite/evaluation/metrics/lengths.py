@@ -25,12 +25,12 @@ def check_lengths(outputs: Sequence[Any], references: Sequence[Any]) -> None:
 
 
 def check_references(
-    predictions: Sequence[Any], references: Sequence[Sequence[str]], most: int | None = None
+    outputs: Sequence[Any], references: Sequence[Sequence[str]], most: int | None = None
 ) -> None:
     """The same for several references a row: raises InputInvalidError as well where a row has none, or more
     than ``most``.
     """
-    check_lengths(predictions, references)
+    check_lengths(outputs, references)
     for number, row in enumerate(references, 1):
         if not row:
             raise InputInvalidError(

@@ -13,9 +13,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from nlpsuite.errors import InputInvalidError
-from nlpsuite.evaluation.metrics.base import Prediction
 from nlpsuite.evaluation.metrics.bleu import SacreBleu, bleu, chrf, ter
 from nlpsuite.evaluation.metrics.lengths import count_references
+from nlpsuite.tasks.result import Output
 
 METRICS = {"bleu": bleu, "chrf": chrf, "ter": ter}
 OUTPUTS = [
@@ -32,7 +32,7 @@ REFERENCES = [
     ["After one ball two dogs run through the snow.", "Two dogs chase a ball in the snow"],
     ["Ein Mann schläft auf einem Sofa in einem grünen Zimmer.", "Ein schlafender Mann auf einem Sofa."],
 ]
-ROWS = [Prediction(text) for text in OUTPUTS]
+ROWS = [Output(text) for text in OUTPUTS]
 SENTENCES = st.lists(st.sampled_from("a b c d Maße , . nein".split()), max_size=9).map(" ".join)
 
 
@@ -77,7 +77,7 @@ def test_another_number_of_references_each(metric: SacreBleu) -> None:
     rows=st.lists(st.tuples(SENTENCES, st.lists(SENTENCES, min_size=2, max_size=2)), min_size=1, max_size=4)
 )
 def test_any_sum_has_their_score(metric: SacreBleu, rows: list[tuple[str, list[str]]]) -> None:
-    table = metric.statistics([Prediction(text) for text, _ in rows], [wanted for _, wanted in rows])
+    table = metric.statistics([Output(text) for text, _ in rows], [wanted for _, wanted in rows])
     sums = np.array([[2, 0, 1, 3], [1, 1, 1, 1], [0, 1, 0, 0]])[:, : len(rows)] @ table
     for ours, theirs in zip(metric.figure(sums), sums):
         score = metric.scorer()._compute_score_from_stats(list(theirs)).score
