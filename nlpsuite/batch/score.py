@@ -153,12 +153,11 @@ class ScoreRequest:
     def of(cls, **arguments: Any) -> ScoreRequest:
         """A request from arguments as users give them: None is the default, paths may be texts."""
         given = {name: value for name, value in arguments.items() if value is not None}
+        output = given.pop("output", "")
         for name, kind in (("data", os.fspath), ("text_columns", tuple), ("max_errors", str)):
             if name in given:
                 given[name] = kind(given[name])
-        if "output" in given:
-            given["output"] = Path(given["output"]).expanduser()
-        return cls(**given)
+        return cls(**given, output=Path(output).expanduser() if output else None)
 
     @property
     def directory(self) -> Path:
