@@ -24,7 +24,7 @@ def engine(work, chunks):  # commits what a model could have said
     said = Result(Output("yes", label="yes", probabilities={"yes": 0.75, "no": 0.25}))
     for chunk in chunks:
         first = chunk * job.chunk_rows
-        rows = [worker._row(first + i, row, said) for i, row in enumerate(job.staged(chunk))]
+        rows = [worker._shard_row(first + i, row, said) for i, row in enumerate(job.staged(chunk))]
         job.commit(chunk, rows)
         yield Done(chunk, len(rows))
 
