@@ -143,7 +143,11 @@ def test_json_takes_no_nan_and_any_id(labels: Evaluation) -> None:
 def test_text_has_figures_and_no_codes(labels: Evaluation) -> None:
     shown_text = str(labels)
     assert re.search(r"^accuracy +0\.667 +\[0\.\d{3}, \d\.\d{3}\] +6$", shown_text, re.M)
-    assert shown_text.startswith("sentiment on ") and "6 rows, 1 failed" in shown_text and "By where" in shown_text
+    assert (
+        shown_text.startswith("sentiment on ")
+        and "6 rows, 1 failed" in shown_text
+        and "By where" in shown_text
+    )
     assert "Note: 1 of 6 rows failed; failed rows count as wrong." in shown_text and "seed 0." in shown_text
     assert all(c == "\n" or c.isprintable() for c in shown_text)
 
