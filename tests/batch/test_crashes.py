@@ -119,7 +119,7 @@ class Reporter(JobReporter):
         if kills.pop("left", 0):
             lists = Path(f"/proc/{os.getpid()}/task").glob("*/children")
             children = [child for file in lists for child in file.read_text().split()]
-            workers = [c for c in children if b"nlpsuite_engines" in Path(f"/proc/{c}/cmdline").read_bytes()]
+            workers = [c for c in children if b"nlpsuite.batch.engines" in Path(f"/proc/{c}/cmdline").read_bytes()]
             os.kill(int(workers[0]), signal.SIGKILL)
             print("killed", flush=True)
 
@@ -150,6 +150,6 @@ def test_a_signal_ends_the_job_with_its_code(
     process.send_signal(number)
     _, told = process.communicate(timeout=30)
     assert process.returncode == 128 + number
-    assert "to go on: the same command" in told and "Traceback" not in told
+    assert "To resume, rerun the same command." in told and "Traceback" not in told
     assert Job.open(output.with_suffix(".job")).report()["reason"] in ("interrupted", "terminated")
     assert not output.exists()

@@ -39,7 +39,7 @@ class Bin:
 
 
 class CalibrationError(RowMetric):
-    """The expected calibration error, 0 to 1, less is better: how far the probability of the most likely
+    """The expected calibration error, 0 to 1, lower is better: how far the probability of the most likely
     label is from the fraction that is right, the mean over 15 bins of equal width weighed by their rows
     (Guo et al. 2017, arXiv:1706.04599).
 

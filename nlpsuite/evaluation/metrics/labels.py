@@ -34,7 +34,7 @@ class Accuracy(RowMean):
 class MacroF1(RowMetric):
     """The mean, 0 to 1, over all labels that occur, of the harmonic mean of precision and recall.
 
-    Every label counts the same, however rare; one that is given and never right counts 0, as in
+    Every label has the same weight, however rare; one that is never right counts 0, as in
     scikit-learn's ``f1_score(average="macro")``. Columns: right, given and wanted, of each label that occurs
     in any row, in alphabetical order. A resample without a label is measured without it.
     """

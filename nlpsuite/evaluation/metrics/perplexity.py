@@ -1,4 +1,4 @@
-"""How well a language model foretells texts: perplexity of tokens and of words, and bits per byte."""
+"""How well a language model predicts texts: perplexity of tokens and of words, and bits per byte."""
 
 from __future__ import annotations
 
@@ -17,11 +17,11 @@ from nlpsuite.tasks.result import Output
 __all__ = ["BitsPerByte", "Perplexity", "WordPerplexity", "bits_per_byte", "perplexity", "word_perplexity"]
 
 _COLUMNS = ("log_likelihood", "tokens", "words", "bytes")
-_MOST_NATS = 700.0  # e to more than that is no float any more
+_MOST_NATS = 700.0  # e to a higher power isn't a float
 
 
 class Perplexity(RowMetric):
-    """The perplexity of tokens, from 1 up, less is better: e to the mean −log-likelihood of a token.
+    """The perplexity of tokens, from 1 up, lower is better: e to the mean −log-likelihood of a token.
 
     Comparable only between models that cut text into the same tokens. An output's data holds
     ``log_likelihood``, the sum over its tokens, in nats, and how many ``tokens``, ``words`` and ``bytes`` that
@@ -67,7 +67,7 @@ class Perplexity(RowMetric):
 
 
 class WordPerplexity(Perplexity):
-    """The perplexity of words, from 1 up, less is better: e to the mean −log-likelihood of a word, whatever
+    """The perplexity of words, from 1 up, lower is better: e to the mean −log-likelihood of a word, whatever
     tokens it is cut into. See ``Perplexity``; what a word is, who counted them says.
     """
 
@@ -76,7 +76,7 @@ class WordPerplexity(Perplexity):
 
 
 class BitsPerByte(Perplexity):
-    """Bits that a byte of UTF-8 costs in the mean, 0 and up, less is better: −log-likelihood over the bytes and
+    """Bits that a byte of UTF-8 costs in the mean, 0 and up, lower is better: −log-likelihood over the bytes and
     log 2. See ``Perplexity``.
     """
 
