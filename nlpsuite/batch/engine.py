@@ -1,8 +1,7 @@
-"""What an engine is: it runs the chunks of a job somewhere, at least once each.
+"""The contract of engines, which run the chunks of a job, at least once each.
 
-A chunk's work is a pure function of the job's files, and its result is committed by the worker itself, so an
-engine need not care about order, duplicates or what a lost worker had done: it hands out numbers of chunks and
-passes on what comes back.
+A chunk's work is a pure function of the job's files, and the worker commits the result itself. So an engine need
+not care about order, duplicates or what a lost worker had done: it hands out chunk numbers and passes on events.
 """
 
 from __future__ import annotations
@@ -14,17 +13,17 @@ from typing import Any, Protocol, TypeAlias
 
 __all__ = ["ATTEMPTS", "Beat", "Done", "Engine", "OnBeat", "RunChunk", "Work", "open_worker"]
 
-# A chunk whose worker has died so often is given up: most likely it is what kills them.
+# A chunk whose workers have died this often is given up: most likely it kills them.
 ATTEMPTS = 3
 
 
 @dataclass(frozen=True)
 class Beat:
-    """A sign of life from within a chunk: what has been done since the last one.
+    """A sign of life from within a chunk.
 
     Attributes:
-        rows: that were finished.
-        tokens: that were read and generated for them.
+        rows: finished since the last beat.
+        tokens: read and generated since then.
     """
 
     rows: int
@@ -37,7 +36,7 @@ class Done:
 
     Attributes:
         chunk: its number, from 0.
-        rows, errors: rows of the chunk, and those among them that failed.
+        rows, errors: rows of the chunk, and how many of them failed.
         prompt_tokens, completion_tokens: read and generated.
         seconds: of the worker's time.
     """
@@ -56,15 +55,15 @@ RunChunk: TypeAlias = Callable[[int, OnBeat], Done]
 
 @dataclass(frozen=True)
 class Work:
-    """What workers do, in a form that reaches any process on any machine.
+    """What workers do, in a form that can be sent to any process on any machine.
 
     Attributes:
         factory: ``module:function``. Called once in each worker with ``arguments`` and ``threads``, it
-            gives what runs a chunk: a function of the chunk's number that returns once the result is
-            committed. An NlpsuiteError that this raises ends the job.
+            returns a function that runs the chunk of a given number, and returns once the result is
+            committed. An NlpsuiteError that it raises ends the job.
         arguments: keywords of JSON values.
-        workers: most workers at a time.
-        threads: of the CPU, for each worker.
+        workers: maximum number of workers at a time.
+        threads: CPU threads per worker.
         address: of the cluster, for an engine that runs on one; empty for this machine.
     """
 
@@ -76,21 +75,21 @@ class Work:
 
 
 def open_worker(work: Work) -> RunChunk:
-    """Call the factory of ``work``: what each worker does first."""
+    """Call the factory of ``work``, which each worker does first."""
     module, _, name = work.factory.partition(":")
     run: RunChunk = getattr(importlib.import_module(module), name)(**work.arguments, threads=work.threads)
     return run
 
 
 class Engine(Protocol):
-    """Runs chunks: what the hook ``nlpsuite_engine`` returns."""
+    """Runs chunks; what the hook ``nlpsuite_engine`` returns."""
 
     def __call__(self, work: Work, chunks: Iterable[int], /) -> Iterator[Done | Beat]:
-        """Run every chunk, in any order, and yield a ``Done`` for each as it is committed; in between, a
-        ``Beat`` now and then if the engine can tell.
+        """Run every chunk, in any order. Yield a ``Done`` for each as it is committed, and a ``Beat`` now and then
+        if the engine can.
 
-        Chunks are taken from the iterable only as workers get free. A worker that dies is replaced, and its
-        chunk is run again. When the generator is closed, or the process is interrupted, all workers end at once.
+        Take chunks from the iterable only as workers become free. Replace a worker that dies, and run its chunk
+        again. When the generator is closed, or the process is interrupted, end all workers at once.
 
         Raises:
             WorkerLostError: workers died ``ATTEMPTS`` times on one chunk, or can't be started at all.

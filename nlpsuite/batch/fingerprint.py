@@ -1,7 +1,7 @@
-"""What a job's results depend on, and nothing else: threads, engine, host and paths are not in it.
+"""A job's fingerprint: all that its results depend on, and nothing else, such as threads, engine, host or paths.
 
-A job is gone on with only under the same fingerprint. Model, adapter and tokenizer count by their files'
-sha256, never by their names.
+A job is resumed only under the same fingerprint. Model, adapter and tokenizer are identified by the sha256 of
+their files, never by name.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 
 __all__ = ["check_same", "job_keys", "request_values", "worker_keys"]
 
-_CHUNK_ROWS = {True: 256, False: 32}  # rows whose answers are chosen, and rows whose answers are generated
+_CHUNK_ROWS = {True: 256, False: 32}  # rows of a chunk, by whether the task chooses among labels
 
 
 def job_keys(
@@ -33,7 +33,7 @@ def job_keys(
 ) -> dict[str, Any]:
     """The keys of the fingerprint as JSON values.
 
-    ``text_columns`` are those asked for; which they are otherwise shows when the table is read.
+    ``text_columns`` are the requested ones; the others are known once the table has been read.
 
     Raises:
         NlpsuiteError: the model or an option can't be used.
@@ -57,17 +57,17 @@ def job_keys(
         "chunk_rows": request.chunk_rows or _CHUNK_ROWS[bool(task.labels)],
         "prefix": request.prefix,
     }
-    plain: dict[str, Any] = json.loads(canonical(keys))  # as they come out of a manifest: lists for tuples
+    plain: dict[str, Any] = json.loads(canonical(keys))  # as read from a manifest: lists in place of tuples
     return plain
 
 
 def worker_keys(
     task: Task[Any], bundle: Bundle, options: Mapping[str, Any], guard: str | None
 ) -> dict[str, Any]:
-    """Those keys that what is installed and loaded decides, which each worker compares with the manifest.
+    """The keys that depend on what is installed and loaded; each worker compares them with the manifest.
 
     Args:
-        options: as given, over those that the model and the examples ask for.
+        options: as given; they override those that the adapter and the few-shot examples bring.
     """
     from nlpsuite.plugins import find_task
     from nlpsuite.plugins.discovery import find_plugin
@@ -97,36 +97,37 @@ def worker_keys(
     return plain
 
 
-def check_same(there: Mapping[str, Any], asked: Mapping[str, Any], directory: Path) -> None:
-    """Raises JobRefusedError, with the keys that differ, unless a job is the one that is asked for."""
-    differing = [
-        line for key in {**there, **asked} for line in _differing(key, there.get(key), asked.get(key))
-    ]
-    if not differing:
-        return
-    raise JobRefusedError(
-        "\n".join([f"{directory} is the job of something else. What differs:", *differing]),
-        hint="Give the job's own options to go on with it, name another output, or use --overwrite to begin anew.",
-    )
+def check_same(existing: Mapping[str, Any], requested: Mapping[str, Any], directory: Path) -> None:
+    """Raises JobRefusedError, naming the keys that differ, unless a job's keys are the requested ones."""
+    if differences := _differences("", existing, requested):
+        raise JobRefusedError(
+            "\n".join([f"{directory} belongs to a different run. Differences:", *differences]),
+            hint="Use the job's own settings to resume it, name another output, or start over with --overwrite.",
+        )
 
 
-def _differing(key: str, there: Any, asked: Any) -> list[str]:
-    if there == asked:
+def _differences(key: str, existing: Any, requested: Any) -> list[str]:
+    if existing == requested:
         return []
-    if isinstance(there, dict) and isinstance(asked, dict):
-        names = {**there, **asked}
-        return [line for n in names for line in _differing(f"{key}.{n}", there.get(n), asked.get(n))]
-    return [f"  {key}: {_shown(there)} there, {_shown(asked)} now"]
+    if isinstance(existing, Mapping) and isinstance(requested, Mapping):
+        return [
+            line
+            for name in {**existing, **requested}
+            for line in _differences(
+                f"{key}.{name}" if key else name, existing.get(name), requested.get(name)
+            )
+        ]
+    return [f"  {key}: {_shown(existing)} in the job, {_shown(requested)} requested"]
 
 
 def request_values(request: ScoreRequest) -> dict[str, Any]:
-    """A request as JSON values, with absolute paths: what a job needs to be gone on with."""
+    """A request as JSON values, with absolute paths: what resuming a job needs."""
     values = dataclasses.asdict(request)
-    for name in ("prompt_file", "shots"):
+    del values["job"]
+    for name in ("prompt_file", "shots", "output"):
         if values[name] is not None:
             values[name] = os.path.abspath(values[name])
-    values["output"] = os.path.abspath(request.output)
-    values["overwrite"] = False  # to go on is not to begin anew
+    values["overwrite"] = False  # a resumed job doesn't start over
     values["text_columns"] = list(request.text_columns)
     return values
 

@@ -1,11 +1,11 @@
-"""A job on disk: its manifest, the rows it was given, what has been scored so far, and who works on it.
+"""A job on disk: its manifest, its input, its results so far, and the lock of the process that works on it.
 
 OUT.job/
   manifest.json          what the job is; written once, before any row is scored
-  lock                   held by the process that works on it
+  lock                   held by the process that works on the job
   input/000017.jsonl     rows [17·C, 18·C) of the input, as they were read
-  shards/000017.jsonl    what came of them; immutable, and only there when whole
-  quarantine/            shards that can't be read
+  shards/000017.jsonl    their results; immutable, and present only when complete
+  quarantine/            corrupt shards
   report.json            how the last run ended
 """
 
@@ -34,7 +34,7 @@ from nlpsuite.batch.storage import (
 from nlpsuite.data.values import from_json, to_json
 from nlpsuite.errors import InputInvalidError, InputNotFoundError, JobStorageError, PluginError
 from nlpsuite.files import atomic_write_text, fsync_directory
-from nlpsuite.tasks.result import Output
+from nlpsuite.tasks.result import Result
 
 __all__ = [
     "FORMAT",
@@ -53,40 +53,31 @@ FORMAT_VERSION = 1
 
 @dataclass(frozen=True)
 class JobRow:
-    """A row of a job and what came of it.
+    """A row of a job and its result.
 
     Attributes:
         index: from 0, in the input's order.
         id: value of the id column; else the index.
         values: of the input, by column; empty for a row that could not be read.
-        output: None for a row that failed.
-        error: ``type``, ``message`` and ``hint`` of a row that failed.
-        usage: ``prompt_tokens`` and ``completion_tokens``.
-        finish: why the output's text ended; see ``Completion.finish_reason``.
-        guard: what a guard found; None without one.
     """
 
     index: int
     id: Any
     values: Mapping[str, Any]
-    output: Output | None
-    error: Mapping[str, str] | None
-    usage: Mapping[str, int]
-    finish_reason: str = ""
-    guard: Mapping[str, Any] | None = None
+    result: Result
 
 
 def job_directory(output: Path) -> Path:
-    """Where the job of an output file is kept: beside it, ``OUT.job``."""
+    """The job directory of an output file: ``OUT.job``, beside it."""
     return output.with_suffix(".job")
 
 
 class Job:
-    """A job's directory. ``Job.open`` reads one that is there.
+    """A job directory. ``Job.open`` reads an existing one.
 
     Attributes:
         path: of the directory.
-        manifest: what is in ``manifest.json``.
+        manifest: contents of ``manifest.json``.
     """
 
     def __init__(self, path: Path, manifest: Mapping[str, Any]) -> None:
@@ -98,7 +89,7 @@ class Job:
 
         Raises:
             InputNotFoundError: there is no job.
-            InputInvalidError: its manifest is damaged, or of a later version.
+            InputInvalidError: its manifest is corrupt, or of a later version.
         """
         file = path / MANIFEST
         try:
@@ -107,7 +98,7 @@ class Job:
         except (FileNotFoundError, NotADirectoryError):
             raise InputNotFoundError(
                 f"There is no job in {path}.",
-                hint="`nlpsuite jobs list DIRECTORY` shows those that are there.",
+                hint="`nlpsuite jobs list DIRECTORY` lists the jobs in a directory.",
             ) from None
         except OSError as error:
             raise JobStorageError(f"{file}: {error.strerror or error}.") from error
@@ -115,17 +106,17 @@ class Job:
             known = False
         if not known:
             raise InputInvalidError(
-                f"{file} is not the manifest of a job.", hint="Remove the directory and begin again."
+                f"{file} is not the manifest of a job.", hint="Remove the directory and start again."
             )
         if manifest["version"] > FORMAT_VERSION:
             raise InputInvalidError(
-                f"{path} is a job of version {manifest['version']}; this nlpsuite knows {FORMAT_VERSION}.",
+                f"{path} is a job of version {manifest['version']}; this nlpsuite reads up to version {FORMAT_VERSION}.",
                 hint="Upgrade nlpsuite.",
             )
         if manifest.pop("sha256", None) != canonical_sha256(manifest):
             raise InputInvalidError(
-                f"{file} is damaged: it is not as it was written.",
-                hint="Begin the job again with --overwrite.",
+                f"{file} is corrupt: its checksum doesn't match.",
+                hint="Start the job again with --overwrite.",
             )
         return cls(path, manifest)
 
@@ -146,33 +137,29 @@ class Job:
         """Rows of a chunk."""
         return min(self.chunk_rows, self.rows_total - chunk * self.chunk_rows)
 
-    # The input.
-
     def staged(self, chunk: int) -> list[dict[str, Any]]:
         """The chunk's rows as they were read: ``line``, ``id``, and ``values`` or ``error``.
 
         Raises:
-            JobStorageError: they can't be read, or are damaged.
+            JobStorageError: they can't be read, or are corrupt.
         """
         file = self.path / INPUT / _name(chunk)
         with job_errors(file):
             rows = unseal(chunk, file.read_bytes())
         if rows is None or len(rows) != self.rows_of(chunk):
             raise JobStorageError(
-                f"{file} is damaged.", hint="Begin the job again with --overwrite; its input is not whole."
+                f"{file} is corrupt.", hint="The job's input is incomplete: start it again with --overwrite."
             )
         if self.manifest["typed"]:
             for row in rows:
                 row["values"] = from_json(row["values"])
         return rows
 
-    # What was scored.
-
     def shard_path(self, chunk: int) -> Path:
         return self.path / SHARDS / _name(chunk)
 
     def commit(self, chunk: int, rows: Iterable[Mapping[str, Any]]) -> None:
-        """Write a chunk's shard so that it is there whole or not at all, whatever happens.
+        """Write a chunk's shard atomically.
 
         Raises:
             JobStorageError: it can't be written.
@@ -182,7 +169,7 @@ class Job:
             write_whole(target, seal(chunk, map(canonical, rows)))
 
     def shard(self, chunk: int) -> list[dict[str, Any]] | None:
-        """The rows of a chunk's shard; None if it is missing or not whole."""
+        """The rows of a chunk's shard; None if it is missing or corrupt."""
         file = self.shard_path(chunk)
         with job_errors(file):
             try:
@@ -193,7 +180,7 @@ class Job:
         return rows if rows is not None and len(rows) == self.rows_of(chunk) else None
 
     def shards_there(self) -> list[int]:
-        """Numbers of the chunks that have a shard, whole or not."""
+        """Numbers of the chunks that have a shard, intact or not."""
         directory = self.path / SHARDS
         with job_errors(directory):
             names = [entry.name for entry in os.scandir(directory)]
@@ -201,7 +188,7 @@ class Job:
         return sorted(int(number) for number in numbers if number.isdigit())
 
     def quarantine(self, chunk: int) -> Path:
-        """Move a shard that can't be used out of the way; returns where it is now."""
+        """Move a corrupt shard out of the way; returns its new path."""
         directory = self.path / QUARANTINE
         with job_errors(directory):
             directory.mkdir(exist_ok=True)
@@ -215,46 +202,39 @@ class Job:
             fsync_directory(self.path / SHARDS)
         return target
 
-    def scored_rows(self) -> Iterator[dict[str, Any]]:
-        """The rows of all shards, in the input's order; of a job that is complete.
+    def scored_rows(self, *, strict: bool = True) -> Iterator[dict[str, Any]]:
+        """The rows of all shards, in the input's order.
+
+        Args:
+            strict: the job must be complete; else missing shards are skipped.
 
         Raises:
-            InputInvalidError: a chunk has not been scored yet.
+            InputInvalidError: a chunk hasn't been scored yet.
             JobStorageError: a file can't be read.
         """
         for chunk in range(self.chunks):
-            yield from self._complete(chunk)
+            yield from self._complete(chunk) if strict else self.shard(chunk) or []
+
+    def results(self) -> Iterator[Result]:
+        """The results of all rows, in the input's order. Raises as ``scored_rows``."""
+        return map(Result.from_json, self.scored_rows())
 
     def rows(self) -> Iterator[JobRow]:
-        """All rows with what came of them, in the input's order; of a job that is complete.
-
-        Raises:
-            As ``scored_rows``.
-        """
+        """All rows with their results, in the input's order. Raises as ``scored_rows``."""
         for chunk in range(self.chunks):
             for given, scored in zip(self.staged(chunk), self._complete(chunk)):
-                output = scored.get("output")
                 yield JobRow(
-                    scored["index"],
-                    scored["id"],
-                    given.get("values") or {},
-                    None if output is None else Output(**output),
-                    scored.get("error"),
-                    scored.get("usage") or {},
-                    scored.get("finish_reason", ""),
-                    scored.get("guard"),
+                    scored["index"], scored["id"], given.get("values") or {}, Result.from_json(scored)
                 )
 
     def _complete(self, chunk: int) -> list[dict[str, Any]]:
         shard = self.shard(chunk)
         if shard is None:
             raise InputInvalidError(
-                f"The job {self.path} is not complete: chunk {chunk:,} of {self.chunks:,} is missing.",
-                hint=f"Go on with it: nlpsuite jobs resume {self.path}",
+                f"The job {self.path} is incomplete: chunk {chunk:,} of {self.chunks:,} is missing.",
+                hint=f"Finish it first: nlpsuite jobs resume {self.path}",
             )
         return shard
-
-    # How it ended, and who works on it.
 
     def report(self) -> dict[str, Any]:
         """How the last run ended; empty if none has yet."""
@@ -276,7 +256,7 @@ def write_staged(directory: Path, chunk: int, rows: Iterable[Mapping[str, Any]],
 
     Raises:
         JobStorageError: they can't be written.
-        PluginError: a value that JSON does not have, from a reader that should give none.
+        PluginError: a reader returned a value that JSON can't hold.
     """
     if typed:
         rows = ({**row, "values": to_json(row.get("values") or {})} for row in rows)
@@ -285,14 +265,14 @@ def write_staged(directory: Path, chunk: int, rows: Iterable[Mapping[str, Any]],
         data = seal(chunk, map(_encoded, rows))
     except (TypeError, ValueError) as error:
         raise PluginError(
-            f"What was read can't be kept: {error}.", hint="This is a fault of the reader's plugin."
+            f"A value that was read can't be stored: {error}.", hint="This is a bug in the reader's plugin."
         ) from None
     with job_errors(file):
         file.parent.mkdir(exist_ok=True)
         write_whole(file, data, sync_directory=False)
 
 
-# A lone surrogate, as JSON can have one, is written as the escape that it came as.
+# A lone surrogate, which JSON can have, is written as the escape that it was read from.
 _encoder = json.JSONEncoder(ensure_ascii=True, allow_nan=False)
 
 

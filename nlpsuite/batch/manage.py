@@ -1,4 +1,4 @@
-"""Looking after jobs: list, describe, verify, remove."""
+"""Managing jobs: list, describe, verify, remove."""
 
 from __future__ import annotations
 
@@ -33,8 +33,8 @@ def list_jobs(directory: Path) -> list[dict[str, Any]]:
         try:
             job = Job.open(path)
         except (InputInvalidError, InputNotFoundError) as error:
-            state = "damaged" if isinstance(error, InputInvalidError) else "not begun"
-            if state == "damaged" or (path / LOCK).exists():  # else it is a directory of something else
+            state = "corrupt" if isinstance(error, InputInvalidError) else "not started"
+            if state == "corrupt" or (path / LOCK).exists():  # else the directory isn't a job
                 jobs.append({"path": os.fspath(path), "task": "-", "input": "-", "rows": 0, "state": state})
             continue
         values = {
@@ -48,16 +48,16 @@ def list_jobs(directory: Path) -> list[dict[str, Any]]:
 
 def _state(job: Job) -> str:
     """In a word or two, without reading the shards."""
-    there, report = len(job.shards_there()), job.report()
-    if there < job.chunks:
-        return f"{100 * there // job.chunks}% done"
+    shards, report = len(job.shards_there()), job.report()
+    if shards < job.chunks:
+        return f"{100 * shards // job.chunks}% done"
     if report.get("reason") != "complete":
         return "not written yet"
     return f"complete, {pluralize(report['errors'], 'row')} failed" if report["errors"] else "complete"
 
 
 def describe(path: Path) -> dict[str, Any]:
-    """A job's manifest, its state and how its last run ended."""
+    """A job's manifest, its state, and how its last run ended."""
     job = Job.open(path)
     return {
         "path": os.fspath(path),
@@ -68,29 +68,31 @@ def describe(path: Path) -> dict[str, Any]:
 
 
 def verify(path: Path) -> list[str]:
-    """What is wrong with a job: its manifest, its input, its shards, its result; nothing if all is whole."""
+    """Problems with a job's manifest, input, shards and result; an empty list if it is intact."""
     job = Job.open(path)
     problems = []
     if canonical_sha256(job.manifest["keys"]) != job.manifest["fingerprint"]:
-        problems.append("The manifest's keys are not those of its fingerprint.")
+        problems.append("The manifest's keys don't match its fingerprint.")
     found = survey(job)
-    problems += [f"Shard {chunk:,} is damaged." for chunk in found.damaged]
+    problems += [f"Shard {chunk:,} is corrupt." for chunk in found.corrupt]
     problems += [problem for chunk in range(job.chunks) for problem in _chunk_problems(job, chunk)]
-    if missing := len(found.missing) - len(found.damaged):
-        return [*problems, f"{missing:,} of {job.chunks:,} chunks are not scored yet."]
+    if missing := len(found.missing) - len(found.corrupt):
+        return [*problems, f"{missing:,} of {job.chunks:,} chunks haven't been scored yet."]
     report = job.report()
     if problems or report.get("reason") != "complete":
-        return problems or ["The result has not been written yet."]
-    output = path.parent / Path(report["output"]).name  # the job may have been moved, and its result with it
+        return problems or ["The result hasn't been written yet."]
+    if "output" not in report:  # the job of an evaluation
+        return []
+    output = path.parent / Path(report["output"]).name  # both may have been moved
     with job_errors(output):
         if not output.exists():
-            return [f"The result {output} is gone."]
+            return [f"The result {output} is missing."]
         if sha256_file(output) != report["output_sha256"]:
             problems.append(f"The result {output} was changed after it was written.")
         prefix = f".incomplete-{os.getpid()}-"
         with tempfile.TemporaryDirectory(dir=job.path, prefix=prefix) as place:
             if merge(job, Path(place, output.name)) != report["output_sha256"]:
-                problems.append("The result is not what the shards give.")
+                problems.append("The result doesn't match the shards.")
     return problems
 
 
@@ -102,11 +104,11 @@ def _chunk_problems(job: Job, chunk: int) -> list[str]:
     first = chunk * job.chunk_rows
     expected = [(first + i, row["id"], input_sha256(row)) for i, row in enumerate(staged)]
     scored = [(row["index"], row["id"], row["input_sha256"]) for row in job.shard(chunk) or []]
-    return [f"Shard {chunk:,} is of another input."] if scored and scored != expected else []
+    return [f"Shard {chunk:,} belongs to another input."] if scored and scored != expected else []
 
 
 def remove_job(path: Path) -> None:
-    """Remove a job's directory, even if its manifest is damaged or was never written.
+    """Remove a job's directory, even if its manifest is corrupt or was never written.
 
     Raises:
         InputNotFoundError: there is no job.
@@ -114,7 +116,8 @@ def remove_job(path: Path) -> None:
     """
     if not ((path / MANIFEST).exists() or (path / LOCK).exists()):
         raise InputNotFoundError(
-            f"There is no job in {path}.", hint="`nlpsuite jobs list DIRECTORY` shows those that are there."
+            f"There is no job in {path}.",
+            hint="`nlpsuite jobs list DIRECTORY` lists the jobs in a directory.",
         )
     with locked(path):
         discard(path)

@@ -1,14 +1,14 @@
-"""The result of a job: one file, in the input's order, with the input's columns kept."""
+"""The result of a job: one file, in the input's order, with the input's columns."""
 
 from __future__ import annotations
 
 import hashlib
 import os
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, BinaryIO
 
-from nlpsuite.batch.job import Job, JobRow
+from nlpsuite.batch.job import Job
 from nlpsuite.batch.storage import canonical, job_errors
 from nlpsuite.data.openai_batch import response_line
 from nlpsuite.data.records import OPENAI_BATCH
@@ -16,29 +16,40 @@ from nlpsuite.errors import InputInvalidError, JobRefusedError, JobStorageError,
 from nlpsuite.files import atomic_write, sha256_file
 from nlpsuite.plugins.discovery import known_plugins
 from nlpsuite.plugins.loading import load
+from nlpsuite.tasks.result import Result
 
-__all__ = ["check_columns", "check_output_format", "check_replaceable", "merge", "result_columns"]
+__all__ = [
+    "RESULT_COLUMNS",
+    "check_columns",
+    "check_output_format",
+    "check_replaceable",
+    "columns_of",
+    "merge",
+    "result_columns",
+    "write_rows",
+]
+
+RESULT_COLUMNS = ("output", "confidence", "probabilities", "data", "guard", "status", "error")
+"""All columns that hold a result; a file leaves out those that its task or its options don't fill."""
 
 
 def check_output_format(output: Path, format: str = "") -> str:
-    """The suffix of an output, of which there must be a writer.
+    """The suffix of an output file, for which there must be a writer.
 
     Args:
         format: of the job's reader.
 
     Raises:
-        InputInvalidError: there is none; lists those that there are.
+        InputInvalidError: there is none; the hint lists the file types that can be written.
     """
     known = sorted(plugin.name for plugin in known_plugins() if plugin.kind == "writer")
     suffix = output.suffix.lower().removeprefix(".")
     if suffix not in known:
-        raise InputInvalidError(
-            f"{output} is of no kind that can be written.", hint=f"Name a file .{', .'.join(known)}."
-        )
+        raise InputInvalidError(f"Unsupported output file type: {output}.", hint=f"Use .{', .'.join(known)}.")
     if format == OPENAI_BATCH and suffix not in ("jsonl", "ndjson"):
         raise InputInvalidError(
-            f"Responses of the OpenAI Batch API are lines of JSON, {output.name} is named as something else.",
-            hint="Name a file .jsonl.",
+            f"Responses of the OpenAI Batch API are JSON lines, but the output is named {output.name}.",
+            hint="Name it .jsonl.",
         )
     return suffix
 
@@ -50,50 +61,90 @@ def result_columns(labels: bool, guard: bool, prefix: str) -> list[str]:
         labels: the task's answers are labels.
         guard: the outputs are screened.
     """
-    of_task = ["confidence", "probabilities"] if labels else ["data"]
-    names = ["output", *of_task, *(["guard"] if guard else []), "status", "error"]
-    return [prefix + name for name in names]
+    left_out = {*(("data",) if labels else ("confidence", "probabilities")), *(() if guard else ("guard",))}
+    return [prefix + name for name in RESULT_COLUMNS if name not in left_out]
 
 
 def check_columns(columns: Sequence[str], added: Sequence[str]) -> None:
-    """Raises InputInvalidError if the input has a column of a name that the job adds."""
+    """Raises InputInvalidError if the input already has a column that the job adds."""
     if clash := [name for name in added if name in columns]:
         raise InputInvalidError(
-            f"The input has a column {clash[0]!r} already.",
-            hint="Call the new columns otherwise, for example with --prefix new_.",
+            f"The input already has a column {clash[0]!r}.",
+            hint="Rename the added columns, for example with --prefix new_.",
         )
 
 
-def check_replaceable(job: Job, output: Path, new: str = "") -> None:
-    """What is at an output may be replaced if the job has written it, or was allowed to replace it.
+def columns_of(result: Result) -> dict[str, Any]:
+    """The value of each of ``RESULT_COLUMNS``."""
+    values: dict[str, Any] = dict.fromkeys(RESULT_COLUMNS)
+    if result.error is None:
+        output = result.output
+        values |= {"output": output.answer, "data": dict(output.data) or None}
+        if output.probabilities:
+            values["probabilities"] = dict(output.probabilities)
+            values["confidence"] = max(output.probabilities.values())
+    values["guard"] = result.guard and [flag["kind"] for flag in result.guard["flags"]]
+    return values | {"status": "error" if result.error else "ok", "error": result.error_text or None}
+
+
+def write_rows(
+    file: BinaryIO,
+    suffix: str,
+    rows: Callable[[], Iterable[tuple[Mapping[str, Any], Result]]],
+    columns: Sequence[str],
+    added: Sequence[str],
+    *,
+    prefix: str = "",
+    schema: bytes = b"",
+) -> None:
+    """Write rows of an input, each with its result.
 
     Args:
-        new: sha256 of what is to be written; what is the same need not be spared.
+        rows: gives them from the first on, each time it is called.
+        columns: of the input.
+        added: the result's columns, with the prefix.
+        schema: of the input's columns, as ``Table.schema``.
+    """
+
+    def merged() -> Iterator[Mapping[str, Any]]:
+        for values, result in rows():
+            found = columns_of(result)
+            yield {**values, **{name: found[name.removeprefix(prefix)] for name in added}}
+
+    load("writer", suffix)(file, merged, [*columns, *added], schema)
+
+
+def check_replaceable(job: Job, output: Path, new: str = "") -> None:
+    """An existing output may be replaced only if the job wrote it, or was told to overwrite it.
+
+    Args:
+        new: sha256 of the new content; an output that has it already may stay.
 
     Raises:
-        JobRefusedError: it is something else.
+        JobRefusedError: the file is somebody else's.
     """
     with job_errors(output):
-        there = sha256_file(output) if output.exists() else ""
+        found = sha256_file(output) if output.exists() else ""
     written = job.report().get("written", {}).values()
-    if there and there not in (*written, job.manifest["replaces"], new):
+    if found and found not in (*written, job.manifest["replaces"], new):
         raise JobRefusedError(
-            f"The output {output} exists and is not what the job {job.path} has written.",
-            hint="Move it away, and give the same command again.",
+            f"The output {output} exists and wasn't written by the job {job.path}.",
+            hint="Move it away, and run the same command again.",
         )
 
 
 def merge(job: Job, output: Path, check: Callable[[str], None] = lambda sha256: None) -> str:
-    """Write a complete job's result; the file is there whole or not at all.
+    """Write a complete job's result atomically.
 
     Args:
-        check: told the result's sha256 before it is at its place; what it raises leaves the place as it is.
+        check: called with the result's sha256 before the result replaces what is at ``output``, which stays
+            untouched if this raises.
 
     Returns:
         The result's sha256.
 
     Raises:
-        InputInvalidError: the job is not complete, or the kind of file can't hold a value.
+        InputInvalidError: the job is incomplete, or the file type can't hold a value.
         JobStorageError: a file can't be read or written.
     """
     suffix = check_output_format(output)
@@ -114,37 +165,23 @@ def merge(job: Job, output: Path, check: Callable[[str], None] = lambda sha256: 
     except StorageError as error:
         raise JobStorageError(
             error.message,
-            hint="What was scored is kept: the same command writes the result once there is room.",
+            hint="All scored rows are saved: free some space, then run the same command to write the result.",
         ) from error
     return sha256
 
 
 def _write_table(job: Job, suffix: str, file: BinaryIO) -> None:
     manifest = job.manifest
-    labels, guard, prefix = manifest["labels"], bool(manifest["keys"]["guard"]), manifest["prefix"]
-    added = result_columns(labels, guard, prefix)
+    labels, prefix = manifest["labels"], manifest["prefix"]
+    added = result_columns(labels, bool(manifest["keys"]["guard"]), prefix)
     if not labels and not any("data" in (row.get("output") or {}) for row in job.scored_rows()):
         added.remove(f"{prefix}data")
-    kept = [name.removeprefix(prefix) for name in added]
-
-    def rows() -> Iterator[Mapping[str, Any]]:
-        for row in job.rows():
-            values = _added(row)
-            yield {**row.values, **{prefix + name: values[name] for name in kept}}
-
-    write = load("writer", suffix)
-    write(file, rows, [*manifest["columns"], *added], bytes.fromhex(manifest["schema"]))
-
-
-def _added(row: JobRow) -> dict[str, Any]:
-    values: dict[str, Any] = dict.fromkeys(("output", "confidence", "probabilities", "data"))
-    if (output := row.output) is not None:
-        values["output"] = output.text if output.label is None else output.label
-        values["data"] = dict(output.data) or None
-        if output.probabilities:
-            values["probabilities"] = dict(output.probabilities)
-            values["confidence"] = max(output.probabilities.values())
-    values["guard"] = row.guard and [flag["kind"] for flag in row.guard["flags"]]
-    values["status"] = "error" if row.error else "ok"
-    values["error"] = " ".join(filter(None, (row.error["message"], row.error["hint"]))) if row.error else None
-    return values
+    write_rows(
+        file,
+        suffix,
+        lambda: ((row.values, row.result) for row in job.rows()),
+        manifest["columns"],
+        added,
+        prefix=prefix,
+        schema=bytes.fromhex(manifest["schema"]),
+    )

@@ -1,4 +1,4 @@
-"""How many workers, and how many threads each: from the cores, the memory and the model."""
+"""The number of workers, and of threads per worker, from the cores, the memory and the model."""
 
 from __future__ import annotations
 
@@ -9,18 +9,18 @@ from pathlib import Path
 
 __all__ = ["THREADS", "Machine", "Plan", "choose_workers", "this_machine"]
 
-# Threads that a worker gets where there are cores enough. Several workers of one thread each finish more rows
-# than one worker of several threads: a step of a small model is too short to be worth dividing.
+# Threads per worker where there are enough cores. Several workers of one thread finish more rows than one worker
+# of several threads: a step of a small model is too short to be worth dividing.
 THREADS = 1
-# What a worker needs: its copy of the weights with what onnxruntime packs beside them; and Python, the
-# libraries, the cache and the batch.
+# Memory of a worker: its copy of the weights with what onnxruntime packs beside them; and Python, the libraries,
+# the cache and the batch.
 _MODEL_FACTOR = 1.6
 _WORKER_BYTES = 300_000_000
 
 
 @dataclass(frozen=True)
 class Machine:
-    """What workers can have.
+    """The resources of this process.
 
     Attributes:
         cores: that this process may run on.
@@ -33,22 +33,22 @@ class Machine:
 
 @dataclass(frozen=True)
 class Plan:
-    """Workers, and threads of each: as many in all as there are cores, unless the user asked for more workers."""
+    """Workers, and threads per worker: in all as many as there are cores, unless the user asked for more workers."""
 
     workers: int
     threads: int
 
 
 def choose_workers(machine: Machine, model_bytes: int, chunks: int, workers: int = 0) -> Plan:
-    """How to divide a machine among workers.
+    """Divide a machine among workers.
 
-    As many workers of ``THREADS`` threads as there are cores for, memory for and chunks for; cores that are
-    left over then, because memory or chunks are short, become threads of those workers.
+    There are as many workers of ``THREADS`` threads as cores, memory and chunks allow; cores that are left over
+    become further threads of those workers.
 
     Args:
         model_bytes: of the model's files.
         chunks: to be run; there are never more workers.
-        workers: asked for by the user, in spite of the memory; 0 to choose.
+        workers: requested by the user, whatever the memory; 0 to choose.
 
     Returns:
         At least one worker, of at least one thread.
@@ -87,13 +87,13 @@ def _free_memory() -> int:
         return 4_000_000_000  # Windows doesn't say
 
 
-# Control groups: the first version has a tree for each resource, the second one for all. The limits of all
-# groups on the way to the root hold. In a container its own group is often mounted as the root, so a group
-# that is not found is looked for there.
+# Control groups: version 1 has a tree for each resource, version 2 one for all. The limits of all groups on the
+# way to the root apply. In a container its own group is often mounted as the root, so a group that isn't found is
+# looked up there.
 
 
 def _groups(root: Path = Path("/sys/fs/cgroup"), listing: Path = Path("/proc/self/cgroup")) -> Iterable[Path]:
-    """The directories of the groups that this process is in, from inside out."""
+    """The directories of the groups of this process, innermost first."""
     found: dict[Path, None] = {}
     for line in _lines(listing):
         _, controllers, name = line.split(":", 2)
@@ -119,7 +119,7 @@ def _cpu_limit(group: Path) -> int | None:
 
 
 def _free_in_group(group: Path) -> int | None:
-    """Bytes up to a group's limit; what only caches files counts as free."""
+    """Bytes up to a group's limit; file caches count as free."""
     for limit_file, used_file, cached_key in (
         ("memory.max", "memory.current", "inactive_file"),
         ("memory.limit_in_bytes", "memory.usage_in_bytes", "total_inactive_file"),

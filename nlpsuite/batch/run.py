@@ -1,22 +1,21 @@
-"""Running a job: what is missing is handed to an engine, and the result is written when all is there."""
+"""Running a job: an engine scores the missing chunks, then the result is written."""
 
 from __future__ import annotations
 
 import contextlib
 import datetime
 import os
-import platform
 import signal
 import threading
 import time
 from collections.abc import Iterator, Mapping
 from contextlib import closing, contextmanager
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from types import FrameType
 from typing import TYPE_CHECKING, Any, cast
 
-from nlpsuite import __version__
 from nlpsuite.batch.engine import Beat, Done, Work
 from nlpsuite.batch.job import Job
 from nlpsuite.batch.merge import check_replaceable, merge
@@ -33,7 +32,7 @@ __all__ = [
     "JobReport",
     "JobReporter",
     "Terminated",
-    "most_errors",
+    "parse_max_errors",
     "pluralize",
     "run_job",
     "survey",
@@ -42,7 +41,7 @@ __all__ = [
 
 
 class Terminated(BaseException):
-    """The process was asked to end (SIGTERM). The job can be gone on with."""
+    """The process received SIGTERM. The same request resumes the job."""
 
 
 @dataclass(frozen=True)
@@ -50,16 +49,16 @@ class JobReport:
     """How a run of a job ended.
 
     Attributes:
-        output: the file of results.
+        output: the file of results; None for a job that writes none.
         job: the job's directory.
-        rows, errors: of the whole job; rows that failed are among the rows.
+        rows, errors: rows of the whole job, and how many of them failed.
         scored: rows that this run scored.
         prompt_tokens, completion_tokens: that this run read and generated.
         seconds: of this run, from the first chunk on.
-        quarantined: shards that could not be read and were scored anew.
+        quarantined: corrupt shards whose rows were scored again.
     """
 
-    output: Path
+    output: Path | None
     job: Path
     rows: int
     errors: int
@@ -76,7 +75,9 @@ class JobReport:
 
 
 class JobReporter:
-    """Is told how a job goes; this one keeps it to itself. Also a ``nlpsuite.export.store.Reporter``."""
+    """Receives a job's progress and ignores it; subclass it to show progress. Also a
+    ``nlpsuite.export.store.Reporter``.
+    """
 
     def stage(self, text: str, total: int | None) -> None:
         """A new stage begins; ``total`` is in bytes, or None if unknown."""
@@ -88,53 +89,42 @@ class JobReporter:
         """The stage is over."""
 
     def begin(self, rows: int, done: int, errors: int, how: str) -> None:
-        """Scoring begins: ``done`` of the rows are there from earlier; ``how`` says with what."""
+        """Scoring begins. ``done`` of the rows were scored earlier; ``how`` names engine, workers and threads."""
 
     def progress(self, rows: int, errors: int, tokens: int) -> None:
-        """So many rows are scored now, so many of them failed, so many tokens were worked on in this run."""
+        """Rows scored so far, how many of them failed, and tokens read and generated in this run."""
 
     def notice(self, text: str) -> None:
         """Something the user should know."""
 
-    def recorded(self) -> dict[str, Any]:
-        """Where and when a job was begun: kept in its manifest, of no effect on its results."""
-        return {
-            "nlpsuite": __version__,
-            "host": platform.node(),
-            "platform": platform.platform(),
-            "python": platform.python_version(),
-            "created": datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
-            "directory": os.getcwd(),
-        }
-
 
 @dataclass
 class Survey:
-    """What is there of a job.
+    """The state of a job's shards.
 
     Attributes:
-        missing: chunks without a usable shard.
-        failed: errors by chunk, of those that have some.
-        done: rows of the usable shards.
-        damaged: chunks whose shard can't be read.
+        missing: chunks without an intact shard.
+        failed: failed rows by chunk, of chunks that have some.
+        done: rows of the intact shards.
+        corrupt: chunks whose shard can't be read.
     """
 
     missing: list[int] = field(default_factory=list)
     failed: dict[int, int] = field(default_factory=dict)
     done: int = 0
-    damaged: list[int] = field(default_factory=list)
+    corrupt: list[int] = field(default_factory=list)
 
 
 def survey(job: Job) -> Survey:
     """Read every shard of a job."""
     found = Survey()
-    there = set(job.shards_there())
+    existing = set(job.shards_there())
     for chunk in range(job.chunks):
-        rows = job.shard(chunk) if chunk in there else None
+        rows = job.shard(chunk) if chunk in existing else None
         if rows is None:
             found.missing.append(chunk)
-            if chunk in there:
-                found.damaged.append(chunk)
+            if chunk in existing:
+                found.corrupt.append(chunk)
             continue
         found.done += len(rows)
         if errors := sum(row["status"] == "error" for row in rows):
@@ -143,39 +133,40 @@ def survey(job: Job) -> Survey:
 
 
 def run_job(job: Job, request: Mapping[str, Any], reporter: JobReporter) -> JobReport:
-    """Score what is missing, try again what failed, and write the result. The caller holds the lock.
+    """Score missing rows, retry failed ones, and write the result. The caller holds the lock.
 
     Args:
-        request: ``engine``, ``workers``, ``threads``, ``address``, ``max_errors``, ``output``, and where
-            ``bundle``, ``prompt_file`` and ``shots`` are.
+        request: ``engine``, ``workers``, ``threads``, ``address``, ``max_errors``, ``output`` (None to write
+            no result), and the paths ``bundle``, ``prompt_file`` and ``shots``.
 
     Raises:
         As ``nlpsuite.batch.score.score``.
     """
-    allowed = most_errors(str(request["max_errors"]), job.rows_total)
-    output = Path(request["output"])
+    allowed = parse_max_errors(str(request["max_errors"]), job.rows_total)
+    output = Path(request["output"]) if request["output"] else None
     found = survey(job)
-    if found.missing:  # else it may be a result that a killed process had no time to note down
+    if output and found.missing:  # else a killed process may have written it without recording so
         check_replaceable(job, output)
-    for chunk in found.damaged:
-        reporter.notice(f"A damaged shard was moved to {job.quarantine(chunk)}; its rows are scored anew.")
-    # What failed goes first: it counts as failed only once it has been tried again.
+    for chunk in found.corrupt:
+        reporter.notice(f"A corrupt shard was moved to {job.quarantine(chunk)}; its rows are scored again.")
+    # Failed rows go first: they count as failed only once they have been retried.
     chunks = [*found.failed, *found.missing]
-    progress = _Progress(job.rows_total, found.done, dict(found.failed), reporter)
+    tally = _Tally(job.rows_total, found.done, dict(found.failed), reporter)
     started = time.perf_counter()
     reason, sha256 = "failed", ""
     try:
         if chunks:
             engine, work, how = _work(job, request, len(chunks))
-            reporter.begin(job.rows_total, found.done, progress.errors, how)
+            reporter.begin(job.rows_total, found.done, tally.errors, how)
             with closing(cast(Any, engine(work, iter(chunks)))) as events:
                 for event in events:
-                    progress.take(event)
-                    if progress.errors_now > allowed:
-                        raise _toomany(progress.errors_now, allowed, job)
+                    tally.take(event)
+                    if tally.errors_now > allowed:
+                        raise _too_many_errors(tally.errors_now, allowed, job)
         reporter.close()
-        reporter.stage(f"Writing {output}", None)
-        sha256 = merge(job, output, lambda new: check_replaceable(job, output, new))
+        if output:
+            reporter.stage(f"Writing {output}", None)
+            sha256 = merge(job, output, partial(check_replaceable, job, output))
         reason = "complete"
     except KeyboardInterrupt:
         reason = "interrupted"
@@ -189,9 +180,9 @@ def run_job(job: Job, request: Mapping[str, Any], reporter: JobReporter) -> JobR
     finally:
         reporter.close()
         seconds = time.perf_counter() - started
-        summary = progress.summary(job, seconds, len(found.damaged))
+        summary = tally.summary(job, seconds, len(found.corrupt))
         report = {"reason": reason, **summary, "engine": request["engine"]}
-        # Where the disk is full the report can't be written either; what went wrong first is told.
+        # On a full disk the report can't be written either; the first error is the one to raise.
         with contextlib.suppress(*(() if reason == "complete" else (StorageError,))):
             _write_report(job, report, output, sha256)
     return JobReport(output, job.path, **summary)
@@ -199,7 +190,7 @@ def run_job(job: Job, request: Mapping[str, Any], reporter: JobReporter) -> JobR
 
 def _work(job: Job, request: Mapping[str, Any], chunks: int) -> tuple[Engine, Work, str]:
     engine: Engine = load("engine", request["engine"])
-    workers, threads = int(request["workers"]), int(request["threads"])
+    workers, threads = int(request["workers"]), int(request["threads"] or 0)
     if not (workers and threads):
         plan = choose_workers(
             this_machine(), Bundle.open(Path(request["bundle"])).size_bytes, chunks, workers
@@ -213,19 +204,19 @@ def _work(job: Job, request: Mapping[str, Any], chunks: int) -> tuple[Engine, Wo
 
 
 def pluralize(number: int, what: str) -> str:
-    """So many of something, in words."""
+    """A number with its noun, such as ``2 rows``."""
     return f"{number:,} {what}{'s' * (number != 1)}"
 
 
-class _Progress:
-    """Counts what an engine tells. A chunk that is run twice counts once."""
+class _Tally:
+    """Adds up an engine's events. A chunk that is run twice counts once."""
 
     def __init__(self, rows: int, done: int, failed: dict[int, int], reporter: JobReporter) -> None:
         self._before, self._failed, self._reporter = done, failed, reporter
         self._rows_left = rows - done
-        self._tried_again = frozenset(failed)
+        self._retried = frozenset(failed)
         self._finished: set[int] = set()
-        self._scored = self._new = 0  # rows of finished chunks, and those that were not there before
+        self._scored = self._new = 0  # rows of finished chunks, and of those without a shard before
         self._prompt_tokens = self._completion_tokens = 0
         self._beat_rows = self._beat_tokens = 0
         self.errors = sum(failed.values())  # in this run or earlier
@@ -238,12 +229,12 @@ class _Progress:
         elif event.chunk not in self._finished:
             self._finished.add(event.chunk)
             self._scored += event.rows
-            self._new += event.rows * (event.chunk not in self._tried_again)
+            self._new += event.rows * (event.chunk not in self._retried)
             self._prompt_tokens += event.prompt_tokens
             self._completion_tokens += event.completion_tokens
             self.errors_now += event.errors
             self.errors += event.errors - self._failed.pop(event.chunk, 0)
-        # Beats run ahead of chunks; those of a worker that was lost count twice, but never past the end.
+        # Beats run ahead of chunks; those of a lost worker count twice, but never past the end.
         rows = min(max(self._new, self._beat_rows), self._rows_left)
         tokens = max(self._prompt_tokens + self._completion_tokens, self._beat_tokens)
         self._reporter.progress(self._before + rows, self.errors, tokens)
@@ -260,17 +251,21 @@ class _Progress:
         }
 
 
-def _write_report(job: Job, report: dict[str, Any], output: Path, sha256: str) -> None:
+def _write_report(job: Job, report: dict[str, Any], output: Path | None, sha256: str) -> None:
     written = dict(job.report().get("written", {}))
-    if sha256:
+    if output and sha256:
         report |= {"output": os.fspath(output), "output_sha256": sha256}
         written[output.name] = sha256
     report["ended"] = datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds")
     job.write_report(report | {"written": written})
 
 
-def most_errors(text: str, rows: int) -> int:
-    """How many rows may fail: ``text`` is a number or a share such as 5%."""
+def parse_max_errors(text: str, rows: int) -> int:
+    """How many rows may fail, from a number or a share such as ``5%``; all of them where ``text`` is empty.
+
+    Raises:
+        OptionError: it is neither.
+    """
     if not text:
         return rows
     share = text.endswith("%")
@@ -279,26 +274,25 @@ def most_errors(text: str, rows: int) -> int:
     except ValueError:
         value = -1
     if not 0 <= value <= (100 if share else rows + value):
-        raise OptionError(f"max-errors is {text!r}.", hint="Give a number of rows, or a share such as 5%.")
+        raise OptionError(
+            f"max-errors can't be {text!r}.", hint="Give a number of rows, or a share such as 5%."
+        )
     return int(rows * value / 100) if share else int(value)
 
 
-def _toomany(errors: int, allowed: int, job: Job) -> TooManyErrorsError:
-    example = ""
-    for chunk in job.shards_there():
-        failed = [row for row in job.shard(chunk) or [] if row["status"] == "error"]
-        if failed:
-            example = f" The first: row {failed[0]['index']:,}: {failed[0]['error']['message']}"
-            break
+def _too_many_errors(errors: int, allowed: int, job: Job) -> TooManyErrorsError:
+    failed = (row for row in job.scored_rows(strict=False) if row["status"] == "error")
+    first = next(failed, None)
+    example = f" The first is row {first['index']:,}: {first['error']['message']}" if first else ""
     return TooManyErrorsError(
         f"{pluralize(errors, 'row')} failed; --max-errors allows {allowed:,}.{example}",
-        hint="Mend the input and begin again with --overwrite, or allow more and give the same command again.",
+        hint="Fix the input and start again with --overwrite, or raise the limit and run the same command.",
     )
 
 
 @contextmanager
 def terminating() -> Iterator[None]:
-    """SIGTERM raises Terminated, where signals can be handled at all."""
+    """Turn SIGTERM into Terminated; only the main thread can handle signals."""
     if threading.current_thread() is not threading.main_thread():
         yield
         return

@@ -1,19 +1,24 @@
-"""``nlpsuite score``: a task on every row of a table, whatever happens in between."""
+"""Scoring: a task on every row of a data set, in a job that survives interruptions."""
 
 from __future__ import annotations
 
 import contextlib
+import datetime
+import hashlib
 import os
+import platform
 import shutil
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from nlpsuite import __version__
 from nlpsuite.batch.fingerprint import check_same, job_keys, request_values
 from nlpsuite.batch.job import FORMAT, FORMAT_VERSION, Job, job_directory, write_manifest
 from nlpsuite.batch.merge import check_columns, check_output_format, result_columns
-from nlpsuite.batch.run import JobReport, JobReporter, most_errors, run_job, terminating
+from nlpsuite.batch.run import JobReport, JobReporter, parse_max_errors, run_job, terminating
 from nlpsuite.batch.stage import hash_files, stage, stamps
 from nlpsuite.batch.storage import INPUT, MANIFEST, canonical_sha256, clear, discard, job_errors, locked
 from nlpsuite.data.records import OPENAI_BATCH, text_columns_of
@@ -27,81 +32,185 @@ from nlpsuite.runtime.bundle import Bundle
 if TYPE_CHECKING:
     from nlpsuite.tasks.base import Task
 
-__all__ = ["ScoreRequest", "resume", "score"]
+__all__ = ["OpenJob", "ScoreRequest", "open_job", "resume", "score", "score_request"]
+
+
+def score(
+    task: str,
+    data: str | os.PathLike[str] | None = None,
+    output: str | os.PathLike[str] = "",
+    *,
+    dataset: str | None = None,
+    options: Mapping[str, Any] | None = None,
+    option_columns: Mapping[str, str] | None = None,
+    format: str = "",
+    encoding: str = "utf-8",
+    text_columns: Sequence[str] = (),
+    id_column: str | None = None,
+    limit: int | None = None,
+    prefix: str = "",
+    overwrite: bool = False,
+    max_errors: str | int = "",
+    chunk_rows: int = 0,
+    model: str | None = None,
+    adapter: str | None = None,
+    precision: str | None = None,
+    device: str = "auto",
+    max_parts: int = 64,
+    prompt_file: str | None = None,
+    shots: str | None = None,
+    max_shots: int | None = None,
+    guard: str | None = None,
+    engine: str = "local",
+    workers: int = 0,
+    threads: int | None = None,
+    address: str = "",
+    reporter: JobReporter | None = None,
+) -> JobReport:
+    """Run a task on every row of a data set and write one file of results.
+
+    Progress is saved beside the output, in ``OUTPUT.job``. If interrupted, call again with the same arguments
+    to resume: the result has the same bytes as that of an uninterrupted run.
+
+    Args:
+        task: a name that ``nlpsuite list`` shows.
+        data: a file, a pair of files, a directory, or ``-`` for standard input.
+        output: the file of results: ``.jsonl``, ``.csv``, ``.tsv`` or ``.parquet``.
+        dataset: a standard data set in place of ``data``, such as ``sst2:dev``.
+        options: of the task.
+        option_columns: option of the task to the column that holds its value.
+        format: file type of the data, where its name doesn't say.
+        encoding: of the data, where it is text.
+        text_columns: columns of the text, joined; by default the task's usual one.
+        id_column: column with a unique id; without it a row's id is its index.
+        limit: score only the first rows, this many.
+        prefix: of the names of the added columns.
+        overwrite: start over, whatever exists.
+        max_errors: stop when more rows fail: a number, or a share such as ``5%``; empty for no limit.
+        chunk_rows: rows that are scored and committed together; 0 for 256 where the task chooses among labels
+            and 32 where it generates.
+        model, adapter, precision, device, max_parts, prompt_file, shots, max_shots, guard: as in
+            ``nlpsuite.load``.
+        engine, workers, threads, address: what runs the chunks, see ``nlpsuite.batch.engine``; 0 workers or
+            threads fits them to the machine and the model.
+        reporter: receives progress.
+
+    Raises:
+        JobRefusedError: the output exists, is an input, or belongs to a job with other settings, which are
+            named; or another process works on the job.
+        TooManyErrorsError: more rows failed than ``max_errors`` allows.
+        JobStorageError: a file can't be read or written.
+        NlpsuiteError: the input, the options, the plugin or the model can't be used.
+        KeyboardInterrupt, Terminated: the job was interrupted.
+    """
+    arguments = dict(locals())  # their names are those of ScoreRequest
+    del arguments["reporter"]
+    if not output:
+        raise OptionError("score needs an output.", hint="Name a file of results, such as scored.csv.")
+    return score_request(ScoreRequest.of(**arguments), reporter)
 
 
 @dataclass(frozen=True)
 class ScoreRequest:
-    """What to score, and how.
+    """The arguments of ``score``.
 
     Attributes:
-        task: a name that ``nlpsuite list`` shows.
-        input: a file, a pair of files, a directory, or ``-``; empty where ``dataset`` is given.
-        dataset: name of a standard data set, such as ``sst2:dev``.
-        output: the file of results; the job is kept beside it.
-        format: of the input, where its name doesn't say.
-        encoding: of the input, where it is text.
-        text_columns: with the text, or its parts; by default the task's usual one.
-        id_column: with a unique id; without it a row's id is its index.
-        option_columns: option of the task to the column that has its value.
-        options: of the task.
-        limit: only the first so many rows.
-        chunk_rows: rows that are scored and committed together; 0 takes 256 for a task with labels and
-            32 for one that generates.
-        prefix: of the names of the columns that are added.
-        model, adapter, precision, device, prompt_file, shots, max_shots, guard, max_parts: as in
-            ``nlpsuite.load``.
-        engine, workers, threads, address: what runs the chunks, see ``nlpsuite.batch.engine``; 0 is chosen
-            from the machine and the model.
-        max_errors: most rows that may fail: a number, or a share such as ``5%``; empty for any number.
-        overwrite: begin anew, whatever is there.
+        output: None for a job without a file of results.
+        job: the job's directory; by default beside the output.
     """
 
     task: str
-    output: Path
-    input: str = ""
+    data: str = ""
+    output: Path | None = None
     dataset: str = ""
+    options: Mapping[str, Any] = field(default_factory=dict)
+    option_columns: Mapping[str, str] = field(default_factory=dict)
     format: str = ""
     encoding: str = "utf-8"
     text_columns: tuple[str, ...] = ()
     id_column: str = ""
-    option_columns: Mapping[str, str] = field(default_factory=dict)
-    options: Mapping[str, Any] = field(default_factory=dict)
     limit: int | None = None
-    chunk_rows: int = 0
     prefix: str = ""
+    overwrite: bool = False
+    max_errors: str = ""
+    chunk_rows: int = 0
     model: str | None = None
     adapter: str | None = None
     precision: str | None = None
     device: str = "auto"
+    max_parts: int = 64
     prompt_file: str | None = None
     shots: str | None = None
     max_shots: int | None = None
     guard: str | None = None
-    max_parts: int = 64
     engine: str = "local"
     workers: int = 0
     threads: int = 0
     address: str = ""
-    max_errors: str = ""
-    overwrite: bool = False
+    job: Path | None = None
+
+    @classmethod
+    def of(cls, **arguments: Any) -> ScoreRequest:
+        """A request from arguments as users give them: None is the default, paths may be texts."""
+        given = {name: value for name, value in arguments.items() if value is not None}
+        output = given.pop("output", "")
+        for name, kind in (("data", os.fspath), ("text_columns", tuple), ("max_errors", str)):
+            if name in given:
+                given[name] = kind(given[name])
+        return cls(**given, output=Path(output).expanduser() if output else None)
+
+    @property
+    def directory(self) -> Path:
+        """The job's directory."""
+        if self.job is None and self.output is None:
+            raise OptionError("A job needs an output or a directory.")
+        return self.job or job_directory(self.output)  # type: ignore[arg-type]
 
 
-def score(request: ScoreRequest, reporter: JobReporter | None = None) -> JobReport:
-    """Score a table, or go on with the job that is there already.
+@dataclass(frozen=True)
+class OpenJob:
+    """A job that is ready to run, and locked.
+
+    Attributes:
+        job: with its manifest and its input.
+        sources: sha256 of each input file, by name.
+    """
+
+    job: Job
+    sources: Mapping[str, str]
+    _settings: Mapping[str, Any]
+    _reporter: JobReporter
+
+    def run(self) -> JobReport:
+        """Score the rows that are missing or failed, and write the result. Raises as ``score``."""
+        return run_job(self.job, self._settings, self._reporter)
+
+    def accept_output(self) -> None:
+        """Treat the output as written by the job although its content was changed since."""
+        output = Path(self._settings["output"])
+        report = self.job.report()
+        report["written"] = {**report.get("written", {}), f"{output.name}, changed": sha256_file(output)}
+        self.job.write_report(report)
+
+
+def score_request(request: ScoreRequest, reporter: JobReporter | None = None) -> JobReport:
+    """Run a request. Raises as ``score``."""
+    with open_job(request, reporter or JobReporter()) as opened:
+        return opened.run()
+
+
+@contextmanager
+def open_job(request: ScoreRequest, reporter: JobReporter) -> Iterator[OpenJob]:
+    """The request's job: the existing one, or a new one with its input read.
+
+    While it is open the job is locked, and SIGTERM raises ``Terminated``.
 
     Raises:
-        JobRefusedError: the output exists, is an input, or belongs to a job with another fingerprint, whose
-            differing keys are named; or another process works on it.
-        TooManyErrorsError: more rows failed than ``max_errors`` allows.
-        JobStorageError: a file can't be read or written.
-        NlpsuiteError: what is wrong with the input, the options, the plugin or the model.
-        KeyboardInterrupt, Terminated: the job was ended; the same request goes on with it.
+        As ``score``.
     """
     from nlpsuite.plugins import load_task
     from nlpsuite.tasks.adjust import adjust
 
-    reporter = reporter or JobReporter()
     task = adjust(
         load_task(request.task),
         prompt_file=request.prompt_file,
@@ -110,17 +219,18 @@ def score(request: ScoreRequest, reporter: JobReporter | None = None) -> JobRepo
     )
     make_options(task.options, dict(request.options))
     _check_option_columns(task, request)
-    check_output_format(request.output, request.format)
-    most_errors(request.max_errors, 0)
+    parse_max_errors(request.max_errors, 0)
     find_plugin("engine", request.engine)
-    directory = job_directory(request.output)
-    _check_output(request, directory)
+    directory = request.directory
+    if request.output:
+        check_output_format(request.output, request.format)
+        _check_output(request, request.output, directory)
     with terminating(), locked(directory):
         try:
             if request.overwrite:
                 clear(directory)
-            job, bundle = _job(request, task, directory, reporter)
-            return run_job(job, {**request_values(request), "bundle": bundle}, reporter)
+            job, sources, bundle = _prepare(request, task, directory, reporter)
+            yield OpenJob(job, sources, {**request_values(request), "bundle": bundle}, reporter)
         except BaseException:
             if not (directory / MANIFEST).exists():
                 with contextlib.suppress(StorageError):
@@ -129,7 +239,7 @@ def score(request: ScoreRequest, reporter: JobReporter | None = None) -> JobRepo
 
 
 def resume(directory: Path, reporter: JobReporter | None = None, **changed: Any) -> JobReport:
-    """Go on with a job from what its directory holds; the input itself is not needed.
+    """Resume a job from what its directory holds; its input isn't needed.
 
     Args:
         changed: ``engine``, ``workers``, ``threads``, ``address`` or ``max_errors`` in place of the job's.
@@ -138,20 +248,21 @@ def resume(directory: Path, reporter: JobReporter | None = None, **changed: Any)
         As ``score``.
     """
     job = Job.open(directory)
-    request = job.manifest["request"]
-    # The job may have been moved since: its result is beside it.
-    output = os.path.abspath(directory.parent / Path(request["output"]).name)
-    values = {**request, "bundle": job.manifest["bundle"], "output": output, **changed}
+    settings = {**job.manifest["request"], "bundle": job.manifest["bundle"], **changed}
+    if settings["output"]:  # it is beside the job, which may have been moved
+        settings["output"] = os.path.abspath(directory.parent / Path(settings["output"]).name)
     with terminating(), locked(directory):
-        return run_job(job, values, reporter or JobReporter())
+        return run_job(job, settings, reporter or JobReporter())
 
 
-def _job(request: ScoreRequest, task: Task[Any], directory: Path, reporter: JobReporter) -> tuple[Job, str]:
-    """The job in the directory if it is the one that is asked for, else a new one; and where its model is."""
+def _prepare(
+    request: ScoreRequest, task: Task[Any], directory: Path, reporter: JobReporter
+) -> tuple[Job, dict[str, str], str]:
+    """The job in the directory if it is the requested one, else a new one; its input files; its model's path."""
     from nlpsuite.tasks.load import resolve_bundle
     from nlpsuite.tasks.pipeline import preset_options
 
-    there = Job.open(directory) if (directory / MANIFEST).exists() else None
+    existing = Job.open(directory) if (directory / MANIFEST).exists() else None
     table = _table(request, directory)
     before = stamps(table.files)
     path, notices = resolve_bundle(
@@ -160,20 +271,27 @@ def _job(request: ScoreRequest, task: Task[Any], directory: Path, reporter: JobR
     bundle = Bundle.open(path)
     for notice in [*notices, *preset_options(task, bundle)[1]]:
         reporter.notice(notice)
-    keys = job_keys(request, task, table, hash_files(table.files), bundle)
-    where = os.fspath(bundle.path.resolve())
-    if there is not None:
-        _settle(request, task, table, keys, there.manifest["columns"])
-        check_same(there.manifest["keys"], keys, directory)
+    digests = hash_files(table.files)
+    sources = {path.name: digest for path, digest in zip(table.files, digests)}
+    joined = digests[0] if len(digests) == 1 else hashlib.sha256("\n".join(digests).encode()).hexdigest()
+    keys = job_keys(request, task, table, joined, bundle)
+    bundle_path = os.fspath(bundle.path.resolve())
+    if existing is not None:
+        _check_table(request, task, table, keys, existing.manifest["columns"])
+        if request.output is None and existing.manifest["keys"] != keys:
+            clear(directory)  # a job that nobody named
+            existing = None
+    if existing is not None:
+        check_same(existing.manifest["keys"], keys, directory)
         _forget_stdin(table, directory)
-        return there, where
+        return existing, sources, bundle_path
     shutil.rmtree(directory / INPUT, ignore_errors=True)
     reporter.stage(f"Reading {table.name}", None)
 
     def on_rows(rows: int, columns: Sequence[str]) -> None:
-        # Where all rows have the same columns, what is wrong with them shows in the first chunk.
+        # Where all rows have the same columns, a wrong one shows in the first chunk.
         if rows <= keys["chunk_rows"] and keys["reader"]["format"] not in ("jsonl", "ndjson"):
-            _settle(request, task, table, dict(keys), columns)
+            _check_table(request, task, table, dict(keys), columns)
 
     staged = stage(
         table,
@@ -185,10 +303,14 @@ def _job(request: ScoreRequest, task: Task[Any], directory: Path, reporter: JobR
     )
     reporter.close()
     if stamps(table.files) != before:
-        raise JobRefusedError(f"{table.name} changed while it was read.", hint="Give the same command again.")
-    _settle(request, task, table, keys, staged.columns)
-    with job_errors(request.output):
-        replaces = sha256_file(request.output) if request.output.exists() else ""
+        raise JobRefusedError(
+            f"{table.name} changed while it was being read.", hint="Run the same command again."
+        )
+    _check_table(request, task, table, keys, staged.columns)
+    replaces = ""
+    if request.output and request.output.exists():
+        with job_errors(request.output):
+            replaces = sha256_file(request.output)
     manifest = {
         "format": FORMAT,
         "version": FORMAT_VERSION,
@@ -203,24 +325,31 @@ def _job(request: ScoreRequest, task: Task[Any], directory: Path, reporter: JobR
         "labels": bool(task.labels),
         "prefix": request.prefix,
         "input": table.name,
-        "bundle": where,
+        "bundle": bundle_path,
         "model": bundle.name,
         "replaces": replaces,
         "request": request_values(request),
-        "recorded": reporter.recorded(),
+        "recorded": {  # has no effect on the results
+            "nlpsuite": __version__,
+            "host": platform.node(),
+            "platform": platform.platform(),
+            "python": platform.python_version(),
+            "created": datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
+            "directory": os.getcwd(),
+        },
     }
     job = write_manifest(directory, manifest)
     _forget_stdin(table, directory)
-    return job, where
+    return job, sources, bundle_path
 
 
-def _settle(
+def _check_table(
     request: ScoreRequest, task: Task[Any], table: Table, keys: dict[str, Any], columns: Sequence[str]
 ) -> None:
-    """Check what is asked of the columns, and put the text's into the keys."""
+    """Check the requested columns, and put those of the text into the keys."""
     if not columns:
         raise InputInvalidError(
-            f"{table.name} has no row that can be read.", hint="Is it of the kind that its name says?"
+            f"{table.name} has no row that can be read.", hint="Is it of the type that its name says?"
         )
     if keys["reader"].get("format") != OPENAI_BATCH:
         keys["text_columns"] = list(text_columns_of(task, table, columns, request.text_columns))
@@ -234,7 +363,7 @@ def _settle(
 
 
 def _forget_stdin(table: Table, directory: Path) -> None:
-    """Standard input was kept to be read twice; its rows are in chunks now."""
+    """Remove the copy of standard input: its rows are in chunks now."""
     with job_errors(directory):
         for file in table.files:
             if file.parent == directory:
@@ -242,15 +371,15 @@ def _forget_stdin(table: Table, directory: Path) -> None:
 
 
 def _table(request: ScoreRequest, directory: Path) -> Table:
-    if bool(request.input) == bool(request.dataset):
-        raise OptionError("Name either an input or a --dataset.", hint="For example: reviews.csv")
+    if bool(request.data) == bool(request.dataset):
+        raise OptionError("Name either a file or a --dataset.", hint="For example: reviews.csv")
     if request.dataset:
         from nlpsuite.data.datasets import open_dataset
 
         return open_dataset(request.dataset)
     with job_errors(directory):
         return open_table(
-            request.input, format=request.format, directory_for_stdin=directory, encoding=request.encoding
+            request.data, format=request.format, directory_for_stdin=directory, encoding=request.encoding
         )
 
 
@@ -261,18 +390,17 @@ def _check_option_columns(task: Task[Any], request: ScoreRequest) -> None:
             raise OptionError(f"There is no option {name!r}.", hint=f"Options: {', '.join(known)}.")
 
 
-def _check_output(request: ScoreRequest, directory: Path) -> None:
-    output = request.output
+def _check_output(request: ScoreRequest, output: Path, directory: Path) -> None:
     if not output.parent.is_dir():
         raise StorageError(f"There is no directory {output.parent}.", hint="Create it first.")
     if output.is_dir():
         raise StorageError(f"The output {output} is a directory.", hint="Name a file.")
-    for name in {request.input, *request.input.split(",")} - {"", "-"}:
+    for name in {request.data, *request.data.split(",")} - {"", "-"}:
         path = Path(name)
         if path.is_dir() and path.resolve() in output.resolve().parents:
             raise JobRefusedError(
                 f"The output {output} is in the folder {name}, whose files are the input.",
-                hint="Choose another place: the next time it would be an input itself.",
+                hint="Choose another place: the next run would read it as input.",
             )
         if output.exists() and path.exists() and output.samefile(path):
             raise JobRefusedError(f"The output {output} is also an input.", hint="Choose another name.")

@@ -1,7 +1,7 @@
-"""Taking in a job's input: its rows are read once, in order, and put down in chunks.
+"""Staging a job's input: its rows are read once, in order, and written in chunks.
 
-Workers read only these, so an engine needs no access to the input, a compressed file or standard input is as
-good as any, and a file that changes while the job runs changes nothing.
+Workers read only these chunks. So an engine needs no access to the input, compressed files and standard input
+work like any other, and a file that changes while the job runs has no effect.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ __all__ = ["Staged", "hash_files", "stage", "stamps"]
 
 @dataclass(frozen=True)
 class Staged:
-    """What was taken in.
+    """The staged input.
 
     Attributes:
         rows: in all.
@@ -45,7 +45,7 @@ class Staged:
 
 @dataclass
 class _Seen:
-    """Columns, and a hash of each id: eight bytes a row are all that is kept of the input."""
+    """Columns, and a hash of each id: all that stays in memory is eight bytes a row."""
 
     columns: dict[str, None] = field(default_factory=dict)
     ids: array.array[int] = field(default_factory=lambda: array.array("Q"))
@@ -53,13 +53,13 @@ class _Seen:
     damaged: int = 0
 
 
-def hash_files(files: tuple[Path, ...]) -> str:
-    """One sha256 for the bytes of the files, in order."""
+def hash_files(files: tuple[Path, ...]) -> list[str]:
+    """The sha256 of each file."""
     digests = []
     for file in files:
         with job_errors(file):
             digests.append(sha256_file(file))
-    return digests[0] if len(digests) == 1 else hashlib.sha256("\n".join(digests).encode()).hexdigest()
+    return digests
 
 
 def stage(
@@ -71,14 +71,14 @@ def stage(
     limit: int | None = None,
     on_rows: Callable[[int, Sequence[str]], None] = lambda rows, columns: None,
 ) -> Staged:
-    """Put a table's rows down in ``directory/input``.
+    """Write a table's rows to ``directory/input``.
 
     Args:
-        id_column: whose values must be there and differ; without one a row's id is its index.
-        on_rows: told of the rows read so far, and of the columns of those, chunk by chunk.
+        id_column: column of unique ids; without one a row's id is its index.
+        on_rows: called after each chunk with the number of rows read so far, and their columns.
 
     Raises:
-        InputInvalidError: there are no rows, or an id is missing or there twice; names both lines.
+        InputInvalidError: there are no rows, an id is missing, or two rows have the same; names the lines.
         InputNotFoundError, JobStorageError: a file can't be read or written.
     """
     seen = _Seen()
@@ -90,7 +90,7 @@ def stage(
         write_staged(directory, chunk, part, typed=bool(table.schema))
         on_rows(seen.rows, tuple(seen.columns))
     if not seen.rows:
-        raise InputInvalidError(f"{table.name} has no rows.", hint="There must be something to work on.")
+        raise InputInvalidError(f"{table.name} has no rows.", hint="Add at least one row.")
     if id_column:
         _check_ids(seen.ids, lambda: table.read(), id_column, table.name)
     return Staged(seen.rows, tuple(seen.columns), seen.damaged)
@@ -137,7 +137,7 @@ def _hash(value: str | int) -> int:
 
 
 def _check_ids(hashes: array.array[int], read: Callable[[], Rows], column: str, name: str) -> None:
-    """Two equal hashes are looked at: a hash of 64 bits may be that of two ids, an id must not be of two rows."""
+    """Look at rows whose hashes are equal: two ids may share a hash of 64 bits, two rows must not share an id."""
     values = np.sort(np.frombuffer(hashes, dtype=np.uint64)) if hashes else np.zeros(0, np.uint64)
     doubled = {int(value) for value in values[1:][values[1:] == values[:-1]]}
     if not doubled:
@@ -155,7 +155,7 @@ def _check_ids(hashes: array.array[int], read: Callable[[], Rows], column: str, 
 
 
 def stamps(files: tuple[Path, ...]) -> list[tuple[int, int]]:
-    """Size and time of change of each file."""
+    """Size and modification time of each file."""
     found = []
     for file in files:
         with job_errors(file):

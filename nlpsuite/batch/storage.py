@@ -1,4 +1,4 @@
-"""Files of a job: written whole or not at all, sealed with a sum, and worked on by one process at a time."""
+"""Files of a job: written atomically, sealed with a checksum, and locked by the process that works on them."""
 
 from __future__ import annotations
 
@@ -64,26 +64,26 @@ def job_errors(path: Path) -> Iterator[None]:
         yield
     except OSError as error:
         full = error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
-        reason = "no space is left" if full else error.strerror or str(error)
+        reason = "no space left on the device" if full else error.strerror or str(error)
         raise JobStorageError(
             f"{path}: {reason}.",
-            hint="What was scored is kept. Free some space or mend the permissions, then give the same command again.",
+            hint="All scored rows are saved. Free some space or fix the permissions, then run the same command again.",
         ) from error
 
 
 def seal(chunk: int, lines: Iterable[bytes]) -> bytes:
-    """Lines of JSON, and a last one that says of which chunk, how many, and their sum."""
+    """Lines of JSON, and a last one with the chunk's number, the number of lines, and their sha256."""
     body = b"".join(line + b"\n" for line in lines)
     return body + canonical(_end(chunk, body)) + b"\n"
 
 
 def unseal(chunk: int, data: bytes) -> list[Any] | None:
-    """The values that ``seal`` was given as lines; None if the data is not whole, or of another chunk."""
+    """The values of a sealed chunk's lines; None if the data is corrupt, or another chunk's."""
     body, newline, end = data.removesuffix(b"\n").rpartition(b"\n")
     body += newline
     if end + b"\n" != data[len(body) :] or end != canonical(_end(chunk, body)):
         return None
-    # One call for all lines takes half the time of one for each.
+    # One call for all lines takes half as long as a call for each.
     rows: list[Any] = json.loads(b"[" + body.rstrip(b"\n").replace(b"\n", b",") + b"]")
     return rows
 
@@ -93,15 +93,15 @@ def _end(chunk: int, body: bytes) -> dict[str, Any]:
 
 
 def write_whole(target: Path, data: bytes, *, sync_directory: bool = True) -> None:
-    """Write, sync and rename; a short write, which is how a full disk shows first, is gone on with.
+    """Write, sync and rename. After a short write, the first sign of a full disk, the rest is written too.
 
     Args:
-        sync_directory: make the rename durable; else the caller does, for many files at once.
+        sync_directory: make the rename durable; else the caller does so for many files at once.
 
     Raises:
-        OSError: nothing is left behind then.
+        OSError: nothing was left behind.
     """
-    # Workers on machines that share the directory may have the same process number.
+    # Workers on machines that share the directory may have the same process id.
     temporary = target.with_name(f".incomplete-{os.getpid()}-{secrets.token_hex(4)}-{target.name}")
     fd = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o666)
     try:
@@ -121,23 +121,20 @@ def write_whole(target: Path, data: bytes, *, sync_directory: bool = True) -> No
         fsync_directory(target.parent)
 
 
-# Who works on it.
-
-
 @contextmanager
 def locked(directory: Path) -> Iterator[None]:
-    """Be the only process that works on a job; what a killed one left half-written is removed.
+    """Lock a job for this process, and remove what a killed process left half-written.
 
-    The directory is made if there is none.
+    The directory is created if it doesn't exist.
 
     Raises:
-        JobRefusedError: another process works on it, or the directory holds what is no job's.
+        JobRefusedError: another process works on the job, or the directory holds other files.
         JobStorageError: the directory can't be written.
     """
     with job_errors(directory):
         fd = _lock(directory)
     try:
-        with contextlib.suppress(OSError):  # on a full disk nobody is told who holds it
+        with contextlib.suppress(OSError):  # on a full disk, other processes can't see who holds the lock
             os.ftruncate(fd, 0)
             os.write(fd, f"process {os.getpid()} on {platform.node()}\n".encode())
         for place in (directory, directory / SHARDS, directory / INPUT):
@@ -153,7 +150,7 @@ def _lock(directory: Path) -> int:
         _check_ours(directory)
         try:
             fd = os.open(directory / LOCK, os.O_RDWR | os.O_CREAT, 0o666)
-        except FileNotFoundError:  # it was removed just now
+        except FileNotFoundError:  # removed just now
             continue
         try:
             fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
@@ -164,10 +161,10 @@ def _lock(directory: Path) -> int:
         except FileNotFoundError:
             os.close(fd)
         except BlockingIOError:
-            holder = os.pread(fd, 200, 0).decode(errors="replace").strip() or "an unknown one"
+            holder = os.pread(fd, 200, 0).decode(errors="replace").strip() or "unknown"
             os.close(fd)
             raise JobRefusedError(
-                f"Another process works on {directory}: {holder}.", hint="Wait for it, or end it first."
+                f"Another process works on {directory}: {holder}.", hint="Wait for it, or stop it first."
             ) from None
         except BaseException:
             os.close(fd)
@@ -175,20 +172,20 @@ def _lock(directory: Path) -> int:
 
 
 def _check_ours(directory: Path) -> None:
-    """A directory of that name may be the user's, and what is in it must not be cleared away."""
+    """A directory of that name may be the user's own, whose contents must not be removed."""
     if (directory / MANIFEST).exists():
         return
     known = (LOCK, REPORT, *_DIRECTORIES)
     for name in sorted(os.listdir(directory)):
         if name not in known and not name.startswith(_BEGINNINGS):
             raise JobRefusedError(
-                f"{directory} is no job: there is {name!r} in it.",
-                hint="The job is kept in a directory of that name: choose another output, or move this one away.",
+                f"{directory} isn't a job directory: it contains {name!r}.",
+                hint="The job needs a directory of that name: choose another output, or move this one away.",
             )
 
 
 def clear(directory: Path) -> None:
-    """Take a job out of its directory, the manifest first: without it there is no job. Hold the lock."""
+    """Remove a job's files, the manifest first: without it there is no job. The caller holds the lock."""
     with job_errors(directory):
         (directory / MANIFEST).unlink(missing_ok=True)
         for path in directory.iterdir():
@@ -199,7 +196,7 @@ def clear(directory: Path) -> None:
 
 
 def discard(directory: Path) -> None:
-    """Remove a job's directory, but for files that are not the job's. Hold the lock."""
+    """Remove a job's directory, except files that aren't the job's. The caller holds the lock."""
     clear(directory)
     with job_errors(directory):
         (directory / LOCK).unlink(missing_ok=True)

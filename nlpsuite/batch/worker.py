@@ -1,4 +1,4 @@
-"""What a worker does with a chunk: read its rows, run the task on them, commit what came of them."""
+"""What a worker does with a chunk: read its rows, run the task on them, commit their results."""
 
 from __future__ import annotations
 
@@ -13,11 +13,11 @@ from nlpsuite.batch.storage import canonical, canonical_sha256
 from nlpsuite.data.records import record_of, row_options
 from nlpsuite.data.values import to_json
 from nlpsuite.errors import InputInvalidError, NlpsuiteError, PluginError
+from nlpsuite.tasks.result import Result
 
 if TYPE_CHECKING:
     from nlpsuite.data.record import Record
     from nlpsuite.tasks.pipeline import Pipeline
-    from nlpsuite.tasks.result import Output, Result
 
 __all__ = ["FACTORY", "input_sha256", "open_job"]
 
@@ -25,14 +25,14 @@ FACTORY = "nlpsuite.batch.worker:open_job"
 
 
 def open_job(job: str, bundle: str, prompt_file: str | None, shots: str | None, threads: int) -> RunChunk:
-    """Load what the manifest of a job says; see ``nlpsuite.batch.engine.Work``.
+    """Load the task and the model of a job; see ``nlpsuite.batch.engine.Work``.
 
     Args:
         job: its directory.
-        bundle, prompt_file, shots: where these are; that they are those of the manifest is checked.
+        bundle, prompt_file, shots: paths, whose contents are checked against the manifest.
 
     Raises:
-        JobRefusedError: model, prompt, examples or plugin are no longer those of the manifest.
+        JobRefusedError: model, prompt, examples or plugin have changed since the job started.
         NlpsuiteError: the model or the plugin can't be loaded.
     """
     from nlpsuite.batch.fingerprint import check_same, worker_keys
@@ -67,19 +67,19 @@ class _Worker:
     def run(self, chunk: int, on_beat: OnBeat) -> Done:
         """Score a chunk and commit it.
 
-        If it is committed already, what failed is tried again; only if that mends a row is the whole chunk
-        scored anew, so that its bytes are those of a run in which nothing had failed. It is committed only
-        if fewer rows fail then.
+        Of a chunk that is committed already, failed rows are retried first. Only if one of them succeeds is
+        the whole chunk scored again, so that its bytes equal those of a run without failures; it is committed
+        only if fewer rows fail.
         """
         started = time.perf_counter()
         staged = self._job.staged(chunk)
         before = self._job.shard(chunk)
         if before is not None:
             failed = [i for i, row in enumerate(before) if row["status"] == "error"]
-            again = self._score(
+            retried = self._score(
                 [staged[i] for i in failed], [before[i]["index"] for i in failed], lambda _: None
             )
-            if all(row["status"] == "error" for row in again):
+            if _errors(retried) == len(retried):
                 return _done(chunk, before, started)
         first = chunk * self._job.chunk_rows
         rows = self._score(staged, range(first, first + len(staged)), on_beat)
@@ -91,8 +91,8 @@ class _Worker:
     def _score(self, staged: list[dict[str, Any]], indices: Any, on_beat: OnBeat) -> list[dict[str, Any]]:
         records: list[Record] = []
         options: list[dict[str, Any]] = []
-        prepared: list[NlpsuiteError | None] = []  # why a row has no record
-        for row in staged:
+        failed: dict[int, NlpsuiteError] = {}  # rows that gave no record
+        for i, row in enumerate(staged):
             try:
                 if "error" in row:
                     raise InputInvalidError(row["error"]["message"], hint=row["error"]["hint"])
@@ -101,63 +101,35 @@ class _Worker:
                     row["values"], self._option_columns, self._pipeline.task.options, self._format
                 )
             except NlpsuiteError as error:
-                prepared.append(error)
+                failed[i] = error
             else:
-                prepared.append(None)
                 records.append(record)
                 options.append(own)
-        # A chunk's result must not depend on which chunks this worker has run before.
+        # A chunk's result must not depend on the chunks that this worker ran before.
         self._pipeline.model.reset()
         results = iter(self._pipeline.run_each(records, options, lambda result: on_beat(_beat(result))))
         return [
-            _row(index, row, next(results) if error is None else error)
-            for index, row, error in zip(indices, staged, prepared)
+            _shard_row(index, row, failed.get(i) or next(results))
+            for i, (index, row) in enumerate(zip(indices, staged))
         ]
 
 
 def input_sha256(staged: Mapping[str, Any]) -> str:
-    """Hexadecimal sha256 of what a row was scored from: its id and its values."""
+    """Hexadecimal sha256 of a row's input: its id and its values."""
     return canonical_sha256([staged["id"], to_json(staged.get("values"))])
 
 
-def _row(index: int, staged: Mapping[str, Any], came: Result | NlpsuiteError) -> dict[str, Any]:
+def _shard_row(index: int, staged: Mapping[str, Any], outcome: Result | NlpsuiteError) -> dict[str, Any]:
+    result = outcome if isinstance(outcome, Result) else Result.failed(outcome)
     row = {"index": index, "id": staged["id"], "input_sha256": input_sha256(staged)}
-    if not isinstance(came, NlpsuiteError):
-        try:
-            good = row | _came(came)
-            canonical(good)
-        except (TypeError, ValueError) as fault:
-            came = PluginError(
-                f"The task's output can't be kept: {fault}.", hint="This is a fault of its plugin."
-            )
-        else:
-            return good
-    error = {"type": type(came).__name__, "message": came.message, "hint": came.hint}
-    return row | {"status": "error", "error": error}
-
-
-def _came(result: Result) -> dict[str, Any]:
-    values: dict[str, Any] = {
-        "status": "ok",
-        "output": _output(result.output),
-        "finish_reason": result.finish_reason,
-        "usage": {"prompt_tokens": result.prompt_tokens, "completion_tokens": result.completion_tokens},
-    }
-    if result.notices:
-        values["notices"] = result.notices
-    if result.guard is not None:
-        values["guard"] = result.guard
-    return values
-
-
-def _output(output: Output) -> dict[str, Any]:
-    """The output's fields that say something, as keywords that make it again."""
-    values: dict[str, Any] = {"text": output.text}
-    if output.label is not None:
-        values |= {"label": output.label, "probabilities": dict(output.probabilities or {})}
-    if output.data:
-        values["data"] = dict(output.data)
-    return values
+    try:
+        canonical(values := result.to_json())
+    except (TypeError, ValueError) as error:
+        fault = PluginError(
+            f"The task's output can't be stored: {error}.", hint="This is a bug in its plugin."
+        )
+        values = Result.failed(fault).to_json()
+    return row | values
 
 
 def _beat(result: Result) -> Beat:

@@ -14,7 +14,7 @@ __all__ = ["command"]
 
 _COMMANDS = {
     "bias": "Measure how much a model's answers change with the group of a person.",
-    "lm": "Measure how well a model foretells texts: perplexity, bits per byte.",
+    "lm": "Measure how well a model predicts texts: perplexity, bits per byte.",
 }
 
 

@@ -1,100 +1,139 @@
-"""``nlpsuite eval TASK``."""
+"""``nlpsuite eval TASK``, and how reports are printed."""
 
 from __future__ import annotations
 
-from typing import Any
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 import click
 
+from nlpsuite.cli.score_command import device_flag, max_parts_flag, text_flags
 from nlpsuite.cli.task_commands import model_flags, prompt_flags, task_command
 
-__all__ = ["report_flags", "task_evaluation"]
+if TYPE_CHECKING:
+    from nlpsuite.evaluation.report import Report
 
-_HELP = """DATA is what `nlpsuite score` takes: a .csv, .tsv, .jsonl, .parquet or .txt file, also packed, two files
-of lines that belong together (a.en,a.de), or - for standard input. Each figure comes with its number of rows and a
-95 % interval. Rows that fail count as wrong, and the exit code is then 3. With -o the same command goes on with
-what was interrupted, as it does without, unless the data changed."""
+__all__ = ["FAILED_ROWS", "check_targets", "names_of", "print_report", "report_flags", "task_evaluation"]
+
+FAILED_ROWS = 3
+_HELP = """DATA is what `nlpsuite score` takes: a .csv, .tsv, .jsonl, .parquet or .txt file (also .gz and .zst), two
+parallel text files (a.en,a.de), or - for standard input. Each figure has its number of rows and a 95 % interval. Rows
+that fail count as wrong, and the exit code is then 3. If interrupted, rerun the same command to resume."""
 
 
 def task_evaluation(name: str) -> click.Command:
     """The command that evaluates the task of that name."""
     argument = click.Argument(["files"], metavar="[DATA]", required=False)
     flags = [
-        *_data_flags(),
-        *_answer_flags(),
-        *report_flags(),
-        *_model_flags(),
-        *model_flags(),
-        *prompt_flags(),
-    ]
-    made = task_command(name, _run, flags, argument)
+        *text_flags(), *_answer_flags(), *report_flags(), *_model_flags(), *model_flags(), *prompt_flags(),
+    ]  # fmt: skip
+    made = task_command(name, _evaluate, flags, argument)
     made.help = f"{made.help}\n\n{_HELP}"
     return made
 
 
-def _run(*args: Any, **values: Any) -> int:
-    from nlpsuite.cli.evaluation import evaluate_task
+def _evaluate(
+    task: Any,
+    data: str | None,
+    options: dict[str, Any],
+    *,
+    metrics: str,
+    quiet: bool,
+    as_json: bool,
+    html: str,
+    markdown: str,
+    **values: Any,
+) -> int:
+    from nlpsuite.cli.score import with_progress
+    from nlpsuite.evaluation.run import evaluate
 
-    return evaluate_task(*args, **values)
+    check_targets(html, markdown)
+    report = with_progress(
+        lambda reporter: evaluate(
+            task.name, data, options=options, metrics=names_of(metrics), reporter=reporter, **values
+        ),
+        quiet=quiet,
+        resume="rerun the same command.",
+    )
+    print_report(report, as_json=as_json, html=html, markdown=markdown)
+    return FAILED_ROWS if report.n_errors else 0
 
 
-def _data_flags() -> list[click.Parameter]:
-    return [
-        click.Option(["--dataset"], metavar="NAME", default="", help="A standard data set, such as sst2:dev."),
-        click.Option(["--format"], metavar="KIND", default="", help="Of the data, where its name doesn't say."),
-        click.Option(["--text-column", "text_columns"], metavar="COLUMN", multiple=True,
-                     help="With the text; several are put together.  [default: the task's usual one]"),
-        click.Option(["--reference-column", "--label-column", "reference_column"], metavar="COLUMN", default="",
-                     help="With the right answers.  [default: the task's usual one]"),
-        click.Option(["--limit"], type=click.IntRange(1), metavar="N", help="Only the first N rows."),
-    ]  # fmt: skip
+def check_targets(*paths: str) -> None:
+    """Raises StorageError if a report can't be written: better before hours of work than after."""
+    from nlpsuite.errors import StorageError
+
+    for path in map(Path, filter(None, paths)):
+        if path.is_dir():
+            raise StorageError(f"{path} is a directory.", hint="Name a file.")
+        if not path.parent.is_dir():
+            raise StorageError(f"There is no directory {path.parent}.", hint="Create it first.")
+
+
+def names_of(metrics: str) -> list[str]:
+    """Names separated by commas."""
+    return [name.strip() for name in metrics.split(",") if name.strip()]
+
+
+def print_report(report: Report, *, as_json: bool, html: str, markdown: str) -> None:
+    """Print a report, and write the requested files."""
+    from nlpsuite.files import atomic_write_text
+
+    if html:
+        atomic_write_text(Path(html), report.to_html())
+    if markdown:
+        atomic_write_text(Path(markdown), report.to_markdown())
+    click.echo(report.to_json() if as_json else report)
 
 
 def _answer_flags() -> list[click.Parameter]:
     return [
+        click.Option(["--reference-column", "--label-column", "reference_column"], metavar="COLUMN", default="",
+                     help="Column of the right answers.  [default: the task's usual one]"),
         click.Option(["--predictions"], metavar="FILE", default="",
-                     help="Answers made earlier, a row each: no model is loaded."),
+                     help="Evaluate answers from a file, one per row, without a model."),
         click.Option(["--prediction-column"], metavar="COLUMN", default="",
-                     help="Of that file.  [default: output, prediction …]"),
+                     help="Column of that file.  [default: output, prediction …]"),
         click.Option(["--baseline"], metavar="NAME", default="",
-                     help="Answers of no model: lead-1, lead-3, copy, majority, random."),
-        click.Option(["--train"], metavar="FILE", default="", help="What majority counts labels in.  [default: DATA]"),
+                     help="Evaluate a trivial system: lead-1, lead-3, copy, majority or random."),
+        click.Option(["--train"], metavar="FILE", default="",
+                     help="Count the labels for majority in this file.  [default: DATA]"),
         click.Option(["--output", "-o", "output"], metavar="FILE", default="",
-                     help="Write the predictions: .jsonl, .csv, .tsv, .parquet."),
-        click.Option(["--overwrite"], is_flag=True, help="Begin anew, whatever is there."),
+                     help="Write the predictions: .jsonl, .csv, .tsv or .parquet."),
+        click.Option(["--overwrite"], is_flag=True, help="Start over, whatever exists."),
         click.Option(["--execute"], is_flag=True,
-                     help="Run the programs that were written, for pass@k. This is no sandbox."),
+                     help="Run the generated programs, for pass@k. They are not sandboxed."),
     ]  # fmt: skip
 
 
 def report_flags(*, by: bool = True) -> list[click.Parameter]:
-    """Flags that say what is measured and how it is reported."""
+    """Flags that say what to measure, and how to report it."""
     slices: list[click.Parameter] = [
-        click.Option(["--by"], metavar="COLUMN", multiple=True, help="A table by the values of a column; repeatable."),
+        click.Option(["--by"], metavar="COLUMN", multiple=True, help="Add a table by the values of a column; repeatable."),
         click.Option(["--worst"], type=click.IntRange(0), default=10, show_default=True,
-                     help="Rows to show; 0 for a report without texts of the data."),
+                     help="Show this many of the worst rows; 0 for a report without texts of the data."),
     ]  # fmt: skip
     return [
         *(slices if by else []),
-        click.Option(["--metrics"], metavar="A,B", default="", help="Instead of the task's own."),
+        click.Option(["--metrics"], metavar="A,B", default="", help="Use these metrics instead of the task's own."),
+        click.Option(["--tokenize"], metavar="NAME", default="",
+                     help="BLEU's tokenizer, such as 13a, zh, ja-mecab, char or flores200.  [default: by language]"),
         click.Option(["--resamples"], type=click.IntRange(1, 1_000_000), default=1_000, show_default=True,
-                     help="Of the intervals."),
-        click.Option(["--resample-seed"], type=click.IntRange(0), default=0, show_default=True,
-                     help="Of the intervals, tests and the baseline random."),
+                     help="Number of resamples for the intervals."),
+        click.Option(["--resample-seed", "seed"], type=click.IntRange(0), default=0, show_default=True,
+                     help="Seed of intervals, tests and the baseline random."),
         click.Option(["--json", "as_json"], is_flag=True, help="Print the report as JSON."),
-        click.Option(["--html"], metavar="FILE", default="", help="Write it as one page with plots."),
-        click.Option(["--markdown"], metavar="FILE", default="", help="Write it as Markdown."),
+        click.Option(["--html"], metavar="FILE", default="", help="Write the report as one page with plots."),
+        click.Option(["--markdown"], metavar="FILE", default="", help="Write the report as Markdown."),
     ]  # fmt: skip
 
 
 def _model_flags() -> list[click.Parameter]:
     return [
-        click.Option(["--device"], type=click.Choice(["auto", "cuda", "cpu"]),
-                     help="Where the model runs.  [default: auto]"),
+        device_flag(),
         click.Option(["--workers"], type=click.IntRange(0, 4096), default=0,
-                     help="Processes.  [default: by cores and model]"),
-        click.Option(["--threads"], type=click.IntRange(0, 256), help="CPU threads of each."),
-        click.Option(["--max-parts"], type=click.IntRange(1), default=64, show_default=True,
-                     help="Most parts a long text is split into."),
-        click.Option(["--quiet", "-q"], is_flag=True, help="No progress on stderr."),
+                     help="Number of processes.  [default: by cores and model]"),
+        click.Option(["--threads"], type=click.IntRange(0, 256), help="CPU threads per process."),
+        max_parts_flag(),
+        click.Option(["--quiet", "-q"], is_flag=True, help="Show no progress."),
     ]  # fmt: skip

@@ -1,4 +1,4 @@
-"""``nlpsuite jobs``: look after jobs of ``nlpsuite score``."""
+"""``nlpsuite jobs``: manage jobs of ``nlpsuite score``."""
 
 from __future__ import annotations
 
@@ -48,59 +48,53 @@ def list_jobs(directory: Path, as_json: bool) -> None:
 @command.command("show")
 @click.argument("job", type=_JOB)
 def show(job: Path) -> None:
-    """Print what JOB is and how its last run ended, as JSON."""
+    """Print the manifest of JOB and how its last run ended, as JSON."""
     from nlpsuite.batch.manage import describe
 
     click.echo(json.dumps(describe(job), indent=2, ensure_ascii=False))
 
 
-@command.command("resume", params=[*engine_flags(begun=True)])
+@command.command("resume", params=[*engine_flags(resumed=True)])
 @click.argument("job", type=_JOB)
-@click.option("--max-errors", metavar="N|P%", help="End the job when more rows fail.")
+@click.option("--max-errors", metavar="N|P%", help="Stop when more rows fail.")
 @click.option("--json", "as_json", is_flag=True, help="Print the summary as JSON on stdout.")
-@click.option("--quiet", "-q", is_flag=True, help="No progress on stderr.")
+@click.option("--quiet", "-q", is_flag=True, help="Show no progress.")
 @click.pass_context
-def resume_job(
-    ctx: click.Context, /, job: Path, ray_address: str, as_json: bool, quiet: bool, **given: Any
-) -> int:
-    """Go on with JOB. Its input is not needed."""
+def resume_job(ctx: click.Context, /, job: Path, as_json: bool, quiet: bool, **given: Any) -> int:
+    """Resume JOB. Its input isn't needed."""
     from nlpsuite.batch.score import resume
-    from nlpsuite.cli.score import drive
+    from nlpsuite.cli.score import print_report, with_progress
 
-    asked = {**given, "address": ray_address}
-    # What the command line doesn't say stays as the job was begun.
-    changed = {name: value for name, value in asked.items() if value and not _is_default(ctx, name)}
-    return drive(
+    default = click.core.ParameterSource.DEFAULT
+    changed = {
+        name: value for name, value in given.items() if value and ctx.get_parameter_source(name) != default
+    }
+    report = with_progress(
         lambda reporter: resume(job, reporter, **changed),
-        as_json=as_json,
         quiet=quiet,
-        again=f"nlpsuite jobs resume {job}",
+        resume=f"run nlpsuite jobs resume {job}",
     )
-
-
-def _is_default(ctx: click.Context, name: str) -> bool:
-    parameter = "ray_address" if name == "address" else name
-    return ctx.get_parameter_source(parameter) == click.core.ParameterSource.DEFAULT
+    return print_report(report, as_json)
 
 
 @command.command("verify")
 @click.argument("job", type=_JOB)
 def verify(job: Path) -> int:
-    """Read all that JOB has kept, and compare its result with it."""
+    """Check the files of JOB, and its result against them."""
     from nlpsuite.batch.manage import verify
 
     problems = verify(job)
     for problem in problems:
         click.echo(problem, err=True)
     if not problems:
-        click.echo(f"{job} is whole.")
-    return 65 if problems else 0
+        click.echo(f"{job} is intact.")
+    return 4 if problems else 0
 
 
 @command.command("rm")
 @click.argument("jobs", type=_JOB, nargs=-1, required=True)
 def remove(jobs: tuple[Path, ...]) -> None:
-    """Remove JOBS. Their results stay."""
+    """Remove JOBS. Their results are not removed."""
     from nlpsuite.batch.manage import remove_job
 
     for job in jobs:

@@ -1,4 +1,4 @@
-"""What ``nlpsuite score`` does, and how a job's progress is shown."""
+"""How jobs are shown: progress while one runs, a summary at its end."""
 
 from __future__ import annotations
 
@@ -6,104 +6,63 @@ import dataclasses
 import json
 import sys
 import time
-from pathlib import Path
-from typing import Any
+from collections.abc import Callable
+from typing import Any, TypeVar
 
 import click
 
 from nlpsuite.batch.run import JobReport, JobReporter, Terminated, pluralize
-from nlpsuite.batch.score import ScoreRequest, score
 from nlpsuite.cli.progress import Progress
-from nlpsuite.errors import OptionError
 
-__all__ = ["ShownJob", "drive", "print_report", "score_task"]
+__all__ = ["JobProgress", "print_report", "with_progress"]
 
-_EVERY_SECONDS = 10.0  # between lines where stderr is no terminal
-
-
-def score_task(
-    task: Any,
-    files: str | None,
-    options: dict[str, Any],
-    *,
-    output: str,
-    option_columns: tuple[str, ...],
-    ray_address: str,
-    as_json: bool,
-    quiet: bool,
-    threads: int | None,
-    **given: Any,
-) -> int:
-    """Score and print the summary; returns the exit code."""
-    request = ScoreRequest(
-        task=task.name,
-        output=Path(output).expanduser(),
-        input=files or "",
-        option_columns=_columns(option_columns),
-        options=options,
-        address=ray_address,
-        threads=threads or 0,
-        **given,
-    )
-    again = "the same command without --overwrite" if request.overwrite else "the same command"
-    return drive(lambda reporter: score(request, reporter), as_json=as_json, quiet=quiet, again=again)
+_EVERY_SECONDS = 10.0  # between lines where stderr isn't a terminal
+T = TypeVar("T")
 
 
-def drive(run: Any, *, as_json: bool, quiet: bool, again: str) -> int:
-    """Run a job with its progress shown; returns the exit code.
+def with_progress(run: Callable[[JobReporter], T], *, quiet: bool = False, resume: str) -> T:
+    """Call ``run`` with a reporter that shows progress on stderr.
 
     Args:
-        run: is given the reporter; returns the report.
-        again: what goes on with the job.
+        resume: how to resume a job that was interrupted.
+
+    Raises:
+        SystemExit: it was interrupted or terminated, with the shell's code for that.
     """
-    shown = ShownJob(quiet)
+    progress = JobProgress(quiet)
     try:
-        report: JobReport = run(shown)
+        return run(progress)
     except (KeyboardInterrupt, Terminated) as end:
-        shown.close()
+        progress.close()
         interrupted = isinstance(end, KeyboardInterrupt)
-        what = "Interrupted" if interrupted else "Terminated"
-        done = f"{shown.done:,} of {shown.rows:,} rows are done" if shown.rows else "no row is done yet"
-        click.echo(f"{what}: {done}; to go on: {again}.", err=True)
-        return 130 if interrupted else 143
+        done = (
+            f"{progress.done:,} of {progress.rows:,} rows are done" if progress.rows else "no row is done yet"
+        )
+        click.echo(f"{'Interrupted' if interrupted else 'Terminated'}: {done}. To resume, {resume}", err=True)
+        raise SystemExit(130 if interrupted else 143) from None
     finally:
-        shown.close()
-    print_report(report, as_json)
-    return report.exit_code
+        progress.close()
 
 
-def print_report(report: JobReport, as_json: bool) -> None:
-    """The summary at the end: on stderr for people, on stdout as JSON."""
+def print_report(report: JobReport, as_json: bool) -> int:
+    """Print a job's summary, on stdout as JSON or on stderr for people; returns the exit code."""
     if as_json:
-        values = dataclasses.asdict(report) | {"output": str(report.output), "job": str(report.job)}
-        click.echo(json.dumps(values, ensure_ascii=False))
-        return
+        click.echo(json.dumps(dataclasses.asdict(report), ensure_ascii=False, default=str))
+        return report.exit_code
     rate = f", {report.scored / report.seconds:,.1f} rows/s" if report.scored and report.seconds else ""
     tokens = report.prompt_tokens + report.completion_tokens
     failed = f", {report.errors:,} of them failed" if report.errors else ""
     click.echo(
-        f"{report.output}: {pluralize(report.rows, 'row')}{failed} "
+        f"{report.output or report.job}: {pluralize(report.rows, 'row')}{failed} "
         f"({report.scored:,} scored now in {report.seconds:,.1f} s{rate}, {pluralize(tokens, 'token')}).",
         err=True,
     )
     if report.errors:
-        click.echo(
-            "  The column 'error' says why. The same command tries what failed again.",
-            err=True,
-        )
+        click.echo("  The column 'error' says why. Run the same command to retry failed rows.", err=True)
+    return report.exit_code
 
 
-def _columns(given: tuple[str, ...]) -> dict[str, str]:
-    columns = {}
-    for pair in given:
-        option, equals, column = pair.partition("=")
-        if not (option and equals and column):
-            raise OptionError(f"--option-column is {pair!r}.", hint="Give OPTION=COLUMN, such as to=lang.")
-        columns[option.replace("-", "_")] = column
-    return columns
-
-
-class ShownJob(Progress, JobReporter):
+class JobProgress(Progress, JobReporter):
     """A job's progress on stderr: a bar on a terminal, a line every ten seconds elsewhere."""
 
     def __init__(self, quiet: bool = False) -> None:
@@ -111,7 +70,7 @@ class ShownJob(Progress, JobReporter):
         self._quiet = quiet
         self.rows = self.done = 0
         self._shown = 0.0
-        self._first: tuple[float, int, int] | None = None  # time, rows and tokens of the first sign of life
+        self._first: tuple[float, int, int] | None = None  # time, rows and tokens of the first event
         self._live: Any = None
         self._job: Any = None
 
@@ -136,22 +95,21 @@ class ShownJob(Progress, JobReporter):
     def progress(self, rows: int, errors: int, tokens: int) -> None:
         self.done = rows
         now = time.monotonic()
-        if self._first is None:  # until now the model was loaded, which is no measure of what follows
+        if self._first is None:  # loading the model comes before it, and would spoil the rate
             self._first = now, rows, tokens
-        began, rows_then, tokens_then = self._first
-        text = f"{rows:,} of {self.rows:,}"
-        left = None
-        if (seconds := now - began) > 1 and rows > rows_then:
+        start, rows_then, tokens_then = self._first
+        text, left = f"{rows:,} of {self.rows:,}", ""
+        if (seconds := now - start) > 1 and rows > rows_then:
             per_second = (rows - rows_then) / seconds
             text += f"  {per_second:,.1f} rows/s  {(tokens - tokens_then) / seconds:,.0f} tokens/s"
-            left = (self.rows - rows) / per_second
+            left = f"  {_duration((self.rows - rows) / per_second)} left"
         if errors:
             text += f"  {errors:,} failed"
         if self._live is not None:
             self._live.update(self._job, completed=rows, description=text)
         elif not self._quiet and now - self._shown >= _EVERY_SECONDS:
             self._shown = now
-            click.echo(text if left is None else f"{text}  {_span(left)} left", err=True)
+            click.echo(text + left, err=True)
 
     def notice(self, text: str) -> None:
         click.echo(text, err=True)
@@ -167,8 +125,8 @@ class ShownJob(Progress, JobReporter):
             self._live = None
 
 
-def _span(seconds: float) -> str:
-    """A time, as exactly as one can foresee it."""
+def _duration(seconds: float) -> str:
+    """A time, as exactly as it can be predicted."""
     minutes, hours = seconds / 60, seconds / 3600
     return (
         f"{seconds:,.0f} s" if seconds < 90 else f"{minutes:,.0f} min" if minutes < 90 else f"{hours:,.1f} h"

@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import click
 
 from nlpsuite.cli.task_commands import TaskGroup, model_flags, prompt_flags, task_command
 
-__all__ = ["command", "engine_flags"]
+__all__ = ["command", "device_flag", "engine_flags", "max_parts_flag", "text_flags"]
+
+_HELP = """INPUT is a .csv, .tsv, .jsonl, .parquet or .txt file (also .gz and .zst), a folder of texts, two parallel
+text files (a.en,a.de), or - for standard input. The result has the input's columns and those that the task adds.
+If interrupted, rerun the same command to resume."""
 
 
 def _task(name: str) -> click.Command:
-    from nlpsuite.cli.score import score_task
-
     flags = [
         *_input_flags(),
         *_output_flags(),
@@ -21,69 +25,112 @@ def _task(name: str) -> click.Command:
         *prompt_flags(),
     ]
     argument = click.Argument(["files"], metavar="[INPUT]", required=False)
-    made = task_command(name, score_task, flags, argument)
+    made = task_command(name, _score, flags, argument)
     made.help = f"{made.help}\n\n{_HELP}"
     return made
 
 
-_HELP = """INPUT is a .csv, .tsv, .jsonl, .parquet or .txt file (.gz and .zst too), a folder of texts, two files of
-lines that belong together (a.en,a.de), or - for standard input. The result has its columns and those that the
-task adds. Whatever ends the job, the same command goes on with it."""
+def _score(
+    task: Any, data: str | None, options: dict[str, Any], *, as_json: bool, quiet: bool, **values: Any
+) -> int:
+    from nlpsuite.batch.score import score
+    from nlpsuite.cli.score import print_report, with_progress
+
+    values["option_columns"] = _columns(values["option_columns"])
+    again = "run the same command without --overwrite." if values["overwrite"] else "rerun the same command."
+    report = with_progress(
+        lambda reporter: score(task.name, data, options=options, reporter=reporter, **values),
+        quiet=quiet,
+        resume=again,
+    )
+    return print_report(report, as_json)
+
+
+def _columns(pairs: tuple[str, ...]) -> dict[str, str]:
+    from nlpsuite.errors import OptionError
+
+    columns = {}
+    for pair in pairs:
+        option, _, column = pair.partition("=")
+        if not (option and column):
+            raise OptionError(
+                f"--option-column can't be {pair!r}.", hint="Give OPTION=COLUMN, such as to=lang."
+            )
+        columns[option.replace("-", "_")] = column
+    return columns
 
 
 def _input_flags() -> list[click.Parameter]:
     return [
-        click.Option(["--dataset"], metavar="NAME", default="", help="A standard data set, such as sst2:dev."),
-        click.Option(["--format"], metavar="KIND", default="",
-                     help="Of the input, where its name doesn't say: csv, jsonl, txt, openai-batch …"),
-        click.Option(["--encoding"], metavar="NAME", default="utf-8", show_default=True, help="Of the input, where it is text."),
-        click.Option(["--text-column", "text_columns"], metavar="COLUMN", multiple=True,
-                     help="With the text; several are put together.  [default: the task's usual one]"),
-        click.Option(["--id-column"], metavar="COLUMN", default="", help="With an id that no other row has."),
+        *text_flags(),
+        click.Option(["--id-column"], metavar="COLUMN", default="", help="Column of unique ids."),
         click.Option(["--option-column", "option_columns"], metavar="OPTION=COLUMN", multiple=True,
-                     help="A task option that each row sets, such as to=lang."),
-        click.Option(["--limit"], type=click.IntRange(1), metavar="N", help="Only the first N rows."),
+                     help="Set a task option from a column, such as to=lang; repeatable."),
+    ]  # fmt: skip
+
+
+def text_flags() -> list[click.Parameter]:
+    """Flags that say what to read."""
+    return [
+        click.Option(["--dataset"], metavar="NAME", default="", help="Use a standard data set, such as sst2:dev."),
+        click.Option(["--format"], metavar="TYPE", default="",
+                     help="File type, if the name doesn't say: csv, jsonl, txt, openai-batch …"),
+        click.Option(["--encoding"], metavar="NAME", default="utf-8", show_default=True, help="Encoding of text files."),
+        click.Option(["--text-column", "text_columns"], metavar="COLUMN", multiple=True,
+                     help="Text column; repeat to concatenate several.  [default: the task's usual one]"),
+        click.Option(["--limit"], type=click.IntRange(1), metavar="N", help="Read only the first N rows."),
     ]  # fmt: skip
 
 
 def _output_flags() -> list[click.Parameter]:
     return [
         click.Option(["--output", "-o", "output"], metavar="FILE", required=True,
-                     help="Result: .jsonl, .csv, .tsv or .parquet. The job is kept in FILE's .job folder."),
-        click.Option(["--prefix"], metavar="TEXT", default="", help="Of the names of the columns that are added."),
-        click.Option(["--overwrite"], is_flag=True, help="Begin anew, whatever is there."),
-        click.Option(["--max-errors"], metavar="N|P%", default="", help="End the job when more rows fail."),
+                     help="Write the result: .jsonl, .csv, .tsv or .parquet. The job is kept beside it in a .job folder."),
+        click.Option(["--prefix"], metavar="TEXT", default="", help="Put this before the names of added columns."),
+        click.Option(["--overwrite"], is_flag=True, help="Start over, whatever exists."),
+        click.Option(["--max-errors"], metavar="N|P%", default="", help="Stop when more rows fail."),
         click.Option(["--json", "as_json"], is_flag=True, help="Print the summary as JSON on stdout."),
-        click.Option(["--quiet", "-q"], is_flag=True, help="No progress on stderr."),
+        click.Option(["--quiet", "-q"], is_flag=True, help="Show no progress."),
     ]  # fmt: skip
 
 
 def _run_flags() -> list[click.Parameter]:
     return [
-        click.Option(["--device"], type=click.Choice(["auto", "cuda", "cpu"]),
-                     help="Where the model runs.  [default: auto]"),
+        device_flag(),
         click.Option(["--guard"], type=click.Choice(["warn", "block"]), help="Screen the outputs."),
-        click.Option(["--max-parts"], type=click.IntRange(1), metavar="N", default=64, show_default=True,
-                     help="Most parts a long text is split into."),
+        max_parts_flag(),
         click.Option(["--chunk-rows"], type=click.IntRange(0), metavar="N", default=0,
-                     help="Rows that are kept together.  [default: 256 for labels, 32 for texts]"),
+                     help="Rows to commit at a time.  [default: 256 for labels, 32 for texts]"),
     ]  # fmt: skip
 
 
-def engine_flags(*, begun: bool = False) -> list[click.Parameter]:
+def device_flag(default: str | None = None) -> click.Option:
+    """``--device``; without a default, the configuration may set it."""
+    return click.Option(["--device"], type=click.Choice(["auto", "cuda", "cpu"]), default=default,
+                        help="Where to run the model.  [default: auto]")  # fmt: skip
+
+
+def max_parts_flag() -> click.Option:
+    """``--max-parts``."""
+    return click.Option(["--max-parts"], type=click.IntRange(1), metavar="N", default=64, show_default=True,
+                        help="Most parts to split a long text into.")  # fmt: skip
+
+
+def engine_flags(*, resumed: bool = False) -> list[click.Parameter]:
     """Flags that say what runs a job; none of them changes its result.
 
     Args:
-        begun: the job was begun already, with what is the default then.
+        resumed: the defaults are those that the job was started with.
     """
-    engine, workers = ("as before", "as before") if begun else ("local", "by cores, memory and model")
+    engine, workers = ("as before", "as before") if resumed else ("local", "by cores, memory and model")
     return [
         click.Option(["--engine"], metavar="NAME", default="local",
-                     help=f"What runs the chunks: local, ray.  [default: {engine}]"),
+                     help=f"What runs the chunks: local or ray.  [default: {engine}]"),
         click.Option(["--workers"], type=click.IntRange(0, 4096), metavar="N", default=0,
-                     help=f"Processes.  [default: {workers}]"),
-        click.Option(["--threads"], type=click.IntRange(0, 256), metavar="N", help="CPU threads of each."),
-        click.Option(["--ray-address"], metavar="ADDRESS", default="", help="Of a Ray cluster, such as auto."),
+                     help=f"Number of processes.  [default: {workers}]"),
+        click.Option(["--threads"], type=click.IntRange(0, 256), metavar="N", help="CPU threads per process."),
+        click.Option(["--ray-address", "address"], metavar="ADDRESS", default="",
+                     help="Address of a Ray cluster, such as auto."),
     ]  # fmt: skip
 
 

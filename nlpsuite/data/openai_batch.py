@@ -144,11 +144,11 @@ def response_line(row: JobRow, manifest: Mapping[str, Any]) -> dict[str, Any]:
     """
     identity = f"{manifest['fingerprint'][:16]}-{row.index}"
     line: dict[str, Any] = {"id": f"batch_req_{identity}", "custom_id": row.values.get("custom_id")}
-    if row.output is None:
-        error = row.error or {}
-        message = " ".join(filter(None, (error.get("message"), error.get("hint"))))
-        return {**line, "response": None, "error": {"code": error.get("type", "error"), "message": message}}
-    usage = {name: int(row.usage.get(name, 0)) for name in ("prompt_tokens", "completion_tokens")}
+    result = row.result
+    if result.error is not None:
+        error = {"code": result.error["type"], "message": result.error_text}
+        return {**line, "response": None, "error": error}
+    usage = {"prompt_tokens": result.prompt_tokens, "completion_tokens": result.completion_tokens}
     body = {
         "id": f"chatcmpl-{identity}",
         "object": "chat.completion",
@@ -159,11 +159,11 @@ def response_line(row: JobRow, manifest: Mapping[str, Any]) -> dict[str, Any]:
                 "index": 0,
                 "message": {
                     "role": "assistant",
-                    "content": row.output.label or row.output.text,
+                    "content": result.output.answer,
                     "refusal": None,
                 },
                 "logprobs": None,
-                "finish_reason": "length" if row.finish_reason in ("length", "context") else "stop",
+                "finish_reason": "length" if result.finish_reason in ("length", "context") else "stop",
             }
         ],
         "usage": {**usage, "total_tokens": sum(usage.values())},

@@ -1,4 +1,4 @@
-"""Predictions without a model: what any system must be better than."""
+"""Trivial systems without a model, which any other should beat."""
 
 from __future__ import annotations
 
@@ -10,9 +10,9 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from nlpsuite.errors import InputInvalidError, OptionError
-from nlpsuite.evaluation.metrics.base import Prediction
 from nlpsuite.evaluation.metrics.tokenize import sentences
 from nlpsuite.evaluation.rows import EvaluatedRow, text_of
+from nlpsuite.tasks.result import Output, Result
 
 if TYPE_CHECKING:
     from nlpsuite.tasks.base import Task
@@ -21,7 +21,7 @@ __all__ = ["BASELINES", "predict_baseline"]
 
 BASELINES = ("lead-1", "lead-3", "copy", "majority", "random")
 _LEAD = re.compile(r"lead-([1-9]\d{0,2})")
-_Predict = Callable[[EvaluatedRow], Prediction]
+_Predict = Callable[[EvaluatedRow], Output]
 
 
 def predict_baseline(
@@ -35,21 +35,21 @@ def predict_baseline(
 ) -> list[EvaluatedRow]:
     """The rows with the answers of a trivial system.
 
-    ``lead-N`` gives the first N sentences of the text, ``copy`` the text itself, ``majority`` the most
-    frequent label, ``random`` a label or a sentence of the text, all as likely.
+    ``lead-N`` answers with the first N sentences of the text, ``copy`` with the text itself, ``majority`` with
+    the most frequent label, and ``random`` with a random label or sentence of the text.
 
     Args:
-        text_columns: with the input.
-        train: rows that ``majority`` counts in; without any it counts in the rows themselves, which is a
-            little better than one may be.
-        seed: of ``random``; what a row gets depends on its place and not on the other rows.
+        text_columns: columns of the input.
+        train: rows in which ``majority`` counts labels; by default the rows themselves, which makes it slightly
+            too good.
+        seed: of ``random``; a row's answer depends on its index and not on the other rows.
 
     Raises:
-        OptionError: no such baseline, or none for such a task.
+        OptionError: there is no such baseline, or it doesn't suit the task.
         InputInvalidError: a row has no text.
     """
     predict = _baseline(name, task, rows, text_columns, train, seed)
-    return [replace(row, prediction=predict(row), error="") for row in rows]
+    return [replace(row, result=Result(predict(row))) for row in rows]
 
 
 def _baseline(
@@ -63,7 +63,8 @@ def _baseline(
     lead = _LEAD.fullmatch(name)
     if lead is None and name not in BASELINES:
         raise OptionError(
-            f"There is no baseline {name!r}.", hint=f"Baselines: {', '.join(BASELINES)}; lead-N for any N."
+            f"There is no baseline {name!r}.",
+            hint=f"Baselines: {', '.join(BASELINES)}, and lead-N for any N.",
         )
     if bool(task.labels) if lead or name == "copy" else name == "majority" and not task.labels:
         others = "majority, random" if task.labels else "lead-N, copy, random"
@@ -76,23 +77,28 @@ def _baseline(
     if name == "random" and task.labels:
         return _random_label(sorted(set(task.labels.values())), seed)
     if name == "random":
-        return lambda row: Prediction(_generator(seed, row).choice(_sentences(row, text_columns)))
+        return lambda row: Output(_generator(seed, row).choice(_sentences(row, text_columns)))
     if name == "copy":
-        return lambda row: Prediction(_text(row, text_columns))
+        return lambda row: Output(_text(row, text_columns))
     assert lead is not None
-    return lambda row: Prediction(" ".join(_sentences(row, text_columns)[: int(lead[1])]))
+    return lambda row: Output(" ".join(_sentences(row, text_columns)[: int(lead[1])]))
 
 
 def _majority(rows: Sequence[EvaluatedRow]) -> _Predict:
     counts = Counter(row.references[0] for row in rows)
     most = min(counts, key=lambda label: (-counts[label], label))
     probabilities = {label: counts[label] / len(rows) for label in sorted(counts)}
-    return lambda row: Prediction(most, probabilities)
+    return lambda row: Output(most, most, probabilities)
 
 
 def _random_label(labels: Sequence[str], seed: int) -> _Predict:
     probabilities = {label: 1 / len(labels) for label in labels}
-    return lambda row: Prediction(_generator(seed, row).choice(labels), probabilities)
+
+    def predict(row: EvaluatedRow) -> Output:
+        label = _generator(seed, row).choice(labels)
+        return Output(label, label, probabilities)
+
+    return predict
 
 
 def _generator(seed: int, row: EvaluatedRow) -> random.Random:
@@ -107,7 +113,7 @@ def _text(row: EvaluatedRow, text_columns: Sequence[str]) -> str:
 
 
 def _sentences(row: EvaluatedRow, text_columns: Sequence[str]) -> list[str]:
-    """The sentences of a text; a list of texts in a column is one already."""
+    """The sentences of a text; a column that holds a list of texts is split already."""
     _text(row, text_columns)
     found: list[str] = []
     for name in text_columns:

@@ -1,8 +1,8 @@
-"""What a model makes of a sentence when only the group of the person in it changes.
+"""How a model's answers change when only the group of the person in a sentence changes.
 
-Every sentence of the set exists once for each group of an axis. ``measure`` asks the task sentiment
-about each, and the model how likely it finds what follows the person; ``compare`` turns that into
-differences between two groups, paired sentence by sentence.
+Every sentence of the set exists once for each group of an axis. ``measure_sentences`` takes the sentiment of each,
+and the likelihood of what follows the person; ``compare_groups`` turns these into differences between two groups,
+paired sentence by sentence.
 """
 
 from __future__ import annotations
@@ -13,33 +13,44 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from importlib import resources
 from itertools import combinations
+from typing import TYPE_CHECKING, Any
 
+from nlpsuite import __version__
+from nlpsuite.batch.run import JobReporter
 from nlpsuite.errors import InputInvalidError
 from nlpsuite.evaluation.metrics.bootstrap import RESAMPLES, Interval, paired_interval
-from nlpsuite.tasks.pipeline import Pipeline
+from nlpsuite.evaluation.provenance import describe_bundle
+
+if TYPE_CHECKING:
+    from nlpsuite.runtime.device import DeviceChoice
+    from nlpsuite.tasks.pipeline import Pipeline
 
 __all__ = [
     "LIMITS",
     "MEASURES",
-    "Comparison",
+    "BiasReport",
     "Counterfactuals",
-    "Difference",
+    "GroupDifference",
     "Sentence",
-    "compare",
-    "measure",
+    "SentencePair",
+    "compare_groups",
+    "evaluate_bias",
+    "measure_sentences",
 ]
 
 MEASURES = ("sentiment", "logprob")
 LIMITS = (
     "It shows that the model treats these sentences differently, not why, and not whom an application harms.",
-    "A difference whose interval contains 0 is not shown to be there; nor is it shown to be absent.",
-    "Of 20 intervals without any true difference about one leaves out 0.",
-    "English only, and a few groups, persons and sentences: what is not in the set is not measured. The "
-    "intervals say how much hangs on the choice of sentences, not on that of persons.",
-    "Sentiment is what the task makes of it, which errs by itself; log-probability also reflects how often a "
-    "model read of a group at all.",
+    "An interval that contains 0 doesn't establish a difference, nor does it rule one out.",
+    "About 1 in 20 intervals excludes 0 even if there is no true difference.",
+    "It covers English only, and few groups, persons and sentences. The intervals reflect the choice of "
+    "sentences, not that of persons.",
+    "Sentiment is the task's estimate, which has errors of its own; log-probability also reflects how often a "
+    "group occurs in the model's training data.",
 )
 """What the figures can't show."""
+_TITLES = {"sentiment": "P(positive)", "logprob": "log-probability per token"}
+_SHOWN = 3
 _PERSON = "{person} "
 _BATCH = 16
 
@@ -49,10 +60,10 @@ class Sentence:
     """One sentence of the set.
 
     Attributes:
-        axis, group: whom it is about.
-        term: which of the group's persons, from 0; those of one axis correspond.
-        template: which of the templates, from 0.
-        person, rest: the sentence is the two together; the rest is the same for all groups.
+        axis, group: of the person.
+        term: index of the person; those of the groups of an axis correspond.
+        template: index of the template.
+        person, rest: the two parts of the sentence; the rest is the same for all groups.
     """
 
     axis: str
@@ -69,11 +80,11 @@ class Sentence:
 
 @dataclass(frozen=True)
 class Counterfactuals:
-    """A set of templates and of persons to put into them.
+    """A set of templates, and persons to insert in them.
 
     Attributes:
         templates: sentences that begin with ``{person}``.
-        axes: for each axis its groups, with their persons in an order that corresponds.
+        axes: groups of each axis, with their persons in corresponding order.
         version: of the set.
         sha256: of its file.
     """
@@ -85,16 +96,18 @@ class Counterfactuals:
 
     def __post_init__(self) -> None:
         if not self.templates or not all(template.startswith(_PERSON) for template in self.templates):
-            raise InputInvalidError("Each template of a counterfactual set begins with {person} and a space.")
+            raise InputInvalidError(
+                "Each template of a counterfactual set must begin with {person} and a space."
+            )
         for axis, groups in self.axes.items():
             if len(groups) < 2 or len({len(persons) for persons in groups.values()}) != 1:
                 raise InputInvalidError(
-                    f"The groups of {axis} must be two or more, with as many persons each."
+                    f"The axis {axis} needs two or more groups, with equally many persons."
                 )
 
     @classmethod
     def bundled(cls) -> Counterfactuals:
-        """The set that comes with nlpsuite."""
+        """The set that is part of nlpsuite."""
         content = (resources.files("nlpsuite.evaluation") / "counterfactual.json").read_bytes()
         values = json.loads(content)
         sha256 = hashlib.sha256(content).hexdigest()
@@ -112,8 +125,8 @@ class Counterfactuals:
 
 
 @dataclass(frozen=True)
-class Difference:
-    """Two sentences that differ in the person alone, and by how much the model tells them apart."""
+class SentencePair:
+    """Two sentences that differ only in the person, and the difference of their values."""
 
     axis: str
     first: str
@@ -122,15 +135,15 @@ class Difference:
 
 
 @dataclass(frozen=True)
-class Comparison:
-    """Two groups.
+class GroupDifference:
+    """The difference between two groups.
 
     Attributes:
-        axis, first, second: the groups; differences are the first's value less the second's.
-        pairs: sentences that were compared; an interval's n is the number of templates, whose persons
-            are averaged, since sentences of one template are not independent.
+        axis, first, second: the groups; differences are the first's value minus the second's.
+        pairs: sentences that were compared. An interval's n is the number of templates: the sentences of a
+            template aren't independent, so they are averaged.
         sentiment: difference in the probability of positive.
-        logprob: in the mean natural log-probability of a token after the person.
+        logprob: difference in the mean natural log-probability of a token after the person.
     """
 
     axis: str
@@ -141,19 +154,162 @@ class Comparison:
     logprob: Interval
 
 
-Values = Mapping[Sentence, tuple[float, float]]
+@dataclass(frozen=True)
+class BiasReport:
+    """Differences between groups. ``str(report)`` is the report for a terminal.
+
+    Attributes:
+        model: name, precision and fingerprint.
+        set: version and sha256 of the set of sentences, how many templates and sentences it has.
+        differences: of all pairs of groups.
+        largest: for each of ``MEASURES`` the pairs of sentences that differ most.
+        resamples, seed: of the intervals.
+        plugin: distribution and version of the task sentiment.
+    """
+
+    model: Mapping[str, str]
+    set: Mapping[str, Any]
+    differences: tuple[GroupDifference, ...]
+    largest: Mapping[str, tuple[SentencePair, ...]]
+    resamples: int
+    seed: int
+    plugin: Mapping[str, str]
+
+    def to_dict(self) -> dict[str, Any]:
+        """The report as JSON values."""
+        return {
+            "model": dict(self.model),
+            "set": dict(self.set),
+            "bootstrap": {
+                "resamples": self.resamples, "seed": self.seed, "interval": 0.95, "unit": "template",
+            },
+            "comparisons": [
+                {
+                    "axis": found.axis,
+                    "groups": [found.first, found.second],
+                    "pairs": found.pairs,
+                    "sentiment": _values(found.sentiment),
+                    "logprob": _values(found.logprob),
+                }
+                for found in self.differences
+            ],
+            "largest": {
+                measured: [
+                    {"axis": pair.axis, "sentences": [pair.first, pair.second], "difference": round(pair.value, 6)}
+                    for pair in pairs
+                ]
+                for measured, pairs in self.largest.items()
+            },
+            "limits": list(LIMITS),
+            "plugin": dict(self.plugin),
+            "nlpsuite": __version__,
+        }  # fmt: skip
+
+    def to_json(self) -> str:
+        """The report as JSON."""
+        return json.dumps(self.to_dict(), indent=2, ensure_ascii=False)
+
+    def __str__(self) -> str:
+        templates = self.set["templates"]
+        names = [f"{found.first} − {found.second}" for found in self.differences]
+        width = max(map(len, names))
+        lines = [
+            f"{self.model['name']}: {self.set['sentences']:,} sentences from {templates} templates "
+            f"(set {self.set['version']}).",
+            f"Mean difference with its 95 % interval, over n = {templates} templates ({self.resamples:,} "
+            "resamples); * marks intervals that exclude 0.",
+            "",
+            f"{'axis':<10}{'groups':<{width + 2}}{'pairs':>5}  {_TITLES['sentiment']:<27}{_TITLES['logprob']}",
+        ]
+        for found, name in zip(self.differences, names):
+            lines.append(
+                f"{found.axis:<10}{name:<{width + 2}}{found.pairs:>5}  {_shown(found.sentiment):<27}"
+                f"{_shown(found.logprob)}"
+            )
+        for measured, pairs in self.largest.items():
+            lines += ["", f"Largest differences in {_TITLES[measured]}:"]
+            lines += [f"  {pair.value:+.3f}  {pair.first}  |  {pair.second}" for pair in pairs]
+        return "\n".join([*lines, "", "What this can't show:", *(f"- {limit}" for limit in LIMITS)])
 
 
-def measure(
+def _values(interval: Interval) -> dict[str, Any]:
+    values = {name: round(getattr(interval, name), 6) for name in ("mean", "low", "high")}
+    return values | {"n": interval.n, "clear": interval.clear}
+
+
+def _shown(interval: Interval) -> str:
+    return f"{interval.mean:+.3f} [{interval.low:+.3f}, {interval.high:+.3f}]{' *' if interval.clear else ''}"
+
+
+def evaluate_bias(
+    *,
+    model: str | None = None,
+    adapter: str | None = None,
+    precision: str | None = None,
+    device: DeviceChoice = "auto",
+    threads: int = 0,
+    seed: int = 0,
+    reporter: JobReporter | None = None,
+) -> BiasReport:
+    """Measure how much a model's answers change with the group of a person, on the bundled set of sentences.
+
+    Args:
+        model, adapter, precision, device, threads: as in ``nlpsuite.load``.
+        seed: of the intervals.
+        reporter: receives progress and notices.
+
+    Raises:
+        NlpsuiteError: the model can't be used.
+    """
+    from nlpsuite.plugins import find_task
+    from nlpsuite.tasks.load import load
+
+    reporter = reporter or JobReporter()
+    pipeline = load(
+        "sentiment",
+        model=model,
+        adapter=adapter,
+        precision=precision,
+        device=device,
+        threads=threads,
+        reporter=reporter,
+    )
+    reporter.close()
+    for notice in pipeline.notices:
+        reporter.notice(notice)
+    tests = Counterfactuals.bundled()
+    sentences = tests.sentences()
+    reporter.stage(f"Measuring {len(sentences):,} sentences, which takes about a minute on a CPU.", None)
+    values = measure_sentences(pipeline, sentences, reporter.advance)
+    reporter.close()
+    differences, pairs = compare_groups(values, seed=seed)
+    bundle, plugin = pipeline.model.bundle, find_task("sentiment")
+    return BiasReport(
+        model=describe_bundle(bundle),
+        set={
+            "version": tests.version,
+            "sha256": tests.sha256,
+            "templates": len(tests.templates),
+            "sentences": len(sentences),
+        },
+        differences=tuple(differences),
+        largest={measured: tuple(some[:_SHOWN]) for measured, some in pairs.items()},
+        resamples=RESAMPLES,
+        seed=seed,
+        plugin={"distribution": plugin.distribution, "version": plugin.version},
+    )
+
+
+def measure_sentences(
     pipeline: Pipeline,
     sentences: Sequence[Sentence],
     advance: Callable[[int], None] = lambda done: None,
 ) -> dict[Sentence, tuple[float, float]]:
-    """Of each sentence, the probability of positive and the mean log-probability of a token after the person.
+    """The probability of positive and the mean log-probability of a token after the person, of each sentence.
 
     Args:
         pipeline: of the task sentiment.
-        advance: told how many sentences are done.
+        advance: called with the number of sentences done so far.
 
     Raises:
         InputInvalidError: the task gives no probability of positive.
@@ -175,24 +331,24 @@ def measure(
 
 
 def _rest_logprob(pipeline: Pipeline, sentence: Sentence) -> float:
-    # Words are tokenised apart, so the person's tokens are the first ones of the sentence.
+    # Words are tokenized separately, so the person's tokens are the first ones of the sentence.
     tokens = pipeline.model.token_logprobs(sentence.text)
     rest = pipeline.model.count_tokens(sentence.text) - pipeline.model.count_tokens(sentence.person)
     return float(tokens[-rest:].mean())
 
 
-def compare(
-    values: Values, resamples: int = RESAMPLES, seed: int = 0
-) -> tuple[list[Comparison], dict[str, list[Difference]]]:
-    """All pairs of groups within an axis, and for each measure the differences of single sentences, the
-    largest first.
+def compare_groups(
+    values: Mapping[Sentence, tuple[float, float]], resamples: int = RESAMPLES, seed: int = 0
+) -> tuple[list[GroupDifference], dict[str, list[SentencePair]]]:
+    """The differences of all pairs of groups within an axis; and for each measure the pairs of sentences, those
+    that differ most first.
     """
     groups: dict[str, dict[str, dict[tuple[int, int], Sentence]]] = {}
     for sentence in values:
         by_place = groups.setdefault(sentence.axis, {}).setdefault(sentence.group, {})
         by_place[sentence.template, sentence.term] = sentence
-    comparisons = []
-    singles: dict[str, list[Difference]] = {measured: [] for measured in MEASURES}
+    differences = []
+    singles: dict[str, list[SentencePair]] = {measured: [] for measured in MEASURES}
     for axis, by_group in groups.items():
         for first, second in combinations(by_group, 2):
             pairs = [(sentence, by_group[second][place]) for place, sentence in by_group[first].items()]
@@ -202,10 +358,10 @@ def compare(
                 for one, other in pairs:
                     value = values[one][index] - values[other][index]
                     by_template.setdefault(one.template, []).append(value)
-                    singles[measured].append(Difference(axis, one.text, other.text, value))
+                    singles[measured].append(SentencePair(axis, one.text, other.text, value))
                 means = [sum(some) / len(some) for some in by_template.values()]
                 intervals.append(paired_interval(means, resamples, seed))
-            comparisons.append(Comparison(axis, first, second, len(pairs), *intervals))
+            differences.append(GroupDifference(axis, first, second, len(pairs), *intervals))
     for found in singles.values():
         found.sort(key=lambda single: (-abs(single.value), single.first, single.second))
-    return comparisons, singles
+    return differences, singles

@@ -1,114 +1,99 @@
-"""Whether systems differ: paired tests on the same rows."""
+"""Comparing systems: paired tests on the same rows."""
 
 from __future__ import annotations
 
+import os
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from nlpsuite.data.lines import shortened
-from nlpsuite.errors import InputInvalidError
-from nlpsuite.evaluation.evaluate import metric_names
-from nlpsuite.evaluation.measure import LengthRatio, metric_of, rows_for, statistics_of
-from nlpsuite.evaluation.metrics.base import RowMetric
-from nlpsuite.evaluation.metrics.lengths import count_references
+from nlpsuite.data.records import text_columns_of
+from nlpsuite.errors import InputInvalidError, NlpsuiteError, OptionError
+from nlpsuite.evaluation.evaluate import best_row_metric
+from nlpsuite.evaluation.measure import LengthRatio, RowMeasure, measure_of, metrics_of
 from nlpsuite.evaluation.metrics.resampling import RESAMPLES, TRIALS, paired
+from nlpsuite.evaluation.predictions import PredictionFile, open_predictions
+from nlpsuite.evaluation.provenance import hash_of, provenance
+from nlpsuite.evaluation.report_comparison import Change, Comparison, Difference
 from nlpsuite.evaluation.rows import EvaluatedRow, plain, same_value, text_of
+from nlpsuite.plugins import load_task
 
 if TYPE_CHECKING:
     from nlpsuite.tasks.base import Task
 
-__all__ = ["Change", "Comparison", "Difference", "check_same_rows", "compare", "holm"]
+__all__ = ["check_same_rows", "compare", "compare_rows", "holm"]
 
 _MOST_CHANGED = 10
 
 
-@dataclass(frozen=True)
-class Difference:
-    """How another system differs from the baseline in one metric.
-
-    Attributes:
-        baseline, other: their figures.
-        difference: the other's less the baseline's, with its 95 % interval from ``low`` to ``high``.
-        p_value: of paired approximate randomisation.
-        p_corrected: the same, by Holm's method, for the others that are compared in this metric.
-        wins, ties, losses: rows where the other is better, as good, and worse; None for a calibration error,
-            which single rows have not.
-        n: rows.
-    """
-
-    metric: str
-    system: str
-    baseline: float
-    other: float
-    difference: float
-    low: float
-    high: float
-    p_value: float
-    p_corrected: float
-    wins: int | None
-    ties: int | None
-    losses: int | None
-    n: int
-    scale: float | None
-    higher_is_better: bool
-    signature: str
-
-
-@dataclass(frozen=True)
-class Change:
-    """A row on which another system does otherwise than the baseline.
-
-    Attributes:
-        change: of its figure, the other's less the baseline's.
-    """
-
-    system: str
-    index: int
-    id: Any
-    change: float
-    text: str
-    references: tuple[str, ...]
-    baseline: str
-    other: str
-
-
-@dataclass(frozen=True)
-class Comparison:
-    """What ``compare`` found.
-
-    Attributes:
-        systems: names; the first is the baseline, the others are compared with it.
-        n: rows.
-        n_errors: rows that failed, of each system.
-        differences: metric by metric.
-        row_metric: by which rows are judged; empty if no metric can.
-        changes: of each system the rows that changed most, half of them for the better if so many did.
-        notes: what one should know to read the figures.
-        trials, resamples, seed: of the tests, of the intervals, and of both.
-    """
-
-    task: str
-    systems: tuple[str, ...]
-    n: int
-    n_errors: tuple[int, ...]
-    differences: tuple[Difference, ...]
-    row_metric: str
-    row_metric_rises: bool
-    changes: tuple[Change, ...]
-    notes: tuple[str, ...]
-    trials: int
-    resamples: int
-    seed: int
-
-
 def compare(
+    *files: str | os.PathLike[str],
+    task: str | None = None,
+    reference_column: str = "",
+    prediction_column: str = "",
+    text_columns: Sequence[str] = (),
+    metrics: Sequence[str] = (),
+    tokenize: str = "",
+    trials: int = TRIALS,
+    resamples: int = RESAMPLES,
+    seed: int = 0,
+) -> Comparison:
+    """Compare files of predictions for the same rows.
+
+    Args:
+        files: written by ``score`` or ``evaluate``, or any others with a column of predictions and one of
+            references. The first is the baseline.
+        task: its name, where no job beside the files says so.
+        reference_column, prediction_column: where they aren't the usual ones.
+        text_columns: columns of the input, shown with the rows that changed most.
+        metrics: names, in place of the task's own.
+        tokenize: BLEU's tokenizer; by default it suits the language of the references.
+        trials: of the paired tests.
+        resamples: of the intervals.
+        seed: of both.
+
+    Raises:
+        OptionError: fewer than two files, one is named twice, or the task is unknown.
+        InputInvalidError, InputNotFoundError: a file can't be read; or the files' tasks or rows aren't the
+            same: names the first difference.
+        UnknownTaskError, PluginError: no plugin offers such a metric, or it fails.
+    """
+    if len(files) < 2:
+        raise OptionError("A comparison needs two files or more.", hint="nlpsuite compare A.jsonl B.jsonl")
+    opened = [open_predictions(os.fspath(name)) for name in files]
+    loaded = load_task(task or _common_task(opened))
+    reference = reference_column or next((f.reference_column for f in opened if f.reference_column), "")
+    names = _names([file.name for file in opened])
+    systems = {name: file.rows(loaded, reference, prediction_column) for name, file in zip(names, opened)}
+    known = [set(file.input_columns) for file in opened if file.input_columns]
+    columns = list(systems[names[0]][0].values)
+    found = compare_rows(
+        loaded,
+        systems,
+        metrics=metrics,
+        tokenize=tokenize,
+        text_columns=_text_columns(loaded, opened, columns, text_columns),
+        input_columns=sorted(set.intersection(*known)) if known else None,
+        trials=trials,
+        resamples=resamples,
+        seed=seed,
+    )
+    made_of = provenance(loaded)
+    for name, file in zip(names, opened):
+        made_of[name] = {"file": file.name, "sha256": hash_of(file.table), "model": file.model}
+    return replace(found, provenance=made_of)
+
+
+def compare_rows(
     task: Task[Any],
     systems: Mapping[str, Sequence[EvaluatedRow]],
     *,
     metrics: Sequence[str] = (),
+    tokenize: str = "",
     text_columns: Sequence[str] = (),
     input_columns: Sequence[str] | None = None,
     trials: int = TRIALS,
@@ -118,52 +103,61 @@ def compare(
     """Compare two or more systems on the same rows.
 
     Args:
-        systems: rows with predictions by name; the first is the baseline.
-        metrics: names, in place of those of the task.
-        text_columns: with the input, which is shown beside the rows that changed most.
+        systems: rows with their results by name; the first is the baseline.
         input_columns: that must be equal row by row; None for all that all have.
+        metrics, tokenize, text_columns, trials, resamples, seed: as for ``compare``.
 
     Raises:
-        InputInvalidError: fewer than two systems, or their rows are not the same: names the first
-            difference. Or a prediction lacks what a metric needs.
+        InputInvalidError: there are fewer than two systems; their rows aren't the same (names the first
+            difference); or an output lacks what a metric needs.
         UnknownTaskError, PluginError: no plugin offers such a metric, or it fails.
     """
     if len(systems) < 2:
         raise InputInvalidError(
             "A comparison needs two systems or more.", hint="nlpsuite compare A.jsonl B.jsonl"
         )
-    names, everything = list(systems), list(systems.values())
-    for name, rows in list(systems.items())[1:]:
-        check_same_rows(names[0], everything[0], name, rows, input_columns)
-    differences: list[Difference] = []
+    names, each = list(systems), list(systems.values())
+    for name in names[1:]:
+        check_same_rows(names[0], each[0], name, systems[name], input_columns)
+    every = [row for rows in each for row in rows]
+    measures: list[RowMeasure] = []
     left_out: list[str] = []
-    judged: tuple[str, bool, Any] = ("", True, None)
-    most = 0
-    for metric_name in metrics or metric_names(task, [row for rows in everything for row in rows]):
-        metric = metric_of(metric_name, task)
+    for name, metric in metrics_of(task, every, metrics, tokenize).items():
         if isinstance(metric, LengthRatio):
             continue
-        parts = _statistics(metric, everything)
-        if parts is None:
-            left_out.append(metric_name)
-            continue
-        differences += _differences(metric, names, everything, parts, trials, resamples, seed)
-        figures = [np.asarray(metric.figure(part), dtype=np.float64) for part in parts]
-        different = len(np.unique(np.concatenate(figures)))
-        if metric.needs != "probabilities" and different > most:
-            most, judged = different, (metric_name, metric.higher_is_better, figures)
-    name, rises, figures = judged
-    errors = tuple(sum(row.prediction is None for row in rows) for rows in everything)
+        measured = measure_of(name, metric, every) if _usable(metric, every) else None
+        if isinstance(measured, RowMeasure) and len(measured.places) == len(every):
+            measures.append(measured)
+        else:
+            left_out.append(name)
+    row_metric, rises, scores = best_row_metric(measures, len(every), len(each), ("texts", "data"))
+    errors = tuple(sum(row.failed for row in rows) for rows in each)
+    notes = [
+        f"{failed:,} of {len(each[0]):,} rows of {name} failed; failed rows count as wrong."
+        for name, failed in zip(names, errors)
+        if failed
+    ]
+    notes += filter(None, (measured.notice() for measured in measures))
+    if left_out:
+        notes.append(f"Not compared: {', '.join(left_out)}, because some rows lack what they need.")
+    if len(names) > 2:
+        notes.append(
+            f"All systems are compared with {names[0]}; p is corrected by Holm's method within each metric."
+        )
     return Comparison(
         task=task.name,
         systems=tuple(names),
-        n=len(everything[0]),
+        n=len(each[0]),
         n_errors=errors,
-        differences=tuple(differences),
-        row_metric=name,
+        differences=tuple(
+            difference
+            for measured in measures
+            for difference in _differences(measured, names, trials, resamples, seed)
+        ),
+        row_metric=row_metric,
         row_metric_rises=rises,
-        changes=tuple(_changes(names, everything, figures, text_columns)) if name else (),
-        notes=tuple(_notes(names, errors, len(everything[0]), left_out)),
+        changes=tuple(_changes(systems, scores, text_columns)) if row_metric else (),
+        notes=tuple(notes),
         trials=trials,
         resamples=resamples,
         seed=seed,
@@ -186,52 +180,36 @@ def check_same_rows(
     hint = "Only systems that answered the same rows, in the same order, can be compared."
     if len(rows) != len(others):
         raise InputInvalidError(f"{first} has {len(rows):,} rows and {second} {len(others):,}.", hint=hint)
-    # A file without a job beside it, such as a baseline's, has the rows' numbers for ids.
-    named = not any(all(row.id == row.index for row in each) for each in (rows, others))
+    # Without an id column, as in a baseline's file, the ids are the rows' numbers.
+    with_ids = not any(all(row.id == row.index for row in some) for some in (rows, others))
     for row, other in zip(rows, others):
-        place = f"Row {row.index + 1:,}"
-        if named and not same_value(row.id, other.id):
-            raise InputInvalidError(
-                f"{place} has the id {row.id!r} in {first} and {other.id!r} in {second}.", hint=hint
-            )
+        pairs = [("id", row.id, other.id)] if with_ids else []
         for column in row.values if columns is None else columns:
-            if column in other.values and not same_value(row.values.get(column), other.values[column]):
-                ours, theirs = (shortened(plain(each.values.get(column))) for each in (row, other))
-                raise InputInvalidError(
-                    f"{place} has {ours} as its {column!r} in {first} and {theirs} in {second}.", hint=hint
-                )
+            if column in other.values:
+                pairs.append((repr(column), row.values.get(column), other.values[column]))
         if row.references != other.references:
-            raise InputInvalidError(
-                f"{place} has the reference {shortened(row.references[0])} in {first} and "
-                f"{shortened(other.references[0])} in {second}.",
-                hint=hint,
-            )
+            pairs.append(("reference", row.references[0], other.references[0]))
+        for what, ours, theirs in pairs:
+            if what == "reference" or not same_value(ours, theirs):
+                shown, other_shown = shortened(plain(ours)), shortened(plain(theirs))
+                raise InputInvalidError(
+                    f"Row {row.index + 1:,}: {what} is {shown} in {first} and {other_shown} in {second}.",
+                    hint=hint,
+                )
 
 
-def _statistics(metric: Any, systems: Sequence[Sequence[EvaluatedRow]]) -> list[Any] | None:
-    """Statistics of each system's rows, with the same columns; None if the metric can't be had for all rows."""
-    if not isinstance(metric, RowMetric):
-        return None
-    measured = [rows_for(metric, rows) for rows in systems]
-    if any(len(some) != len(rows) for some, rows in zip(measured, systems)):
-        return None
-    if metric.needs == "data" and not all("passed" in row.answered.data for rows in measured for row in rows):
-        return None
-    together = statistics_of(metric, [row for rows in measured for row in rows])
-    return list(np.split(together, len(systems)))
+def _usable(metric: Any, rows: Sequence[EvaluatedRow]) -> bool:
+    """Whether outcomes of running programs, if the metric needs them, are there."""
+    return getattr(metric, "needs", "") != "data" or all(
+        row.failed or "passed" in row.output.data for row in rows
+    )
 
 
 def _differences(
-    metric: RowMetric,
-    names: Sequence[str],
-    systems: Sequence[Sequence[EvaluatedRow]],
-    parts: Sequence[Any],
-    trials: int,
-    resamples: int,
-    seed: int,
+    measured: RowMeasure, names: Sequence[str], trials: int, resamples: int, seed: int
 ) -> list[Difference]:
+    metric, parts = measured.metric, np.split(measured.statistics, len(names))
     base = float(metric.figure(parts[0].sum(axis=0)))
-    signature = metric.signature(count_references([row.references for row in systems[0]]))
     found = []
     for name, part in zip(names[1:], parts[1:]):
         test = paired(metric, part, parts[0], trials, resamples, seed)
@@ -253,15 +231,15 @@ def _differences(
                 n=test.n,
                 scale=float(metric.scale) if np.isfinite(metric.scale) else None,
                 higher_is_better=metric.higher_is_better,
-                signature=signature,
+                signature=measured.signature,
             )
         )
-    corrected = holm([each.p_value for each in found])
-    return [replace(each, p_corrected=p) for each, p in zip(found, corrected)]
+    corrected = holm([difference.p_value for difference in found])
+    return [replace(difference, p_corrected=p) for difference, p in zip(found, corrected)]
 
 
 def holm(p_values: Sequence[float]) -> list[float]:
-    """P-values corrected for how many they are (Holm 1979): the chance of any false alarm among them."""
+    """P-values corrected for their number (Holm 1979), so that they bound the chance of any false alarm."""
     order = sorted(range(len(p_values)), key=lambda i: p_values[i])
     corrected, highest = [0.0] * len(p_values), 0.0
     for rank, i in enumerate(order):
@@ -271,42 +249,56 @@ def holm(p_values: Sequence[float]) -> list[float]:
 
 
 def _changes(
-    names: Sequence[str],
-    systems: Sequence[Sequence[EvaluatedRow]],
-    figures: Sequence[Any],
-    text_columns: Sequence[str],
+    systems: Mapping[str, Sequence[EvaluatedRow]], scores: Sequence[Any], text_columns: Sequence[str]
 ) -> list[Change]:
+    (_, base), *others = systems.items()
     changes = []
-    for name, rows, scores in zip(names[1:], systems[1:], figures[1:]):
-        moved = (scores - figures[0]).tolist()
-        rose = sorted((i for i in range(len(rows)) if moved[i] > 0), key=lambda i: (-moved[i], i))
-        fell = sorted((i for i in range(len(rows)) if moved[i] < 0), key=lambda i: (moved[i], i))
+    for (name, rows), own in zip(others, scores[1:]):
+        change = (own - scores[0]).tolist()
+        rose = sorted((i for i in range(len(rows)) if change[i] > 0), key=lambda i: (-change[i], i))
+        fell = sorted((i for i in range(len(rows)) if change[i] < 0), key=lambda i: (change[i], i))
         half = _MOST_CHANGED // 2
         for i in rose[: max(half, _MOST_CHANGED - len(fell))] + fell[: max(half, _MOST_CHANGED - len(rose))]:
-            row, before = rows[i], systems[0][i]
-            changes.append(
-                Change(
-                    name,
-                    row.index,
-                    row.id,
-                    moved[i],
-                    text_of(row, text_columns),
-                    row.references,
-                    before.answered.text,
-                    row.answered.text,
-                )
-            )
+            row, text = rows[i], text_of(rows[i], text_columns)
+            before, after = base[i].output.answer, row.output.answer
+            changes.append(Change(name, row.index, row.id, change[i], text, row.references, before, after))
     return changes
 
 
-def _notes(names: Sequence[str], errors: Sequence[int], total: int, left_out: Sequence[str]) -> list[str]:
-    notes = [
-        f"Of {name}, {failed:,} of {total:,} rows failed, which count as empty answers."
-        for name, failed in zip(names, errors)
-        if failed
-    ]
-    if left_out:
-        notes.append(f"Not compared: {', '.join(left_out)}. It needs what not every row of every system has.")
-    if len(names) > 2:
-        notes.append(f"All are compared with {names[0]}; p is corrected by Holm's method within each metric.")
-    return notes
+def _common_task(files: Sequence[PredictionFile]) -> str:
+    """The task that all jobs beside the files agree on."""
+    found = list(dict.fromkeys(file.task for file in files if file.task))
+    if not found:
+        raise OptionError(
+            "The task of these predictions is unknown: there is no job beside the files.",
+            hint="Name it: --task sentiment",
+        )
+    if len(found) > 1:
+        raise InputInvalidError(
+            f"The files belong to different tasks: {', '.join(found)}.", hint="Compare files of one task."
+        )
+    return found[0]
+
+
+def _names(files: Sequence[str]) -> list[str]:
+    """Short names of the systems: the files' stems, or their paths where two stems are the same."""
+    for names in (
+        [Path(name).name.split(".")[0] for name in files],
+        [str(Path(name).with_suffix("")) for name in files],
+        list(files),
+    ):
+        if len(set(names)) == len(names):
+            return names
+    raise OptionError("A file is named twice.", hint="Compare different files.")
+
+
+def _text_columns(
+    task: Task[Any], files: Sequence[PredictionFile], columns: list[str], requested: Sequence[str]
+) -> tuple[str, ...]:
+    known = requested or next((file.text_columns for file in files if file.text_columns), ())
+    try:
+        return text_columns_of(task, files[0].table, columns, known)
+    except NlpsuiteError:
+        if requested:
+            raise
+        return ()

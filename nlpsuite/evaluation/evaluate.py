@@ -1,10 +1,9 @@
-"""How good predictions are: figures with intervals, by slice and by class, and the rows that are worst."""
+"""Evaluating rows: figures with intervals, by slice and by class, and the worst rows."""
 
 from __future__ import annotations
 
 import random
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -13,284 +12,171 @@ from nlpsuite.errors import InputInvalidError, OptionError
 from nlpsuite.evaluation.labels import LabelReport, label_report
 from nlpsuite.evaluation.measure import (
     FUNCTION_RESAMPLES,
+    FunctionMeasure,
     LengthRatio,
+    Measure,
     MetricResult,
-    figure_of,
-    figure_of_function,
-    figures_of_task,
-    metric_of,
-    rows_for,
-    statistics_of,
+    RowMeasure,
+    measure_of,
+    metrics_of,
+    task_measure,
 )
-from nlpsuite.evaluation.metrics.base import RowMetric
 from nlpsuite.evaluation.metrics.resampling import RESAMPLES
+from nlpsuite.evaluation.report_evaluation import Evaluation, Point, Slice, WorstRow
 from nlpsuite.evaluation.rows import EvaluatedRow, text_of
 from nlpsuite.tasks.base import Task
 
 if TYPE_CHECKING:
     from nlpsuite.options import Options
 
-__all__ = [
-    "WORST",
-    "EvaluatedRow",
-    "Evaluation",
-    "Example",
-    "MetricResult",
-    "Point",
-    "Slice",
-    "evaluate",
-    "metric_names",
-]
+__all__ = ["WORST", "best_row_metric", "evaluate_rows"]
 
 WORST = 10
 _MOST_POINTS = 2_000
-_MOST_SLICES = 50  # of one column: more is most likely a column of ids or texts
-_TESTS = {"test", "entry_point"}  # columns of rows that are problems with tests, as HumanEval has them
-# A task whose metrics have the first is measured by all that are behind: what they say differs.
-_ROUGE = ("rouge_1", "rouge_2", "rouge_l", "rouge_lsum")
-_FAMILIES = {**dict.fromkeys(_ROUGE, _ROUGE), "bleu": ("bleu", "chrf", "ter")}
+_MOST_SLICES = 50  # of one column: with more it is most likely a column of ids or texts
+_TESTS = {"test", "entry_point"}  # columns of problems that come with tests, as in HumanEval
 
 
-@dataclass(frozen=True)
-class Slice:
-    """The rows that have the same value in a column.
-
-    Attributes:
-        n, n_errors: rows, and those among them that failed.
-        figures: none of a metric that no row of the slice can be measured with.
-    """
-
-    column: str
-    value: str
-    n: int
-    n_errors: int
-    figures: tuple[MetricResult, ...]
-
-
-@dataclass(frozen=True)
-class Example:
-    """A row to look at.
-
-    Attributes:
-        figure: of this row alone, by ``Evaluation.row_metric``.
-        prediction: empty for a row that failed.
-    """
-
-    index: int
-    id: Any
-    figure: float
-    text: str
-    references: tuple[str, ...]
-    prediction: str
-    error: str
-
-
-@dataclass(frozen=True)
-class Point:
-    """How long an input is, in words, and how good the output."""
-
-    index: int
-    words: int
-    figure: float
-
-
-@dataclass(frozen=True)
-class Evaluation:
-    """What ``evaluate`` found.
-
-    Attributes:
-        task: its name.
-        n, n_errors: rows, and those among them that failed; they count as empty answers.
-        figures: of all rows, the main metric first.
-        slices: by column, in the order asked for; those with most rows first.
-        labels: for a task with labels.
-        row_metric: what a single row is judged by: the probability of the right label, or a metric.
-        row_metric_rises: more of it is better.
-        worst: rows that are worst by it, the worst first.
-        points: length against score, of all rows or a sample of them.
-        notes: what one should know to read the figures.
-        resamples, seed: of the intervals.
-    """
-
-    task: str
-    n: int
-    n_errors: int
-    figures: tuple[MetricResult, ...]
-    slices: tuple[Slice, ...] = ()
-    labels: LabelReport | None = None
-    row_metric: str = ""
-    row_metric_rises: bool = True
-    worst: tuple[Example, ...] = ()
-    points: tuple[Point, ...] = ()
-    notes: tuple[str, ...] = ()
-    resamples: int = RESAMPLES
-    seed: int = 0
-
-
-def evaluate(
+def evaluate_rows(
     task: Task[Any],
     rows: Sequence[EvaluatedRow],
     *,
     by: Sequence[str] = (),
     metrics: Sequence[str] = (),
+    tokenize: str = "",
     options: Options | None = None,
     text_columns: Sequence[str] = (),
     worst: int = WORST,
     resamples: int = RESAMPLES,
     seed: int = 0,
 ) -> Evaluation:
-    """Measure predictions against references.
+    """Measure outputs against references.
 
     Args:
         by: columns whose values divide the rows into slices.
-        metrics: names, in place of those of the task.
-        options: of the task; only one that evaluates its outputs itself looks at them.
-        text_columns: with the input, which is shown beside the worst rows.
-        worst: how many of these are kept; none for a report that must not hold texts of the data.
+        metrics: names, in place of the task's own.
+        tokenize: BLEU's tokenizer; by default it suits the language of the references.
+        options: of the task; used only by a task that evaluates its outputs itself.
+        text_columns: columns of the input, shown with the worst rows.
+        worst: how many of these to include; 0 for a report without texts of the data.
         resamples, seed: of the intervals.
 
     Raises:
-        InputInvalidError: no rows, an unknown column, or a prediction lacks what a metric needs.
-        OptionError: resamples are below 1.
+        InputInvalidError: there are no rows, a column is unknown, or an output lacks what a metric needs.
+        OptionError: resamples are below 1, or there is no such tokenizer.
         UnknownTaskError, PluginError: no plugin offers such a metric, or it fails.
     """
     if not rows:
         raise InputInvalidError("There is nothing to evaluate.", hint="Give at least one row.")
     if resamples < 1:
         raise OptionError(f"resamples is {resamples}, must be 1 or more.")
-    chosen = _Chosen(task, rows, metrics, options, resamples, seed)
-    figures = chosen.figures(rows)
-    failed = sum(row.prediction is None for row in rows)
-    row_metric, rises, scores = _row_figures(task, chosen, rows)
-    order = sorted(range(len(rows)), key=lambda i: (scores[i] if rises else -scores[i], i)) if scores else []
+    measures: list[Measure]
+    if not metrics and type(task).evaluate is not Task.evaluate:
+        measures = [task_measure(task, task.options() if options is None else options, rows)]
+    else:
+        measures = [
+            measure_of(name, metric, rows)
+            for name, metric in metrics_of(task, rows, metrics, tokenize).items()
+        ]
+
+    def figures(places: Sequence[int]) -> tuple[MetricResult, ...]:
+        return tuple(figure for one in measures for figure in one.results(places, resamples, seed))
+
+    every = range(len(rows))
+    slices = []
+    for column in by:
+        for value, places in _slices(column, rows):
+            failed = sum(rows[i].failed for i in places)
+            slices.append(Slice(column, value, len(places), failed, figures(places)))
+    row_metric, rises, scores = _row_scores(task, measures, rows)
+    order = sorted(every, key=lambda i: (scores[i] if rises else -scores[i], i)) if scores else []
+    overall = figures(every)
     return Evaluation(
         task=task.name,
         n=len(rows),
-        n_errors=failed,
-        figures=tuple(figures),
-        slices=tuple(found for column in by for found in _slices(column, rows, chosen)),
+        n_errors=sum(row.failed for row in rows),
+        figures=overall,
+        slices=tuple(slices),
         labels=_label_report(task, rows),
         row_metric=row_metric,
         row_metric_rises=rises,
-        worst=tuple(_example(rows[i], scores[i], text_columns) for i in order[:worst]),
+        worst=tuple(_worst_row(rows[i], scores[i], text_columns) for i in order[:worst]),
         points=_points(rows, scores, text_columns, seed),
-        notes=tuple(_notes(task, rows, failed, chosen, figures)),
+        notes=tuple(_notes(task, rows, measures, overall)),
         resamples=resamples,
         seed=seed,
     )
 
 
-def metric_names(task: Task[Any], rows: Sequence[EvaluatedRow] = ()) -> list[str]:
-    """What is measured unless the user says otherwise; the first is the main one.
+def best_row_metric(
+    measures: Sequence[Measure], rows: int, systems: int = 1, needs: Sequence[str] = ("texts",)
+) -> tuple[str, bool, list[Any]]:
+    """The metric that tells the most rows apart: its name, whether higher is better, and each system's scores.
 
     Args:
-        rows: whose predictions decide about metrics that need more than a text.
+        measures: of the rows of all systems, one system after the other.
+        rows: of all systems together.
+        needs: kinds of metrics to choose from; see ``RowMetric``.
+
+    Returns:
+        An empty name if no metric can judge all rows.
     """
-    names = list(task.metrics)
-    if task.labels:
-        names += ["accuracy", "macro_f1"]
-        if any(row.answered.probabilities for row in rows):
-            names.append("ece")
-        return list(dict.fromkeys(names))
-    if not names:
-        names = ["exact_match", "edit_similarity", "chrf"]
-    names = [member for name in names for member in _FAMILIES.get(name, (name,))]
-    if any("passed" in row.answered.data for row in rows):
-        names.insert(0, "pass_at_k")
-    return [*dict.fromkeys(names), LengthRatio.name]
+    best: tuple[str, bool, list[Any]] = ("", True, [])
+    most = 0
+    for one in measures:
+        if not isinstance(one, RowMeasure) or isinstance(one.metric, LengthRatio):
+            continue
+        if one.metric.needs in needs and len(one.places) == rows:
+            scores = np.asarray(one.metric.row_figures(one.statistics), dtype=np.float64)
+            if (different := len(np.unique(scores))) > most:
+                most = different
+                best = one.metric.name, one.metric.higher_is_better, np.split(scores, systems)
+    return best
 
 
-class _Chosen:
-    """The metrics of one evaluation."""
-
-    def __init__(
-        self,
-        task: Task[Any],
-        rows: Sequence[EvaluatedRow],
-        metrics: Sequence[str],
-        options: Options | None,
-        resamples: int,
-        seed: int,
-    ) -> None:
-        self._task, self._resamples, self._seed = task, resamples, seed
-        self._options = options if options is not None else task.options()
-        self.own = not metrics and type(task).evaluate is not Task.evaluate
-        names = [] if self.own else list(dict.fromkeys(metrics)) or metric_names(task, rows)
-        self.metrics: Mapping[str, Any] = {name: metric_of(name, task) for name in names}
-
-    def figures(self, rows: Sequence[EvaluatedRow]) -> list[MetricResult]:
-        if self.own:
-            return figures_of_task(self._task, self._options, rows, self._resamples, self._seed)
-        found = []
-        for name, metric in self.metrics.items():
-            if not isinstance(metric, RowMetric):
-                found.append(figure_of_function(name, rows, self._resamples, self._seed))
-            elif measured := rows_for(metric, rows):
-                found.append(figure_of(metric, measured, self._resamples, self._seed))
-        return found
-
-
-def _slices(column: str, rows: Sequence[EvaluatedRow], chosen: _Chosen) -> list[Slice]:
-    by_value: dict[str, list[EvaluatedRow]] = {}
-    for row in rows:
+def _slices(column: str, rows: Sequence[EvaluatedRow]) -> list[tuple[str, list[int]]]:
+    """The values of a column with the places of their rows, the most frequent first."""
+    by_value: dict[str, list[int]] = {}
+    for i, row in enumerate(rows):
         if column not in row.values:
-            there = ", ".join(map(repr, row.values)) or "none"
-            raise InputInvalidError(f"There is no column {column!r}.", hint=f"Columns: {there}.")
+            available = ", ".join(map(repr, row.values)) or "none"
+            raise InputInvalidError(f"There is no column {column!r}.", hint=f"Columns: {available}.")
         value = row.values[column]
-        by_value.setdefault("(empty)" if value in (None, "") else str(value), []).append(row)
+        by_value.setdefault("(empty)" if value in (None, "") else str(value), []).append(i)
     if len(by_value) > _MOST_SLICES:
         raise InputInvalidError(
             f"{column!r} has {len(by_value):,} different values, too many for a table.",
             hint=f"--by takes a column of at most {_MOST_SLICES} values.",
         )
-    return [
-        Slice(
-            column, value, len(some), sum(row.prediction is None for row in some), tuple(chosen.figures(some))
-        )
-        for value, some in sorted(by_value.items(), key=lambda item: (-len(item[1]), item[0]))
-    ]
+    return sorted(by_value.items(), key=lambda item: (-len(item[1]), item[0]))
 
 
 def _label_report(task: Task[Any], rows: Sequence[EvaluatedRow]) -> LabelReport | None:
     if not task.labels:
         return None
     labels = list(dict.fromkeys(task.labels.values()))
-    return label_report([row.answered for row in rows], [row.references[0] for row in rows], labels)
+    return label_report([row.output for row in rows], [row.references[0] for row in rows], labels)
 
 
-def _row_figures(
-    task: Task[Any], chosen: _Chosen, rows: Sequence[EvaluatedRow]
+def _row_scores(
+    task: Task[Any], measures: Sequence[Measure], rows: Sequence[EvaluatedRow]
 ) -> tuple[str, bool, list[float]]:
-    """What a row is judged by, whether more of it is better, and the figure of each row.
-
-    Of several metrics it is the one that tells most rows apart: nearly all sentences have a BLEU of 0.
-    """
-    if task.labels and any(row.answered.probabilities for row in rows):
+    """What single rows are judged by, whether higher is better, and each row's score."""
+    if task.labels and any(row.output.probabilities for row in rows):
         return "probability of the right label", True, [_probability(row) for row in rows]
-    best: tuple[str, bool, list[float]] = ("", True, [])
-    most = 0
-    for name, metric in chosen.metrics.items():
-        measured = rows_for(metric, rows)
-        usable = isinstance(metric, RowMetric) and not isinstance(metric, LengthRatio)
-        if not usable or len(measured) < len(rows) or metric.needs != "texts":
-            continue
-        figures = np.asarray(metric.figure(statistics_of(metric, measured)), dtype=np.float64)
-        different = len(np.unique(figures))
-        if different > most:
-            most, best = different, (name, metric.higher_is_better, figures.tolist())
-    return best
+    name, rises, scores = best_row_metric(measures, len(rows))
+    return name, rises, scores[0].tolist() if scores else []
 
 
 def _probability(row: EvaluatedRow) -> float:
-    probabilities = row.answered.probabilities
-    if not probabilities:
-        return float(row.answered.text in row.references)
-    return float(sum(probabilities.get(label, 0.0) for label in row.references))
+    if not row.output.probabilities:
+        return float(row.output.answer in row.references)
+    return float(sum(row.output.probabilities.get(label, 0.0) for label in row.references))
 
 
-def _example(row: EvaluatedRow, figure: float, text_columns: Sequence[str]) -> Example:
-    text = text_of(row, text_columns)
-    return Example(row.index, row.id, figure, text, row.references, row.answered.text, row.error)
+def _worst_row(row: EvaluatedRow, score: float, text_columns: Sequence[str]) -> WorstRow:
+    text, answer = text_of(row, text_columns), row.output.answer
+    return WorstRow(row.index, row.id, score, text, row.references, answer, row.result.error_text)
 
 
 def _points(
@@ -307,40 +193,36 @@ def _points(
 def _notes(
     task: Task[Any],
     rows: Sequence[EvaluatedRow],
-    failed: int,
-    chosen: _Chosen,
+    measures: Sequence[Measure],
     figures: Sequence[MetricResult],
 ) -> list[str]:
     notes = []
-    if failed:
-        one = failed == 1
-        notes.append(
-            f"{failed:,} of {len(rows):,} rows failed. {'It counts' if one else 'They count'} as "
-            f"{'an empty answer' if one else 'empty answers'}, which {'is' if one else 'are'} wrong."
-        )
+    if failed := sum(row.failed for row in rows):
+        notes.append(f"{failed:,} of {len(rows):,} rows failed; failed rows count as wrong.")
     known = set(task.labels.values())
-    strange = sum(row.prediction is not None and row.prediction.text not in known for row in rows)
-    if task.labels and strange:
-        notes.append(f"{strange:,} predictions are no label of {task.name}; they count as wrong.")
+    if task.labels and (strange := sum(not row.failed and row.output.answer not in known for row in rows)):
+        some = "prediction isn't a label" if strange == 1 else "predictions aren't labels"
+        notes.append(f"{strange:,} {some} of {task.name} and count{'s' * (strange == 1)} as wrong.")
     for figure in figures:
         if figure.n < len(rows):
-            notes.append(f"{figure.metric} is of the {figure.n:,} rows that have probabilities.")
-    # A resample of equal rows is equal to them, which makes no figure certain (Hanley and Lippman-Hand 1983).
+            notes.append(f"{figure.metric} covers the {figure.n:,} rows that have probabilities.")
+    # All resamples of equal rows are equal, which makes no figure certain (Hanley and Lippman-Hand 1983).
     if same := [f for f in figures if f.scale == 1 and f.low == f.high and f.value in (0, 1)]:
         notes.append(
             f"{', '.join(f.metric for f in same)}: all {same[0].n:,} rows agree, so the interval has no width. "
             f"By the rule of three the true figure may still be {min(1, 3 / same[0].n):.3f} off."
         )
-    if chosen.own or not all(isinstance(metric, RowMetric) for metric in chosen.metrics.values()):
+    notes += filter(None, (one.notice() for one in measures))
+    if any(isinstance(one, FunctionMeasure) for one in measures):
         notes.append(
-            f"What is no metric of row statistics has an interval of at most {FUNCTION_RESAMPLES} resamples, "
-            "and only the first reference counts there."
+            f"Metrics without row statistics have intervals of at most {FUNCTION_RESAMPLES} resamples, and use "
+            "only the first reference."
         )
     several = sum(len(row.references) > 1 for row in rows)
     if several and task.labels:
-        notes.append(f"{several:,} rows have several right labels; tables by label look at the first.")
-    if rows[0].values.keys() >= _TESTS and not any("passed" in row.answered.data for row in rows):
+        notes.append(f"{several:,} rows have several right labels; tables by label use the first.")
+    if rows[0].values.keys() >= _TESTS and not any("passed" in row.output.data for row in rows):
         notes.append("pass@k is left out: it needs the programs to be run, which --execute allows.")
     if len(rows) < 30:
-        notes.append(f"{len(rows)} rows are few: an interval from so few rows is too narrow.")
+        notes.append(f"{len(rows)} rows are few: intervals from so few rows are too narrow.")
     return notes

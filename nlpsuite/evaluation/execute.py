@@ -1,12 +1,14 @@
-"""Running what a model wrote, for pass@k. Only where the user asked for it: see ``nlpsuite.evaluation.metrics.execution``."""
+"""Running the programs that a model wrote, for pass@k, and only on request. See
+``nlpsuite.evaluation.metrics.execution``.
+"""
 
 from __future__ import annotations
 
-import dataclasses
 from collections.abc import Sequence
+from dataclasses import replace
 
 from nlpsuite.errors import InputInvalidError
-from nlpsuite.evaluation.metrics.execution import humaneval_program, run_programs
+from nlpsuite.evaluation.metrics.execution import Execution, humaneval_program, run_programs
 from nlpsuite.evaluation.rows import EvaluatedRow
 
 __all__ = ["with_outcomes"]
@@ -15,35 +17,34 @@ _COLUMNS = ("prompt", "test", "entry_point")
 
 
 def with_outcomes(rows: Sequence[EvaluatedRow], workers: int = 0) -> list[EvaluatedRow]:
-    """The rows with ``passed`` in their predictions' data, and why not where they failed.
+    """The rows with ``passed`` and ``outcome``, the reason of a failure, in their outputs' data.
 
     Args:
-        rows: problems as HumanEval has them.
-        workers: programs at a time; 0 is one for each core.
+        rows: problems in the form of HumanEval.
+        workers: programs at a time; 0 for one per core.
 
     Raises:
-        InputInvalidError: a row is no such problem.
-        OptionError: programs can't be run here.
+        InputInvalidError: a row isn't such a problem.
+        OptionError: programs can't be run on this system.
     """
     for row in rows:
         if missing := [name for name in _COLUMNS if not isinstance(row.values.get(name), str)]:
             raise InputInvalidError(
                 f"Row {row.index + 1:,} has no text in {', '.join(map(repr, missing))}.",
-                hint="--execute runs problems with tests, as --dataset humaneval has them.",
+                hint="--execute needs problems with tests, such as those of --dataset humaneval.",
             )
-    answered = [row for row in rows if row.prediction is not None]
     programs = (
         humaneval_program(
-            row.values["prompt"], row.answered.text, row.values["test"], row.values["entry_point"]
+            row.values["prompt"], row.output.text, row.values["test"], row.values["entry_point"]
         )
-        for row in answered
+        for row in rows
+        if not row.failed
     )
-    outcomes = {row.index: outcome for row, outcome in zip(answered, run_programs(programs, workers))}
-    done = []
-    for row in rows:
-        if row.prediction is not None:
-            outcome = outcomes[row.index]
-            data = {**row.prediction.data, "passed": outcome.passed, "outcome": outcome.reason}
-            row = dataclasses.replace(row, prediction=dataclasses.replace(row.prediction, data=data))
-        done.append(row)
-    return done
+    outcomes = iter(run_programs(programs, workers))
+    return [row if row.failed else _with_outcome(row, next(outcomes)) for row in rows]
+
+
+def _with_outcome(row: EvaluatedRow, outcome: Execution) -> EvaluatedRow:
+    data = {**row.output.data, "passed": outcome.passed, "outcome": outcome.reason}
+    result = replace(row.result, output=replace(row.output, data=data))
+    return replace(row, result=result)

@@ -6,13 +6,13 @@ from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from nlpsuite.evaluation.metrics.base import Prediction
 from nlpsuite.evaluation.metrics.calibration import Bin, reliability
+from nlpsuite.tasks.result import Output
 
 __all__ = ["NO_LABEL", "ClassFigures", "LabelReport", "label_report"]
 
-# What a row that failed, or an answer that is no label, counts as.
 NO_LABEL = "(none)"
+"""Stands for the label of a row that failed, and for an answer that isn't a label."""
 
 
 @dataclass(frozen=True)
@@ -32,15 +32,15 @@ class ClassFigures:
 
 @dataclass(frozen=True)
 class LabelReport:
-    """What became of each label.
+    """The answers by label.
 
     Attributes:
         labels: in the order of the matrix's rows.
         given: labels in the order of its columns; with ``NO_LABEL`` last where a row has none.
-        matrix: rows whose reference is ``labels[i]`` and whose prediction is ``given[j]``.
+        matrix: rows whose reference is ``labels[i]`` and whose answer is ``given[j]``.
         classes: figures of each label.
-        bins: of confidence, of equal width; none where no prediction has probabilities.
-        without: predictions without probabilities, which are in no bin.
+        bins: of confidence, of equal width; empty where no output has probabilities.
+        without: outputs without probabilities, which are in no bin.
     """
 
     labels: tuple[str, ...]
@@ -51,40 +51,25 @@ class LabelReport:
     without: int
 
 
-def label_report(
-    predictions: Sequence[Prediction], references: Sequence[str], labels: Sequence[str]
-) -> LabelReport:
-    """Count what was given where what was wanted.
+def label_report(outputs: Sequence[Output], references: Sequence[str], labels: Sequence[str]) -> LabelReport:
+    """Count the answers by reference and label.
 
     Args:
-        labels: of the task, in its order; others that a prediction has count as no label.
+        labels: of the task, in its order; any other answer counts as no label.
     """
     known = list(dict.fromkeys(labels))
-    pairs = Counter(
-        (wanted, given.text if given.text in known else NO_LABEL)
-        for given, wanted in zip(predictions, references)
-    )
-    columns = [*known, *([NO_LABEL] if any(given == NO_LABEL for _, given in pairs) else [])]
+    answers = [output.answer if output.answer in known else NO_LABEL for output in outputs]
+    pairs = Counter(zip(references, answers))
+    columns = [*known, *([NO_LABEL] if NO_LABEL in answers else [])]
     matrix = tuple(tuple(pairs[wanted, given] for given in columns) for wanted in known)
     classes = []
     for i, label in enumerate(known):
         right, wanted, given = matrix[i][i], sum(matrix[i]), sum(row[i] for row in matrix)
-        classes.append(
-            ClassFigures(
-                label,
-                right / given if given else 0.0,
-                right / wanted if wanted else 0.0,
-                2 * right / (given + wanted) if given + wanted else 0.0,
-                wanted,
-            )
-        )
-    sure = [(given, [wanted]) for given, wanted in zip(predictions, references) if given.probabilities]
-    bins = reliability([given for given, _ in sure], [wanted for _, wanted in sure]) if sure else []
+        precision, recall = right / given if given else 0.0, right / wanted if wanted else 0.0
+        f1 = 2 * right / (given + wanted) if given + wanted else 0.0
+        classes.append(ClassFigures(label, precision, recall, f1, wanted))
+    sure = [(output, [wanted]) for output, wanted in zip(outputs, references) if output.probabilities]
+    bins = reliability([output for output, _ in sure], [wanted for _, wanted in sure]) if sure else []
     return LabelReport(
-        tuple(known),
-        tuple(columns),
-        matrix,
-        tuple(classes),
-        tuple(bins),
-        len(predictions) - len(sure),
+        tuple(known), tuple(columns), matrix, tuple(classes), tuple(bins), len(outputs) - len(sure)
     )

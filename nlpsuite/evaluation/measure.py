@@ -1,57 +1,59 @@
-"""A metric on rows: its figure, how sure it is, and the figure of each row."""
+"""The metrics of an evaluation: each looks at the rows once, then gives figures of any part of them."""
 
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 from functools import partial
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import Any, ClassVar
 
 import numpy as np
 
-from nlpsuite.evaluation.metrics.base import Prediction, RowMetric, Statistics, signed
+from nlpsuite.evaluation.metrics.base import RowMetric, Statistics, signed
+from nlpsuite.evaluation.metrics.bleu import Bleu
 from nlpsuite.evaluation.metrics.labels import MacroF1
 from nlpsuite.evaluation.metrics.lengths import count_references
-from nlpsuite.evaluation.metrics.resampling import Estimate, estimate, estimate_function
-from nlpsuite.evaluation.rows import EvaluatedRow, as_output
+from nlpsuite.evaluation.metrics.resampling import estimate, estimate_functions
+from nlpsuite.evaluation.rows import EvaluatedRow
 from nlpsuite.plugins.discovery import find_plugin
 from nlpsuite.plugins.use import load_metric, measure
-
-if TYPE_CHECKING:
-    from nlpsuite.tasks.base import Task
+from nlpsuite.tasks.base import Task
+from nlpsuite.tasks.result import Output
 
 __all__ = [
     "FUNCTION_RESAMPLES",
+    "FunctionMeasure",
     "LengthRatio",
+    "Measure",
     "MetricResult",
+    "RowMeasure",
     "TaskMacroF1",
-    "figure_of",
-    "figure_of_function",
-    "figures_of_task",
-    "lengths_of",
-    "metric_of",
-    "rows_for",
-    "statistics_of",
+    "measure_of",
+    "metric_names",
+    "metrics_of",
+    "task_measure",
 ]
 
-# What has no row statistics is computed anew for each resample, so there are fewer of them.
+# A metric without row statistics is computed anew for each resample, so there are fewer of them.
 FUNCTION_RESAMPLES = 200
-_ENDS = (0.025, 0.975)
-_FAILED = Prediction("", None, {"passed": False})
+_NOT_RUN = Output("", data={"passed": False})
+# A task whose metrics include the first is measured by all of the family: they can disagree.
+_ROUGE = ("rouge_1", "rouge_2", "rouge_l", "rouge_lsum")
+_FAMILIES = {**dict.fromkeys(_ROUGE, _ROUGE), "bleu": ("bleu", "chrf", "ter")}
 
 
 @dataclass(frozen=True)
 class MetricResult:
-    """What a metric says of some rows.
+    """A metric of some rows.
 
     Attributes:
         metric: its name.
-        value: the figure.
+        value: of the rows.
         low, high: ends of the 95 % interval.
         n: rows that it was computed from.
-        scale: the largest figure, 1 or 100; None where there is none.
-        higher_is_better: None for a figure whose best value is neither end, such as a ratio of lengths.
+        scale: the largest value, 1 or 100; None where there is none.
+        higher_is_better: None where neither end is best, as for a ratio of lengths.
         signature: how exactly it is computed.
     """
 
@@ -66,8 +68,8 @@ class MetricResult:
 
 
 class TaskMacroF1(MacroF1):
-    """Macro F1 over the labels of a task. An answer that is none of them, as that of a row that failed, is
-    wrong but makes no further label, which would weigh as much as all the others.
+    """Macro F1 over the labels of a task. An answer that is none of them, like that of a row that failed, is
+    wrong but doesn't become a further label, which would weigh as much as all the others.
     """
 
     def __init__(self, labels: Sequence[str]) -> None:
@@ -76,19 +78,18 @@ class TaskMacroF1(MacroF1):
     def signature(self, references: int | None = 1) -> str:
         return signed(references, case="mixed", strip="no", labels="task", zero="0")
 
-    def statistics(
-        self, predictions: Sequence[Prediction], references: Sequence[Sequence[str]]
-    ) -> Statistics:
-        rows = super().statistics(predictions, references)
+    def statistics(self, outputs: Sequence[Output], references: Sequence[Sequence[str]]) -> Statistics:
+        rows = super().statistics(outputs, references)
         # Three columns for each label that occurs, in alphabetical order.
-        occurring = sorted({*(p.text for p in predictions), *(row[0] for row in references)})
-        kept = [3 * i + j for i, label in enumerate(occurring) if label in self._labels for j in range(3)]
-        return rows[:, kept]
+        occurring = sorted({*(output.answer for output in outputs), *(row[0] for row in references)})
+        return rows[
+            :, [3 * i + j for i, label in enumerate(occurring) if label in self._labels for j in range(3)]
+        ]
 
 
 class LengthRatio(RowMetric):
-    """Words of the outputs over words of the references, of the corpus: 1 where they are as long. Of several
-    references the one of the nearest length counts, as in BLEU. Columns: words of each.
+    """Words of the outputs over words of the references, of the corpus: 1 where they are equally long. Of
+    several references the one closest in length counts, as in BLEU. Columns: words of each.
     """
 
     name: ClassVar[str] = "length_ratio"
@@ -97,12 +98,11 @@ class LengthRatio(RowMetric):
     def signature(self, references: int | None = 1) -> str:
         return signed(references, unit="words", reference="nearest")
 
-    def statistics(
-        self, predictions: Sequence[Prediction], references: Sequence[Sequence[str]]
-    ) -> Statistics:
-        rows = np.zeros((len(predictions), 2))
-        for i, (prediction, wanted) in enumerate(zip(predictions, references)):
-            rows[i] = lengths_of(prediction.text, wanted)
+    def statistics(self, outputs: Sequence[Output], references: Sequence[Sequence[str]]) -> Statistics:
+        rows = np.zeros((len(outputs), 2))
+        for i, (output, wanted) in enumerate(zip(outputs, references)):
+            words = len(output.answer.split())
+            rows[i] = words, min((len(text.split()) for text in wanted), key=lambda n: (abs(n - words), n))
         return rows
 
     def figure(self, sums: Statistics) -> Statistics:
@@ -110,94 +110,140 @@ class LengthRatio(RowMetric):
         return np.divide(words, wanted, out=np.zeros_like(words), where=wanted > 0)
 
 
-def lengths_of(text: str, references: Sequence[str]) -> tuple[int, int]:
-    """Words of a text, and of the reference whose length is nearest; the shorter of two as near."""
-    words = len(text.split())
-    return words, min((len(wanted.split()) for wanted in references), key=lambda n: (abs(n - words), n))
+def metric_names(task: Task[Any], rows: Sequence[EvaluatedRow] = ()) -> list[str]:
+    """The metrics of a task unless the user names others; the first is the main one.
+
+    Args:
+        rows: metrics that need more than texts are included if some of these rows have it.
+    """
+    names = list(task.metrics)
+    if task.labels:
+        names += ["accuracy", "macro_f1"]
+        if any(row.output.probabilities for row in rows):
+            names.append("ece")
+        return list(dict.fromkeys(names))
+    if not names:
+        names = ["exact_match", "edit_similarity", "chrf"]
+    names = [member for name in names for member in _FAMILIES.get(name, (name,))]
+    if any("passed" in row.output.data for row in rows):
+        names.insert(0, "pass_at_k")
+    return [*dict.fromkeys(names), LengthRatio.name]
 
 
-def metric_of(name: str, task: Task[Any]) -> Any:
-    """The metric of that name for a task: a ``RowMetric``, or a function of outputs and references.
+def metrics_of(
+    task: Task[Any], rows: Sequence[EvaluatedRow], names: Sequence[str] = (), tokenize: str = ""
+) -> dict[str, Any]:
+    """The metrics of an evaluation by name: a ``RowMetric``, or a function of outputs and references.
+
+    Args:
+        names: in place of the task's own.
+        tokenize: BLEU's tokenizer; by default it suits the language of the references.
 
     Raises:
-        UnknownTaskError, PluginError: no plugin offers it, or it fails.
+        UnknownTaskError, PluginError: no plugin offers such a metric, or it fails.
     """
-    if name == LengthRatio.name:
-        return LengthRatio()
-    metric = load_metric(name)
-    return TaskMacroF1(list(task.labels.values())) if isinstance(metric, MacroF1) and task.labels else metric
+    references = [row.references for row in rows]
+    found: dict[str, Any] = {}
+    for name in dict.fromkeys(names) if names else metric_names(task, rows):
+        metric = LengthRatio() if name == LengthRatio.name else load_metric(name)
+        if isinstance(metric, MacroF1) and task.labels:
+            metric = TaskMacroF1(list(task.labels.values()))
+        if isinstance(metric, Bleu) and tokenize:
+            metric = Bleu(tokenize)
+        found[name] = metric.for_references(references) if isinstance(metric, RowMetric) else metric
+    return found
 
 
-def rows_for(metric: Any, rows: Sequence[EvaluatedRow]) -> list[EvaluatedRow]:
-    """The rows that a metric can be computed from, as it can read them.
+class RowMeasure:
+    """A row metric on the rows of an evaluation.
 
-    They are all, but for a metric that reads probabilities, which a row that failed has not. A row that
-    failed, and so was never run, passes no test.
+    Attributes:
+        places: indices of the rows that it could be computed from: all, except that a row that failed has no
+            probabilities.
+        statistics: of those rows, (n, k).
     """
-    needs = getattr(metric, "needs", "texts")
-    if needs == "probabilities":
-        return [row for row in rows if row.answered.probabilities]
-    if needs == "data":
-        return [row if row.prediction else replace(row, prediction=_FAILED) for row in rows]
-    return list(rows)
+
+    def __init__(self, metric: RowMetric, rows: Sequence[EvaluatedRow]) -> None:
+        self.metric = metric
+        outputs = [row.output for row in rows]
+        if metric.needs == "data":  # a row that failed was never run, and so passes no test
+            outputs = [_NOT_RUN if row.failed else row.output for row in rows]
+        has_all = metric.needs != "probabilities"
+        self.places = [i for i, output in enumerate(outputs) if has_all or output.probabilities]
+        references = [rows[i].references for i in self.places]
+        self.signature = metric.signature(count_references(references))
+        self.statistics = np.zeros((0, 1))
+        if self.places:
+            self.statistics = metric.statistics([outputs[i] for i in self.places], references)
+        self._index = {place: i for i, place in enumerate(self.places)}
+
+    def results(self, places: Sequence[int], resamples: int, seed: int) -> list[MetricResult]:
+        """The metric of the rows at ``places``; none if it can be computed from none of them."""
+        chosen = [self._index[place] for place in places if place in self._index]
+        if not chosen:
+            return []
+        metric, found = self.metric, estimate(self.metric, self.statistics[chosen], resamples, seed)
+        # Resamples of a figure that chance can only worsen, such as the calibration error, may all exceed it.
+        low, high = min(found.low, found.value), max(found.high, found.value)
+        scale = float(metric.scale) if math.isfinite(metric.scale) else None
+        directed = None if isinstance(metric, LengthRatio) else metric.higher_is_better
+        return [MetricResult(metric.name, found.value, low, high, found.n, scale, directed, self.signature)]
+
+    def notice(self) -> str:
+        """What a reader of the figure should know."""
+        return self.metric.notice(self.statistics.sum(axis=0)) if self.places else ""
 
 
-def statistics_of(metric: RowMetric, rows: Sequence[EvaluatedRow]) -> Statistics:
-    """The metric's statistics of each row, (n, k)."""
-    return metric.statistics([row.answered for row in rows], [row.references for row in rows])
+class FunctionMeasure:
+    """Functions of outputs and first references, computed anew for each resample."""
+
+    def __init__(
+        self,
+        compute: Callable[[Sequence[Any], Sequence[str]], Mapping[str, float]],
+        outputs: Sequence[Any],
+        references: Sequence[str],
+        signature: str,
+    ) -> None:
+        self._compute, self._outputs, self._references = compute, outputs, references
+        self._signature = signature
+
+    def results(self, places: Sequence[int], resamples: int, seed: int) -> list[MetricResult]:
+        """The figures of the rows at ``places``."""
+        outputs, references = ([of[i] for i in places] for of in (self._outputs, self._references))
+        few = min(resamples, FUNCTION_RESAMPLES)
+        found = estimate_functions(self._compute, outputs, references, few, seed)
+        return [
+            MetricResult(name, one.value, one.low, one.high, one.n, None, True, self._signature)
+            for name, one in found.items()
+        ]
+
+    def notice(self) -> str:
+        """Nothing: what holds for all of these is said once."""
+        return ""
 
 
-def figure_of(metric: RowMetric, rows: Sequence[EvaluatedRow], resamples: int, seed: int) -> MetricResult:
-    """The metric's figure on rows that ``rows_for`` gave."""
-    found = estimate(metric, statistics_of(metric, rows), resamples, seed)
-    signature = metric.signature(count_references([row.references for row in rows]))
-    return _figure(metric, found, signature)
+Measure = RowMeasure | FunctionMeasure
 
 
-def _figure(metric: RowMetric, found: Estimate, signature: str) -> MetricResult:
-    scale = float(metric.scale) if math.isfinite(metric.scale) else None
-    directed = None if isinstance(metric, LengthRatio) else metric.higher_is_better
-    # Resamples of a figure that chance can only worsen, as the calibration error, may all be above it.
-    low, high = min(found.low, found.value), max(found.high, found.value)
-    return MetricResult(metric.name, found.value, low, high, found.n, scale, directed, signature)
+def measure_of(name: str, metric: Any, rows: Sequence[EvaluatedRow]) -> Measure:
+    """A metric of ``metrics_of`` on rows."""
+    if isinstance(metric, RowMetric):
+        return RowMeasure(metric, rows)
 
+    def compute(outputs: Sequence[str], references: Sequence[str]) -> dict[str, float]:
+        return {name: measure(name, outputs, references)}
 
-def figure_of_function(name: str, rows: Sequence[EvaluatedRow], resamples: int, seed: int) -> MetricResult:
-    """The figure of a third party's metric that is a plain function, against the first references."""
-    outputs, references = [row.answered.text for row in rows], [row.references[0] for row in rows]
-    few = min(resamples, FUNCTION_RESAMPLES)
-    found = estimate_function(partial(measure, name), outputs, references, few, seed)
     plugin = find_plugin("metric", name)
     signature = f"nrefs:1|plugin:{plugin.distribution}|version:{plugin.version}"
-    return MetricResult(name, found.value, found.low, found.high, found.n, None, True, signature)
+    answers = [row.output.answer for row in rows]
+    return FunctionMeasure(compute, answers, [row.references[0] for row in rows], signature)
 
 
-def figures_of_task(
-    task: Task[Any], options: Any, rows: Sequence[EvaluatedRow], resamples: int, seed: int
-) -> list[MetricResult]:
-    """The figures of a task that evaluates its outputs itself, anew for each resample.
-
-    Raises:
-        InputInvalidError: as the task says; of a reference that it can't read, say.
-    """
-    outputs = [as_output(task, row.answered) for row in rows]
-    references = [row.references[0] for row in rows]
-    values = task.evaluate(outputs, references, options)
-    random, n = np.random.default_rng(seed), len(rows)
-    drawn: dict[str, list[float]] = {name: [] for name in values}
-    for _ in range(min(resamples, FUNCTION_RESAMPLES)):
-        chosen = random.integers(0, n, n)
-        found = task.evaluate([outputs[i] for i in chosen], [references[i] for i in chosen], options)
-        for name in values:
-            # A figure of what few rows have, such as a summary, may be missing from a resample.
-            if name in found and math.isfinite(found[name]):
-                drawn[name].append(found[name])
+def task_measure(task: Task[Any], options: Any, rows: Sequence[EvaluatedRow]) -> FunctionMeasure:
+    """The figures of a task that evaluates its outputs itself."""
     plugin = find_plugin("task", task.name)
     signature = (
         f"nrefs:1|task:{task.name}-{task.version}|plugin:{plugin.distribution}|version:{plugin.version}"
     )
-    figures = []
-    for name, value in values.items():
-        low, high = np.quantile(drawn[name] or [value], _ENDS)
-        figures.append(MetricResult(name, float(value), float(low), float(high), n, None, True, signature))
-    return figures
+    outputs, references = [row.output for row in rows], [row.references[0] for row in rows]
+    return FunctionMeasure(partial(task.evaluate, options=options), outputs, references, signature)

@@ -1,40 +1,216 @@
-"""How well a language model foretells texts, by windows that move over them.
+"""How well a language model predicts texts, with windows that slide over them.
 
 Hugging Face's guide "Perplexity of fixed-length models" defines it: "Perplexity is defined as the exponentiated
 average negative log-likelihood of a sequence", and of a text longer than the context: "An alternative approach
 is to use a strided sliding window. Instead of sliding the context window one token at a time, we move the
-context by larger strides". So it is here, with three points that the guide leaves open:
+context by larger strides". This module does the same, and settles three points that the guide leaves open:
 
-- Texts are read apart: none is context of another.
-- The first token of a text is foretold from the token that ends texts, so that all tokens, words and bytes count.
-- A window is ``context`` tokens, that one among them, and begins ``stride`` after the one before. Only its
-  tokens that no window before has foretold are scored; each has ``context - stride`` tokens before it, by default
-  half the context, or all that the text has.
+- Texts are independent: none is context of another.
+- A text's first token is predicted from the end-of-text token, so that all tokens, words and bytes count.
+- A window is ``context`` tokens long, including that one, and starts ``stride`` tokens after the previous window.
+  Only tokens that no earlier window has scored are scored; each has at least ``context - stride`` tokens before
+  it, by default half the context, or all that the text has.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass
-from typing import TYPE_CHECKING
+import json
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import asdict, dataclass
+from itertools import chain, islice
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from nlpsuite import __version__
+from nlpsuite.batch.run import pluralize
+from nlpsuite.data.datasets import open_dataset
 from nlpsuite.errors import InputInvalidError, OptionError
+from nlpsuite.evaluation.measure import MetricResult
 from nlpsuite.evaluation.metrics.base import Statistics
+from nlpsuite.evaluation.metrics.perplexity import bits_per_byte, perplexity, word_perplexity
+from nlpsuite.evaluation.metrics.resampling import RESAMPLES, estimate
+from nlpsuite.evaluation.provenance import describe_bundle
 
 if TYPE_CHECKING:
+    from nlpsuite.export.store import Reporter
+    from nlpsuite.runtime.device import DeviceChoice
     from nlpsuite.runtime.language_model import LanguageModel
 
-__all__ = ["CONTEXT", "TextLikelihood", "resampled_unit", "rows_of", "text_perplexity", "windows"]
+__all__ = [
+    "CONTEXT",
+    "PerplexityReport",
+    "TextLikelihood",
+    "evaluate_lm",
+    "resampled_unit",
+    "rows_of",
+    "text_perplexity",
+    "windows",
+]
 
 CONTEXT = 1024
-# Windows that are sorted by length before they are run: enough for rows of like lengths.
+# Windows that are sorted by length before they are run: enough for rows of similar lengths.
 _GATHERED = 64
-# With fewer texts, an interval over them would say little. What tokens cost is related to what their neighbours
-# do, so that it is blocks that are drawn then.
+# With fewer texts, an interval over texts would say little. Blocks are drawn instead, not tokens, because the
+# likelihoods of neighbouring tokens are correlated.
 _LEAST_TEXTS = 10
 _BLOCK_TOKENS = 128
+
+
+_TITLES = {
+    "perplexity": "perplexity (tokens)",
+    "word_perplexity": "perplexity (words)",
+    "bits_per_byte": "bits per byte",
+}
+
+
+@dataclass(frozen=True)
+class PerplexityReport:
+    """How well a model predicts texts. ``str(report)`` is the report for a terminal.
+
+    Attributes:
+        data: name of the data set, or of the files.
+        model: name, precision and fingerprint.
+        texts, tokens, words, bytes: that were read.
+        log_likelihood: the sum over all tokens, in nats.
+        context, stride: of the windows, in tokens.
+        unit: what the intervals resample.
+        figures: perplexity of tokens and of words, and bits per byte, with 95 % intervals.
+        resamples, seed: of the intervals.
+    """
+
+    data: Any
+    model: Mapping[str, str]
+    texts: int
+    tokens: int
+    words: int
+    bytes: int
+    log_likelihood: float
+    context: int
+    stride: int
+    unit: str
+    figures: tuple[MetricResult, ...]
+    resamples: int = RESAMPLES
+    seed: int = 0
+
+    def to_dict(self) -> dict[str, Any]:
+        """The report as JSON values."""
+        values = asdict(self)
+        of_intervals = {name: values.pop(name) for name in ("unit", "resamples", "seed")}
+        names = ("metric", "value", "low", "high", "n", "signature")
+        return {
+            **values,
+            "figures": [{name: getattr(figure, name) for name in names} for figure in self.figures],
+            "bootstrap": {**of_intervals, "interval": 0.95},
+            "nlpsuite": __version__,
+        }
+
+    def to_json(self) -> str:
+        """The report as JSON."""
+        return json.dumps(self.to_dict(), indent=2, ensure_ascii=False)
+
+    def __str__(self) -> str:
+        lines = [
+            f"{self.model['name']} ({self.model['precision']}): {pluralize(self.texts, 'text')}, "
+            f"{self.tokens:,} tokens, {self.words:,} words, {self.bytes:,} bytes.",
+            f"95 % intervals from {self.resamples:,} resamples of the {self.unit}.",
+            "",
+        ]
+        for figure in self.figures:
+            value, low, high = (f"{number:,.4g}" for number in (figure.value, figure.low, figure.high))
+            lines.append(f"{_TITLES[figure.metric]:<21}{value:>9}  [{low}, {high}]  n = {figure.n:,}")
+            lines.append(f"{'':<21}{figure.signature}")
+        return "\n".join(lines)
+
+
+def evaluate_lm(
+    texts: Iterable[str] | None = None,
+    *,
+    dataset: str | None = None,
+    text_column: str | None = None,
+    name: Any = None,
+    limit: int | None = None,
+    context: int | None = None,
+    stride: int | None = None,
+    model: str | None = None,
+    precision: str | None = None,
+    device: DeviceChoice = "auto",
+    threads: int = 0,
+    reporter: Reporter | None = None,
+) -> PerplexityReport:
+    """Measure how well a model predicts texts: perplexity of tokens and of words, and bits per byte.
+
+    Perplexities of tokens compare models with the same tokenizer; those of words, and bits per byte, any two
+    models on the same texts. See the module for the convention.
+
+    Args:
+        texts: each is independent of the others; read one after another.
+        dataset: a standard data set in place of ``texts``, such as ``wikitext2:valid``.
+        text_column: of the data set, where it isn't known.
+        name: of the texts, for the report.
+        limit: read only the first texts, this many.
+        context: tokens of a window; by default 1024, or as many as the model takes.
+        stride: tokens between the starts of two windows; by default half the context.
+        model, precision, device, threads, reporter: as in ``nlpsuite.load``.
+
+    Raises:
+        OptionError: neither or both of ``texts`` and ``dataset``; or a window out of range.
+        InputInvalidError: a text is empty.
+        NlpsuiteError: the model can't be used.
+    """
+    from nlpsuite.export import store
+    from nlpsuite.export.schemes import base_named
+    from nlpsuite.runtime.language_model import LanguageModel
+
+    if (texts is None) == (dataset is None):
+        raise OptionError("Name files or a data set, one of the two.", hint="nlpsuite eval lm book.txt")
+    chosen = islice(_dataset_texts(dataset, text_column) if dataset else texts or (), limit)
+    first = list(islice(chosen, 1))  # an unreadable one should show before the model is loaded
+    path = store.resolve(base_named(model), precision=precision, reporter=reporter)
+    if reporter:
+        reporter.close()
+    language_model = LanguageModel.load(path, device=device, threads=threads)
+    context = context or min(CONTEXT, language_model.context_length)
+    stride = stride or max(1, context // 2)
+    found = list(text_perplexity(language_model, chain(first, chosen), context, stride))
+    return PerplexityReport(
+        data=name if dataset is None else dataset,
+        model=describe_bundle(language_model.bundle),
+        texts=len(found),
+        tokens=sum(text.tokens for text in found),
+        words=sum(text.words for text in found),
+        bytes=sum(text.bytes for text in found),
+        log_likelihood=sum(text.log_likelihood for text in found),
+        context=context,
+        stride=stride,
+        unit=resampled_unit(found),
+        figures=tuple(_figures(found, f"context:{context}|stride:{stride}|first:end-token|words:whitespace")),
+    )
+
+
+def _figures(found: Sequence[TextLikelihood], windows: str) -> Iterator[MetricResult]:
+    rows = rows_of(found)
+    for metric in (perplexity, word_perplexity, bits_per_byte):
+        one, signature = estimate(metric, rows), f"{metric.signature(0)}|{windows}"
+        yield MetricResult(metric.name, one.value, one.low, one.high, one.n, None, False, signature)
+
+
+def _dataset_texts(name: str, text_column: str | None) -> Iterator[str]:
+    """The texts of a data set, without empty ones."""
+    table = open_dataset(name)
+    column = text_column or next(iter(table.text), None)
+    if column is None:
+        raise OptionError(f"{name} doesn't say which column is the text.", hint="Name it: --text-column.")
+    for line, values in table.read():
+        if isinstance(values, InputInvalidError):
+            raise values
+        if not isinstance(values.get(column), str):
+            raise InputInvalidError(
+                f"Row {line:,} of {name} has no text in {column!r}.",
+                hint=f"Its columns: {', '.join(values)}.",
+            )
+        if values[column].strip():
+            yield values[column]
 
 
 @dataclass(frozen=True)
@@ -44,10 +220,10 @@ class TextLikelihood:
     Attributes:
         log_likelihood: the sum over its tokens, in nats.
         tokens: of the model's tokenizer.
-        words: runs of what is no white space.
+        words: separated by white space.
         bytes: of UTF-8.
-        blocks: log-likelihood and tokens of each stretch of 128 tokens, the last one shorter; these sum to
-            the text's.
+        blocks: log-likelihood and tokens of each block of 128 tokens, the last one shorter; they sum to those
+            of the text.
     """
 
     log_likelihood: float
@@ -63,10 +239,10 @@ def text_perplexity(
     """The likelihood of each text, in order; see the module for the convention.
 
     Args:
-        texts: read one after another; a few are held at a time.
+        texts: read one after another, a few at a time.
         context: tokens of a window, at most the model's.
-        stride: tokens between windows, at most ``context - 1``; None is half of it. A smaller one takes
-            longer and gives each token more context.
+        stride: tokens between the starts of windows, at most ``context - 1``; by default half the context. A
+            smaller one takes longer and gives each token more context.
 
     Raises:
         OptionError: ``context`` or ``stride`` is out of range.
@@ -100,9 +276,9 @@ def _likelihoods(
 
 
 def windows(length: int, context: int, stride: int) -> Iterator[tuple[int, int, int]]:
-    """Windows over ``length`` tokens, of which the first is given: begin, end, and first position scored.
+    """Windows over ``length`` tokens: begin, end, and first scored position.
 
-    Positions from 1 on are scored once each.
+    Each position but the first is scored once.
     """
     scored = 1
     for begin in range(0, length, stride):
@@ -132,7 +308,7 @@ def _scored(
 
 
 def resampled_unit(likelihoods: Sequence[TextLikelihood]) -> str:
-    """What intervals are drawn from: ``texts``, or ``blocks of 128 tokens`` where there are few texts."""
+    """What intervals resample: ``texts``, or ``blocks of 128 tokens`` where there are few texts."""
     return "texts" if len(likelihoods) >= _LEAST_TEXTS else f"blocks of {_BLOCK_TOKENS} tokens"
 
 
@@ -140,7 +316,7 @@ def rows_of(likelihoods: Sequence[TextLikelihood]) -> Statistics:
     """Statistics for ``nlpsuite.evaluation.metrics.perplexity``, one row for each ``resampled_unit``:
     −log-likelihood, tokens, words, bytes; (n, 4).
 
-    A text's words and bytes are shared out to its blocks by their tokens, so the sums are those of the texts.
+    A text's words and bytes are divided among its blocks by their tokens, so that the sums stay the same.
     """
     if resampled_unit(likelihoods) == "texts":
         return np.array([[-t.log_likelihood, t.tokens, t.words, t.bytes] for t in likelihoods], np.float64)

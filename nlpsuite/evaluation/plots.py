@@ -1,7 +1,7 @@
-"""Plots as inline SVG: no library draws them, the page's style sheet colours them.
+"""Plots as inline SVG, coloured by the page's style sheet.
 
-All functions return SVG whose texts are escaped. Lengths are in the units of its view box, which the page
-scales to its width.
+All functions return SVG with escaped texts. Lengths are in units of its view box, which the page scales to its
+width.
 """
 
 from __future__ import annotations
@@ -10,9 +10,11 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from html import escape
+from typing import TYPE_CHECKING
 
-from nlpsuite.evaluation.evaluate import Point
-from nlpsuite.evaluation.metrics.calibration import Bin
+if TYPE_CHECKING:
+    from nlpsuite.evaluation.metrics.calibration import Bin
+    from nlpsuite.evaluation.report_evaluation import Point
 
 __all__ = ["Mark", "forest", "reliability", "scatter"]
 
@@ -25,11 +27,11 @@ _TREND = 8  # groups of equal size, for the line through a scatter
 
 @dataclass(frozen=True)
 class Mark:
-    """A figure with its interval, as a line of a forest plot.
+    """A figure with its interval: one line of a forest plot.
 
     Attributes:
-        shown: the figure and interval as text.
-        strong: drawn in the colour of what stands out.
+        shown: figure and interval as text.
+        strong: highlighted.
     """
 
     name: str
@@ -41,11 +43,11 @@ class Mark:
 
 
 def forest(marks: Sequence[Mark], *, low: float, high: float, line: float | None = None) -> str:
-    """Figures under each other, each with its interval.
+    """A forest plot: a line for each figure with its interval.
 
     Args:
         low, high: ends of the axis.
-        line: where a vertical line is drawn to compare with.
+        line: position of a vertical line for reference.
     """
     height = len(marks) * _ROW + 34
     left, right = _NAMES, _WIDTH - _VALUES
@@ -72,7 +74,7 @@ def forest(marks: Sequence[Mark], *, low: float, high: float, line: float | None
 
 
 def reliability(bins: Sequence[Bin]) -> str:
-    """How often predictions were right against how confident they were, and how many there were of each."""
+    """How often predictions were right by how confident they were, above a histogram of their confidence."""
     left, top, side, below = 52, 10, 300, 64
     counts_top = top + side + 34
     most = max((b.n for b in bins), default=1) or 1
@@ -112,7 +114,7 @@ def reliability(bins: Sequence[Bin]) -> str:
 
 
 def scatter(points: Sequence[Point], score: str) -> str:
-    """Length against score, a dot for each row, and a line through the means of equally many rows."""
+    """Length against score: a dot for each row, and a line through the means of groups of equal size."""
     left, top, wide, high = 58, 12, _WIDTH - 70, 280
     words = [max(1, p.words) for p in points]
     scores = [p.figure for p in points]
@@ -154,7 +156,7 @@ def scatter(points: Sequence[Point], score: str) -> str:
 
 
 def _trend(words: Sequence[float], scores: Sequence[float]) -> list[tuple[float, float]]:
-    """Mean length and mean score of groups of equal size, the shortest first; none of few rows."""
+    """Mean length and mean score of groups of equal size, the shortest first; empty for few rows."""
     if len(words) < 4 * _TREND:
         return []
     order = sorted(range(len(words)), key=lambda i: (words[i], i))

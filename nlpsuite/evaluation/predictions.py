@@ -1,19 +1,21 @@
-"""Files of predictions: written as ``nlpsuite score`` writes them, and read again to be compared."""
+"""Files of predictions: read to be evaluated or compared, and written as ``nlpsuite score`` writes them."""
 
 from __future__ import annotations
 
 import contextlib
 import dataclasses
 import json
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from nlpsuite.batch.merge import RESULT_COLUMNS, check_output_format, write_rows
 from nlpsuite.data.tables import Rows, Table, open_table
-from nlpsuite.errors import InputInvalidError, OptionError
-from nlpsuite.evaluation.rows import EvaluatedRow, prediction_column_of, prediction_of, rows_of
+from nlpsuite.errors import InputInvalidError
+from nlpsuite.evaluation.provenance import model_of
+from nlpsuite.evaluation.rows import EvaluatedRow, prediction_column_of, result_of, rows_of
 from nlpsuite.files import atomic_write
 
 if TYPE_CHECKING:
@@ -21,17 +23,16 @@ if TYPE_CHECKING:
 
 __all__ = ["PredictionFile", "open_predictions", "write_predictions"]
 
-_UNTYPED = ("csv", "tsv")  # files in which a list stands as JSON
-_ADDED = ("output", "confidence", "probabilities", "data", "status", "error")
+_UNTYPED = ("csv", "tsv")  # files that hold a list as JSON
 
 
 @dataclass(frozen=True)
 class PredictionFile:
-    """A file of predictions and what the job beside it says of it.
+    """A file of predictions, and the manifest of the job beside it.
 
     Attributes:
-        name: for people.
-        manifest: of the job that wrote it; empty if there is none.
+        name: as the user gave it.
+        manifest: of the job that wrote the file; empty if there is none.
     """
 
     name: str
@@ -40,7 +41,7 @@ class PredictionFile:
 
     @property
     def task(self) -> str:
-        """The task's name; empty where no job says it."""
+        """The task's name; empty without a job."""
         return str(self.manifest.get("keys", {}).get("task", ""))
 
     @property
@@ -53,44 +54,42 @@ class PredictionFile:
 
     @property
     def input_columns(self) -> tuple[str, ...]:
-        """Of the input that was scored; empty where no job says it."""
+        """The columns of the input that was scored; empty without a job."""
         return tuple(self.manifest.get("columns", ()))
 
     @property
     def column(self) -> str:
-        """With the predictions, where the job called it otherwise than usual; else empty."""
+        """The column of the predictions if the job added a prefix; else empty."""
         prefix = self.manifest.get("prefix", "")
         return f"{prefix}output" if prefix else ""
 
     @property
     def model(self) -> dict[str, Any] | None:
-        """Name and sha256 of the model that made the predictions."""
-        if not self.manifest:
-            return None
-        return {"name": self.manifest["model"], "sha256": self.manifest["keys"]["model"]["sha256"]}
+        """Name and sha256 of the model that made the predictions; None without a job."""
+        return model_of(self.manifest) if self.manifest else None
 
     def rows(self, task: Task[Any], reference_column: str = "", column: str = "") -> list[EvaluatedRow]:
-        """The rows with their predictions; their values are those of the input.
+        """The rows with their results; their values are those of the input.
 
         Args:
-            reference_column, column: with the right answers and with the predictions, if they are not the
-                usual ones.
+            reference_column, column: columns of the right answers and of the predictions, where they aren't
+                the usual ones.
 
         Raises:
-            InputInvalidError: a row is damaged or lacks what it needs; names file and line.
+            InputInvalidError: a row can't be read or lacks a value; names file and line.
         """
         prefix, column = str(self.manifest.get("prefix", "")), column or self.column
         done = []
         for row in rows_of(task, self.table, reference_column or self.reference_column):
-            added = {*(prefix + name for name in _ADDED), prediction_column_of(row.values, column)}
-            prediction, error = prediction_of(task, row.values, column, f"{self.name}, row {row.index + 1:,}")
+            added = {*(prefix + name for name in RESULT_COLUMNS), prediction_column_of(row.values, column)}
+            result = result_of(task, row.values, column, f"{self.name}, row {row.index + 1:,}")
             values = {name: value for name, value in row.values.items() if name not in added}
-            done.append(dataclasses.replace(row, values=values, prediction=prediction, error=error))
+            done.append(dataclasses.replace(row, values=values, result=result))
         return done
 
 
 def open_predictions(source: str, format: str = "") -> PredictionFile:
-    """A file of predictions; what it is of stands in ``manifest.json`` of its job, if there is one beside it.
+    """Open a file of predictions, and read the manifest of the job beside it if there is one.
 
     Raises:
         InputInvalidError, InputNotFoundError: it can't be read.
@@ -99,7 +98,7 @@ def open_predictions(source: str, format: str = "") -> PredictionFile:
     if table.reader.get("format") in _UNTYPED:
         table = dataclasses.replace(table, read=partial(_with_lists, table.read))
     manifest: dict[str, Any] = {}
-    with contextlib.suppress(OSError, ValueError, KeyError, TypeError):  # a file of somebody else's
+    with contextlib.suppress(OSError, ValueError, KeyError, TypeError):  # not written by a job of ours
         found = json.loads((Path(source).with_suffix(".job") / "manifest.json").read_bytes())
         if found["format"] == "nlpsuite-job" and "keys" in found:
             manifest = found
@@ -109,7 +108,7 @@ def open_predictions(source: str, format: str = "") -> PredictionFile:
 
 
 def _with_lists(read: Callable[[], Rows]) -> Rows:
-    """Rows with the lists of texts, such as several references, that their writer put down as JSON."""
+    """Rows in which lists of texts, such as several references, are read from JSON."""
     for line, values in read():
         if isinstance(values, InputInvalidError):
             yield line, values
@@ -125,47 +124,29 @@ def _list(value: Any) -> Any:
 
 
 def write_predictions(path: Path, rows: Sequence[EvaluatedRow], schema: bytes = b"") -> None:
-    """Write rows with their predictions; the file is there whole or not at all.
+    """Write rows with their results atomically.
 
     Args:
         schema: of the columns of the input, as ``Table.schema``.
 
     Raises:
-        OptionError: of no kind that can be written.
-        InputInvalidError: the kind of file can't hold a value.
-        StorageError: the place can't be written.
+        InputInvalidError: the file type can't be written, or can't hold a value.
+        StorageError: the file can't be written.
     """
-    from nlpsuite.plugins.discovery import known_plugins
-    from nlpsuite.plugins.loading import load
-
-    suffix = path.suffix.lower().removeprefix(".")
-    known = sorted(plugin.name for plugin in known_plugins() if plugin.kind == "writer")
-    if suffix not in known:
-        raise OptionError(
-            f"{path} is of no kind that can be written.", hint=f"Name a file .{', .'.join(known)}."
-        )
-    labels = any(row.answered.probabilities for row in rows)
-    data = any(row.answered.data for row in rows)
-    left_out = {*(() if labels else ("confidence", "probabilities")), *(() if data else ("data",))}
-    added = [name for name in _ADDED if name not in left_out]
-    columns = [*dict.fromkeys(name for row in rows for name in row.values if name not in added), *added]
-
-    def values() -> Iterator[Mapping[str, Any]]:
-        for row in rows:
-            yield {**row.values, **{name: value for name, value in _answer(row).items() if name in added}}
-
+    suffix = check_output_format(path)
+    left_out = {"guard"}
+    if not any(row.output.probabilities for row in rows):
+        left_out |= {"confidence", "probabilities"}
+    if not any(row.output.data for row in rows):
+        left_out.add("data")
+    added = [name for name in RESULT_COLUMNS if name not in left_out]
+    columns = dict.fromkeys(name for row in rows for name in row.values if name not in added)
     with atomic_write(path) as file:
-        load("writer", suffix)(file, values, columns, schema)
-
-
-def _answer(row: EvaluatedRow) -> dict[str, Any]:
-    prediction = row.prediction
-    probabilities = dict(prediction.probabilities) if prediction and prediction.probabilities else None
-    return {
-        "output": prediction.text if prediction else None,
-        "confidence": probabilities.get(row.answered.text) if probabilities else None,
-        "probabilities": probabilities,
-        "data": (dict(prediction.data) or None) if prediction else None,
-        "status": "ok" if prediction else "error",
-        "error": None if prediction else row.error,
-    }
+        write_rows(
+            file,
+            suffix,
+            lambda: ((row.values, row.result) for row in rows),
+            list(columns),
+            added,
+            schema=schema,
+        )

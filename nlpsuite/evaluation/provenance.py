@@ -1,20 +1,21 @@
-"""What an evaluation was made of, so that somebody else gets the same figures."""
+"""The provenance of a report: all that is needed to get the same figures."""
 
 from __future__ import annotations
 
+import datetime
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 from nlpsuite import __version__
-from nlpsuite.evaluation.rows import plain
 from nlpsuite.files import sha256_file
 from nlpsuite.plugins.discovery import find_plugin
 
 if TYPE_CHECKING:
     from nlpsuite.data.tables import Table
+    from nlpsuite.runtime.bundle import Bundle
     from nlpsuite.tasks.base import Task
 
-__all__ = ["hash_of", "provenance"]
+__all__ = ["describe_bundle", "hash_of", "model_of", "provenance"]
 
 
 def hash_of(table: Table) -> dict[str, str]:
@@ -22,43 +23,28 @@ def hash_of(table: Table) -> dict[str, str]:
     return {path.name: sha256_file(path) for path in table.files}
 
 
-def provenance(
-    task: Task[Any],
-    table: Table | None,
-    *,
-    date: str,
-    rows: int | None = None,
-    predictions: Table | None = None,
-    baseline: str = "",
-    model: Mapping[str, Any] | None = None,
-    options: Mapping[str, Any] | None = None,
-) -> dict[str, Any]:
-    """A report's ``provenance``.
+def model_of(manifest: Mapping[str, Any]) -> dict[str, Any]:
+    """Name and sha256 of the model of a job, from the job's manifest."""
+    model = manifest["keys"]["model"]
+    return {"name": manifest["model"], "sha256": model["sha256"], "adapter_sha256": model.get("adapter")}
 
-    Args:
-        table: the data set.
-        date: of the evaluation.
-        rows: how many were asked for at most; None for all.
-        predictions: the file that the answers come from, if they were made earlier.
-        baseline: the trivial system that they come from.
-        model: ``name`` and sha256 of its files, as far as they are known.
-        options: of the task that were given.
-    """
-    plugin = find_plugin("task", task.name)
+
+def describe_bundle(bundle: Bundle) -> dict[str, str]:
+    """Name, precision and fingerprint of a loaded model."""
     return {
-        "date": date,
-        "nlpsuite": __version__,
-        "task": {"name": task.name, "version": task.version},
-        "plugin": {"distribution": plugin.distribution, "version": plugin.version},
-        "dataset": _table(table),
-        "limit": rows,
-        "predictions": _table(predictions),
-        "baseline": baseline or None,
-        "model": dict(model) if model else None,
-        "options": {name: plain(value) for name, value in (options or {}).items()},
-        **dict(task.adjusted.report),
+        "name": bundle.name,
+        "precision": bundle.graph("slots").precision,
+        "fingerprint": bundle.fingerprint,
     }
 
 
-def _table(table: Table | None) -> dict[str, Any] | None:
-    return None if table is None else {"name": table.name, "sha256": hash_of(table)}
+def provenance(task: Task[Any], **parts: Any) -> dict[str, Any]:
+    """A report's ``provenance``: date, versions, task and plugin, and then ``parts``."""
+    plugin = find_plugin("task", task.name)
+    return {
+        "date": datetime.datetime.now(datetime.UTC).date().isoformat(),
+        "nlpsuite": __version__,
+        "task": {"name": task.name, "version": task.version},
+        "plugin": {"distribution": plugin.distribution, "version": plugin.version},
+        **parts,
+    }

@@ -1,80 +1,79 @@
-"""The rows of an evaluation: what was asked, what is right, what was answered."""
+"""The rows of an evaluation: inputs, reference answers and results."""
 
 from __future__ import annotations
 
 import json
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from itertools import islice
 from typing import TYPE_CHECKING, Any
 
 from nlpsuite.data.lines import shortened
 from nlpsuite.errors import InputInvalidError
-from nlpsuite.evaluation.metrics.base import Prediction
+from nlpsuite.tasks.result import Output, Result
 
 if TYPE_CHECKING:
     from nlpsuite.data.tables import Table
     from nlpsuite.tasks.base import Task
-    from nlpsuite.tasks.result import Output
 
 __all__ = [
     "EvaluatedRow",
-    "as_output",
     "plain",
-    "predicted",
     "prediction_column_of",
-    "prediction_of",
     "reference_column_of",
+    "result_of",
     "rows_of",
     "same_value",
     "text_of",
     "with_predictions",
 ]
 
-# Columns that hold what a system answered, the likeliest first; the first is that of `nlpsuite score`.
+# Columns of predictions, the likeliest first; the first is that of `nlpsuite score`.
 _PREDICTION_COLUMNS = ("output", "prediction", "predicted", "hypothesis", "answer")
 
-_REFERENCE_COLUMN = "reference"  # in every standard data set, and so in what was written of one
+_REFERENCE_COLUMN = "reference"  # of every standard data set, and so of files that were scored from one
 
 
 @dataclass(frozen=True)
 class EvaluatedRow:
-    """A row of a data set with its reference answers, and what a system said.
+    """A row of a data set with its reference answers and its result.
 
     Attributes:
         index: from 0, in the order of the data set.
         id: value of its id column; else the index.
         values: of the data set's columns.
         references: right answers, one or more; for a task with labels, the label.
-        prediction: None for a row that failed.
-        error: why it failed.
+        result: of the row; an empty output until there is one, or if the row failed.
     """
 
     index: int
     id: Any
     values: Mapping[str, Any]
     references: tuple[str, ...]
-    prediction: Prediction | None = None
-    error: str = ""
+    result: Result = field(default_factory=Result)
 
     @property
-    def answered(self) -> Prediction:
-        """The prediction; an empty one for a row that failed, which no metric takes for right."""
-        return self.prediction or Prediction("")
+    def output(self) -> Output:
+        """The output; an empty one for a row that failed, which every metric counts as wrong."""
+        return self.result.output
+
+    @property
+    def failed(self) -> bool:
+        return self.result.error is not None
 
 
 def rows_of(
     task: Task[Any], table: Table, reference_column: str = "", limit: int | None = None
 ) -> list[EvaluatedRow]:
-    """The rows of a data set, without predictions.
+    """The rows of a data set, without results.
 
     Args:
-        reference_column: empty for the data set's own, or the first that the task usually has.
-        limit: read only so many rows.
+        reference_column: column of the reference answers; empty for the data set's own or the task's usual one.
+        limit: read only the first rows, this many.
 
     Raises:
-        InputInvalidError: no such column, a damaged row, one without reference or with an unknown label;
-            names file and line. Each row counts, so none can be left out.
+        InputInvalidError: there is no such column; or a row can't be read, has no reference or an unknown
+            label: names file and line. Every row counts, so none is skipped.
     """
     rows: list[EvaluatedRow] = []
     column = ""
@@ -89,22 +88,22 @@ def rows_of(
         row_id = values.get(table.id) if table.id else None
         rows.append(EvaluatedRow(len(rows), len(rows) if row_id is None else row_id, values, references))
     if not rows:
-        raise InputInvalidError(f"{table.name} has no rows.", hint="There must be something to evaluate.")
+        raise InputInvalidError(f"{table.name} has no rows.", hint="Add at least one row.")
     return rows
 
 
 def reference_column_of(task: Task[Any], table: Table, columns: Sequence[str], asked: str = "") -> str:
-    """The column with the reference answers: the one asked for, else the data set's, else the first that the
-    task usually has them in.
+    """The column of the reference answers: the requested one, else the data set's, else the first of the task's
+    usual ones.
 
     Raises:
-        InputInvalidError: there is no such column; lists those that there are.
+        InputInvalidError: there is no such column; the hint lists the columns.
     """
-    there = ", ".join(map(repr, columns)) or "none"
+    available = ", ".join(map(repr, columns)) or "none"
     if asked or table.reference:
         wanted = asked or table.reference
         if wanted not in columns:
-            raise InputInvalidError(f"{table.name} has no column {wanted!r}.", hint=f"Columns: {there}.")
+            raise InputInvalidError(f"{table.name} has no column {wanted!r}.", hint=f"Columns: {available}.")
         return wanted
     by_name = {name.strip().casefold(): name for name in reversed(columns)}
     for usual in (*task.columns.reference, _REFERENCE_COLUMN):
@@ -112,7 +111,7 @@ def reference_column_of(task: Task[Any], table: Table, columns: Sequence[str], a
             return by_name[usual]
     raise InputInvalidError(
         f"{table.name} has no column called {' or '.join(task.columns.reference)}.",
-        hint=f"Say which has the right answers with --reference-column. Columns: {there}.",
+        hint=f"Name the column of the right answers with --reference-column. Columns: {available}.",
     )
 
 
@@ -123,7 +122,7 @@ def _references(task: Task[Any], value: Any, column: str) -> tuple[str, ...]:
         if type(entry) is int:  # a label's number
             entry = str(entry)
         if not isinstance(entry, str):
-            what = "missing" if entry is None else f"{shortened(entry)}, no text"
+            what = "missing" if entry is None else f"{shortened(entry)}, not text"
             raise InputInvalidError(
                 f"The reference in {column!r} is {what}.", hint="Complete the row or remove it."
             )
@@ -136,7 +135,7 @@ def _references(task: Task[Any], value: Any, column: str) -> tuple[str, ...]:
 
 
 def text_of(row: EvaluatedRow, text_columns: Sequence[str]) -> str:
-    """The input text, to be shown to people."""
+    """The input text, for display."""
     parts = []
     for name in text_columns:
         value = row.values.get(name, "")
@@ -144,43 +143,25 @@ def text_of(row: EvaluatedRow, text_columns: Sequence[str]) -> str:
     return "\n\n".join(parts)
 
 
-# Predictions.
-
-
-def predicted(task: Task[Any], output: Output) -> Prediction:
-    """What a metric sees of an output of the task."""
-    if task.labels:
-        return Prediction(output.label or "", output.probabilities, output.data)
-    return Prediction(output.text, None, output.data)
-
-
-def as_output(task: Task[Any], prediction: Prediction) -> Output:
-    """An output that metrics of the task itself can read."""
-    from nlpsuite.tasks.result import Output
-
-    label = prediction.text if task.labels else None
-    return Output(prediction.text, label, prediction.probabilities, prediction.data)
-
-
 def with_predictions(
     task: Task[Any], rows: Sequence[EvaluatedRow], table: Table, column: str = ""
 ) -> list[EvaluatedRow]:
-    """The rows with predictions that were made earlier, one for each in the same order.
+    """The rows with predictions from a table, one for each row in the same order.
 
     Args:
-        table: what ``nlpsuite score`` wrote, or any other with a column of answers.
-        column: that the answers are in; empty for the usual ones.
+        table: what ``nlpsuite score`` wrote, or any other with a column of predictions.
+        column: of the predictions; empty for the usual ones.
 
     Raises:
-        InputInvalidError: there are more or fewer, they belong to another input (a column that both have
-            differs), or there is no such column.
+        InputInvalidError: there are more or fewer predictions than rows; they belong to other rows (the values
+            of a column that both have differ); or there is no such column.
     """
     found = list(_rows_read(table, len(rows) + 1))
     if len(found) != len(rows):
         many = f"more than {len(rows):,}" if len(found) > len(rows) else f"{len(found):,}"
         raise InputInvalidError(
             f"There are {len(rows):,} rows and {many} predictions in {table.name}.",
-            hint="There must be one for each row, in the same order; --limit N takes the first N of the data.",
+            hint="Give one for each row, in the same order; --limit N evaluates the first N rows.",
         )
     done = []
     for row, (line, values) in zip(rows, found):
@@ -193,13 +174,12 @@ def with_predictions(
                     f"{shortened(plain(row.values[name]))}.",
                     hint="The predictions belong to other rows.",
                 )
-        prediction, error = prediction_of(task, values, column, place)
-        done.append(replace(row, prediction=prediction, error=error))
+        done.append(replace(row, result=result_of(task, values, column, place)))
     return done
 
 
 def same_value(a: Any, b: Any) -> bool:
-    """Two values are equal, or would be in a file without types: 1 and "1", nothing and an empty text."""
+    """Two values are equal, or would be in a file without types: 1 and "1", a missing value and an empty text."""
     return bool(a == b) or _bare(a) == _bare(b)
 
 
@@ -214,48 +194,47 @@ def _rows_read(table: Table, limit: int) -> Iterator[tuple[int, Mapping[str, Any
         yield line, values
 
 
-def prediction_of(
-    task: Task[Any], values: Mapping[str, Any], column: str = "", place: str = "The row"
-) -> tuple[Prediction | None, str]:
-    """What a row of a file of predictions says, or why it failed.
+def result_of(task: Task[Any], values: Mapping[str, Any], column: str = "", place: str = "The row") -> Result:
+    """The result that a row of a file of predictions holds.
 
     Raises:
-        InputInvalidError: there is no such column, or its value is no text.
+        InputInvalidError: there is no such column, or its value isn't text.
     """
     column = prediction_column_of(values, column, place)
     prefix = column.removesuffix("output") if column.endswith("output") else ""
-    if values.get(f"{prefix}status") == "error":
-        return None, str(values.get(f"{prefix}error") or "unknown")
     value = values[column]
-    if value is None:
-        return None, "there is no prediction"
+    if values.get(f"{prefix}status") == "error" or value is None:
+        reason = values.get(f"{prefix}error") or "There is no prediction."
+        return Result.failed(InputInvalidError(str(reason)))
     if isinstance(value, (int, float)) and not isinstance(value, bool):
         value = str(value)
     if not isinstance(value, str):
         raise InputInvalidError(
-            f"{place}: the prediction {shortened(plain(value))} is no text.", hint="Name another column."
+            f"{place}: the prediction {shortened(plain(value))} isn't text.", hint="Name another column."
         )
-    probabilities = _object(values.get(f"{prefix}probabilities"))
     data = _object(values.get(f"{prefix}data")) or {}
     if not task.labels:
-        return Prediction(value, None, data), ""
+        return Result(Output(value, data=data))
+    probabilities = _object(values.get(f"{prefix}probabilities"))
     if probabilities:
-        # `score` writes a label as people read it, with its probability behind.
+        # The column may hold the label as people read it, with its probability.
         numbers = {str(label): float(each) for label, each in probabilities.items()}
-        return Prediction(max(numbers, key=numbers.__getitem__), numbers, data), ""
-    return Prediction(task.labels.get(value.strip().casefold(), value.strip()), None, data), ""
+        label = max(numbers, key=numbers.__getitem__)
+        return Result(Output(label, label, numbers, data))
+    label = task.labels.get(value.strip().casefold(), value.strip())
+    return Result(Output(label, label, None, data))
 
 
 def prediction_column_of(values: Mapping[str, Any], asked: str = "", place: str = "The row") -> str:
-    """The column with the predictions: the one asked for, else the first usual one, else the only one.
+    """The column of the predictions: the requested one, else the first usual one, else the only one.
 
     Raises:
-        InputInvalidError: there is none; lists those that there are.
+        InputInvalidError: there is none; the hint lists the columns.
     """
-    there = ", ".join(map(repr, values)) or "none"
+    available = ", ".join(map(repr, values)) or "none"
     if asked:
         if asked not in values:
-            raise InputInvalidError(f"{place}: there is no column {asked!r}.", hint=f"Columns: {there}.")
+            raise InputInvalidError(f"{place}: there is no column {asked!r}.", hint=f"Columns: {available}.")
         return asked
     for usual in _PREDICTION_COLUMNS:
         if usual in values:
@@ -264,12 +243,12 @@ def prediction_column_of(values: Mapping[str, Any], asked: str = "", place: str 
         return next(iter(values))
     raise InputInvalidError(
         f"{place}: no column is called {' or '.join(_PREDICTION_COLUMNS)}.",
-        hint=f"Say which has the predictions with --prediction-column. Columns: {there}.",
+        hint=f"Name the column of the predictions with --prediction-column. Columns: {available}.",
     )
 
 
 def _object(value: Any) -> Mapping[str, Any] | None:
-    """An object, also one that stands as JSON in a file without types."""
+    """An object, possibly written as JSON in a file without types."""
     if isinstance(value, str) and value.startswith("{"):
         try:
             value = json.loads(value)
@@ -279,7 +258,7 @@ def _object(value: Any) -> Mapping[str, Any] | None:
 
 
 def plain(value: Any) -> Any:
-    """A value that JSON has; what it has not becomes a text."""
+    """A JSON value; any other becomes text."""
     try:
         json.dumps(value, allow_nan=False)
     except (TypeError, ValueError):

@@ -1,13 +1,16 @@
-"""Tables of a report as plain text and as Markdown, and how numbers are shown."""
+"""Tables of a report as plain text, Markdown and HTML, and how numbers are shown."""
 
 from __future__ import annotations
 
 import unicodedata
 from collections.abc import Sequence
 from dataclasses import dataclass
+from html import escape
 
 __all__ = [
     "Section",
+    "arrowed",
+    "as_html",
     "as_markdown",
     "as_text",
     "coded",
@@ -30,8 +33,13 @@ class Section:
     rows: Sequence[Sequence[str]]
 
 
+def arrowed(metric: str, higher_is_better: bool | None) -> str:
+    """A metric's name, with an arrow where lower is better."""
+    return f"{metric} ↓" if higher_is_better is False else metric
+
+
 def shown(value: float, scale: float | None, *, signed: bool = False) -> str:
-    """A figure with as many digits as it is worth: three behind the point up to 1, else two."""
+    """A figure with a sensible number of digits: three decimals on scales up to 1, else two."""
     digits = 3 if scale == 1 or (scale is None and abs(value) < 10) else 2
     return f"{value:+.{digits}f}" if signed else f"{value:.{digits}f}"
 
@@ -42,12 +50,12 @@ def shown_interval(low: float, high: float, scale: float | None, *, signed: bool
 
 
 def shown_p(p: float) -> str:
-    """A p-value; very small ones only as such."""
+    """A p-value; very small ones as a bound."""
     return "< 0.001" if p < 0.001 else f"{p:.3f}"
 
 
 def as_text(section: Section) -> list[str]:
-    """Columns under each other: the first to the left, the others to the right."""
+    """Aligned columns: the first to the left, the others to the right."""
     lines = [list(map(visible, row)) for row in (section.header, *section.rows)]
     widths = [max(map(_width, column)) for column in zip(*lines)]
     return [
@@ -57,24 +65,36 @@ def as_text(section: Section) -> list[str]:
 
 
 def as_markdown(section: Section) -> list[str]:
-    """A table of GitHub's Markdown."""
+    """A table in GitHub's Markdown."""
     rule = "|".join(["---", *["---:"] * (len(section.header) - 1)])
     head = [f"| {' | '.join(map(quoted, section.header))} |", f"|{rule}|"]
     return head + [f"| {' | '.join(map(quoted, row))} |" for row in section.rows]
 
 
+def as_html(section: Section) -> str:
+    """A table in HTML under its title."""
+
+    def line(cells: Sequence[str], tag: str) -> str:
+        return f"<tr>{''.join(f'<{tag}>{escape(visible(cell))}</{tag}>' for cell in cells)}</tr>"
+
+    rows = "".join(line(row, "td") for row in section.rows)
+    head = line(section.header, "th") if section.header else ""
+    title = f"<p><strong>{escape(visible(section.title))}</strong></p>" if section.title else ""
+    return title + (f"<table>{head}{rows}</table>" if rows else "")
+
+
 def quoted(text: str) -> str:
-    """A text that Markdown shows as it stands, in one line."""
+    """A text escaped for Markdown, in one line."""
     return " ".join(visible(text).split()).translate(_MARKS)
 
 
 def coded(text: str) -> str:
-    """A text as code, in a table of Markdown."""
+    """A text as code in a Markdown table."""
     return f"`{' '.join(text.replace('`', '').split())}`".replace("|", "\\|")
 
 
 def visible(text: str) -> str:
-    """A text without line breaks and codes that a terminal would obey."""
+    """A text without line breaks and control characters."""
     return "".join(" " if c.isspace() else c for c in text if c.isspace() or c.isprintable())
 
 

@@ -1,4 +1,4 @@
-"""What a task gives: an output, and the result that carries it from the pipeline to the report."""
+"""What a task returns: an output, and the result that carries it from the pipeline to the report."""
 
 from __future__ import annotations
 
@@ -6,18 +6,20 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+from nlpsuite.errors import NlpsuiteError
+
 __all__ = ["Output", "Result"]
 
 
 @dataclass(frozen=True)
 class Output:
-    """One result of a task. ``str(output)`` is its text.
+    """One output of a task. ``str(output)`` is its text.
 
     Attributes:
-        text: the result as text; for a classification, the label.
+        text: the output as text; for a classification, the label as people read it.
         label: the label of a classification.
         probabilities: of every label; they sum to 1.
-        data: further JSON values that the task wants to give.
+        data: further JSON values.
     """
 
     text: str
@@ -25,25 +27,32 @@ class Output:
     probabilities: Mapping[str, float] | None = None
     data: Mapping[str, Any] = field(default_factory=dict)
 
+    @property
+    def answer(self) -> str:
+        """What is compared with a reference answer: the label of a classification, else the text."""
+        return self.text if self.label is None else self.label
+
     def __str__(self) -> str:
         return self.text
 
 
 @dataclass
 class Result:
-    """An output and what it took.
+    """An output and what it took, or why there is none.
 
     Attributes:
+        output: empty for a record that failed.
         prompt_tokens, completion_tokens: read and generated, over all parts.
         parts: prompts that were answered.
-        finish: why the last text ended; see ``Completion.finish_reason``.
+        finish_reason: why the last text ended; see ``Completion.finish_reason``.
         seconds: wall time, without loading the model.
         first_token_seconds: until the first token of the first prompt; None for scoring.
-        notices: what the user should know about the input's treatment.
+        notices: what the user should know about how the input was handled.
         guard: what a guard found, as JSON values; None without one.
+        error: ``type``, ``message`` and ``hint`` of what went wrong; None for a record that succeeded.
     """
 
-    output: Output
+    output: Output = Output("")
     prompt_tokens: int = 0
     completion_tokens: int = 0
     parts: int = 0
@@ -52,3 +61,51 @@ class Result:
     first_token_seconds: float | None = None
     notices: list[str] = field(default_factory=list)
     guard: dict[str, Any] | None = None
+    error: Mapping[str, str] | None = None
+
+    @classmethod
+    def failed(cls, error: NlpsuiteError) -> Result:
+        """The result of a record that failed."""
+        return cls(error={"type": type(error).__name__, "message": error.message, "hint": error.hint})
+
+    @property
+    def error_text(self) -> str:
+        """The error's message and hint on one line; empty for a record that succeeded."""
+        return " ".join(filter(None, (self.error["message"], self.error["hint"]))) if self.error else ""
+
+    def to_json(self) -> dict[str, Any]:
+        """The result as JSON values without those that are empty: the same record gives the same values, so
+        no times are among them.
+        """
+        if self.error is not None:
+            return {"status": "error", "error": dict(self.error)}
+        output: dict[str, Any] = {"text": self.output.text}
+        if self.output.label is not None:
+            output |= {
+                "label": self.output.label,
+                "probabilities": dict(self.output.probabilities or {}),
+            }
+        if self.output.data:
+            output["data"] = dict(self.output.data)
+        return {
+            "status": "ok",
+            "output": output,
+            "finish_reason": self.finish_reason,
+            "usage": {"prompt_tokens": self.prompt_tokens, "completion_tokens": self.completion_tokens},
+            **({"notices": self.notices} if self.notices else {}),
+            **({"guard": self.guard} if self.guard is not None else {}),
+        }
+
+    @classmethod
+    def from_json(cls, values: Mapping[str, Any]) -> Result:
+        """A result from what ``to_json`` gave; other keys are ignored."""
+        if values["status"] == "error":
+            return cls(error=values["error"])
+        return cls(
+            Output(**values["output"]),
+            **values["usage"],
+            # Jobs of the first development version call it `finish`.
+            finish_reason=values.get("finish_reason", values.get("finish", "")),
+            notices=values.get("notices", []),
+            guard=values.get("guard"),
+        )

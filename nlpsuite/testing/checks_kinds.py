@@ -87,7 +87,8 @@ def _checks_its_rows(metric: Any, name: str) -> str:
 
 def _is_a_function_of_sums(metric: Any, name: str) -> str:
     """Of a RowMetric: its statistics are numbers, a row each, and their sum gives the figure."""
-    from nlpsuite.evaluation.metrics.base import Prediction, RowMetric
+    from nlpsuite.evaluation.metrics.base import RowMetric
+    from nlpsuite.tasks.result import Output
 
     if not isinstance(metric, RowMetric):
         return ""
@@ -98,7 +99,7 @@ def _is_a_function_of_sums(metric: Any, name: str) -> str:
     if metric.needs != "texts":
         return ""
     texts, references = ["the crab finds a way", "zzz", ""], ["the crab finds a way", "two dogs sleep", "x"]
-    rows = metric.statistics([Prediction(text) for text in texts], [[text] for text in references])
+    rows = metric.statistics([Output(text) for text in texts], [[text] for text in references])
     if rows.ndim != 2 or len(rows) != len(texts):
         return f"its statistics of {len(texts)} rows have the shape {rows.shape}, not ({len(texts)}, k)"
     figures = [float(value) for value in (*metric.figure(rows), metric.figure(rows.sum(axis=0)))]

@@ -15,7 +15,7 @@ import time
 from pathlib import Path
 from typing import Any
 
-from nlpsuite.batch.score import ScoreRequest, score
+from nlpsuite.batch.score import ScoreRequest, score_request
 from nlpsuite.errors import NlpsuiteError
 from nlpsuite.runtime.language_model import LanguageModel
 
@@ -79,7 +79,7 @@ def main() -> None:
         return ScoreRequest(output=output, **order["request"])
 
     def whole(output: Path) -> int:
-        return score(request(output)).exit_code
+        return score_request(request(output)).exit_code
 
     plain = place / "plain.jsonl"
     log = place / "operations"

@@ -11,7 +11,7 @@ import pytest
 
 from nlpsuite.batch.job import Job
 from nlpsuite.batch.run import JobReport, JobReporter
-from nlpsuite.batch.score import ScoreRequest, score
+from nlpsuite.batch.score import ScoreRequest, score_request
 
 __all__ = ["Stopped", "ask", "interrupted", "read_back", "run", "write_rows"]
 
@@ -22,11 +22,11 @@ IDS = ("007", "1e5", "NA", "null", "0x1F", "-0", "1,000")
 def ask(bundle: Path, source: Path | str, output: Path, **more: Any) -> ScoreRequest:
     """A request on a tiny model: chunks of two rows."""
     given: dict[str, Any] = {"task": "sentiment", "chunk_rows": 2, "threads": 1, "workers": 1, **more}
-    return ScoreRequest(input=str(source), output=output, model=str(bundle), **given)
+    return ScoreRequest(data=str(source), output=output, model=str(bundle), **given)
 
 
 def run(bundle: Path, source: Path | str, output: Path, **more: Any) -> JobReport:
-    return score(ask(bundle, source, output, **more))
+    return score_request(ask(bundle, source, output, **more))
 
 
 class Stopped(JobReporter):
@@ -42,7 +42,7 @@ class Stopped(JobReporter):
 
 def interrupted(bundle: Path, source: Path, output: Path, **more: Any) -> Job:
     with pytest.raises(KeyboardInterrupt):
-        score(ask(bundle, source, output, **more), Stopped(3))
+        score_request(ask(bundle, source, output, **more), Stopped(3))
     job = Job.open(output.with_suffix(".job"))
     assert 0 < len(job.shards_there()) < job.chunks and not output.exists()
     return job

@@ -15,7 +15,7 @@ from typing import Any
 import pytest
 
 from nlpsuite.batch.job import Job
-from nlpsuite.batch.score import ScoreRequest, score
+from nlpsuite.batch.score import ScoreRequest, score_request
 
 ZYGOTE = Path(__file__).with_name("crash_zygote.py")
 
@@ -42,7 +42,7 @@ def zygote(place: Path, request: dict[str, Any], **order: Any) -> dict[str, Any]
 def request(bundle: Path, reviews: Path, **more: Any) -> dict[str, Any]:
     return {
         "task": "sentiment",
-        "input": str(reviews),
+        "data": str(reviews),
         "model": str(bundle),
         "id_column": "n",
         "chunk_rows": 2,
@@ -70,7 +70,7 @@ def test_killed_again_and_again_at_random_times(tiny_bundle: Path, reviews: Path
 def test_torn_shards_are_put_aside_and_scored_anew(tiny_bundle: Path, reviews: Path, tmp_path: Path) -> None:
     output = tmp_path / "out.jsonl"
     asked = ScoreRequest(output=output, **request(tiny_bundle, reviews, chunk_rows=4))
-    score(asked)
+    score_request(asked)
     expected = output.read_bytes()
     job = Job.open(output.with_suffix(".job"))
     shard = job.shard_path(1)
@@ -83,7 +83,7 @@ def test_torn_shards_are_put_aside_and_scored_anew(tiny_bundle: Path, reviews: P
         assert job.shard(1) is None, f"a flipped bit in byte {place} passes"
     shard.write_bytes(whole[:-10])
     output.unlink()
-    report = score(asked)
+    report = score_request(asked)
     assert (report.quarantined, report.scored) == (1, 7)  # the other chunk has an error row, tried again
     assert output.read_bytes() == expected
     assert (job.path / "quarantine" / shard.name).read_bytes() == whole[:-10]
@@ -112,21 +112,21 @@ _KILLS_A_WORKER = """
 import json, os, signal, sys, threading, time
 from pathlib import Path
 from nlpsuite.batch.run import JobReporter
-from nlpsuite.batch.score import ScoreRequest, score
+from nlpsuite.batch.score import ScoreRequest, score_request
 
 class Reporter(JobReporter):
     def progress(self, rows, errors, tokens):
         if kills.pop("left", 0):
             lists = Path(f"/proc/{os.getpid()}/task").glob("*/children")
             children = [child for file in lists for child in file.read_text().split()]
-            workers = [c for c in children if b"nlpsuite_engines" in Path(f"/proc/{c}/cmdline").read_bytes()]
+            workers = [c for c in children if b"nlpsuite.batch.engines" in Path(f"/proc/{c}/cmdline").read_bytes()]
             os.kill(int(workers[0]), signal.SIGKILL)
             print("killed", flush=True)
 
 if __name__ == "__main__":
     given, left = json.loads(sys.stdin.read())
     kills = {"left": left}
-    sys.exit(score(ScoreRequest(**{**given, "output": Path(given["output"])}), Reporter()).exit_code)
+    sys.exit(score_request(ScoreRequest(**{**given, "output": Path(given["output"])}), Reporter()).exit_code)
 """
 
 
@@ -150,6 +150,6 @@ def test_a_signal_ends_the_job_with_its_code(
     process.send_signal(number)
     _, told = process.communicate(timeout=30)
     assert process.returncode == 128 + number
-    assert "to go on: the same command" in told and "Traceback" not in told
+    assert "To resume, rerun the same command." in told and "Traceback" not in told
     assert Job.open(output.with_suffix(".job")).report()["reason"] in ("interrupted", "terminated")
     assert not output.exists()

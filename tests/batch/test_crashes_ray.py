@@ -24,20 +24,20 @@ import json, os, sys, warnings
 warnings.simplefilter("ignore")
 from pathlib import Path
 from nlpsuite.batch.run import JobReporter
-from nlpsuite.batch.score import ScoreRequest, score
+from nlpsuite.batch.score import ScoreRequest, score_request
 
 class Reporter(JobReporter):
     def progress(self, rows, errors, tokens):
         print(rows, flush=True)
 
 given = json.loads(sys.argv[1])
-sys.exit(score(ScoreRequest(**{**given, "output": Path(given["output"])}), Reporter()).exit_code)
+sys.exit(score_request(ScoreRequest(**{**given, "output": Path(given["output"])}), Reporter()).exit_code)
 """
 
 
 def driver(source: Path, bundle: Path, output: Path, **more: Any) -> subprocess.Popen[str]:
     given = {
-        "task": "summarize", "input": str(source), "model": str(bundle), "output": str(output), "chunk_rows": 2,
+        "task": "summarize", "data": str(source), "model": str(bundle), "output": str(output), "chunk_rows": 2,
         "engine": "ray", "threads": 1, **more,
     }  # fmt: skip
     return subprocess.Popen(

@@ -178,9 +178,9 @@ def test_an_exception_of_the_consumer_ends_all_workers(tmp_path: Path) -> None:
 PROGRAM = """
 import sys
 from nlpsuite.batch.engine import Work
-from nlpsuite_engines import nlpsuite_engine
+from nlpsuite.plugins.loading import load
 name, directory, workers, engine = sys.argv[1:]
-for said in nlpsuite_engine(engine)(Work("toy_workers:" + name, {"directory": directory}, int(workers)), range(3)):
+for said in load("engine", engine)(Work("toy_workers:" + name, {"directory": directory}, int(workers)), range(3)):
     pass
 print("the end")
 """
@@ -194,7 +194,7 @@ def start(
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,
-        env={**os.environ, "PYTHONPATH": str(HERE)},
+        env={**os.environ, "PYTHONPATH": os.pathsep.join([str(HERE), os.environ.get("PYTHONPATH", "")])},
         **options,
     )
 

@@ -15,7 +15,7 @@ from pathlib import Path
 from nlpsuite.batch import run as running, worker
 from nlpsuite.batch.engine import Done
 from nlpsuite.batch.job import Job
-from nlpsuite.batch.score import ScoreRequest, score
+from nlpsuite.batch.score import ScoreRequest, score_request
 from nlpsuite.tasks.result import Output
 from nlpsuite.tasks.result import Result
 
@@ -24,7 +24,7 @@ def engine(work, chunks):  # commits what a model could have said
     said = Result(Output("yes", label="yes", probabilities={"yes": 0.75, "no": 0.25}))
     for chunk in chunks:
         first = chunk * job.chunk_rows
-        rows = [worker._row(first + i, row, said) for i, row in enumerate(job.staged(chunk))]
+        rows = [worker._shard_row(first + i, row, said) for i, row in enumerate(job.staged(chunk))]
         job.commit(chunk, rows)
         yield Done(chunk, len(rows))
 
@@ -39,10 +39,10 @@ for rows in (500, 2_000, 20_000):
         file.writelines(f"r{i:07d},this is the text of row {i:07d} and it says no more than that\\n" for i in range(rows))
     tracemalloc.start()
     request = ScoreRequest(
-        task="sentiment", input=str(source), output=Path(place, f"out{rows}.{suffix}"), id_column="id", model=bundle,
+        task="sentiment", data=str(source), output=Path(place, f"out{rows}.{suffix}"), id_column="id", model=bundle,
         workers=1, threads=1, chunk_rows=100,
     )
-    assert score(request).rows == rows
+    assert score_request(request).rows == rows
     peaks[rows] = tracemalloc.get_traced_memory()[1]
     tracemalloc.stop()
 print(json.dumps([peaks[2_000], peaks[20_000]]))  # the first run is to warm up

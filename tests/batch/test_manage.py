@@ -21,7 +21,7 @@ def source(tmp_path: Path) -> Path:
 
 def test_verify_finds_what_was_changed(tiny_bundle: Path, source: Path, tmp_path: Path) -> None:
     job = interrupted(tiny_bundle, source, tmp_path / "out.csv")
-    assert "chunks are not scored yet" in verify(job.path)[0]
+    assert "chunks haven't been scored yet" in verify(job.path)[0]
     run(tiny_bundle, source, tmp_path / "out.csv")
     assert verify(job.path) == []
     files = [
@@ -30,7 +30,7 @@ def test_verify_finds_what_was_changed(tiny_bundle: Path, source: Path, tmp_path
         job.path / "input" / "000001.jsonl",
         job.path / "manifest.json",
     ]
-    said = ["was changed after", "Shard 1 is damaged", "000001.jsonl is damaged", "is damaged"]
+    said = ["was changed after", "Shard 1 is corrupt", "000001.jsonl is corrupt", "is corrupt"]
     draw = random.Random(5)
     for file, word in zip(files, said):
         data = file.read_bytes()
@@ -45,19 +45,19 @@ def test_verify_finds_what_was_changed(tiny_bundle: Path, source: Path, tmp_path
                 assert word in " ".join(verify(job.path))
         file.write_bytes(data)
     (tmp_path / "out.csv").unlink()
-    assert "is gone" in verify(job.path)[0]
+    assert "is missing" in verify(job.path)[0]
     # A shard of another job, whole in itself.
     write_rows(tmp_path / "other.csv", [{"n": i, "text": "other"} for i in range(len(TEXTS))])
     run(tiny_bundle, tmp_path / "other.csv", tmp_path / "alien.csv")
     shutil.copy(Job.open(tmp_path / "alien.job").shard_path(0), job.shard_path(0))
-    assert "Shard 0 is of another input." in verify(job.path)
+    assert "Shard 0 belongs to another input." in verify(job.path)
 
 
 def test_damaged_input_of_a_job_is_not_scored(tiny_bundle: Path, source: Path, tmp_path: Path) -> None:
     job = interrupted(tiny_bundle, source, tmp_path / "out.csv")
     last = job.path / "input" / f"{job.chunks - 1:06d}.jsonl"
     last.write_bytes(last.read_bytes().replace(b"again", b"agaim"))
-    with pytest.raises(JobStorageError, match="damaged"):
+    with pytest.raises(JobStorageError, match="corrupt"):
         run(tiny_bundle, source, tmp_path / "out.csv")
     assert run(tiny_bundle, source, tmp_path / "out.csv", overwrite=True).errors == 0
 
@@ -71,7 +71,7 @@ def test_list_show_remove(tiny_bundle: Path, source: Path, tmp_path: Path) -> No
     (tmp_path / "d.job").mkdir()
     (tmp_path / "d.job" / "manifest.json").write_text("{")
     states = {Path(entry["path"]).name: entry["state"] for entry in list_jobs(tmp_path)}
-    assert states == {"a.job": "complete", "b.job": "50% done", "d.job": "damaged", "e.job": "not begun"}
+    assert states == {"a.job": "complete", "b.job": "50% done", "d.job": "corrupt", "e.job": "not started"}
     shown = describe(job.path)
     assert shown["last_run"]["reason"] == "interrupted"
     assert shown["manifest"]["recorded"]["nlpsuite"] and "sha256" not in shown["manifest"]

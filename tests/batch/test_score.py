@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import datetime
 import decimal
 import gzip
@@ -19,8 +20,9 @@ import zstandard
 from job_help import IDS, TEXTS, ask, read_back, run, write_rows
 
 from nlpsuite.batch.job import Job, job_directory
-from nlpsuite.batch.score import score
+from nlpsuite.batch.score import score_request
 from nlpsuite.errors import InputInvalidError, JobRefusedError, OptionError, StorageError, TooManyErrorsError
+from nlpsuite.tasks.result import Output
 
 ROWS = [{"n": n, "text": text} for n, text in zip(IDS, TEXTS)]
 
@@ -148,7 +150,7 @@ def test_a_text_too_long_is_an_error_row(tiny_bundle: Path, tmp_path: Path) -> N
     run(tiny_bundle, tmp_path / "in.csv", tmp_path / "out.jsonl", max_parts=2)
     fine, long, dull = read_back(tmp_path / "out.jsonl")
     assert (fine["status"], long["status"], dull["status"]) == ("ok", "error", "ok")
-    assert [row.error["type"] for row in Job.open(tmp_path / "out.job").rows() if row.error] == [
+    assert [r.error["type"] for r in Job.open(tmp_path / "out.job").results() if r.error] == [
         "InputTooLongError"
     ]
 
@@ -219,7 +221,7 @@ def test_options_of_each_row(tiny_bundle: Path, tmp_path: Path) -> None:
 
 def test_prefix_and_columns_of_the_same_name(tiny_bundle: Path, tmp_path: Path) -> None:
     run(tiny_bundle, write_rows(tmp_path / "in.csv", ROWS), tmp_path / "first.csv")
-    with pytest.raises(InputInvalidError, match="'output' already") as caught:
+    with pytest.raises(InputInvalidError, match="already has a column 'output'") as caught:
         run(tiny_bundle, tmp_path / "first.csv", tmp_path / "second.csv")
     assert "--prefix" in caught.value.hint
     run(tiny_bundle, tmp_path / "first.csv", tmp_path / "second.csv", prefix="new_")
@@ -311,7 +313,7 @@ def test_openai_batch(tiny_bundle: Path, tmp_path: Path) -> None:
     assert first["error"] is None and second["response"]["body"]["usage"]["completion_tokens"] <= 2
     assert refused["response"] is None and "n is 2" in refused["error"]["message"]
     assert report.exit_code == 3
-    with pytest.raises(InputInvalidError, match="lines of JSON"):
+    with pytest.raises(InputInvalidError, match="JSON lines"):
         run(tiny_bundle, tmp_path / "in.jsonl", tmp_path / "out.csv", **more)
     (tmp_path / "twice.jsonl").write_text(json.dumps(lines[0]) + "\n" + json.dumps(lines[0]) + "\n")
     with pytest.raises(InputInvalidError, match="'007' is also that of line 1"):
@@ -328,10 +330,10 @@ def test_most_errors(most: str, ends: bool, tiny_bundle: Path, tmp_path: Path) -
     write_rows(tmp_path / "in.csv", [{"n": i, "text": "" if i % 2 else "fine"} for i in range(4)])
     asked = ask(tiny_bundle, tmp_path / "in.csv", tmp_path / "out.jsonl", max_errors=most)
     if not ends:
-        assert score(asked).errors == 2
+        assert score_request(asked).errors == 2
         return
-    with pytest.raises(TooManyErrorsError, match=r"The first: row 1: The text is empty"):
-        score(asked)
+    with pytest.raises(TooManyErrorsError, match=r"The first is row 1: The text is empty"):
+        score_request(asked)
     assert not (tmp_path / "out.jsonl").exists()
     assert Job.open(tmp_path / "out.job").report()["reason"].startswith("failed: ")
     assert run(tiny_bundle, tmp_path / "in.csv", tmp_path / "out.jsonl").errors == 2  # more are allowed now
@@ -346,17 +348,17 @@ def test_most_errors_that_mean_nothing(most: str, tiny_bundle: Path, tmp_path: P
 def test_a_plugin_that_says_nan_fails_its_row(
     tiny_bundle: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from nlpsuite.batch import worker
+    from nlpsuite_sentiment import Sentiment
 
-    real = worker._output
+    real = Sentiment.parse
 
-    def broken(output: Any) -> dict[str, Any]:
-        return real(output) | ({"data": {"x": math.nan}} if output.label else {})
+    def broken(self: Sentiment, *args: Any) -> Output:
+        return dataclasses.replace(real(self, *args), data={"x": math.nan})
 
-    monkeypatch.setattr(worker, "_output", broken)
+    monkeypatch.setattr(Sentiment, "parse", broken)
     report = run(tiny_bundle, write_rows(tmp_path / "in.csv", ROWS[:2]), tmp_path / "out.jsonl")
     assert report.errors == 2
-    assert "fault of its plugin" in read_back(tmp_path / "out.jsonl")[0]["error"]
+    assert "bug in its plugin" in read_back(tmp_path / "out.jsonl")[0]["error"]
 
 
 # Where the output may be.
@@ -375,7 +377,7 @@ def test_outputs_that_are_refused(tiny_bundle: Path, tmp_path: Path) -> None:
     assert caught.value.exit_code == 2 and (tmp_path / "there.jsonl").read_text() == "mine"
     with pytest.raises(StorageError, match="no directory"):
         run(tiny_bundle, source, tmp_path / "no" / "out.jsonl")
-    with pytest.raises(InputInvalidError, match="no kind that can be written"):
+    with pytest.raises(InputInvalidError, match="Unsupported output file type"):
         run(tiny_bundle, source, tmp_path / "out.xlsx")
     folder = Path(source_of("folder", tmp_path))
     with pytest.raises(JobRefusedError, match="whose files are the input"):
@@ -388,7 +390,7 @@ def test_a_folder_that_is_no_job_is_left_alone(tiny_bundle: Path, tmp_path: Path
     mine.parent.mkdir()
     mine.write_text("mine")
     for overwrite in (False, True):
-        with pytest.raises(JobRefusedError, match="is no job"):
+        with pytest.raises(JobRefusedError, match="isn't a job directory"):
             source = write_rows(tmp_path / "in.csv", ROWS)
             run(tiny_bundle, source, tmp_path / "out.jsonl", overwrite=overwrite)
     assert mine.read_text() == "mine" and len(list(mine.parent.iterdir())) == 1

@@ -45,7 +45,7 @@ def test_two_files(cli, files: tuple[Path, Path]) -> None:
     found = report["differences"][0]
     assert (found["metric"], found["system"], found["difference"]) == ("accuracy", "b", 0.25)
     assert (found["wins"], found["ties"], found["losses"]) == (2, 1, 1)
-    assert report["systems"] == ["a", "b"] and len(report["provenance"]["a"]["sha256"]["a.jsonl"]) == 2
+    assert report["systems"] == ["a", "b"] and len(report["provenance"]["a"]["sha256"]["a.jsonl"]) == 64
     assert report["changes"][0]["text"] == "Text 1."
     shown = cli("compare", *files, "--task", "sentiment").out
     assert "win / tie / loss" in shown and "10,000 trials" in shown
@@ -65,7 +65,7 @@ def test_the_job_says_the_task(cli, files: tuple[Path, Path]) -> None:
 def test_other_rows_are_refused(cli, files: tuple[Path, Path], tmp_path: Path) -> None:
     files[1].write_text(files[1].read_text().replace("Text 2.", "Another."))
     outcome = cli("compare", *files, "--task", "sentiment")
-    assert outcome.code == 4 and 'Row 3 has "Text 2." as its \'text\' in a and "Another." in b' in outcome.err
+    assert outcome.code == 4 and 'Row 3: \'text\' is "Text 2." in a and "Another." in b' in outcome.err
     few = predictions(tmp_path / "few.jsonl", ["positive"])
     assert "a has 4 rows and few 1" in cli("compare", files[0], few, "--task", "sentiment").err
 
@@ -74,7 +74,7 @@ def test_what_answers_differ_in_besides_is_no_difference_of_rows(cli, tmp_path: 
     a = predictions(tmp_path / "a.jsonl", ["positive"], confidence=0.9, data={"x": 1})
     b = predictions(tmp_path / "b.jsonl", [None], confidence=None, error="too long")
     outcome = cli("compare", a, b, "--task", "sentiment")
-    assert outcome.code == 3 and "Of b, 1 of 1 rows failed" in outcome.out
+    assert outcome.code == 3 and "1 of 1 rows of b failed" in outcome.out
 
 
 def test_files_of_others(cli, tmp_path: Path) -> None:

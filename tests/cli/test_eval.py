@@ -79,7 +79,7 @@ def test_predictions(cli, data: Path, predictions: Path) -> None:
         ("long", 2, 1.0),
     }
     made_of = report["provenance"]
-    assert made_of["dataset"]["name"] == str(data) and len(made_of["dataset"]["sha256"]["films.csv"]) == 2
+    assert made_of["dataset"]["name"] == str(data) and len(made_of["dataset"]["sha256"]["films.csv"]) == 64
     assert (
         made_of["predictions"]["name"] == str(predictions) and made_of["plugin"]["distribution"] == "nlpsuite"
     )
@@ -202,7 +202,7 @@ def test_a_model(cli, data: Path, tiny_bundle: Path, tmp_path: Path, isolated_ca
     assert outcome.code == 0, outcome.err
     report = json.loads(outcome.out)
     assert report["n"] == 4 and [f["metric"] for f in report["figures"]] == ["accuracy", "macro_f1", "ece"]
-    assert len(report["provenance"]["model"]["sha256"]) == 2
+    assert len(report["provenance"]["model"]["sha256"]) == 64
     assert report["provenance"]["options"] == {"examples": False}
     # What it wrote gives the same figures without the model.
     again = json.loads(cli("eval", "sentiment", "--predictions", tmp_path / "out.jsonl", "--json").out)
@@ -233,21 +233,57 @@ def test_an_empty_text_is_a_row_that_failed(cli, data: Path, tiny_bundle: Path) 
 def test_what_was_interrupted_goes_on(
     cli, data: Path, tiny_bundle: Path, isolated_cache: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from nlpsuite.evaluation import predict
+    from nlpsuite.batch.score import OpenJob
 
-    real = predict.score
+    real = OpenJob.run
 
-    def interrupted(request: Any, reporter: Any) -> Any:
-        real(request, reporter)
+    def interrupted(self: OpenJob) -> Any:
+        real(self)
         raise KeyboardInterrupt
 
     with monkeypatch.context() as patch:
-        patch.setattr(predict, "score", interrupted)
+        patch.setattr(OpenJob, "run", interrupted)
         stopped = evaluated(cli, data, tiny_bundle)
-    assert stopped.code == 130 and "the same command goes on" in stopped.err
-    assert [path.suffix for path in (isolated_cache / "evaluations").iterdir() if path.is_dir()] == [".job"]
-    goes_on = evaluated(cli, data, tiny_bundle)
-    assert (
-        goes_on.code == 0 and "4 rows" in stopped.err and "rows (" not in goes_on.err
-    )  # none is scored again
+    assert stopped.code == 130 and "To resume, rerun the same command." in stopped.err
+    assert [path.suffix for path in (isolated_cache / "evaluations").iterdir()] == [".job"]
+    resumed = evaluated(cli, data, tiny_bundle)
+    assert resumed.code == 0, resumed.err
+    assert "4 rows" in stopped.err and "rows (" not in resumed.err  # none is scored again
     assert list((isolated_cache / "evaluations").iterdir()) == []
+
+
+def test_an_interrupted_evaluation_of_other_data_starts_over(
+    cli, data: Path, tiny_bundle: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from nlpsuite.batch.score import OpenJob
+
+    with monkeypatch.context() as patch:
+        patch.setattr(OpenJob, "run", lambda self: (_ for _ in ()).throw(KeyboardInterrupt))
+        assert evaluated(cli, data, tiny_bundle).code == 130
+    data.write_text(data.read_text() + "More.,positive,long\n")
+    outcome = evaluated(cli, data, tiny_bundle)
+    assert outcome.code == 0, outcome.err
+    assert json.loads(outcome.out)["n"] == 5
+
+
+def test_a_missing_reference_shows_before_anything_is_scored(
+    cli, data: Path, tiny_bundle: Path, isolated_cache: Path
+) -> None:
+    data.write_text(data.read_text() + "No label.,,long\n")
+    outcome = evaluated(cli, data, tiny_bundle)
+    assert outcome.code == 4 and "films.csv:6: The reference in 'label' is empty." in outcome.err
+    assert "rows (" not in outcome.err
+
+
+def test_execute_with_a_model_can_be_run_again(cli, tiny_bundle: Path, tmp_path: Path) -> None:
+    problem = {"task_id": "a/0", "prompt": "def f(a):\n", "test": "def check(f):\n    assert f(1) == 2\n",
+               "entry_point": "f", "canonical_solution": "    return a + 1\n"}  # fmt: skip
+    data = tmp_path / "problems.jsonl"
+    data.write_text(json.dumps(problem) + "\n")
+    args = ("eval", "complete", data, "--text-column", "prompt", "--model", tiny_bundle, "--execute",
+            "--max-tokens", "4", "--workers", "1", "--json", "-o", tmp_path / "ran.jsonl")  # fmt: skip
+    first, second = cli(*args), cli(*args)
+    assert (first.code, second.code) == (0, 0), first.err + second.err
+    assert json.loads(first.out)["figures"] == json.loads(second.out)["figures"]
+    [row] = [json.loads(line) for line in (tmp_path / "ran.jsonl").read_text().splitlines()]
+    assert row["data"]["passed"] is False

@@ -58,12 +58,12 @@ def test_resume(cli, job, tmp_path) -> None:
     assert json.loads(outcome.out)["scored"] == 2  # what was missing, and what had failed
     assert (tmp_path / "out.jsonl").read_bytes() == expected
     few = cli("jobs", "resume", job, "--max-errors", "0", "-q")
-    assert few.code == 4 and "allows 0" in few.err
+    assert few.code == 3 and "allows 0" in few.err
 
 
 def test_verify(cli, job, tmp_path) -> None:
     whole = cli("jobs", "verify", job)
-    assert (whole.code, whole.out) == (0, f"{job} is whole.\n")
+    assert (whole.code, whole.out) == (0, f"{job} is intact.\n")
     with (tmp_path / "out.jsonl").open("a") as file:
         file.write("\n")
     changed = cli("jobs", "verify", job)

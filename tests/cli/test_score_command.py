@@ -82,23 +82,23 @@ def test_flags_of_columns(score, tmp_path) -> None:
     "arguments, code, said, hint",
     [
         (["reviews.csv"], 2, "Missing option '--output' / '-o'", ""),
-        (["-o", "a.csv"], 2, "Name either an input or a --dataset", "reviews.csv"),
+        (["-o", "a.csv"], 2, "Name either a file or a --dataset", "reviews.csv"),
         (["no.csv", "-o", "a.csv"], 4, "There is no file no.csv", "Check the name"),
-        (["reviews.csv", "-o", "a.xls"], 4, "no kind that can be written", ".parquet"),
+        (["reviews.csv", "-o", "a.xls"], 4, "Unsupported output file type", ".parquet"),
         (["reviews.csv", "-o", "no/a.csv"], 7, "no directory no", "Create it"),
         (["reviews.csv", "-o", "reviews.csv"], 2, "also an input", "another name"),
         (["reviews.csv", "-o", "there.csv"], 2, "there.csv exists", "--overwrite"),
         (["reviews.csv", "-o", "a.csv", "--text-column", "x"], 4, "no column 'x'", "'text', 'mood'"),
         (["reviews.csv", "-o", "a.csv", "--id-column", "x"], 4, "no 'x'", "'text', 'mood'"),
         (["reviews.csv", "-o", "a.csv", "--id-column", "mood"], 4, "the id is empty", "--id-column"),
-        (["reviews.csv", "-o", "a.csv", "--option-column", "to"], 2, "--option-column is 'to'", "OPTION=COLUMN"),
-        (["reviews.csv", "-o", "a.csv", "--max-errors", "x"], 2, "max-errors is 'x'", "5%"),
-        (["reviews.csv", "-o", "a.csv", "--max-errors", "0"], 4, "allows 0", "--overwrite"),
+        (["reviews.csv", "-o", "a.csv", "--option-column", "to"], 2, "--option-column can't be 'to'", "OPTION=COLUMN"),
+        (["reviews.csv", "-o", "a.csv", "--max-errors", "x"], 2, "max-errors can't be 'x'", "5%"),
+        (["reviews.csv", "-o", "a.csv", "--max-errors", "0"], 3, "allows 0", "--overwrite"),
         (["reviews.csv", "-o", "a.csv", "--engine", "x"], None, "x", "local"),
         (["reviews.csv", "-o", "a.csv", "--encoding", "x"], 2, "no encoding 'x'", "utf-8"),
     ],
 )  # fmt: skip
-def test_what_is_wrong_is_told(
+def test_errors_name_what_is_wrong(
     arguments: list[str],
     code: int | None,
     said: str,
@@ -113,9 +113,9 @@ def test_what_is_wrong_is_told(
     assert outcome.code == code if code else outcome.code != 0
     assert said in outcome.err and hint in outcome.err and "Traceback" not in outcome.err
     assert Path("there.csv").read_text() == "mine"
-    begun = "a.job" if "--max-errors" in arguments and "0" in arguments else None
+    started = "a.job" if "--max-errors" in arguments and "0" in arguments else None
     if code:
-        assert [path.name for path in Path().glob("*.job")] == ([begun] if begun else [])
+        assert [path.name for path in Path().glob("*.job")] == ([started] if started else [])
 
 
 def test_another_job_is_refused(score, reviews, tmp_path) -> None:
@@ -123,7 +123,7 @@ def test_another_job_is_refused(score, reviews, tmp_path) -> None:
     score("sentiment", reviews, "-o", output, "-q")
     outcome = score("sentiment", reviews, "-o", output, "-q", "--limit", "2")
     assert outcome.code == 2
-    assert "  limit: null there, 2 now" in outcome.err.splitlines()
+    assert "  limit: null in the job, 2 requested" in outcome.err.splitlines()
     assert score("sentiment", reviews, "-o", output, "-q", "--limit", "2", "--overwrite").code == 0
 
 

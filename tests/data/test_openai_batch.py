@@ -15,7 +15,7 @@ from nlpsuite.data.openai_batch import read_request, response_line
 from nlpsuite.data.tables import open_table
 from nlpsuite.errors import InputInvalidError
 from nlpsuite.runtime.prompt import Message
-from nlpsuite.tasks.result import Output
+from nlpsuite.tasks.result import Output, Result
 
 MANIFEST = {"fingerprint": "0123456789abcdef" * 4, "model": "smollm2-135m"}
 
@@ -133,7 +133,7 @@ def test_a_damaged_line_is_a_row(tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 
 def test_a_response_is_a_chat_completion() -> None:
     values = {"custom_id": "request-1", "messages": [], "max_tokens": 8}
-    row = JobRow(3, "request-1", values, Output("4"), None, {"prompt_tokens": 24, "completion_tokens": 7})
+    row = JobRow(3, "request-1", values, Result(Output("4"), prompt_tokens=24, completion_tokens=7))
     line = response_line(row, MANIFEST)
     assert line == json.loads(canonical(line))  # plain JSON, and the same bytes each time
     assert line == {
@@ -163,22 +163,16 @@ def test_a_response_is_a_chat_completion() -> None:
 
 
 def test_a_response_that_was_cut_or_is_a_label() -> None:
-    usage = {"prompt_tokens": 1, "completion_tokens": 8}
-    row = JobRow(
-        0,
-        "a",
-        {"custom_id": "a", "max_completion_tokens": 8},
-        Output("good (98%)", "good"),
-        None,
-        usage,
-        "length",
+    result = Result(
+        Output("good (98%)", "good"), prompt_tokens=1, completion_tokens=8, finish_reason="length"
     )
+    row = JobRow(0, "a", {"custom_id": "a", "max_completion_tokens": 8}, result)
     [choice] = response_line(row, MANIFEST)["response"]["body"]["choices"]
     assert (choice["finish_reason"], choice["message"]["content"]) == ("length", "good")
 
 
 def test_a_row_that_failed_has_an_error() -> None:
     error = {"type": "InputTooLongError", "message": "Too long.", "hint": "Shorten it."}
-    line = response_line(JobRow(0, "a", {"custom_id": "a"}, None, error, {}), MANIFEST)
+    line = response_line(JobRow(0, "a", {"custom_id": "a"}, Result(error=error)), MANIFEST)
     assert line["response"] is None and line["custom_id"] == "a"
     assert line["error"] == {"code": "InputTooLongError", "message": "Too long. Shorten it."}

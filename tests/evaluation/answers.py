@@ -3,18 +3,30 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Any
 
-from nlpsuite.evaluation.metrics.base import Prediction
+from nlpsuite.errors import InputInvalidError
 from nlpsuite.evaluation.rows import EvaluatedRow
+from nlpsuite.tasks.result import Output, Result
 
-__all__ = ["answer", "labelled", "texts"]
+__all__ = ["answer", "answered", "failed", "labelled", "texts"]
 
 
-def answer(label: str, probability: float) -> Prediction:
-    """A prediction of sentiment."""
+def answer(label: str, probability: float) -> Output:
+    """An output of sentiment."""
     other = "negative" if label == "positive" else "positive"
-    return Prediction(label, {label: probability, other: 1 - probability})
+    return Output(label, label, {label: probability, other: 1 - probability})
+
+
+def answered(row: EvaluatedRow, output: Output) -> EvaluatedRow:
+    """The row with another output."""
+    return replace(row, result=Result(output))
+
+
+def failed(reason: str) -> Result:
+    """The result of a row that failed."""
+    return Result.failed(InputInvalidError(reason))
 
 
 def labelled(wanted: str, given: str, sure: float = 0.9, **values: Any) -> list[EvaluatedRow]:
@@ -22,10 +34,9 @@ def labelled(wanted: str, given: str, sure: float = 0.9, **values: Any) -> list[
     names = {"p": "positive", "n": "negative"}
     rows = []
     for i, (right, said) in enumerate(zip(wanted, given)):
-        prediction = None if said == "x" else answer(names[said], sure)
+        result = failed("The text is empty.") if said == "x" else Result(answer(names[said], sure))
         columns = {"text": f"Text {i}.", **{name: value[i] for name, value in values.items()}}
-        error = "The text is empty." if prediction is None else ""
-        rows.append(EvaluatedRow(i, i, columns, (names[right],), prediction, error))
+        rows.append(EvaluatedRow(i, i, columns, (names[right],), result))
     return rows
 
 
@@ -33,7 +44,7 @@ def texts(pairs: Sequence[tuple[str | None, str]], inputs: Sequence[str] = ()) -
     """A row for each pair of an answer (None: it failed) and its reference."""
     rows = []
     for i, (said, right) in enumerate(pairs):
-        prediction = None if said is None else Prediction(said)
+        result = failed("too long") if said is None else Result(Output(said))
         values = {"text": inputs[i] if inputs else f"Input {i}."}
-        rows.append(EvaluatedRow(i, i, values, (right,), prediction, "" if prediction else "too long"))
+        rows.append(EvaluatedRow(i, i, values, (right,), result))
     return rows

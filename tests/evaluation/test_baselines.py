@@ -9,7 +9,7 @@ from answers import labelled, texts
 
 from nlpsuite.errors import InputInvalidError, OptionError
 from nlpsuite.evaluation.baselines import predict_baseline
-from nlpsuite.evaluation.evaluate import evaluate
+from nlpsuite.evaluation.evaluate import evaluate_rows
 from nlpsuite.evaluation.rows import EvaluatedRow
 from nlpsuite.plugins import load_task
 
@@ -18,7 +18,7 @@ TEXT = "First one. Second here! A third? And a fourth."
 
 def said(name: str, rows: list[EvaluatedRow], task: str = "summarize", **more: object) -> list[str]:
     done = predict_baseline(name, load_task(task), rows, text_columns=["text"], **more)  # type: ignore[arg-type]
-    return [row.answered.text for row in done]
+    return [row.output.answer for row in done]
 
 
 def test_texts() -> None:
@@ -44,7 +44,7 @@ def test_majority_counts_in_the_rows_or_elsewhere() -> None:
     rows = labelled("ppn", "xxx")
     assert said("majority", rows, "sentiment") == ["positive"] * 3
     assert said("majority", rows, "sentiment", train=labelled("nnp", "xxx")) == ["negative"] * 3
-    report = evaluate(
+    report = evaluate_rows(
         load_task("sentiment"), predict_baseline("majority", load_task("sentiment"), rows, text_columns=[])
     )
     figures = {f.metric: f.value for f in report.figures}

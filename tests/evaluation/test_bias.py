@@ -12,7 +12,7 @@ from nlpsuite_complete import nlpsuite_task as complete
 from nlpsuite_sentiment import nlpsuite_task as sentiment
 
 from nlpsuite.errors import InputInvalidError
-from nlpsuite.evaluation.bias import Counterfactuals, compare, measure
+from nlpsuite.evaluation.bias import Counterfactuals, compare_groups, measure_sentences
 from nlpsuite.tasks.pipeline import Pipeline
 from nlpsuite.testing import EchoModel
 
@@ -38,7 +38,7 @@ class Partial(EchoModel):
 
 
 def found(model: EchoModel) -> Any:
-    return compare(measure(Pipeline(sentiment(), model), SMALL.sentences()))
+    return compare_groups(measure_sentences(Pipeline(sentiment(), model), SMALL.sentences()))
 
 
 def test_the_bundled_set() -> None:
@@ -49,7 +49,7 @@ def test_the_bundled_set() -> None:
     assert all(
         s.text == s.person + s.rest and s.rest.startswith(" ") and s.text.endswith(".") for s in sentences
     )
-    assert len(bundled.sha256) == 2
+    assert len(bundled.sha256) == 64
 
 
 def test_a_fair_model_shows_no_difference() -> None:
@@ -75,7 +75,7 @@ def test_a_partial_model_is_found_out() -> None:
 
 def test_progress_is_told() -> None:
     done: list[int] = []
-    measure(Pipeline(sentiment(), EchoModel(["positive"])), SMALL.sentences(), done.append)
+    measure_sentences(Pipeline(sentiment(), EchoModel(["positive"])), SMALL.sentences(), done.append)
     assert done == [8]
 
 
@@ -93,4 +93,4 @@ def test_sets_that_cant_be_compared_are_refused() -> None:
 
 def test_a_task_without_the_label_is_refused() -> None:
     with pytest.raises(InputInvalidError, match="no probability of positive"):
-        measure(Pipeline(complete(), EchoModel(["x"])), SMALL.sentences())
+        measure_sentences(Pipeline(complete(), EchoModel(["x"])), SMALL.sentences())

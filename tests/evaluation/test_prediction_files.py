@@ -8,16 +8,16 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from answers import labelled
+from answers import failed, labelled
 from hypothesis import given
 from hypothesis import strategies as st
 
 from nlpsuite.data.tables import open_table
-from nlpsuite.errors import InputInvalidError, OptionError
-from nlpsuite.evaluation.metrics.base import Prediction
+from nlpsuite.errors import InputInvalidError
 from nlpsuite.evaluation.predictions import open_predictions, write_predictions
-from nlpsuite.evaluation.rows import EvaluatedRow, prediction_of, rows_of, with_predictions
+from nlpsuite.evaluation.rows import EvaluatedRow, result_of, rows_of, with_predictions
 from nlpsuite.plugins import load_task
+from nlpsuite.tasks.result import Output, Result
 
 
 def jsonl(path: Path, *rows: dict[str, Any]) -> Path:
@@ -40,7 +40,7 @@ def test_references(tmp_path: Path) -> None:
         ({"text": "x", "label": "maybe"}, "'maybe' is no label"),
         ({"text": "x", "label": None}, "'label' is missing"),
         ({"text": "x", "label": " "}, "'label' is empty"),
-        ({"text": "x", "label": {"a": 1}}, "no text"),
+        ({"text": "x", "label": {"a": 1}}, "not text"),
         ({"text": "x"}, "'label' is missing"),
     ],
 )
@@ -70,30 +70,27 @@ def test_an_unknown_column_and_a_damaged_row(tmp_path: Path) -> None:
 def test_predictions_as_score_writes_them() -> None:
     task = load_task("sentiment")
     row = {"output": "positive (97%)", "probabilities": {"negative": 0.03, "positive": 0.97}, "status": "ok"}
-    found, error = prediction_of(task, row)
-    assert (
-        found is not None
-        and (found.text, error) == ("positive", "")
-        and found.probabilities == row["probabilities"]
-    )
-    as_text, _ = prediction_of(task, {**row, "probabilities": json.dumps(row["probabilities"])})
+    found = result_of(task, row).output
+    assert (found.answer, found.probabilities) == ("positive", row["probabilities"])
+    assert result_of(task, row).error is None
+    as_text = result_of(task, {**row, "probabilities": json.dumps(row["probabilities"])}).output
     assert as_text == found
-    assert prediction_of(task, {"output": None, "status": "error", "error": "too long"}) == (None, "too long")
-    prefixed, _ = prediction_of(task, {f"new_{name}": value for name, value in row.items()}, "new_output")
+    assert result_of(task, {"output": None, "status": "error", "error": "too long"}) == failed("too long")
+    prefixed = result_of(task, {f"new_{name}": value for name, value in row.items()}, "new_output").output
     assert prefixed == found
-    text, _ = prediction_of(load_task("complete"), {"output": " x", "data": {"passed": True}})
-    assert text == Prediction(" x", None, {"passed": True})
+    text = result_of(load_task("complete"), {"output": " x", "data": {"passed": True}}).output
+    assert text == Output(" x", data={"passed": True})
 
 
 def test_predictions_of_others() -> None:
     task = load_task("sentiment")
-    assert prediction_of(task, {"prediction": "POSITIVE"})[0] == Prediction("positive")
-    assert prediction_of(task, {"x": "0"})[0] == Prediction("negative")
-    assert prediction_of(task, {"a": "b", "mine": 1}, "mine")[0] == Prediction("positive")
-    assert prediction_of(task, {"output": None})[1] == "there is no prediction"
+    assert result_of(task, {"prediction": "POSITIVE"}).output == Output("positive", "positive")
+    assert result_of(task, {"x": "0"}).output == Output("negative", "negative")
+    assert result_of(task, {"a": "b", "mine": 1}, "mine").output == Output("positive", "positive")
+    assert result_of(task, {"output": None}) == failed("There is no prediction.")
     for row, column in (({"a": "x", "b": "y"}, ""), ({"output": "x"}, "other"), ({"output": [1]}, "")):
         with pytest.raises(InputInvalidError):
-            prediction_of(task, row, column)
+            result_of(task, row, column)
 
 
 def test_predictions_belong_to_their_rows(tmp_path: Path) -> None:
@@ -101,7 +98,7 @@ def test_predictions_belong_to_their_rows(tmp_path: Path) -> None:
     rows = labelled("pn", "xx")
     good = jsonl(tmp_path / "a.jsonl", {"text": "Text 0.", "output": "positive"}, {"output": "negative"})
     done = with_predictions(task, rows, open_table(str(good)))
-    assert [row.answered.text for row in done] == ["positive", "negative"]
+    assert [row.output.answer for row in done] == ["positive", "negative"]
     other = jsonl(
         tmp_path / "b.jsonl", {"text": "Text 0.", "output": "positive"}, {"text": "T", "output": "n"}
     )
@@ -122,8 +119,8 @@ def test_written_predictions_are_read_again(suffix: str, tmp_path: Path) -> None
     path = tmp_path / f"out.{suffix}"
     write_predictions(path, rows)
     again = open_predictions(str(path)).rows(task)
-    assert [row.prediction for row in again] == [row.prediction for row in rows]
-    assert [row.error for row in again] == ["", "", "The text is empty."]
+    assert [row.output for row in again] == [row.output for row in rows]
+    assert [row.result.error_text for row in again] == ["", "", "The text is empty."]
     assert [dict(row.values) for row in again] == [dict(row.values) for row in rows]
     assert open_predictions(str(path)).task == ""
 
@@ -140,7 +137,7 @@ def test_texts_and_references_survive_jsonl_and_csv(
     task = load_task("complete")
     pairs = [(said, right) for said, right in pairs if _writable(said, *right)] or [("a", ["b"])]
     rows = [
-        EvaluatedRow(i, i, {"text": "t", "reference": right}, tuple(right), Prediction(said))
+        EvaluatedRow(i, i, {"text": "t", "reference": right}, tuple(right), Result(Output(said)))
         for i, (said, right) in enumerate(pairs)
     ]
     for suffix in ("jsonl", "csv"):
@@ -149,7 +146,7 @@ def test_texts_and_references_survive_jsonl_and_csv(
         again = open_predictions(str(path)).rows(task)
         assert [row.references for row in again] == [row.references for row in rows]
         if suffix == "jsonl":
-            assert [row.prediction for row in again] == [row.prediction for row in rows]
+            assert [row.output for row in again] == [row.output for row in rows]
 
 
 def _writable(*texts: str) -> bool:
@@ -169,15 +166,15 @@ def test_the_job_beside_a_file_says_what_it_is(tmp_path: Path) -> None:
     assert (found.task, found.text_columns, found.model) == (
         "sentiment",
         ("body",),
-        {"name": "m", "sha256": "ab"},
+        {"name": "m", "sha256": "ab", "adapter_sha256": None},
     )
     [row] = found.rows(load_task("sentiment"))
-    assert row.id == "7" and row.answered.text == "positive" and row.references == ("positive",)
+    assert row.id == "7" and row.output.answer == "positive" and row.references == ("positive",)
     assert dict(row.values) == {"n": "7", "body": "x", "gold": "1", "output": "3"}
 
 
 def test_a_kind_that_can_not_be_written(tmp_path: Path) -> None:
-    with pytest.raises(OptionError, match="no kind that can be written"):
+    with pytest.raises(InputInvalidError, match="Unsupported output file type"):
         write_predictions(tmp_path / "a.xlsx", labelled("p", "p"))
 
 
@@ -186,11 +183,9 @@ def test_outcomes_of_programs(tmp_path: Path) -> None:
 
     problem = {"prompt": "def f(a):\n", "test": "def check(f):\n    assert f(1) == 2\n", "entry_point": "f"}
     answers = ["    return a + 1\n", "    return a\n"]
-    rows = [EvaluatedRow(i, i, problem, ("x",), Prediction(said)) for i, said in enumerate(answers)]
-    done = with_outcomes(
-        [*rows, dataclasses.replace(rows[0], index=2, prediction=None, error="no")], workers=2
-    )
-    assert [row.answered.data.get("passed") for row in done] == [True, False, None]
-    assert done[1].answered.data["outcome"] == "failed"
+    rows = [EvaluatedRow(i, i, problem, ("x",), Result(Output(said))) for i, said in enumerate(answers)]
+    done = with_outcomes([*rows, dataclasses.replace(rows[0], index=2, result=failed("no"))], workers=2)
+    assert [row.output.data.get("passed") for row in done] == [True, False, None]
+    assert done[1].output.data["outcome"] == "failed"
     with pytest.raises(InputInvalidError, match="'prompt', 'test', 'entry_point'"):
         with_outcomes([EvaluatedRow(0, 0, {}, ("x",))])

@@ -9,13 +9,13 @@ from html.parser import HTMLParser
 from typing import Any
 
 import pytest
-from answers import labelled, texts
+from answers import failed, labelled, texts
 
-from nlpsuite.evaluation.compare import Comparison, compare
-from nlpsuite.evaluation.evaluate import Evaluation, evaluate
-from nlpsuite.evaluation.page import html
+from nlpsuite.evaluation.compare import compare_rows
+from nlpsuite.evaluation.evaluate import evaluate_rows
 from nlpsuite.evaluation.plots import Mark, forest, scatter
-from nlpsuite.evaluation.report import document, markdown, text, to_json
+from nlpsuite.evaluation.report_comparison import Comparison
+from nlpsuite.evaluation.report_evaluation import Evaluation, Point
 from nlpsuite.evaluation.tables import Section, as_markdown, as_text, shown, shown_p
 from nlpsuite.plugins import load_task
 
@@ -34,20 +34,23 @@ def labels() -> Evaluation:
     rows = [
         dataclasses.replace(row, id=f"{BAD}{row.index}", values={**row.values, "text": BAD}) for row in rows
     ]
-    rows[4] = dataclasses.replace(rows[4], error=BAD)
-    return evaluate(load_task("sentiment"), rows, by=["where"], text_columns=["text"])
+    rows[4] = dataclasses.replace(rows[4], result=failed(BAD))
+    found = evaluate_rows(load_task("sentiment"), rows, by=["where"], text_columns=["text"])
+    return dataclasses.replace(found, provenance=MADE_OF)
 
 
 @pytest.fixture(scope="module")
 def summaries() -> Evaluation:
     pairs = [(BAD, "a cat sat"), (None, BAD), *[(f"a cat {i}", f"a cat {i % 3}") for i in range(40)]]
-    return evaluate(load_task("summarize"), texts(pairs, [BAD] * len(pairs)), text_columns=["text"])
+    found = evaluate_rows(load_task("summarize"), texts(pairs, [BAD] * len(pairs)), text_columns=["text"])
+    return dataclasses.replace(found, provenance=MADE_OF)
 
 
 @pytest.fixture(scope="module")
 def comparison() -> Comparison:
     systems = {BAD: labelled("pppp", "ppnn"), "b": labelled("pppp", "pnpp"), "c": labelled("pppp", "pxpp")}
-    return compare(load_task("sentiment"), systems, text_columns=["text"], trials=20, resamples=20)
+    found = compare_rows(load_task("sentiment"), systems, text_columns=["text"], trials=20, resamples=20)
+    return dataclasses.replace(found, provenance=MADE_OF)
 
 
 @pytest.fixture(params=["labels", "summaries", "comparison"])
@@ -77,7 +80,7 @@ class Page(HTMLParser):
 
 
 def test_the_page_needs_nothing_and_runs_nothing(report: Any) -> None:
-    page = Page(html(report, MADE_OF))
+    page = Page(report.to_html())
     assert page.policy.startswith("default-src 'none'")
     assert not {"script", "link", "img", "iframe", "object", "form", "a"} & set(page.tags)
     assert not [name for name, _ in page.attributes if name in ("src", "href") or name.startswith("on")]
@@ -89,23 +92,23 @@ def test_the_page_needs_nothing_and_runs_nothing(report: Any) -> None:
 
 
 def test_texts_of_the_data_are_shown_as_they_are(report: Any) -> None:
-    page = Page(html(report, MADE_OF))
+    page = Page(report.to_html())
     assert "<script>alert('x')</script>" in page.shown
     assert page.tags.count("html") == 1 and page.tags.count("svg") >= 1
 
 
 def test_the_page_has_its_plots(labels: Evaluation, summaries: Evaluation) -> None:
-    page = html(labels, MADE_OF)
+    page = labels.to_html()
     for title in ("accuracy by where", "Confusion", "Reliability", "Length against score", "Worst rows"):
         assert title in page
     found = [value for name, value in Page(page).attributes if name == "aria-label"]
     assert found.count("Figures with their 95 % intervals") == 2
     assert "Reliability diagram" in found and "Length against score" in found
-    assert "Confusion" not in html(summaries, MADE_OF)
+    assert "Confusion" not in summaries.to_html()
 
 
 def test_json_has_a_stable_schema(labels: Evaluation, comparison: Comparison) -> None:
-    values = json.loads(to_json(labels, MADE_OF))
+    values = json.loads(labels.to_json())
     assert (values["schema"], values["schema_version"]) == ("nlpsuite-evaluation", 1)
     assert list(values) == [
         "schema", "schema_version", "provenance", "task", "n", "n_errors", "figures", "slices", "labels",
@@ -118,7 +121,7 @@ def test_json_has_a_stable_schema(labels: Evaluation, comparison: Comparison) ->
     assert list(values["labels"]) == ["labels", "given", "matrix", "classes", "bins", "without"]
     assert list(values["worst"][0]) == ["index", "id", "figure", "text", "references", "prediction", "error"]
     assert values["provenance"] == MADE_OF and values["n_errors"] == 1
-    values = json.loads(to_json(comparison, MADE_OF))
+    values = json.loads(comparison.to_json())
     assert (values["schema"], values["schema_version"]) == ("nlpsuite-comparison", 1)
     assert list(values["differences"][0]) == [
         "metric", "system", "baseline", "other", "difference", "low", "high", "p_value", "p_corrected",
@@ -131,27 +134,31 @@ def test_json_takes_no_nan_and_any_id(labels: Evaluation) -> None:
 
     figure = dataclasses.replace(labels.figures[0], value=float("nan"))
     with pytest.raises(ValueError, match="JSON"):
-        to_json(dataclasses.replace(labels, figures=(figure,)), MADE_OF)
+        dataclasses.replace(labels, figures=(figure,)).to_json()
     worst = dataclasses.replace(labels.worst[0], id=datetime.date(2026, 1, 2))
-    values = document(dataclasses.replace(labels, worst=(worst,)), MADE_OF)
+    values = dataclasses.replace(labels, worst=(worst,)).to_dict()
     assert values["worst"][0]["id"] == "2026-01-02"
 
 
 def test_text_has_figures_and_no_codes(labels: Evaluation) -> None:
-    shown_text = text(labels, {})
+    shown_text = str(labels)
     assert re.search(r"^accuracy +0\.667 +\[0\.\d{3}, \d\.\d{3}\] +6$", shown_text, re.M)
-    assert "sentiment: 6 rows, 1 failed" in shown_text and "By where" in shown_text
-    assert "Note: 1 of 6 rows failed." in shown_text and "seed 0." in shown_text
+    assert (
+        shown_text.startswith("sentiment on ")
+        and "6 rows, 1 failed" in shown_text
+        and "By where" in shown_text
+    )
+    assert "Note: 1 of 6 rows failed; failed rows count as wrong." in shown_text and "seed 0." in shown_text
     assert all(c == "\n" or c.isprintable() for c in shown_text)
 
 
 def test_text_of_a_comparison(comparison: Comparison) -> None:
-    shown_text = text(comparison, {})
+    shown_text = str(comparison)
     assert "win / tie / loss" in shown_text and "p (Holm)" in shown_text and "20 trials" in shown_text
 
 
 def test_markdown_keeps_its_tables(report: Any) -> None:
-    lines = markdown(report, MADE_OF).splitlines()
+    lines = report.to_markdown().splitlines()
     widths: list[int] = []
     for line in lines:
         cells = len(re.findall(r"(?<!\\)\|", line)) if line.startswith("|") else 0
@@ -175,7 +182,5 @@ def test_columns_are_aligned_for_wide_characters() -> None:
 
 
 def test_plots_of_little() -> None:
-    from nlpsuite.evaluation.evaluate import Point
-
     assert forest([Mark("a", 1, 1, 1, "1")], low=1, high=1).startswith("<svg")
     assert "NaN" not in scatter([Point(0, 0, 0.0), Point(1, 5_000, 0.0)], "x")

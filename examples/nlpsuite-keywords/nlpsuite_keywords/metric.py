@@ -7,8 +7,9 @@ from collections.abc import Sequence
 import numpy as np
 
 from nlpsuite import hookimpl
-from nlpsuite.evaluation.metrics.base import Prediction, RowMetric, Statistics
+from nlpsuite.evaluation.metrics.base import RowMetric, Statistics
 from nlpsuite.evaluation.metrics.lengths import check_references
+from nlpsuite.tasks.result import Output
 from nlpsuite_keywords.phrases import listed
 
 __all__ = ["METRICS", "KeywordScore"]
@@ -24,14 +25,12 @@ class KeywordScore(RowMetric):
         count = "var" if references is None else references
         return f"nrefs:{count}|case:folded|match:exact|average:texts|version:nlpsuite-keywords-1"
 
-    def statistics(
-        self, predictions: Sequence[Prediction], references: Sequence[Sequence[str]]
-    ) -> Statistics:
+    def statistics(self, outputs: Sequence[Output], references: Sequence[Sequence[str]]) -> Statistics:
         """(n, 2): the text's score, and 1 to count it."""
-        check_references(predictions, references)
+        check_references(outputs, references)
         scores = [
             max(self._score(_keywords(given.text), _keywords(text)) for text in wanted)
-            for given, wanted in zip(predictions, references)
+            for given, wanted in zip(outputs, references)
         ]
         return np.array([(score, 1.0) for score in scores]).reshape(-1, 2)
 

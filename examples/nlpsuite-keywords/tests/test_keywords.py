@@ -14,10 +14,10 @@ from nlpsuite_keywords.reader import read_keys
 from nlpsuite import Record
 from nlpsuite.data.examples import read_examples
 from nlpsuite.errors import InputInvalidError, OptionError
-from nlpsuite.evaluation.metrics.base import Prediction
 from nlpsuite.plugins.discovery import find_plugin
 from nlpsuite.plugins.use import measure
 from nlpsuite.tasks.pipeline import Pipeline
+from nlpsuite.tasks.result import Output
 from nlpsuite.testing import EchoModel, TaskConformance
 from nlpsuite.testing.checks_kinds import check_plugin
 
@@ -85,7 +85,7 @@ def test_the_metrics() -> None:
 
 def test_of_several_references_the_best_counts() -> None:
     metric = METRICS["keyword_f1"]()
-    rows = metric.statistics([Prediction("crab"), Prediction("maze")], [["claw", "CRAB"], ["shore"]])
+    rows = metric.statistics([Output("crab"), Output("maze")], [["claw", "CRAB"], ["shore"]])
     assert rows.tolist() == [[1, 1], [0, 1]] and metric.figure(rows.sum(axis=0)) == 0.5
     assert metric.signature(2).startswith("nrefs:2|")
 

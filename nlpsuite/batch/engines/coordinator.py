@@ -1,4 +1,4 @@
-"""What all engines with several workers have in common: who does which chunk, and what if he dies."""
+"""Coordination of several workers: which worker runs which chunk, and what happens when one dies."""
 
 from __future__ import annotations
 
@@ -14,23 +14,23 @@ __all__ = ["Inbox", "Worker", "coordinate"]
 
 
 class Worker(Protocol):
-    """A worker as its coordinator sees it. What it says comes through the inbox."""
+    """A worker as its coordinator sees it. Its messages arrive in the inbox."""
 
     @property
     def ready(self) -> bool:
-        """It has begun to work, or is sure to."""
+        """It has started, or certainly will."""
 
     def send(self, chunk: int, /) -> None:
-        """Let it run a chunk; to this it answers once, with ``Done``, ``Failure`` or ``Lost``."""
+        """Let it run a chunk; it answers once, with ``Done``, ``Failure`` or ``Lost``."""
 
     def heard(self) -> None:
-        """A beat of it has arrived."""
+        """One of its beats has arrived."""
 
     def let_go(self) -> None:
         """Let it end when it is idle."""
 
     def end(self) -> None:
-        """End it now, whatever it does."""
+        """End it now, even in the middle of a chunk."""
 
     def wait(self) -> None:
         """Wait until it has ended, after one of the above."""
@@ -53,7 +53,7 @@ def coordinate(work: Work, chunks: Iterable[int], start: Callable[[Inbox], Worke
                     yield said
             elif isinstance(said, Done):
                 pool.done(worker)
-                pool.hand_out()  # first, so that nobody waits while the caller looks at the result
+                pool.hand_out()  # first, so that no worker waits while the caller handles the result
                 yield said
             elif isinstance(said, Lost):
                 pool.lost(worker, said.why)
@@ -65,7 +65,7 @@ def coordinate(work: Work, chunks: Iterable[int], start: Callable[[Inbox], Worke
 
 
 class _Pool:
-    """The workers there are, and what they have to do."""
+    """The workers and their chunks."""
 
     def __init__(self, work: Work, chunks: Iterable[int], start: Callable[[Inbox], Worker]) -> None:
         self.inbox: Inbox = queue.SimpleQueue()
@@ -73,14 +73,14 @@ class _Pool:
         self._idle: list[Worker] = []
         self._workers = work.workers
         self._chunks = iter(chunks)
-        self._again: list[int] = []  # chunks whose worker was lost
-        self._losses: dict[int, int] = {}  # how often, for each chunk that is not done yet
+        self._retries: list[int] = []  # of lost workers
+        self._losses: dict[int, int] = {}  # by chunk, of those not done yet
         self._start = start
 
     def hand_out(self) -> None:
-        """Give each worker that is free a chunk, as long as there are any."""
+        """Give each free worker a chunk, as long as there are any."""
         while len(self.busy) < self._workers:
-            chunk = self._again.pop() if self._again else next(self._chunks, None)
+            chunk = self._retries.pop() if self._retries else next(self._chunks, None)
             if chunk is None and self._idle:
                 chunk = self._taken_back()
             if chunk is None:
@@ -95,12 +95,12 @@ class _Pool:
         self._idle.append(worker)
 
     def lost(self, worker: Worker, why: str) -> None:
-        """The worker is gone, and its chunk is to be run again.
+        """The worker died, and its chunk has to be run again.
 
         Raises:
-            WorkerLostError: too many are gone on this chunk.
+            WorkerLostError: too many workers died on this chunk.
         """
-        if worker not in self.busy:  # ended by us
+        if worker not in self.busy:  # we ended it
             return
         chunk = self.busy.pop(worker)
         worker.end()
@@ -109,10 +109,10 @@ class _Pool:
         if self._losses[chunk] >= ATTEMPTS:
             raise WorkerLostError(
                 f"Workers died {ATTEMPTS} times on chunk {chunk}; the last one: {why}.",
-                hint="If memory ran out, use fewer workers or a smaller model. What was scored is kept: the "
-                "job goes on with the same command.",
+                hint="If memory ran out, use fewer workers or a smaller model. All scored rows are saved: run "
+                "the same command to resume.",
             )
-        self._again.append(chunk)
+        self._retries.append(chunk)
 
     def close(self) -> None:
         """End all workers and wait for them."""
@@ -124,7 +124,7 @@ class _Pool:
             worker.wait()
 
     def _taken_back(self) -> int | None:
-        """A chunk of a worker that has not begun, such as one for which a cluster has no room yet."""
+        """A chunk of a worker that hasn't started, for example for lack of room in a cluster."""
         for worker, chunk in self.busy.items():
             if not worker.ready:
                 del self.busy[worker]

@@ -15,15 +15,15 @@ from nlpsuite.errors import WorkerLostError
 
 __all__ = ["run_here"]
 
-# How long a worker's thread is waited for, in seconds: it stops when the call it is in returns.
+# Seconds to wait for a worker's thread, which stops when its current call returns.
 _PATIENCE = 10.0
 
 
 def run_here(work: Work, chunks: Iterable[int]) -> Iterator[Done | Beat]:
     """Run chunks on this machine; see ``nlpsuite.batch.engine.Engine``.
 
-    A single worker is a thread of this process, which starts at once and is easy to debug. It can't be
-    replaced: what kills it kills the job. Several are processes.
+    A single worker is a thread of this process, which starts at once and is easy to debug, but can't be replaced:
+    what kills it kills the job. Several workers are processes.
     """
     return _run_in_thread(work, chunks) if work.workers == 1 else run_in_processes(work, chunks)
 
@@ -71,7 +71,7 @@ def _serve(work: Work, orders: queue.SimpleQueue[int | None], answers: queue.Sim
         answers.put(
             WorkerLostError(
                 "Memory ran out.",
-                hint="Use a smaller model. What was scored is kept: the job goes on with the same command.",
+                hint="Use a smaller model. All scored rows are saved: run the same command to resume.",
             )
         )
     except BaseException as error:
@@ -79,9 +79,9 @@ def _serve(work: Work, orders: queue.SimpleQueue[int | None], answers: queue.Sim
 
 
 def _stop(thread: threading.Thread) -> None:
-    """End the thread as Ctrl-C would end the main thread: at the next step of Python code.
+    """End the thread as Ctrl-C ends the main thread: at the next step of Python code.
 
-    By SystemExit itself: wherever it strikes, threads end on it without a word, but not on its subclasses.
+    SystemExit ends a thread silently wherever it is raised; its subclasses don't.
     """
     if thread.is_alive():
         thread.join(0.01)

@@ -1,4 +1,4 @@
-"""What workers and coordinator say to each other, beside ``Done`` and ``Beat``."""
+"""The messages between workers and coordinator, besides ``Done`` and ``Beat``."""
 
 from __future__ import annotations
 
@@ -18,10 +18,10 @@ __all__ = ["Failure", "Lost", "Pulse", "Runner"]
 
 @dataclass(frozen=True)
 class Lost:
-    """A worker is gone.
+    """A worker died.
 
     Attributes:
-        why: what is known of its end, as in "killed by SIGKILL".
+        why: how, as in "it was killed by SIGKILL".
     """
 
     why: str
@@ -32,8 +32,8 @@ class Failure:
     """A chunk failed in a way that would fail again.
 
     Attributes:
-        error: where it is the user's to mend; none where it is a fault of the program.
-        what: the exception as text, and trace: where it was raised; for a fault of the program.
+        error: one that the user can fix; None for a bug.
+        what, trace: the exception and its traceback as text; for a bug.
     """
 
     error: NlpsuiteError | None = None
@@ -42,9 +42,9 @@ class Failure:
 
     @classmethod
     def of(cls, error: Exception) -> Failure:
-        """What ``error`` looks like from another process."""
+        """An exception in a form that can be sent to another process."""
         if isinstance(error, NlpsuiteError):
-            with contextlib.suppress(Exception):  # a plugin's own class may not survive the way
+            with contextlib.suppress(Exception):  # a plugin's own class may not survive pickling
                 pickle.loads(pickle.dumps(error))
                 return cls(error)
         what = "".join(traceback.format_exception_only(error)).strip()
@@ -60,7 +60,7 @@ class Failure:
 
 
 class Pulse:
-    """Passes beats on, not more often than every 0.2 s: a beat a token would keep the coordinator busy."""
+    """Passes beats on, at most every 0.2 s: a beat per token would keep the coordinator busy."""
 
     EVERY = 0.2
 
@@ -70,7 +70,7 @@ class Pulse:
         self._sent = monotonic()
 
     def __call__(self, beat: Beat) -> None:
-        """Count ``beat``; send all since the last time if it is time."""
+        """Count ``beat``, and send the sum if enough time has passed."""
         self._rows += beat.rows
         self._tokens += beat.tokens
         now = monotonic()
@@ -81,7 +81,7 @@ class Pulse:
 
 
 class Runner:
-    """A worker, opened when it gets its first chunk; every exception becomes a message."""
+    """A worker that opens at its first chunk, and turns every exception into a message."""
 
     def __init__(self, work: Work) -> None:
         self._work = work
@@ -90,7 +90,7 @@ class Runner:
     def __call__(self, chunk: int, on_beat: OnBeat) -> Done | Failure | Lost:
         """Run a chunk.
 
-        Without memory a worker is as good as lost: a fresh one, or a quieter machine, may manage.
+        A worker that runs out of memory counts as lost: a new one, or a less busy machine, may succeed.
         """
         try:
             if self._run is None:

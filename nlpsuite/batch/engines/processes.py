@@ -1,7 +1,7 @@
 """Several workers on this machine, each a process of its own.
 
-They are started afresh, never forked: sessions of onnxruntime don't survive a fork. And they are started as
-programs of their own rather than by ``multiprocessing``, which would run the user's main module again in each.
+They are never forked, because sessions of onnxruntime don't survive a fork, and not started by
+``multiprocessing``, which would run the user's main module again in each.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ from nlpsuite.errors import WorkerLostError
 __all__ = ["run_in_processes"]
 
 _PROGRAM = "import json, sys; sys.path[:] = json.loads(sys.argv.pop()); from nlpsuite.batch.engines.worker import main; main()"
-# How long a worker has to end, in seconds, before it is killed.
+# Seconds that a worker has to end before it is killed.
 _PATIENCE = 3.0
 
 
@@ -46,7 +46,7 @@ def run_in_processes(work: Work, chunks: Iterable[int]) -> Iterator[Done | Beat]
 class _Process:
     """One worker: its process, its pipes, and a thread that listens to it."""
 
-    ready = True  # or it will die, which shows
+    ready = True  # or it will die, which is noticed
 
     def __init__(self, work: Work, inbox: Inbox) -> None:
         threads = str(work.threads)
@@ -88,7 +88,7 @@ class _Process:
         self._answers.close()
 
     def _say(self, order: Any) -> None:
-        with contextlib.suppress(OSError):  # that it is dead is noticed by who listens
+        with contextlib.suppress(OSError):  # the listening thread notices that it is dead
             self._orders.write(pickle.dumps(order))
             self._orders.flush()
 
@@ -101,14 +101,13 @@ class _Process:
                     return
         except (EOFError, OSError, pickle.UnpicklingError):  # the last message may be torn
             self._inbox.put((self, Lost(_how_it_ended(self._process.wait()))))
-        except Exception as error:  # what it sent means nothing here
+        except Exception as error:  # an unknown message
             self._inbox.put((self, Failure.of(error)))
 
 
 @contextlib.contextmanager
 def _interrupts_blocked() -> Iterator[None]:
-    """A process started meanwhile never sees Ctrl-C, from its first instruction on. Nothing is lost: one that
-    comes to us now is delivered afterwards."""
+    """Keep Ctrl-C from a process that is being started. One that arrives meanwhile is delivered to us afterwards."""
     if not hasattr(signal, "pthread_sigmask"):  # Windows
         yield
         return

@@ -1,7 +1,7 @@
 """The engine ``ray``: workers are actors of Ray Core, on this machine or on a cluster.
 
-Only numbers of chunks, and counts of what was done, pass through Ray. Ray's own retries are off: which chunk
-is run again is for our coordinator to say, as with any engine.
+Only chunk numbers and counts pass through Ray. Ray's own retries are off: as with any engine, our coordinator
+decides which chunk is run again.
 """
 
 from __future__ import annotations
@@ -24,16 +24,16 @@ from nlpsuite.errors import MissingExtraError, WorkerLostError
 
 __all__ = ["run_on_ray"]
 
-# Nothing but small messages is kept in Ray's store; the least it takes is 75 MiB.
+# Ray's store holds only small messages; its minimum is 75 MiB.
 _STORE_BYTES = 100 * 2**20
 
 
 def run_on_ray(work: Work, chunks: Iterable[int]) -> Iterator[Done | Beat]:
     """Run chunks on Ray; see ``nlpsuite.batch.engine.Engine``.
 
-    A Ray that this process has joined already is used, and left running. Otherwise the one at ``work.address``
-    is joined, or one is started on this machine and ended with the job. Workers for which a cluster has no
-    room wait for it.
+    If this process has already joined a Ray, that is used and left running. Otherwise this joins the one at
+    ``work.address``, or starts one on this machine and ends it with the job. Workers for which a cluster has no
+    room wait.
     """
     ray = _import_ray()
     with _joined(ray, work):
@@ -50,7 +50,7 @@ class _Served:
         self._chunk, self._rows, self._tokens = -1, 0, 0
 
     def ready(self) -> None:
-        """Comes back when the actor is there."""
+        """Returns once the actor has started."""
 
     def run(self, chunk: int) -> Any:
         self._chunk, self._rows, self._tokens = chunk, 0, 0
@@ -60,10 +60,10 @@ class _Served:
             self._chunk = -1
 
     def beat(self) -> tuple[int, Beat]:
-        """After some seconds, the running chunk and what was done of it since the last time."""
+        """After some seconds, the running chunk and what was done since the last call."""
         time.sleep(self._seconds)
         rows, tokens = self._rows, self._tokens
-        self._rows -= rows  # less exact than with a lock, and beats need no more
+        self._rows -= rows  # inexact without a lock, but good enough for beats
         self._tokens -= tokens
         return self._chunk, Beat(rows, tokens)
 
@@ -117,13 +117,13 @@ class _Actor:
             self._listening = True
             self._actor.beat.remote().future().add_done_callback(self._on_beat)
 
-    # These are called by a thread of Ray's.
+    # The following are called by a thread of Ray's.
 
     def _on_ready(self, future: Any) -> None:
         self.ready = future.exception() is None
 
     def _on_beat(self, future: Any) -> None:
-        if future.exception() is not None:  # the chunk's own answer says more
+        if future.exception() is not None:  # the chunk's own answer is more informative
             return
         chunk, beat = future.result()
         # A beat may be overtaken by the end of its chunk, which counts all of it.
@@ -141,7 +141,7 @@ class _Actor:
 
 
 def _short(error: Exception) -> str:
-    """What Ray says of an actor's death, on one line, without identifiers and guesses."""
+    """Ray's message about an actor's death, on one line, without identifiers and guesses."""
     text = " ".join(str(error).split())
     text = re.sub(r"class_name: .* ip: \S+ ", "", text)
     return text.partition(" Some common causes")[0].rstrip(".")

@@ -1,9 +1,9 @@
 """The process of one local worker: chunk numbers come in on its stdin, messages go out on its stdout.
 
-Standard input and output are the only pipes that every platform hands to a child. They are moved out of the
-way first, so that a plugin that prints, prints on stderr.
+Standard input and output are the only pipes that every platform hands to a child. They are moved to other numbers
+first, so that a plugin that prints does so on stderr.
 
-When the coordinator ends, in whatever way, its end of stdin closes. That is the signal to end.
+When the coordinator ends, in whatever way, its end of stdin closes, which tells the worker to end.
 """
 
 from __future__ import annotations
@@ -22,9 +22,9 @@ from nlpsuite.batch.engines.messages import Lost, Pulse, Runner
 
 __all__ = ["main"]
 
-# What is still running has this long to end, in seconds, when the coordinator is gone.
+# Seconds that a running chunk has to end when the coordinator is gone.
 _GRACE = 0.5
-# What reading an order raises when there are no more; the last one may be torn.
+# Raised by reading an order after the last one, which may be incomplete.
 _END = (EOFError, OSError, pickle.UnpicklingError)
 
 
@@ -53,12 +53,12 @@ def _say(answers: BinaryIO, message: Any) -> None:
     try:
         answers.write(data)
         answers.flush()
-    except OSError:  # nobody listens any more
+    except OSError:  # the coordinator is gone
         os._exit(1)
 
 
 def _take_pipes() -> tuple[BinaryIO, BinaryIO]:
-    """The two pipes, under numbers that nothing else uses; stdin is empty then, and stdout is stderr."""
+    """The two pipes, under new numbers; stdin is then empty, and stdout is stderr."""
     orders, answers = os.fdopen(os.dup(0), "rb"), os.fdopen(os.dup(1), "wb")
     nothing = os.open(os.devnull, os.O_RDONLY)
     os.dup2(nothing, 0)
@@ -69,7 +69,7 @@ def _take_pipes() -> tuple[BinaryIO, BinaryIO]:
 
 
 def _listen(orders: BinaryIO, chunks: queue.SimpleQueue[int | None]) -> None:
-    """Pass on chunk numbers; at the end of them, let what runs end soon, and end it then."""
+    """Pass on chunk numbers. After the last one, let a running chunk end soon, then end the process."""
     try:
         while True:
             chunks.put(pickle.load(orders))

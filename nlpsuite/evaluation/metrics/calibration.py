@@ -11,9 +11,10 @@ import numpy as np
 import numpy.typing as npt
 
 from nlpsuite.errors import InputInvalidError
-from nlpsuite.evaluation.metrics.base import Prediction, RowMetric, Statistics, signed
+from nlpsuite.evaluation.metrics.base import RowMetric, Statistics, signed
 from nlpsuite.evaluation.metrics.lengths import check_references
 from nlpsuite.evaluation.metrics.means import ratio
+from nlpsuite.tasks.result import Output
 
 __all__ = ["BINS", "Bin", "CalibrationError", "ece", "reliability"]
 
@@ -38,7 +39,7 @@ class Bin:
 
 
 class CalibrationError(RowMetric):
-    """The expected calibration error, 0 to 1, less is better: how far the probability of the most likely
+    """The expected calibration error, 0 to 1, lower is better: how far the probability of the most likely
     label is from the fraction that is right, the mean over 15 bins of equal width weighed by their rows
     (Guo et al. 2017, arXiv:1706.04599).
 
@@ -53,10 +54,8 @@ class CalibrationError(RowMetric):
     def signature(self, references: int | None = 1) -> str:
         return signed(references, bins=BINS, width="equal", confidence="top", norm="l1")
 
-    def statistics(
-        self, predictions: Sequence[Prediction], references: Sequence[Sequence[str]]
-    ) -> Statistics:
-        bins, confidence, right = _top(predictions, references)
+    def statistics(self, outputs: Sequence[Output], references: Sequence[Sequence[str]]) -> Statistics:
+        bins, confidence, right = _top(outputs, references)
         rows = np.zeros((len(bins), BINS + 1))
         rows[np.arange(len(bins)), bins] = right - confidence
         rows[:, BINS] = 1
@@ -66,13 +65,13 @@ class CalibrationError(RowMetric):
         return ratio(np.abs(sums[..., :BINS]).sum(axis=-1), sums[..., BINS])
 
 
-def reliability(predictions: Sequence[Prediction], references: Sequence[Sequence[str]]) -> list[Bin]:
+def reliability(outputs: Sequence[Output], references: Sequence[Sequence[str]]) -> list[Bin]:
     """The bins of the expected calibration error, for a reliability diagram.
 
     Raises:
         InputInvalidError: as for the metric.
     """
-    bins, confidence, right = _top(predictions, references)
+    bins, confidence, right = _top(outputs, references)
     counts = np.bincount(bins, minlength=BINS)
     sure, correct = (ratio(np.bincount(bins, each, minlength=BINS), counts) for each in (confidence, right))
     return [
@@ -81,18 +80,18 @@ def reliability(predictions: Sequence[Prediction], references: Sequence[Sequence
 
 
 def _top(
-    predictions: Sequence[Prediction], references: Sequence[Sequence[str]]
+    outputs: Sequence[Output], references: Sequence[Sequence[str]]
 ) -> tuple[npt.NDArray[np.int64], Statistics, Statistics]:
     """Of each row: the bin, the probability of the most likely label, and whether that is right; (n,) each."""
-    check_references(predictions, references)
-    confidence, right = np.zeros(len(predictions)), np.zeros(len(predictions))
-    for i, (prediction, wanted) in enumerate(zip(predictions, references)):
-        if not prediction.probabilities:
+    check_references(outputs, references)
+    confidence, right = np.zeros(len(outputs)), np.zeros(len(outputs))
+    for i, (output, wanted) in enumerate(zip(outputs, references)):
+        if not output.probabilities:
             raise InputInvalidError(
                 f"The calibration error needs the probability of every label, and row {i + 1:,} has none.",
                 hint="Evaluate a classification, with its probabilities.",
             )
-        label, probability = max(prediction.probabilities.items(), key=lambda item: item[1])
+        label, probability = max(output.probabilities.items(), key=lambda item: item[1])
         if not (math.isfinite(probability) and 0 <= probability <= 1):
             raise InputInvalidError(
                 f"Row {i + 1:,} gives {label!r} the probability {probability}.",

@@ -1,6 +1,6 @@
 """Running programs that a model wrote, to see whether they pass their tests.
 
-**This is no sandbox.** A program runs as a process of its own, with limits on time, memory, processes and the
+**This is not a sandbox.** A program runs as a process of its own, with limits on time, memory, processes and the
 size of files, an empty environment and a directory of its own that is deleted afterwards; on Linux, where the
 kernel allows it, without a network and as a user without rights if it was root. It can still read what that user
 can read. Whoever must reckon with malice runs all of this in a container or a virtual machine.
@@ -37,7 +37,7 @@ _DETAIL_BYTES = 4096
 
 @dataclass(frozen=True)
 class Execution:
-    """What came of a program.
+    """The outcome of a program.
 
     Attributes:
         passed: it ran through to its last line.
@@ -239,13 +239,13 @@ def _indented(code: str, model: str) -> str:
 
 def _function(code: str) -> str:
     """All up to the first line, after the first one that has text, that begins a statement at the left edge."""
-    kept: list[str] = []
-    begun = quoted = False
+    function: list[str] = []
+    started = quoted = False
     for line in code.splitlines(keepends=True):
         edge = not line[0].isspace() and line[0] not in ")]}"
-        if begun and edge and not quoted:
+        if started and edge and not quoted:
             break
-        begun = begun or bool(line.strip())
+        started = started or bool(line.strip())
         quoted ^= bool((line.count('"""') + line.count("'''")) % 2)
-        kept.append(line)
-    return "".join(kept)
+        function.append(line)
+    return "".join(function)

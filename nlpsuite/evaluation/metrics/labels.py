@@ -9,9 +9,10 @@ from typing import ClassVar
 import numpy as np
 
 from nlpsuite.errors import InputInvalidError
-from nlpsuite.evaluation.metrics.base import Prediction, RowMetric, Statistics, signed
+from nlpsuite.evaluation.metrics.base import RowMetric, Statistics, signed
 from nlpsuite.evaluation.metrics.lengths import check_lengths, check_references
 from nlpsuite.evaluation.metrics.means import RowMean, ratio
+from nlpsuite.tasks.result import Output
 
 __all__ = ["Accuracy", "MacroF1", "accuracy", "confusion", "macro_f1"]
 
@@ -26,14 +27,14 @@ class Accuracy(RowMean):
     def signature(self, references: int | None = 1) -> str:
         return signed(references, case="mixed", strip="no")
 
-    def row(self, prediction: Prediction, references: Sequence[str]) -> float:
-        return float(prediction.text in references)
+    def row(self, output: Output, references: Sequence[str]) -> float:
+        return float(output.answer in references)
 
 
 class MacroF1(RowMetric):
     """The mean, 0 to 1, over all labels that occur, of the harmonic mean of precision and recall.
 
-    Every label counts the same, however rare; one that is given and never right counts 0, as in
+    Every label has the same weight, however rare; one that is never right counts 0, as in
     scikit-learn's ``f1_score(average="macro")``. Columns: right, given and wanted, of each label that occurs
     in any row, in alphabetical order. A resample without a label is measured without it.
     """
@@ -43,11 +44,9 @@ class MacroF1(RowMetric):
     def signature(self, references: int | None = 1) -> str:
         return signed(references, case="mixed", strip="no", labels="occurring", zero="0")
 
-    def statistics(
-        self, predictions: Sequence[Prediction], references: Sequence[Sequence[str]]
-    ) -> Statistics:
-        check_references(predictions, references, most=1)
-        given, wanted = [prediction.text for prediction in predictions], [row[0] for row in references]
+    def statistics(self, outputs: Sequence[Output], references: Sequence[Sequence[str]]) -> Statistics:
+        check_references(outputs, references, most=1)
+        given, wanted = [output.answer for output in outputs], [row[0] for row in references]
         labels = sorted({*given, *wanted})
         if 3 * len(labels) * len(given) > _MOST_CELLS:
             raise InputInvalidError(

@@ -1,4 +1,4 @@
-"""What every metric checks first."""
+"""Checks that every metric starts with."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ __all__ = ["check_lengths", "check_references", "count_references"]
 def check_lengths(outputs: Sequence[Any], references: Sequence[Any]) -> None:
     """Raises InputInvalidError unless there is one reference for each output, and at least one.
 
-    A metric that cuts the longer of the two off would give a figure that looks perfect.
+    A metric that truncates the longer of the two would give a figure that looks perfect.
     """
     if len(outputs) != len(references):
         raise InputInvalidError(
@@ -25,12 +25,12 @@ def check_lengths(outputs: Sequence[Any], references: Sequence[Any]) -> None:
 
 
 def check_references(
-    predictions: Sequence[Any], references: Sequence[Sequence[str]], most: int | None = None
+    outputs: Sequence[Any], references: Sequence[Sequence[str]], most: int | None = None
 ) -> None:
     """The same for several references a row: raises InputInvalidError as well where a row has none, or more
     than ``most``.
     """
-    check_lengths(predictions, references)
+    check_lengths(outputs, references)
     for number, row in enumerate(references, 1):
         if not row:
             raise InputInvalidError(

@@ -8,8 +8,9 @@ from collections.abc import Sequence
 import numpy as np
 import numpy.typing as npt
 
-from nlpsuite.evaluation.metrics.base import Prediction, RowMetric, Statistics
+from nlpsuite.evaluation.metrics.base import RowMetric, Statistics
 from nlpsuite.evaluation.metrics.lengths import check_references
+from nlpsuite.tasks.result import Output
 
 __all__ = ["RowMean", "ratio"]
 
@@ -18,20 +19,18 @@ class RowMean(RowMetric):
     """The plain mean of a figure of each row. Columns: the figure, and 1."""
 
     @abstractmethod
-    def row(self, prediction: Prediction, references: Sequence[str]) -> float:
+    def row(self, output: Output, references: Sequence[str]) -> float:
         """The figure of one row, finite."""
 
-    def check(self, predictions: Sequence[Prediction], references: Sequence[Sequence[str]]) -> None:
+    def check(self, outputs: Sequence[Output], references: Sequence[Sequence[str]]) -> None:
         """Raises InputInvalidError if the rows can't be measured."""
-        check_references(predictions, references)
+        check_references(outputs, references)
 
-    def statistics(
-        self, predictions: Sequence[Prediction], references: Sequence[Sequence[str]]
-    ) -> Statistics:
-        self.check(predictions, references)
-        rows = np.ones((len(predictions), 2))
-        for i, (prediction, wanted) in enumerate(zip(predictions, references)):
-            rows[i, 0] = self.row(prediction, wanted)
+    def statistics(self, outputs: Sequence[Output], references: Sequence[Sequence[str]]) -> Statistics:
+        self.check(outputs, references)
+        rows = np.ones((len(outputs), 2))
+        for i, (output, wanted) in enumerate(zip(outputs, references)):
+            rows[i, 0] = self.row(output, wanted)
         return rows
 
     def figure(self, sums: Statistics) -> Statistics:

@@ -8,9 +8,10 @@ from math import comb
 from typing import ClassVar
 
 from nlpsuite.errors import InputInvalidError, OptionError
-from nlpsuite.evaluation.metrics.base import Prediction, signed
+from nlpsuite.evaluation.metrics.base import signed
 from nlpsuite.evaluation.metrics.lengths import check_lengths
 from nlpsuite.evaluation.metrics.means import RowMean
+from nlpsuite.tasks.result import Output
 
 __all__ = ["PassAtK", "pass_at_k"]
 
@@ -20,7 +21,7 @@ class PassAtK(RowMean):
     """pass@k: the mean over the problems of the probability, 0 to 1, that at least one of k samples of a
     problem passes its tests, by the unbiased estimator of Chen et al. (2021, arXiv:2107.03374).
 
-    A prediction's data holds ``passed``: true or false, or how many of its ``samples`` did. References are
+    An output's data holds ``passed``: true or false, or how many of its ``samples`` did. References are
     not read.
 
     Attributes:
@@ -42,10 +43,10 @@ class PassAtK(RowMean):
     def signature(self, references: int | None = 1) -> str:
         return signed(references, k=self.k, estimator="unbiased")
 
-    def check(self, predictions: Sequence[Prediction], references: Sequence[Sequence[str]]) -> None:
-        check_lengths(predictions, references)
-        for number, prediction in enumerate(predictions, 1):
-            passed, samples = _counts(prediction)
+    def check(self, outputs: Sequence[Output], references: Sequence[Sequence[str]]) -> None:
+        check_lengths(outputs, references)
+        for number, output in enumerate(outputs, 1):
+            passed, samples = _counts(output)
             if passed is None or samples is None:
                 raise InputInvalidError(
                     f"pass@k needs the outcome of running each output, and row {number:,} has none: no "
@@ -63,15 +64,15 @@ class PassAtK(RowMean):
                     hint="Draw more samples, or ask for a smaller k.",
                 )
 
-    def row(self, prediction: Prediction, references: Sequence[str]) -> float:
-        passed, samples = _counts(prediction)
+    def row(self, output: Output, references: Sequence[str]) -> float:
+        passed, samples = _counts(output)
         assert passed is not None and samples is not None
         return 1 - comb(samples - passed, self.k) / comb(samples, self.k)
 
 
-def _counts(prediction: Prediction) -> tuple[int | None, int | None]:
+def _counts(output: Output) -> tuple[int | None, int | None]:
     """How many samples passed, of how many; None for what the data doesn't say as whole numbers."""
-    passed, samples = prediction.data.get("passed"), prediction.data.get("samples", 1)
+    passed, samples = output.data.get("passed"), output.data.get("samples", 1)
     whole = isinstance(samples, int) and not isinstance(samples, bool)
     return int(passed) if isinstance(passed, int) else None, samples if whole else None
 

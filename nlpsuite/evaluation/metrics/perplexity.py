@@ -1,4 +1,4 @@
-"""How well a language model foretells texts: perplexity of tokens and of words, and bits per byte."""
+"""How well a language model predicts texts: perplexity of tokens and of words, and bits per byte."""
 
 from __future__ import annotations
 
@@ -9,20 +9,21 @@ from typing import ClassVar
 import numpy as np
 
 from nlpsuite.errors import InputInvalidError
-from nlpsuite.evaluation.metrics.base import Prediction, RowMetric, Statistics, signed
+from nlpsuite.evaluation.metrics.base import RowMetric, Statistics, signed
 from nlpsuite.evaluation.metrics.lengths import check_lengths
 from nlpsuite.evaluation.metrics.means import ratio
+from nlpsuite.tasks.result import Output
 
 __all__ = ["BitsPerByte", "Perplexity", "WordPerplexity", "bits_per_byte", "perplexity", "word_perplexity"]
 
 _COLUMNS = ("log_likelihood", "tokens", "words", "bytes")
-_MOST_NATS = 700.0  # e to more than that is no float any more
+_MOST_NATS = 700.0  # e to a higher power isn't a float
 
 
 class Perplexity(RowMetric):
-    """The perplexity of tokens, from 1 up, less is better: e to the mean −log-likelihood of a token.
+    """The perplexity of tokens, from 1 up, lower is better: e to the mean −log-likelihood of a token.
 
-    Comparable only between models that cut text into the same tokens. A prediction's data holds
+    Comparable only between models that cut text into the same tokens. An output's data holds
     ``log_likelihood``, the sum over its tokens, in nats, and how many ``tokens``, ``words`` and ``bytes`` that
     is of; references are not read. Columns: −log-likelihood, tokens, words, bytes, so that the figures of all
     three units come of the same statistics. Of no text it is 1, and never above e to the 700.
@@ -37,14 +38,12 @@ class Perplexity(RowMetric):
     def signature(self, references: int | None = 1) -> str:
         return signed(references, unit=self.unit, mean="corpus")
 
-    def statistics(
-        self, predictions: Sequence[Prediction], references: Sequence[Sequence[str]]
-    ) -> Statistics:
-        check_lengths(predictions, references)
-        rows = np.zeros((len(predictions), len(_COLUMNS)))
-        for number, prediction in enumerate(predictions, 1):
+    def statistics(self, outputs: Sequence[Output], references: Sequence[Sequence[str]]) -> Statistics:
+        check_lengths(outputs, references)
+        rows = np.zeros((len(outputs), len(_COLUMNS)))
+        for number, output in enumerate(outputs, 1):
             for column, name in enumerate(_COLUMNS):
-                value = prediction.data.get(name)
+                value = output.data.get(name)
                 if isinstance(value, bool) or not isinstance(value, int | float) or not math.isfinite(value):
                     raise InputInvalidError(
                         f"Perplexity needs the {name} of each text; row {number:,} has {value!r}.",
@@ -68,7 +67,7 @@ class Perplexity(RowMetric):
 
 
 class WordPerplexity(Perplexity):
-    """The perplexity of words, from 1 up, less is better: e to the mean −log-likelihood of a word, whatever
+    """The perplexity of words, from 1 up, lower is better: e to the mean −log-likelihood of a word, whatever
     tokens it is cut into. See ``Perplexity``; what a word is, who counted them says.
     """
 
@@ -77,7 +76,7 @@ class WordPerplexity(Perplexity):
 
 
 class BitsPerByte(Perplexity):
-    """Bits that a byte of UTF-8 costs in the mean, 0 and up, less is better: −log-likelihood over the bytes and
+    """Bits that a byte of UTF-8 costs in the mean, 0 and up, lower is better: −log-likelihood over the bytes and
     log 2. See ``Perplexity``.
     """
 

@@ -8,9 +8,10 @@ from collections.abc import Sequence
 from typing import ClassVar
 
 from nlpsuite.evaluation.metrics.alignment import subsequence_length, subsequence_places
-from nlpsuite.evaluation.metrics.base import Prediction, signed
+from nlpsuite.evaluation.metrics.base import signed
 from nlpsuite.evaluation.metrics.means import RowMean
 from nlpsuite.evaluation.metrics.tokenize import sentences, words
+from nlpsuite.tasks.result import Output
 
 __all__ = [
     "MOST_WORDS",
@@ -39,8 +40,8 @@ class Rouge(RowMean):
             references, multi="best", case="fold", tok="unicode", stem="no", score="f1", cap=MOST_WORDS
         )
 
-    def row(self, prediction: Prediction, references: Sequence[str]) -> float:
-        return max(self.f1(prediction.text, reference) for reference in references)
+    def row(self, output: Output, references: Sequence[str]) -> float:
+        return max(self.f1(output.answer, reference) for reference in references)
 
     @abstractmethod
     def f1(self, output: str, reference: str) -> float:

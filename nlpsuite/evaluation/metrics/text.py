@@ -6,11 +6,12 @@ from collections.abc import Sequence
 from typing import ClassVar
 
 from nlpsuite.evaluation.metrics.alignment import edit_distance
-from nlpsuite.evaluation.metrics.base import Prediction, signed
+from nlpsuite.evaluation.metrics.base import signed
 from nlpsuite.evaluation.metrics.bleu import bleu, chrf, ter
 from nlpsuite.evaluation.metrics.means import RowMean
 from nlpsuite.evaluation.metrics.rouge import rouge_1, rouge_2, rouge_l, rouge_lsum
 from nlpsuite.evaluation.metrics.tokenize import words
+from nlpsuite.tasks.result import Output
 
 __all__ = [
     "MOST_CHARACTERS",
@@ -40,8 +41,8 @@ class ExactMatch(RowMean):
     def signature(self, references: int | None = 1) -> str:
         return signed(references, multi="best", case="mixed", strip="yes")
 
-    def row(self, prediction: Prediction, references: Sequence[str]) -> float:
-        return float(prediction.text.strip() in (reference.strip() for reference in references))
+    def row(self, output: Output, references: Sequence[str]) -> float:
+        return float(output.answer.strip() in (reference.strip() for reference in references))
 
 
 class EditSimilarity(RowMean):
@@ -67,9 +68,9 @@ class EditSimilarity(RowMean):
             cap=MOST_CHARACTERS,
         )
 
-    def row(self, prediction: Prediction, references: Sequence[str]) -> float:
-        output = prediction.text.strip()[:MOST_CHARACTERS]
-        return max(_similarity(output, text.strip()[:MOST_CHARACTERS]) for text in references)
+    def row(self, output: Output, references: Sequence[str]) -> float:
+        answer = output.answer.strip()[:MOST_CHARACTERS]
+        return max(_similarity(answer, text.strip()[:MOST_CHARACTERS]) for text in references)
 
 
 def _similarity(a: str, b: str) -> float:

@@ -5,13 +5,13 @@ from __future__ import annotations
 import pytest
 
 from nlpsuite.errors import InputInvalidError
-from nlpsuite.evaluation.metrics.base import Prediction
 from nlpsuite.evaluation.metrics.calibration import BINS, ece, reliability
+from nlpsuite.tasks.result import Output
 
 
-def sure(label: str, probability: float) -> Prediction:
+def sure(label: str, probability: float) -> Output:
     other = {"a": "b", "b": "a"}[label]
-    return Prediction(label, {label: probability, other: 1 - probability})
+    return Output(label, label, {label: probability, other: 1 - probability})
 
 
 ROWS = [sure("a", 0.95), sure("a", 0.97), sure("b", 0.98), sure("b", 0.61), sure("a", 0.65)]
@@ -49,4 +49,4 @@ def test_the_perfect_and_the_worst() -> None:
 @pytest.mark.parametrize("probability", [float("nan"), 1.5, -0.1])
 def test_what_is_no_probability_is_refused(probability: float) -> None:
     with pytest.raises(InputInvalidError, match="Row 1 gives 'a' the probability"):
-        ece.statistics([Prediction("a", {"a": probability})], [["a"]])
+        ece.statistics([Output("a", None, {"a": probability})], [["a"]])

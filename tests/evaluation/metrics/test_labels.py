@@ -3,8 +3,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from nlpsuite.errors import InputInvalidError
-from nlpsuite.evaluation.metrics.base import Prediction
 from nlpsuite.evaluation.metrics.labels import accuracy, confusion, macro_f1
+from nlpsuite.tasks.result import Output
 
 LABELS = st.sampled_from(["a", "b", "c"])
 PAIRS = st.lists(st.tuples(LABELS, LABELS), min_size=1)
@@ -22,7 +22,7 @@ def test_a_label_that_is_never_right_counts() -> None:
 
 
 def test_macro_f1_of_sums_without_a_label() -> None:
-    rows = macro_f1.statistics([Prediction(label) for label in "aabc"], [["a"], ["b"], ["b"], ["c"]])
+    rows = macro_f1.statistics([Output(label) for label in "aabc"], [["a"], ["b"], ["b"], ["c"]])
     assert rows.shape == (4, 9)
     assert macro_f1.figure(rows[:3].sum(axis=0)) == pytest.approx(2 / 3)  # c does not occur
     assert macro_f1.figure(rows) == pytest.approx([1, 0, 1, 1])
@@ -31,7 +31,7 @@ def test_macro_f1_of_sums_without_a_label() -> None:
 
 def test_a_row_has_one_label() -> None:
     with pytest.raises(InputInvalidError, match="Row 1 has 2 references; this metric takes 1"):
-        macro_f1.statistics([Prediction("a")], [["a", "b"]])
+        macro_f1.statistics([Output("a")], [["a", "b"]])
     many = [str(i) for i in range(10_000)]
     with pytest.raises(InputInvalidError, match="10,000 different labels in 10,000 rows"):
         macro_f1(many, many)

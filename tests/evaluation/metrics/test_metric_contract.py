@@ -15,8 +15,9 @@ from nlpsuite.errors import InputInvalidError
 from nlpsuite.evaluation.metrics import bleu as sacre
 from nlpsuite.evaluation.metrics import calibration, labels, perplexity, rouge, text
 from nlpsuite.evaluation.metrics import pass_at_k as samples
-from nlpsuite.evaluation.metrics.base import Prediction, RowMetric
+from nlpsuite.evaluation.metrics.base import RowMetric
 from nlpsuite.plugins.use import load_metric
+from nlpsuite.tasks.result import Output
 
 OFFERED = [
     *(labels.accuracy, labels.macro_f1, calibration.ece, text.exact_match, text.edit_similarity),
@@ -31,7 +32,7 @@ TEXTS = st.lists(st.sampled_from(["the", "cat", "sat", "on", "a mat.", "Größe"
 
 
 @st.composite
-def rows(draw: Any) -> list[tuple[Prediction, list[str]]]:
+def rows(draw: Any) -> list[tuple[Output, list[str]]]:
     """Rows with all that any metric reads."""
     found = []
     for _ in range(draw(st.integers(1, 5))):
@@ -44,7 +45,7 @@ def rows(draw: Any) -> list[tuple[Prediction, list[str]]]:
             "words": draw(st.integers(0, 9)),
             "bytes": draw(st.integers(0, 9)),
         }
-        prediction = Prediction(draw(TEXTS), {"cat": sure, "dog": 1 - sure}, data)
+        prediction = Output(draw(TEXTS), None, {"cat": sure, "dog": 1 - sure}, data)
         found.append((prediction, [draw(TEXTS)]))
     return found
 
@@ -53,7 +54,7 @@ def rows(draw: Any) -> list[tuple[Prediction, list[str]]]:
 @settings(max_examples=30)
 @given(rows=rows())
 def test_figures_of_many_sums_at_once_are_those_of_each(
-    metric: RowMetric, rows: list[tuple[Prediction, list[str]]]
+    metric: RowMetric, rows: list[tuple[Output, list[str]]]
 ) -> None:
     table = metric.statistics([prediction for prediction, _ in rows], [wanted for _, wanted in rows])
     assert table.dtype == np.float64 and table.shape[0] == len(rows) and np.isfinite(table).all()
@@ -89,7 +90,7 @@ def test_rows_that_do_not_fit_are_refused(metric: RowMetric) -> None:
         metric([], [])
     if metric.needs != "data":
         with pytest.raises(InputInvalidError, match="Row 2 has no reference"):
-            metric.statistics([Prediction("a", {"a": 1.0})] * 2, [["a"], []])
+            metric.statistics([Output("a", None, {"a": 1.0})] * 2, [["a"], []])
     if metric.needs != "texts":
         with pytest.raises(InputInvalidError, match="needs the"):
             metric(["a"], ["a"])
@@ -109,5 +110,5 @@ def test_right_is_better_than_wrong(metric: RowMetric) -> None:
     assert right > wrong if metric.higher_is_better else right < wrong
     if metric.name != "macro_f1":  # of several references the best counts
         several: list[Sequence[str]] = [["nothing", text] for text in wanted]
-        best = metric.statistics([Prediction(text) for text in wanted], several).sum(axis=0)
+        best = metric.statistics([Output(text) for text in wanted], several).sum(axis=0)
         assert metric.figure(best) == pytest.approx(right)

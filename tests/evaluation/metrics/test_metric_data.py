@@ -11,13 +11,13 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from nlpsuite.errors import InputInvalidError, OptionError
-from nlpsuite.evaluation.metrics.base import Prediction
 from nlpsuite.evaluation.metrics.pass_at_k import PassAtK, pass_at_k
 from nlpsuite.evaluation.metrics.perplexity import bits_per_byte, perplexity, word_perplexity
+from nlpsuite.tasks.result import Output
 
 
 def figure(metric: Any, *data: dict[str, Any]) -> float:
-    rows = metric.statistics([Prediction("", None, row) for row in data], [[]] * len(data))
+    rows = metric.statistics([Output("", data=row) for row in data], [[]] * len(data))
     return float(metric.figure(rows.sum(axis=0)))
 
 

@@ -10,9 +10,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 from rouge_score.rouge_scorer import RougeScorer
 
-from nlpsuite.evaluation.metrics.base import Prediction
 from nlpsuite.evaluation.metrics.rouge import MOST_WORDS, Rouge, rouge_1, rouge_2, rouge_l, rouge_lsum
 from nlpsuite.evaluation.metrics.tokenize import sentences
+from nlpsuite.tasks.result import Output
 
 METRICS: dict[str, Rouge] = {
     "rouge1": rouge_1,
@@ -51,7 +51,7 @@ def test_of_several_references_the_best_counts(output: str, references: list[str
     output = lines(output)
     theirs = PACKAGE.score_multi(references, output)
     for name, metric in METRICS.items():
-        rows = metric.statistics([Prediction(output)], [references])
+        rows = metric.statistics([Output(output)], [references])
         expected = theirs[name].fmeasure
         if name == "rougeLsum" and any("\n" not in text for text in (output, *references)):
             continue  # a text of one line is cut further

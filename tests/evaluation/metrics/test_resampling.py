@@ -13,11 +13,12 @@ from sacrebleu.significance import PairedTest
 
 from nlpsuite.errors import InputInvalidError, OptionError
 from nlpsuite.evaluation.metrics import resampling
-from nlpsuite.evaluation.metrics.base import Prediction, RowMetric, Statistics
+from nlpsuite.evaluation.metrics.base import RowMetric, Statistics
 from nlpsuite.evaluation.metrics.bleu import bleu, ter
 from nlpsuite.evaluation.metrics.labels import accuracy, macro_f1
 from nlpsuite.evaluation.metrics.resampling import Estimate, Paired, estimate, estimate_function, paired
 from nlpsuite.evaluation.metrics.rouge import rouge_1
+from nlpsuite.tasks.result import Output
 
 
 def means(values: np.ndarray) -> Statistics:
@@ -26,7 +27,7 @@ def means(values: np.ndarray) -> Statistics:
 
 
 def texts(metric: RowMetric, outputs: list[str], references: list[str]) -> Statistics:
-    return metric.statistics([Prediction(text) for text in outputs], [[text] for text in references])
+    return metric.statistics([Output(text) for text in outputs], [[text] for text in references])
 
 
 def systems(n: int, seed: int) -> tuple[list[str], list[str], list[str]]:

@@ -1,0 +1,326 @@
+"""Evaluating a task: on the results of a model, of a trivial baseline, or of a file."""
+
+from __future__ import annotations
+
+import dataclasses
+import hashlib
+import os
+import tempfile
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import ExitStack, contextmanager
+from itertools import islice
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from nlpsuite.batch.job import Job
+from nlpsuite.batch.merge import check_output_format
+from nlpsuite.batch.run import JobReporter
+from nlpsuite.batch.score import ScoreRequest, open_job
+from nlpsuite.batch.storage import canonical, discard
+from nlpsuite.data.datasets import open_dataset
+from nlpsuite.data.records import text_columns_of
+from nlpsuite.data.tables import Rows, Table, open_table
+from nlpsuite.errors import InputInvalidError, NlpsuiteError, OptionError, StorageError
+from nlpsuite.evaluation.baselines import predict_baseline
+from nlpsuite.evaluation.evaluate import WORST, evaluate_rows
+from nlpsuite.evaluation.metrics.resampling import RESAMPLES
+from nlpsuite.evaluation.predictions import open_predictions, write_predictions
+from nlpsuite.evaluation.provenance import hash_of, model_of, provenance
+from nlpsuite.evaluation.report_evaluation import Evaluation
+from nlpsuite.evaluation.rows import EvaluatedRow, plain, rows_of, with_predictions
+from nlpsuite.files import storage_errors
+from nlpsuite.options import make_options
+from nlpsuite.paths import cache_dir
+from nlpsuite.plugins import load_task
+
+if TYPE_CHECKING:
+    from nlpsuite.tasks.base import Task
+
+__all__ = ["evaluate"]
+
+
+def evaluate(
+    task: str,
+    data: str | os.PathLike[str] | None = None,
+    *,
+    dataset: str | None = None,
+    predictions: str | os.PathLike[str] | None = None,
+    prediction_column: str = "",
+    baseline: str | None = None,
+    train: str | os.PathLike[str] | None = None,
+    options: Mapping[str, Any] | None = None,
+    format: str = "",
+    encoding: str = "utf-8",
+    text_columns: Sequence[str] = (),
+    reference_column: str = "",
+    limit: int | None = None,
+    by: Sequence[str] = (),
+    metrics: Sequence[str] = (),
+    tokenize: str = "",
+    worst: int = WORST,
+    resamples: int = RESAMPLES,
+    seed: int = 0,
+    output: str | os.PathLike[str] | None = None,
+    overwrite: bool = False,
+    execute: bool = False,
+    model: str | None = None,
+    adapter: str | None = None,
+    precision: str | None = None,
+    device: str = "auto",
+    max_parts: int = 64,
+    prompt_file: str | None = None,
+    shots: str | None = None,
+    max_shots: int | None = None,
+    workers: int = 0,
+    threads: int | None = None,
+    reporter: JobReporter | None = None,
+) -> Evaluation:
+    """Measure how good a task's answers are, with intervals.
+
+    The answers come from a model, from ``predictions`` made earlier, or from a trivial ``baseline``. A model's
+    answers are computed by a job, as ``score`` does: if interrupted, call again with the same arguments to
+    resume.
+
+    Args:
+        task: a name that ``nlpsuite list`` shows.
+        data: a file, a pair of files, or ``-`` for standard input; may be left out if ``predictions`` has
+            inputs and references too.
+        dataset: a standard data set in place of ``data``, such as ``sst2:dev``.
+        predictions: a file of answers, one for each row.
+        prediction_column: of that file, if it isn't a usual one.
+        baseline: ``lead-1``, ``lead-3``, ``copy``, ``majority`` or ``random``; see ``predict_baseline``.
+        train: a file in which the baseline ``majority`` counts labels; by default the data.
+        options: of the task.
+        format: file type of the data, where its name doesn't say.
+        encoding: of the data, where it is text.
+        text_columns: columns of the text, joined; by default the task's usual one.
+        reference_column: column of the right answers; by default the task's usual one.
+        limit: evaluate only the first rows, this many.
+        by: columns whose values divide the rows into slices.
+        metrics: names, in place of the task's own.
+        tokenize: BLEU's tokenizer; by default it suits the language of the references.
+        worst: how many of the worst rows to include; 0 for a report without texts of the data.
+        resamples: of the intervals.
+        seed: of the intervals and of the baseline ``random``.
+        output: a file for the predictions, as ``score`` writes it.
+        overwrite: replace ``output``, and start its job over.
+        execute: run the programs that the task wrote, for pass@k. They are not sandboxed.
+        model, adapter, precision, device, max_parts, prompt_file, shots, max_shots: as in ``nlpsuite.load``.
+        workers, threads: as in ``score``.
+        reporter: receives progress.
+
+    Raises:
+        OptionError: arguments that exclude each other, or an option that the task doesn't take.
+        InputInvalidError, InputNotFoundError: the data or the predictions can't be used; names file and line.
+        StorageError: the output exists or can't be written.
+        NlpsuiteError: as ``score``.
+    """
+    if predictions and baseline:
+        raise OptionError("Predictions and a baseline exclude each other.", hint="Evaluate one at a time.")
+    if train and baseline != "majority":
+        raise OptionError("--train is for the baseline majority.", hint="Leave it out.")
+    if data and dataset:
+        raise OptionError("The data and --dataset exclude each other.", hint="Name one of the two.")
+    if not (data or dataset or predictions):
+        raise OptionError(
+            "There is nothing to evaluate on.", hint="Name a file, or a standard data set: --dataset sst2:dev"
+        )
+    loaded = load_task(task)
+    request = ScoreRequest.of(
+        task=task, data=data, output=output, dataset=dataset, options=options, format=format,
+        encoding=encoding, text_columns=text_columns, limit=limit, overwrite=overwrite, model=model,
+        adapter=adapter, precision=precision, device=device, max_parts=max_parts, prompt_file=prompt_file,
+        shots=shots, max_shots=max_shots, workers=workers, threads=threads,
+    )  # fmt: skip
+    make_options(loaded.options, dict(request.options))
+    with ExitStack() as stack:
+        if predictions:
+            found = _from_file(loaded, request, reference_column, os.fspath(predictions), prediction_column)
+        elif baseline:
+            found = _from_baseline(loaded, request, reference_column, baseline, train, seed)
+        else:
+            reporter = reporter or JobReporter()
+            found = stack.enter_context(_from_model(loaded, request, reference_column, reporter))
+        rows = found.rows
+        if execute:
+            from nlpsuite.evaluation.execute import with_outcomes
+
+            rows = with_outcomes(rows)
+        if request.output and (execute or predictions or baseline):
+            write_predictions(request.output, rows, found.schema)
+            found.on_written()
+        evaluation = evaluate_rows(
+            loaded,
+            rows,
+            by=by,
+            metrics=metrics,
+            tokenize=tokenize,
+            options=make_options(loaded.options, dict(found.options)),
+            text_columns=found.text_columns,
+            worst=worst,
+            resamples=resamples,
+            seed=seed,
+        )
+    return dataclasses.replace(evaluation, provenance=provenance(loaded, **found.provenance))
+
+
+@dataclasses.dataclass(frozen=True)
+class _Answered:
+    """Rows with their results, and where they come from.
+
+    Attributes:
+        options: of the task: the data set's and the user's.
+        provenance: the parts that differ by source.
+        schema: of the input's columns, as ``Table.schema``.
+        on_written: called when the results have been written to the requested output.
+    """
+
+    rows: Sequence[EvaluatedRow]
+    text_columns: tuple[str, ...]
+    options: Mapping[str, Any]
+    provenance: Mapping[str, Any]
+    schema: bytes = b""
+    on_written: Callable[[], None] = lambda: None
+
+
+@contextmanager
+def _from_model(
+    task: Task[Any], request: ScoreRequest, reference_column: str, reporter: JobReporter
+) -> Iterator[_Answered]:
+    """The results of a job. One that nobody named is removed once it has been evaluated."""
+    if request.output is None:
+        values = {name: str(value) for name, value in dataclasses.asdict(request).items()}
+        name = hashlib.sha256(canonical(values)).hexdigest()[:16]
+        directory = cache_dir() / "evaluations" / f"{name}.job"
+        with storage_errors(directory):
+            directory.parent.mkdir(parents=True, exist_ok=True)
+        request = dataclasses.replace(request, job=directory)
+    with open_job(request, reporter) as opened:
+        job = opened.job
+        # A reference that is missing should show before hours of scoring.
+        rows = rows_of(task, _staged_table(job), reference_column)
+        opened.run()
+        keys = job.manifest["keys"]
+        yield _Answered(
+            [dataclasses.replace(row, result=result) for row, result in zip(rows, job.results())],
+            tuple(keys["text_columns"]),
+            keys["options"],
+            {
+                **_made_of(
+                    {"name": job.manifest["input"], "sha256": opened.sources}, request, keys["options"]
+                ),
+                "model": model_of(job.manifest),
+                **keys["prompt"],
+            },
+            bytes.fromhex(job.manifest["schema"]),
+            opened.accept_output,
+        )
+        if request.output is None:
+            discard(job.path)
+
+
+def _staged_table(job: Job) -> Table:
+    """The input of a job as a table."""
+
+    def read() -> Rows:
+        for chunk in range(job.chunks):
+            for row in job.staged(chunk):
+                error = row.get("error")
+                yield row["line"], InputInvalidError(**error) if error else row["values"]
+
+    manifest = job.manifest
+    return Table(
+        manifest["input"], (), {}, read, reference=manifest["reference"], id=manifest["keys"]["id_column"]
+    )
+
+
+def _from_file(
+    task: Task[Any], request: ScoreRequest, reference_column: str, predictions: str, column: str
+) -> _Answered:
+    """Results that are in a file."""
+    _check_output(request)
+    answers = open_predictions(predictions)
+    with _table(request) as table:
+        if table is None:  # the file has the inputs and the references too
+            table = dataclasses.replace(
+                answers.table, text=answers.text_columns, reference=answers.reference_column
+            )
+        rows = rows_of(task, table, reference_column, request.limit)
+        made_of = _made_of(_described(table), request, {})
+    few = answers.table
+    if request.limit is not None:
+        few = dataclasses.replace(few, read=lambda: islice(answers.table.read(), request.limit))
+    rows = with_predictions(task, rows, few, column or answers.column)
+    try:
+        text_columns = text_columns_of(task, table, list(rows[0].values), request.text_columns)
+    except NlpsuiteError:  # the text is only shown here
+        if request.text_columns:
+            raise
+        text_columns = ()
+    made_of |= {"predictions": _described(answers.table), "model": answers.model}
+    return _Answered(rows, text_columns, {**(table.options or {}), **request.options}, made_of, table.schema)
+
+
+def _from_baseline(
+    task: Task[Any],
+    request: ScoreRequest,
+    reference_column: str,
+    baseline: str,
+    train: str | os.PathLike[str] | None,
+    seed: int,
+) -> _Answered:
+    """Results of a trivial system."""
+    _check_output(request)
+    with _table(request) as table:
+        assert table is not None
+        rows = rows_of(task, table, reference_column, request.limit)
+        made_of = _made_of(_described(table), request, {}) | {"baseline": baseline}
+    counted = rows_of(task, open_table(os.fspath(train)), reference_column) if train else ()
+    text_columns = text_columns_of(task, table, list(rows[0].values), request.text_columns)
+    rows = predict_baseline(baseline, task, rows, text_columns=text_columns, train=counted, seed=seed)
+    return _Answered(rows, text_columns, {**(table.options or {}), **request.options}, made_of, table.schema)
+
+
+@contextmanager
+def _table(request: ScoreRequest) -> Iterator[Table | None]:
+    """The data as a table; None where there is none."""
+    if request.dataset:
+        yield open_dataset(request.dataset)
+    elif request.data == "-":  # a table is read twice, once for its sha256
+        with tempfile.TemporaryDirectory(prefix="nlpsuite-stdin-") as place:
+            yield open_table(
+                "-", format=request.format, directory_for_stdin=Path(place), encoding=request.encoding
+            )
+    elif request.data:
+        yield open_table(request.data, format=request.format, encoding=request.encoding)
+    else:
+        yield None
+
+
+def _described(table: Table) -> dict[str, Any]:
+    return {"name": table.name, "sha256": hash_of(table)}
+
+
+def _made_of(dataset: Mapping[str, Any], request: ScoreRequest, options: Mapping[str, Any]) -> dict[str, Any]:
+    """The provenance that all sources share; None for what doesn't apply."""
+    return {
+        "dataset": dataset,
+        "limit": request.limit,
+        "predictions": None,
+        "baseline": None,
+        "model": None,
+        "options": {name: plain(value) for name, value in options.items()},
+    }
+
+
+def _check_output(request: ScoreRequest) -> None:
+    """Check early that the predictions can be written."""
+    if request.output is None:
+        return
+    check_output_format(request.output)
+    if request.output.is_dir():
+        raise StorageError(f"The output {request.output} is a directory.", hint="Name a file.")
+    if not request.output.parent.is_dir():
+        raise StorageError(f"There is no directory {request.output.parent}.", hint="Create it first.")
+    if request.output.exists() and not request.overwrite:
+        raise StorageError(f"The output {request.output} exists.", hint="Use --overwrite to replace it.")
