@@ -16,7 +16,7 @@ from nlpsuite.evaluation.metrics.lengths import count_references
 from nlpsuite.evaluation.metrics.resampling import Estimate, estimate, estimate_function
 from nlpsuite.evaluation.rows import EvaluatedRow, as_output
 from nlpsuite.plugins.discovery import find_plugin
-from nlpsuite.plugins.use import load_metric, measure
+from nlpsuite.plugins.loading import load_metric, measure
 
 if TYPE_CHECKING:
     from nlpsuite.tasks.base import Task

@@ -22,7 +22,7 @@ from nlpsuite.export.schemes import base_named
 from nlpsuite.plugins import API_VERSION, ENTRY_POINT_GROUP, hookspecs, load_task, loading
 from nlpsuite.plugins.discovery import installed
 from nlpsuite.plugins.kinds import KINDS, RESERVED
-from nlpsuite.plugins.use import load_metric, measure
+from nlpsuite.plugins.loading import load_metric, measure
 from nlpsuite.tasks.result import Output
 
 PAGE = Path(__file__).parents[2] / "docs" / "plugins.md"
