@@ -32,9 +32,8 @@ from nlpsuite import (
     hookimpl,
     option,
 )
-from nlpsuite.data.record import Columns
 from nlpsuite.errors import InputInvalidError
-from nlpsuite.tasks.long_text import Part
+from nlpsuite.plugins import Columns, Part
 from nlpsuite_review.checks import SEVERITIES, Finding
 from nlpsuite_review.reading import Reading, Unit, read
 

@@ -7,8 +7,7 @@ from collections.abc import Sequence
 import numpy as np
 
 from nlpsuite import hookimpl
-from nlpsuite.evaluation.metrics.base import Prediction, RowMetric, Statistics
-from nlpsuite.evaluation.metrics.lengths import check_references
+from nlpsuite.plugins import Prediction, RowMetric, Statistics, check_references
 from nlpsuite_keywords.phrases import listed
 
 __all__ = ["METRICS", "KeywordScore"]
