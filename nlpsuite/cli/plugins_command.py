@@ -131,7 +131,9 @@ def info(name: str, as_json: bool) -> None:
 )
 @click.option("-U", "--upgrade", is_flag=True, help="Upgrade what is already installed.")
 @click.option("--index-url", metavar="URL", help="The package index to use.")
-@click.option("--require-hashes", is_flag=True, help="Refuse anything without a hash in the requirements file.")
+@click.option(
+    "--require-hashes", is_flag=True, help="Refuse anything without a hash in the requirements file."
+)
 @click.option("--no-deps", is_flag=True, help="Don't install dependencies.")
 @_yes
 def install(yes: bool, **what: Any) -> int:
@@ -363,7 +365,12 @@ def _echo_changes(changes: Changes) -> None:
 
 def _echo_finding(name: str, finding: Finding, as_json: bool) -> None:
     if as_json:
-        values = {"check": finding.check, "ok": finding.ok, "message": finding.message, "where": finding.where}
+        values = {
+            "check": finding.check,
+            "ok": finding.ok,
+            "message": finding.message,
+            "where": finding.where,
+        }
         click.echo(json.dumps({"name": name, **values}, ensure_ascii=False))
         return
     text = finding.message + (f" ({finding.where})" if finding.where else "")

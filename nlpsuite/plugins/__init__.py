@@ -1,4 +1,4 @@
-"""What a plugin is written with, and what finds and loads plugins.
+"""What a plugin is written with besides the names in ``nlpsuite``, and what finds and loads plugins.
 
 from nlpsuite import Prompt, Record, Task, hookimpl
 from nlpsuite.plugins import Columns, Part
@@ -13,55 +13,44 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from nlpsuite.batch.engine import ATTEMPTS, Beat, Done, Engine, OnBeat, RunChunk, Work, open_worker
     from nlpsuite.data.lines import Reader, Values, read_lines
-    from nlpsuite.data.record import Columns, Record
+    from nlpsuite.data.record import Columns
     from nlpsuite.data.tables import Writer
     from nlpsuite.evaluation.metrics.base import Metric, Prediction, RowMetric, Statistics
     from nlpsuite.evaluation.metrics.lengths import check_lengths, check_references
     from nlpsuite.export.base import Base as ModelSpec
     from nlpsuite.export.base import ModelSource
-    from nlpsuite.options import GenerationOptions, Options, option
     from nlpsuite.plugins.discovery import find_plugin, find_task, installed_tasks, known_plugins
-    from nlpsuite.plugins.hookspecs import hookimpl
     from nlpsuite.plugins.kinds import API_VERSION, ENTRY_POINT_GROUP
     from nlpsuite.plugins.loading import load_metric, load_task, measure
     from nlpsuite.plugins.registry import Plugin
     from nlpsuite.runtime.language_model import LanguageModel
-    from nlpsuite.runtime.prompt import Completion, Message, Prompt, Sampling
-    from nlpsuite.tasks.base import Task
     from nlpsuite.tasks.guard import Flag, Guard, Screening
     from nlpsuite.tasks.long_text import Part, split_text
-    from nlpsuite.tasks.result import Output
 
 __all__ = [
-    "API_VERSION", "ATTEMPTS", "ENTRY_POINT_GROUP", "Beat", "Columns", "Completion", "Done", "Engine", "Flag",
-    "GenerationOptions", "Guard", "LanguageModel", "Message", "Metric", "ModelSource", "ModelSpec", "OnBeat",
-    "Options", "Output", "Part", "Plugin", "Prediction", "Prompt", "Reader", "Record", "RowMetric", "RunChunk",
-    "Sampling", "Screening", "Statistics", "Task", "Values", "Work", "Writer", "check_lengths",
-    "check_references", "find_plugin", "find_task", "hookimpl", "installed_tasks", "known_plugins",
-    "load_metric", "load_task", "measure", "open_worker", "option", "read_lines", "split_text",
+    "API_VERSION", "ATTEMPTS", "ENTRY_POINT_GROUP", "Beat", "Columns", "Done", "Engine", "Flag", "Guard",
+    "LanguageModel", "Metric", "ModelSource", "ModelSpec", "OnBeat", "Part", "Plugin", "Prediction", "Reader",
+    "RowMetric", "RunChunk", "Screening", "Statistics", "Values", "Work", "Writer", "check_lengths",
+    "check_references", "find_plugin", "find_task", "installed_tasks", "known_plugins", "load_metric",
+    "load_task", "measure", "open_worker", "read_lines", "split_text",
 ]  # fmt: skip
 
 # Module to the public names that it has; ``name=attribute`` where it calls them differently.
 _LAZY = {
     "batch.engine": "ATTEMPTS Beat Done Engine OnBeat RunChunk Work open_worker",
     "data.lines": "Reader Values read_lines",
-    "data.record": "Columns Record",
+    "data.record": "Columns",
     "data.tables": "Writer",
     "evaluation.metrics.base": "Metric Prediction RowMetric Statistics",
     "evaluation.metrics.lengths": "check_lengths check_references",
     "export.base": "ModelSource ModelSpec=Base",
-    "options": "GenerationOptions Options option",
     "plugins.discovery": "find_plugin find_task installed_tasks known_plugins",
-    "plugins.hookspecs": "hookimpl",
     "plugins.kinds": "API_VERSION ENTRY_POINT_GROUP",
     "plugins.loading": "load_metric load_task measure",
     "plugins.registry": "Plugin",
     "runtime.language_model": "LanguageModel",
-    "runtime.prompt": "Completion Message Prompt Sampling",
-    "tasks.base": "Task",
     "tasks.guard": "Flag Guard Screening",
     "tasks.long_text": "Part split_text",
-    "tasks.result": "Output",
 }
 
 

@@ -15,7 +15,15 @@ from nlpsuite.plugins.kinds import TASK, VERBS
 from nlpsuite.plugins.registry import API_VERSION, Plugin, registered
 from nlpsuite.plugins.state import State, read_state
 
-__all__ = ["block", "find_plugin", "find_task", "installed", "installed_tasks", "known_plugins", "unavailable"]
+__all__ = [
+    "block",
+    "find_plugin",
+    "find_task",
+    "installed",
+    "installed_tasks",
+    "known_plugins",
+    "unavailable",
+]
 
 _ALLOWED = "NLPSUITE_PLUGINS"
 _BLOCKED = "NLPSUITE_NO_PLUGINS"
@@ -115,7 +123,9 @@ def _judged(plugin: Plugin, state: State) -> Plugin:
     if cause:
         flag = cause == "--no-plugins"
         return _with(
-            plugin, "blocked", "leave out --no-plugins" if flag else f"add {plugin.key} to {cause}, or unset it"
+            plugin,
+            "blocked",
+            "leave out --no-plugins" if flag else f"add {plugin.key} to {cause}, or unset it",
         )
     causes = [name for name in (plugin.name, plugin.key) if name in state.disabled]
     if causes or any(plugin.is_called(name) for name in state.disabled):

@@ -150,7 +150,7 @@ def _hook_of(holder: Any, kind: Kind) -> Iterator[pluggy.HookCaller]:
                 raise _ContractError(f"it has no hook {kind.hook}; is @hookimpl missing?")
             yield hook
         finally:
-            if holder not in others:
+            if holder not in others and manager.is_registered(holder):
                 manager.unregister(holder)
 
 
@@ -158,7 +158,9 @@ def _check(kind: Kind, name: str, offered: Any) -> None:
     """Raises _ContractError if a hook may not return ``offered``."""
     fits = isinstance(offered, resolve(kind.type)) if kind.type else callable(offered)
     if not fits:
-        raise _ContractError(f"its hook {kind.hook} returned {type(offered).__name__} instead of {kind.returns}")
+        raise _ContractError(
+            f"its hook {kind.hook} returned {type(offered).__name__} instead of {kind.returns}"
+        )
     if kind.name in (TASK, "guard") and offered.name != name:
         raise _ContractError(f"its {kind.name} calls itself {offered.name!r}")
 

@@ -9,6 +9,7 @@ import os
 import re
 import site
 import sys
+import tokenize
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from importlib import metadata
@@ -24,11 +25,6 @@ __all__ = ["API_VERSION", "ENTRY_POINT_GROUP", "Plugin", "normalized", "path_fil
 _KIND_OF_GROUP = {kind.prefix: kind.name for kind in KINDS.values()}
 _ORDER = {name: place for place, name in enumerate(KINDS)}
 _CORE = "nlpsuite"
-_HEAD_CHARACTERS = 8192
-_DOCSTRING = re.compile(
-    r"(?:\s|#[^\n]*\n|\\\n)*[rRuU]?(?P<text>\"\"\"(?:[^\\]|\\.)*?\"\"\"|'''(?:[^\\]|\\.)*?'''|\"[^\"\n]+\"|'[^'\n]+')",
-    re.DOTALL,
-)
 
 
 @dataclass(frozen=True)
@@ -221,15 +217,16 @@ def _spec(module: str) -> ModuleSpec | None:
 
 
 def _docstring(module: str) -> str:
-    path = _source(module)
-    if not path:
-        return ""
     try:
-        with open(path, encoding="utf-8") as file:
-            match = _DOCSTRING.match(file.read(_HEAD_CHARACTERS))
-        return str(ast.literal_eval(match["text"])) if match else ""
-    except (OSError, SyntaxError, ValueError):
-        return ""
+        with open(_source(module), encoding="utf-8") as file:
+            for token in tokenize.generate_tokens(file.readline):
+                if token.type == tokenize.STRING:
+                    return str(ast.literal_eval(token.string))
+                if token.type not in (tokenize.COMMENT, tokenize.NL):
+                    break
+    except (OSError, SyntaxError, ValueError, tokenize.TokenError):
+        pass
+    return ""
 
 
 def _source(module: str) -> str:

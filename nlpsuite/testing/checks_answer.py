@@ -17,18 +17,9 @@ from nlpsuite.testing.findings import CheckFailed, expect
 from nlpsuite.testing.fuzz import fuzz_texts, fuzz_with_hypothesis, score_rows
 from nlpsuite.testing.subject import ODD_TEXTS, SAMPLES, Subject, check_output, shown
 
-__all__ = [
-    "joins",
-    "long_texts",
-    "odd_texts",
-    "parses_anything",
-    "prompts",
-    "prompts_are_pure",
-    "streams",
-    "works_silently",
-]
+__all__ = ["CHECKS"]
 
-CONTEXT = 2048  # tokens: what a small model has
+_CONTEXT = 2048  # tokens: what a small model has
 
 
 def prompts(subject: Subject) -> str:
@@ -81,7 +72,11 @@ def odd_texts(subject: Subject) -> str:
             prompt = subject.prompt(record, {})
             if divide := getattr(subject.task, "divide", None):
                 parts = subject.call("divide", text, divide, record, subject.options({}))
-                expect(record not in parts, "divide gives the record itself, without end", subject.place("divide"))
+                expect(
+                    record not in parts,
+                    "divide gives the record itself, without end",
+                    subject.place("divide"),
+                )
             _run(subject, text)
         except CheckFailed as failed:
             if text and isinstance(failed.__cause__, NlpsuiteError):
@@ -98,13 +93,15 @@ def long_texts(subject: Subject) -> str:
     for text, _ in SAMPLES:  # a short text must have room in a small model's context, with the answer
         if not isinstance(refusal := _try(subject, text), InputTooLongError):
             continue
-        message = f"no room for a text of {len(text)} characters in a context of {CONTEXT:,} tokens"
+        message = f"no room for a text of {len(text)} characters in a context of {_CONTEXT:,} tokens"
         raise CheckFailed(f"{message}: {refusal.message}", subject.place("prompt"))
     text = "\n\n".join(f"{n}. {SAMPLES[n % 2][0]}" for n in range(150))
     # A model that repeats its prompt makes joined outputs as long as the text; a terse one doesn't.
-    for model in (EchoModel(context_length=CONTEXT), EchoModel([SAMPLES[0][1]], context_length=CONTEXT)):
+    for model in (EchoModel(context_length=_CONTEXT), EchoModel([SAMPLES[0][1]], context_length=_CONTEXT)):
         tokens = model.count_tokens(text)
-        about = f"a text of {tokens:,} tokens (the model takes {CONTEXT:,}, long_input is {task.long_input!r})"
+        about = (
+            f"a text of {tokens:,} tokens (the model takes {_CONTEXT:,}, long_input is {task.long_input!r})"
+        )
         result = _try(subject, text, model)
         if isinstance(result, InputTooLongError):
             expect(task.long_input == "error", f"{about} was refused: {result.message}")
@@ -130,7 +127,7 @@ def _try(subject: Subject, text: str, model: EchoModel | None = None) -> Any:
 
 
 def _run(subject: Subject, text: str, model: EchoModel | None = None) -> Any:
-    pipeline = Pipeline(subject.task, model or EchoModel(context_length=CONTEXT))
+    pipeline = Pipeline(subject.task, model or EchoModel(context_length=_CONTEXT))
     return subject.call("prompt", text, pipeline.run, Record(text))
 
 
@@ -186,7 +183,7 @@ def works_silently(subject: Subject) -> str:
     subject.printed.truncate(0)
     subject.printed.seek(0)
     for text, wanted in SAMPLES:
-        _run(subject, text, EchoModel([wanted], context_length=CONTEXT))
+        _run(subject, text, EchoModel([wanted], context_length=_CONTEXT))
     printed = subject.printed.getvalue().strip()
     expect(not printed, f"it prints {shown(printed)} while it processes a text")
     return ""
@@ -212,3 +209,9 @@ def _difference(one: Any, other: Any) -> str:
     a, b = repr(one), repr(other)
     at = next((i for i, (x, y) in enumerate(zip(a, b)) if x != y), min(len(a), len(b)))
     return f"…{a[max(0, at - 20) : at + 20]}… and …{b[max(0, at - 20) : at + 20]}…"
+
+
+CHECKS = {
+    prompts: "prompt", prompts_are_pure: "prompt", odd_texts: "prompt", long_texts: "long_input",
+    parses_anything: "parse", joins: "join", works_silently: "", streams: "streams",
+}  # fmt: skip

@@ -27,10 +27,14 @@ _GRACE = 10.0  # seconds that workers have to end
 def runs_every_chunk(subject: Subject) -> str:
     """Every chunk is run at least once, and what the worker reports is passed on."""
     with _place() as place:
-        done = {event.chunk: event for event in _drive(subject, place, range(_CHUNKS)) if isinstance(event, Done)}
+        done = {
+            event.chunk: event for event in _drive(subject, place, range(_CHUNKS)) if isinstance(event, Done)
+        }
         missing = sorted(set(range(_CHUNKS)) - {chunk for chunk, _ in runs(place)})
         expect(not missing, f"it never ran the chunks {missing} of {_CHUNKS}")
-    expect(sorted(done) == list(range(_CHUNKS)), f"it yielded a Done for the chunks {sorted(done)} of {_CHUNKS}")
+    expect(
+        sorted(done) == list(range(_CHUNKS)), f"it yielded a Done for the chunks {sorted(done)} of {_CHUNKS}"
+    )
     for chunk, event in done.items():
         reported = (event.rows, event.errors, event.prompt_tokens, event.completion_tokens)
         expect(
@@ -96,7 +100,8 @@ def ends_when_closed(subject: Subject) -> str:
         while (left := sorted(filter(_lives, workers))) and time.monotonic() < ends:
             time.sleep(0.05)
         expect(
-            not left, f"closed, it left {len(left)} of {len(workers)} worker processes running for {_GRACE:g} s"
+            not left,
+            f"closed, it left {len(left)} of {len(workers)} worker processes running for {_GRACE:g} s",
         )
         before = len(runs(place))
         time.sleep(0.3)

@@ -12,7 +12,7 @@ from nlpsuite.tasks.result import Output
 from nlpsuite.testing.findings import CheckFailed, expect
 from nlpsuite.testing.subject import Subject, shown
 
-__all__ = ["metrics_are_bounded", "metrics_check_their_rows", "references", "targets"]
+__all__ = ["CHECKS"]
 
 _SAMPLES = "declare samples = ((text, reference), …) in the task if the usual ones don't suit it"
 
@@ -133,3 +133,11 @@ def _figures(
 def _wrong(perfect: Sequence[Output]) -> list[Output]:
     """Each output in place of the one before; a single one becomes nonsense."""
     return [*perfect[1:], perfect[0]] if len(perfect) > 1 else [Output("zzz qqq", "zzz qqq")]
+
+
+CHECKS = {
+    references: "reference",
+    targets: "target",
+    metrics_are_bounded: "evaluate",
+    metrics_check_their_rows: "evaluate",
+}

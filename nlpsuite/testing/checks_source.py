@@ -41,7 +41,10 @@ def refuses_what_is_not_there(subject: Subject) -> str:
         base = _ask(subject, rest)
         if base is None:
             continue
-        with tempfile.TemporaryDirectory() as place, _no_network(f"obtaining {shown(rest)} with offline=True"):
+        with (
+            tempfile.TemporaryDirectory() as place,
+            _no_network(f"obtaining {shown(rest)} with offline=True"),
+        ):
             try:
                 path = base.obtain(Path(place), Silent(), 1.0)
             except (ModelNotFoundError, ModelUnavailableError):

@@ -30,38 +30,10 @@ __all__ = ["CHECKS", "TaskConformance", "check_plugin", "check_task", "find_chec
 Check = Callable[[Subject], str]
 
 # In the order in which mistakes are best fixed.
-_PACKAGE: tuple[Check, ...] = (
-    checks_package.metadata,
-    checks_package.summary,
-    checks_package.imports,
-    checks_package.imports_quickly,
-    checks_package.imports_nothing_heavy,
-    checks_package.imports_silently,
-    checks_package.imports_offline,
-    checks_package.loads,
-)
+_PACKAGE: tuple[Check, ...] = checks_package.PACKAGE_CHECKS
 # With the attribute of the task that a failure points to unless it names a place of its own.
-_TASK: Mapping[Check, str] = {
-    checks_package.declarations: "",
-    checks_package.options: "options",
-    checks_package.adapter_options: "adapter_options",
-    checks_package.adapter: "adapter",
-    checks_answer.prompts: "prompt",
-    checks_answer.prompts_are_pure: "prompt",
-    checks_answer.odd_texts: "prompt",
-    checks_answer.long_texts: "long_input",
-    checks_answer.parses_anything: "parse",
-    checks_answer.joins: "join",
-    checks_answer.works_silently: "",
-    checks_answer.streams: "streams",
-    checks_score.references: "reference",
-    checks_score.targets: "target",
-    checks_score.metrics_are_bounded: "evaluate",
-    checks_score.metrics_check_their_rows: "evaluate",
-}
+_TASK: Mapping[Check, str] = {**checks_package.TASK_CHECKS, **checks_answer.CHECKS, **checks_score.CHECKS}
 CHECKS = (*_PACKAGE, *_TASK)
-# Only a task is imported at every run. Metrics and readers may well import numpy.
-_PACKAGE_OF_OTHERS = tuple(check for check in _PACKAGE if check is not checks_package.imports_quickly)
 _OTHERS: Mapping[str, tuple[Check, ...]] = {
     "metric": checks_metric.CHECKS,
     "reader": checks_files.READER_CHECKS,
@@ -69,7 +41,7 @@ _OTHERS: Mapping[str, tuple[Check, ...]] = {
     "source": checks_source.CHECKS,
     "engine": checks_engine.CHECKS,
     "guard": checks_guard.CHECKS,
-    "command": (checks_package.has_help,),
+    "command": checks_package.COMMAND_CHECKS,
 }
 
 
@@ -90,7 +62,7 @@ def check_plugin(plugin: Plugin, *, thorough: bool = False) -> Iterator[Finding]
     """
     subject = Subject(plugin, thorough=thorough)
     finding = None
-    for check in _PACKAGE if plugin.kind == TASK else _PACKAGE_OF_OTHERS:
+    for check in _PACKAGE:
         finding = _run(check, subject)
         yield finding
     if finding and finding.ok:  # the last one is ``loads``

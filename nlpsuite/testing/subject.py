@@ -10,7 +10,7 @@ from functools import cached_property
 from typing import Any, TypeVar
 
 from nlpsuite.data.record import Record
-from nlpsuite.errors import NlpsuiteError
+from nlpsuite.errors import NlpsuiteError, OptionError
 from nlpsuite.options import make_options, option_specs
 from nlpsuite.plugins.kinds import TASK
 from nlpsuite.plugins.loading import load_plugin
@@ -133,13 +133,16 @@ class Subject:
         return make_options(self.task.options, dict(given))
 
     def variants(self) -> Iterator[dict[str, Any]]:
-        """Options to try: the defaults, every choice, both values of a switch, odd texts."""
+        """Options to try: the defaults, every choice, both values of a switch, odd texts if accepted."""
         yield {}
         if self.task.adapter_options:
             yield dict(self.task.adapter_options)
         tried = {bool: (True, False), str: ("{x} %s", "Ü\n")}
         for spec in option_specs(self.task.options):
-            yield from ({spec.name: value} for value in spec.choices or tried.get(spec.type, ()))
+            for value in spec.choices or tried.get(spec.type, ()):
+                with contextlib.suppress(OptionError):
+                    self.options({spec.name: value})
+                    yield {spec.name: value}
 
     def prompt(self, record: Record, given: Mapping[str, Any]) -> Prompt:
         """The task's prompt. Raises CheckFailed if it isn't one."""
@@ -209,7 +212,9 @@ def check_output(output: Any, where: str, what: str) -> None:
         raise CheckFailed(f"{what}: the output can't be written as JSON: {error}", where) from None
     taken = sorted(RESERVED_DATA.intersection(output.data))
     expect(not taken, f"{what}: data has the keys {taken}, which results already have", where)
-    expect(all(isinstance(key, str) for key in output.data), f"{what}: data has a key that isn't a string", where)
+    expect(
+        all(isinstance(key, str) for key in output.data), f"{what}: data has a key that isn't a string", where
+    )
     if output.probabilities is None:
         return
     chances = dict(output.probabilities)

@@ -11,7 +11,7 @@ import sys
 from pathlib import Path
 
 import pytest
-from installed import dist_info
+from installed import dist_info, environment_with
 
 from nlpsuite.testing.conformance import CHECKS
 
@@ -207,7 +207,7 @@ def test_the_first_plugins_test_passes(tmp_path: Path) -> None:
     project = shutil.copytree(FIRST, tmp_path / "plugin")
     dist_info(project)
     command = [sys.executable, "-m", "pytest", "-q", "-W", "error", "-p", "no:cacheprovider"]
-    done = call(*command, cwd=project, PYTHONPATH=str(project))
+    done = call(*command, cwd=project, **{"PYTHONPATH": environment_with(project)["PYTHONPATH"]})
     assert done.returncode == 0 and f"{len(CHECKS)} passed" in done.stdout, done.stdout
 
 

@@ -94,7 +94,9 @@ def test_lists_of_documents(tmp_path: Path) -> None:
     assert rows[0] == (1, {"id": "C-41", "text": "A crab\nin a maze.\n", "keywords": "crab, maze"})
     assert [number for number, _ in rows] == [1, 3, 4, 5]
     assert all(isinstance(row, InputInvalidError) for _, row in rows[1:])
-    for (_, error), words in zip(rows[1:], ("C-42.txt", "isn't a plain file name", "no document with keywords")):
+    for (_, error), words in zip(
+        rows[1:], ("C-42.txt", "isn't a plain file name", "no document with keywords")
+    ):
         assert words in error.message and "list.keys:" in error.message
     with gzip.open(tmp_path / "packed.keys.gz", "wt") as file:
         file.write("C-41: crab, maze")
