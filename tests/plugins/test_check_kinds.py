@@ -46,7 +46,7 @@ def test_bundled_ones_pass(kind: str) -> None:
         ("metric", HOOK.format(hook="nlpsuite_metric", value="3"), "loads", "returned int instead of a function"),
         ("command", HOOK.format(hook="nlpsuite_command", value="print"), "loads", "instead of a click.Command"),
         ("metric", HOOK.format(hook="nlpsuite_metric", value="lambda a, b: 1"), "says what it is", "docstring"),
-        ("metric", HOOK.format(hook="nlpsuite_metric", value="lambda a, b: 1"), "prefers what is right", "gave 1"),
+        ("metric", HOOK.format(hook="nlpsuite_metric", value="lambda a, b: 1"), "prefers what is right", "returned 1"),
         ("metric", HOOK.format(hook="nlpsuite_metric", value="lambda a, b: 1"), "checks its rows", "0 outputs"),
         ("metric", HOOK.format(hook="nlpsuite_metric", value="lambda a, b: a[9]"), "prefers what is right", "raised"),
         ("reader", HOOK.format(hook="nlpsuite_reader", value="lambda path: iter(())"), "reports unreadable files", "absent"),

@@ -270,7 +270,9 @@ def test_help_does_without_a_damaged_record(tmp_path: Path) -> None:
     (tmp_path / "plugins.json").write_text("{broken")
     done = nlpsuite(tmp_path, "--help", NLPSUITE_CONFIG_DIR=str(tmp_path))
     assert done.returncode == 0 and done.stderr == "" and "\n  completion " in done.stdout
-    done = nlpsuite(tmp_path, "completion", "bash", NLPSUITE_CONFIG_DIR=str(tmp_path))
+    assert nlpsuite(tmp_path, "completion", "bash", NLPSUITE_CONFIG_DIR=str(tmp_path)).returncode == 0
+    offer(tmp_path, "command", "count", example("nlpsuite_command"), "count-command")
+    done = nlpsuite(tmp_path, "count", "file", NLPSUITE_CONFIG_DIR=str(tmp_path))
     assert done.returncode == 7 and "nlpsuite --no-plugins" in done.stderr
 
 
