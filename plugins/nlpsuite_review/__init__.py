@@ -154,7 +154,7 @@ class Review(Task[ReviewOptions]):
         Raises:
             InputInvalidError: none at all, not as many references as outputs, one that names no lines.
         """
-        from nlpsuite.evaluation.metrics.lengths import check_lengths
+        from nlpsuite.plugins import check_lengths
 
         check_lengths([output.text for output in outputs], references)
         right = given = wanted = 0
