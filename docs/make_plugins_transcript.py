@@ -62,7 +62,9 @@ def _new_environment(home: Path) -> Path:
     venv.create(home, with_pip=False, symlinks=os.name != "nt")
     [packages] = home.glob("lib/python*/site-packages")
     seen = [path for path in sys.path if "site-packages" in path]
-    suite = [path for path in sys.path if Path(path, "nlpsuite").is_dir() or Path(path, "nlpsuite_chat").is_dir()]
+    suite = [
+        path for path in sys.path if Path(path, "nlpsuite").is_dir() or Path(path, "nlpsuite_chat").is_dir()
+    ]
     # addsitedir also follows the .pth files there, as editable installs have them.
     lines = [*suite, *(f"import site; site.addsitedir({path!r})" for path in seen)]
     (packages / "outer.pth").write_text("\n".join(lines))
@@ -71,8 +73,8 @@ def _new_environment(home: Path) -> Path:
 
 def _run(python: Path, arguments: list[str], place: Path) -> tuple[int, str]:
     """Exit code, and stdout and stderr as they come."""
-    kept = {n: v for n, v in os.environ.items() if not n.startswith(("PIP_", "NLPSUITE_", "PYTHON"))}
-    environment = kept | {
+    inherited = {n: v for n, v in os.environ.items() if not n.startswith(("PIP_", "NLPSUITE_", "PYTHON"))}
+    environment = inherited | {
         "COLUMNS": "100",
         "NLPSUITE_CONFIG": os.devnull,
         "NLPSUITE_CONFIG_DIR": str(place / "config"),

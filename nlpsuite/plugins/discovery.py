@@ -107,7 +107,7 @@ def find_plugin(kind: str, name: str) -> Plugin:
     raise UnknownTaskError(
         f"There is no {kind} {name!r}.",
         hint=f"{suggestion}{kind.capitalize()}s: {', '.join(usable) or 'none'}. "
-        f"`nlpsuite {'list' if kind == TASK else 'plugins list --all'}` says what they do.",
+        f"`nlpsuite {'list' if kind == TASK else 'plugins list --all'}` describes them.",
     )
 
 

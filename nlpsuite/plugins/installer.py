@@ -1,4 +1,4 @@
-"""pip, or uv where there is no pip, in this environment."""
+"""Running pip, or uv if there is no pip, on this environment."""
 
 from __future__ import annotations
 

@@ -337,8 +337,8 @@ def test_uninstall(cli, place, record, runs) -> None:
     assert asked.code == 2 and runs == [] and "task keywords" in asked.err
     assert cli("plugins", "uninstall", "keywords", "--yes").code == 0
     assert runs[0][-3:] == ["uninstall", "--yes", "keys-plugin"]
-    kept = json.loads(record.read_text())
-    assert kept["disabled"] == [] and set(kept["installed"]) == {"rival-plugin"}
+    left = json.loads(record.read_text())
+    assert left["disabled"] == [] and set(left["installed"]) == {"rival-plugin"}
     both = cli("plugins", "uninstall", "complete", "--yes")
     assert both.code == 2 and "nlpsuite plugins uninstall rival-plugin" in both.err
     for name in ("chat", "nlpsuite"):

@@ -98,7 +98,10 @@ def test_a_plugin_runs(place: Path, tiny_bundle: Path) -> None:
 
 
 def test_metrics_a_reader_and_a_command_come_with_it(place: Path) -> None:
-    keys = [f"metric:keyword_{name}" for name in ("f1", "precision", "recall")] + ["reader:keys", "command:tally"]
+    keys = [f"metric:keyword_{name}" for name in ("f1", "precision", "recall")] + [
+        "reader:keys",
+        "command:tally",
+    ]
     done = nlpsuite(place, "plugins", "check", *keys)
     assert done.returncode == 0 and "failed" not in done.stdout, done.stdout
     rows = json.loads(nlpsuite(place, "plugins", "list", "--json").stdout)

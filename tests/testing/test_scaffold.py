@@ -110,9 +110,7 @@ def test_a_failed_check_has_the_exit_code_of_a_failed_plugin(demo: Path) -> None
     path = demo / SOURCE
     path.write_text(path.read_text().replace(PARSE, "return 3"))
     command = [sys.executable, "-m", "nlpsuite", "plugins", "check", "demo"]
-    done = subprocess.run(
-        command, env=environment_with(demo), capture_output=True, text=True
-    )
+    done = subprocess.run(command, env=environment_with(demo), capture_output=True, text=True)
     assert done.returncode == 6 and done.stderr == ""
     assert "failed  parses anything" in done.stdout
     assert "gave int, not an Output" in done.stdout
