@@ -1,4 +1,4 @@
-"""Write docs/plugins-transcript.md: a plugin's life in a new environment, as it shows on a terminal.
+"""Write docs/plugins-transcript.md: a plugin's life in a new environment, as seen on a terminal.
 
 python docs/make_plugins_transcript.py           writes the page
 python docs/make_plugins_transcript.py --print   prints it instead; a test compares that with the page
@@ -32,8 +32,8 @@ HEAD = """# A plugin's life
 
 <!-- Made by docs/make_plugins_transcript.py; don't edit. -->
 
-A new environment with nlpsuite in it, from the installation of a plugin to its end, as it shows on a terminal.
-Paths, versions and times are replaced by `…`, and pip was told to be quiet (`PIP_QUIET=1`).
+A new environment with nlpsuite in it, from installing a plugin to uninstalling it, as seen on a terminal.
+Paths, versions and times are replaced by `…`, and pip's own output is suppressed (`PIP_QUIET=1`).
 """
 
 
@@ -62,15 +62,19 @@ def _new_environment(home: Path) -> Path:
     venv.create(home, with_pip=False, symlinks=os.name != "nt")
     [packages] = home.glob("lib/python*/site-packages")
     seen = [path for path in sys.path if "site-packages" in path]
+    suite = [
+        path for path in sys.path if Path(path, "nlpsuite").is_dir() or Path(path, "nlpsuite_chat").is_dir()
+    ]
     # addsitedir also follows the .pth files there, as editable installs have them.
-    (packages / "outer.pth").write_text("".join(f"import site; site.addsitedir({path!r})\n" for path in seen))
+    lines = [*suite, *(f"import site; site.addsitedir({path!r})" for path in seen)]
+    (packages / "outer.pth").write_text("\n".join(lines))
     return home / "bin" / "python"
 
 
 def _run(python: Path, arguments: list[str], place: Path) -> tuple[int, str]:
     """Exit code, and stdout and stderr as they come."""
-    kept = {n: v for n, v in os.environ.items() if not n.startswith(("PIP_", "NLPSUITE_", "PYTHON"))}
-    environment = kept | {
+    inherited = {n: v for n, v in os.environ.items() if not n.startswith(("PIP_", "NLPSUITE_", "PYTHON"))}
+    environment = inherited | {
         "COLUMNS": "100",
         "NLPSUITE_CONFIG": os.devnull,
         "NLPSUITE_CONFIG_DIR": str(place / "config"),

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-import os
 import subprocess
 import sys
 from pathlib import Path
+
+from installed import environment_with
 
 HEAD = "from nlpsuite import Options, Prompt, Task, hookimpl\n"
 
@@ -82,6 +83,6 @@ def install(
 
 def nlpsuite(place: Path, *args: str, **variables: str) -> subprocess.CompletedProcess[str]:
     """Run the command line in a process that sees the distributions in ``place``."""
-    environment = {**os.environ, "PYTHONPATH": str(place), **variables}
+    environment = environment_with(place, **variables)
     command = [sys.executable, "-m", "nlpsuite", *args]
     return subprocess.run(command, capture_output=True, text=True, env=environment, timeout=120)

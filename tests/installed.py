@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import os
 import sys
 import tomllib
 from pathlib import Path
 
 import pytest
 
-__all__ = ["dist_info", "put_on_path"]
+__all__ = ["dist_info", "environment_with", "put_on_path"]
 
 
 def dist_info(project: Path) -> None:
@@ -23,6 +24,12 @@ def dist_info(project: Path) -> None:
         for group, entries in about["entry-points"].items()
     )
     (info / "entry_points.txt").write_text(groups)
+
+
+def environment_with(place: Path, **variables: str) -> dict[str, str]:
+    """The environment of a child process that finds the modules in ``place`` first."""
+    path = os.pathsep.join([str(place), *filter(None, [os.environ.get("PYTHONPATH")])])
+    return {**os.environ, "PYTHONPATH": path, **variables}
 
 
 def put_on_path(project: Path, module: str, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -11,30 +11,13 @@ import click
 from nlpsuite import __version__
 from nlpsuite.cli.lazy import LazyGroup
 from nlpsuite.errors import NlpsuiteError
+from nlpsuite.plugins.kinds import VERBS as _VERBS
 
 if TYPE_CHECKING:
     from nlpsuite.plugins import Plugin
 
 __all__ = ["cli", "main"]
 
-# Verb to its line in --help. Its module is imported only when the verb is used. Plugins add others.
-_VERBS = {
-    "run": "Run a task on files, text or standard input.",
-    "list": "List the tasks that are installed.",
-    "score": "Run a task on every row of a data set.",
-    "eval": "Measure how good a model is at a task, with intervals.",
-    "compare": "Compare two or more evaluations on the same rows.",
-    "jobs": "List, resume, verify or remove jobs of `score`.",
-    "train": "Train a language model, or adapt one to a task.",
-    "export": "Export a model as an ONNX bundle, with an adapter merged in.",
-    "pull": "Fetch a model and build its bundle.",
-    "prompts": "Show the text that a task sends to the model.",
-    "config": "Show the configuration file and what it sets.",
-    "models": "List or remove the models on this machine.",
-    "plugins": "List, install, check and write plugins.",
-    "doctor": "Check the installation and say what to do.",
-    "completion": "Print the shell completion script.",
-}
 _EXIT_CODES = """\b
 Exit status:
   0  success                        4  the input can't be used
@@ -86,7 +69,7 @@ def _plugin_verbs() -> list[Plugin]:
 def _block_plugins(ctx: click.Context, option: click.Parameter, names: tuple[str, ...]) -> None:
     """Before any verb is looked up: completion parses options but calls no verb's function."""
     if names:
-        from nlpsuite.plugins.policy import block
+        from nlpsuite.plugins.discovery import block
 
         block(*names)
 

@@ -1,4 +1,4 @@
-"""A group of commands that are known without importing them."""
+"""A group of commands that are listed without importing them."""
 
 from __future__ import annotations
 
@@ -10,15 +10,17 @@ import click
 
 __all__ = ["LazyGroup"]
 
+_WHOLE = 1_000  # characters: no line of help is cut off
+
 
 class LazyGroup(click.Group):
-    """A group whose ``--help`` and completion read a table; a command is imported when it is used.
+    """A group whose ``--help`` and completion read a table; a command's module is imported only to run it.
 
-    click's own groups import every command for both.
+    click's own groups import every command for both. Commands that are added as usual come last.
 
     Args:
         commands_table: name to its line in ``--help``, in the order shown there.
-        module: of a command, with ``{}`` for its name; it has the command as ``command``.
+        module: of a command, with ``{}`` for its name; its attribute ``command`` is the command.
     """
 
     def __init__(
@@ -30,18 +32,19 @@ class LazyGroup(click.Group):
 
     def table(self) -> Mapping[str, str]:
         """Name to line in ``--help``."""
-        return self._table
+        own = {name: command.get_short_help_str(_WHOLE) for name, command in self.commands.items()}
+        return self._table | own
 
     def has(self, name: str) -> bool:
         """There is a command of that name, whether or not it can be used."""
-        return name in self._table
+        return name in self.table()
 
     def list_commands(self, ctx: click.Context) -> list[str]:
         return list(self.table())
 
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
         if cmd_name not in self._table:
-            return None
+            return super().get_command(ctx, cmd_name)
         command: click.Command = importlib.import_module(self._module.format(cmd_name)).command
         return command
 
@@ -50,8 +53,8 @@ class LazyGroup(click.Group):
             import difflib
 
             close = difflib.get_close_matches(args[0], self.table(), n=1)
-            meant = f" Did you mean {close[0]!r}?" if close else f" Commands: {', '.join(self.table())}."
-            raise click.UsageError(f"No such command {args[0]!r}.{meant}", ctx)
+            suggestion = f" Did you mean {close[0]!r}?" if close else f" Commands: {', '.join(self.table())}."
+            raise click.UsageError(f"No such command {args[0]!r}.{suggestion}", ctx)
         return super().resolve_command(ctx, args)
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:

@@ -6,19 +6,31 @@ import json
 
 import click
 
-from nlpsuite.plugins import installed_tasks
-from nlpsuite.plugins.discovery import unavailable
-from nlpsuite.plugins.kinds import TASK
+from nlpsuite.plugins.discovery import installed_tasks, unavailable
 
 __all__ = ["command"]
+
+_LEFT_OUT = {
+    "disabled": "disabled",
+    "blocked": "blocked",
+    "clash": "offered by more than one plugin",
+    "incompatible": "for another version of nlpsuite",
+    "broken": "broken",
+}
 
 
 @click.command()
 @click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 def command(as_json: bool) -> None:
-    """List the tasks that are installed. Imports no plugin."""
+    """List the tasks that are installed.
+
+    Imports no plugin. `nlpsuite plugins list` lists everything else that plugins offer.
+    """
     plugins = installed_tasks().values()
-    _say_what_is_left_out()
+    others = [plugin for plugin in unavailable() if plugin.kind == "task"]
+    for state in dict.fromkeys(plugin.state for plugin in others):
+        names = sorted({plugin.name for plugin in others if plugin.state == state})
+        click.echo(f"{len(names)} {_LEFT_OUT[state]}: {', '.join(names)} (nlpsuite plugins list)", err=True)
     if as_json:
         rows = [
             {"task": p.name, "summary": p.summary, "distribution": p.distribution, "version": p.version}
@@ -28,26 +40,7 @@ def command(as_json: bool) -> None:
         return
     width = max((len(p.name) for p in plugins), default=0)
     for p in plugins:
-        origin = "" if p.distribution == "nlpsuite" else f"  ({p.distribution} {p.version})"
+        origin = "" if p.bundled else f"  ({p.distribution} {p.version})"
         click.echo(f"{p.name:<{width}}  {p.summary}{origin}")
         for rival in p.rivals:
             click.echo(f"{'':<{width}}  also offered by {rival}, which is not used", err=True)
-
-
-def _say_what_is_left_out() -> None:
-    """A line on stderr for each reason why plugins that are installed are not listed."""
-    by_state: dict[str, list[str]] = {}
-    for plugin in (p for p in unavailable() if p.kind == TASK):
-        by_state.setdefault(plugin.state, []).append(plugin.name)
-    for state, names in by_state.items():
-        said = _LEFT_OUT[state].format(len(set(names)))
-        click.echo(f"{said}: {', '.join(sorted(set(names)))} (nlpsuite plugins list)", err=True)
-
-
-_LEFT_OUT = {
-    "disabled": "{} disabled",
-    "blocked": "{} blocked",
-    "clash": "{} offered by more than one plugin",
-    "incompatible": "{} for another version of nlpsuite",
-    "broken": "{} broken",
-}

@@ -1,32 +1,55 @@
-"""What can be used: what is registered, less what may not be. Imports no plugin."""
+"""Which of the registered plugins may be used. Imports none of them.
+
+``--no-plugins`` and ``NLPSUITE_PLUGINS`` are looked up in the environment whenever they are needed, so
+that child processes obey them too.
+"""
 
 from __future__ import annotations
 
 import dataclasses
 import difflib
+import os
 
 from nlpsuite.errors import NlpsuiteError, PluginError, UnknownTaskError
-from nlpsuite.plugins.kinds import RESERVED, TASK
-from nlpsuite.plugins.policy import blocked_by, only_bundled
-from nlpsuite.plugins.registry import API_VERSION, Plugin, normalized, registered
+from nlpsuite.plugins.kinds import TASK, VERBS
+from nlpsuite.plugins.registry import API_VERSION, Plugin, registered
 from nlpsuite.plugins.state import State, read_state
 
-__all__ = ["find_plugin", "find_task", "installed", "installed_tasks", "known_plugins", "unavailable"]
+__all__ = [
+    "block",
+    "find_plugin",
+    "find_task",
+    "installed",
+    "installed_tasks",
+    "known_plugins",
+    "unavailable",
+]
+
+_ALLOWED = "NLPSUITE_PLUGINS"
+_BLOCKED = "NLPSUITE_NO_PLUGINS"
+_ALL = "*"
+
+
+def block(*names: str) -> None:
+    """Block plugins or distributions from now on, in this process and its children. ``*`` blocks all
+    that are not bundled."""
+    os.environ[_BLOCKED] = ",".join([*_names(_BLOCKED), *names])
 
 
 def known_plugins() -> list[Plugin]:
-    """Every registration with its ``state`` and, where it can't be run, the ``remedy``.
+    """Every registration with its ``state`` and, unless it is enabled, the ``remedy``.
 
     States: ``enabled``; ``disabled`` by the user; ``blocked`` by --no-plugins or NLPSUITE_PLUGINS;
     ``incompatible``, for another version of the contract; ``broken``, as far as that shows without an
     import; ``clash``, with another third party's of the same kind and name; ``shadowed`` by one that
-    goes first. Whether an enabled plugin works is known only once it is loaded.
+    takes precedence. Whether an enabled plugin works is known only once it is loaded.
 
     Raises:
         StorageError: the record of the user's decisions is damaged.
     """
-    # What may only be bundled needs no record, so that a damaged one can be got around.
-    state = State() if only_bundled() else read_state()
+    # With bundled plugins only, the record isn't needed: that is the way around a damaged one.
+    only_bundled = _ALL in _names(_BLOCKED) or (_ALLOWED in os.environ and not _names(_ALLOWED))
+    state = State() if only_bundled else read_state()
     plugins = [_judged(plugin, state) for plugin in registered()]
     by_name: dict[str, list[Plugin]] = {}
     for plugin in plugins:
@@ -39,9 +62,9 @@ def known_plugins() -> list[Plugin]:
 
 
 def installed(kind: str) -> dict[str, Plugin]:
-    """The plugins of a kind that can be used, by name, in alphabetical order. Imports none.
+    """The usable plugins of a kind, by name, in alphabetical order. Imports none.
 
-    Where two distributions offer one name, the user's choice goes first, then a bundled one; the
+    If two distributions offer one name, the user's choice takes precedence, then a bundled one; the
     others are its ``rivals``. Of two third parties neither is used until the user chooses.
 
     Raises:
@@ -51,12 +74,12 @@ def installed(kind: str) -> dict[str, Plugin]:
 
 
 def installed_tasks() -> dict[str, Plugin]:
-    """The tasks that can be run; see ``installed``."""
+    """The usable tasks; see ``installed``."""
     return installed(TASK)
 
 
 def unavailable() -> list[Plugin]:
-    """Plugins that can't be used now though they are installed, shadowed ones aside."""
+    """Installed plugins that can't be used now, except shadowed ones."""
     return [plugin for plugin in known_plugins() if plugin.state not in ("enabled", "shadowed")]
 
 
@@ -69,71 +92,83 @@ def find_plugin(kind: str, name: str) -> Plugin:
     """The plugin of that kind and name.
 
     Raises:
-        UnknownTaskError: none offers it, or it is disabled or blocked; says what to do.
-        PluginError: it is incompatible, broken, or two third parties offer it.
+        UnknownTaskError: no plugin offers it, or it is disabled or blocked; says what to do.
+        PluginError: it is incompatible or broken, or two third parties offer it.
         StorageError: the record of the user's decisions is damaged.
     """
-    there = installed(kind)
-    if name in there:
-        return there[name]
+    usable = installed(kind)
+    if name in usable:
+        return usable[name]
     others = [plugin for plugin in known_plugins() if (plugin.kind, plugin.name) == (kind, name)]
     if others:
-        raise _refused(others)
-    close = difflib.get_close_matches(name, there, n=1, cutoff=0.5)
-    meant = f"Did you mean {close[0]!r}? " if close else ""
+        raise _refusal(others)
+    close = difflib.get_close_matches(name, usable, n=1, cutoff=0.5)
+    suggestion = f"Did you mean {close[0]!r}? " if close else ""
     raise UnknownTaskError(
         f"There is no {kind} {name!r}.",
-        hint=f"{meant}{kind.capitalize()}s: {', '.join(there) or 'none'}. "
-        f"`nlpsuite {'list' if kind == TASK else 'plugins list'}` says what they do.",
+        hint=f"{suggestion}{kind.capitalize()}s: {', '.join(usable) or 'none'}. "
+        f"`nlpsuite {'list' if kind == TASK else 'plugins list --all'}` describes them.",
     )
 
 
 def _judged(plugin: Plugin, state: State) -> Plugin:
-    """The plugin's state by itself, names of others left aside."""
+    """The plugin with its own state, regardless of others of the same name."""
     if plugin.fault:
-        mend = f"reinstall or uninstall it: nlpsuite plugins uninstall {plugin.distribution}"
-        return dataclasses.replace(plugin, state="broken", remedy=mend)
+        return _with(plugin, "broken", f"nlpsuite plugins install --upgrade {plugin.distribution}")
     if plugin.api_version != API_VERSION:
         newer = (plugin.api_version or 0) > API_VERSION
-        mend = "upgrade nlpsuite" if newer else f"nlpsuite plugins install --upgrade {plugin.distribution}"
-        return dataclasses.replace(plugin, state="incompatible", remedy=mend)
-    cause = blocked_by(plugin)
+        remedy = "upgrade nlpsuite" if newer else f"nlpsuite plugins install --upgrade {plugin.distribution}"
+        return _with(plugin, "incompatible", remedy)
+    cause = _blocked_by(plugin)
     if cause:
-        mend = (
-            "leave out --no-plugins"
-            if cause == "--no-plugins"
-            else f"add {plugin.key} to {cause}, or unset it"
+        flag = cause == "--no-plugins"
+        return _with(
+            plugin,
+            "blocked",
+            "leave out --no-plugins" if flag else f"add {plugin.key} to {cause}, or unset it",
         )
-        return dataclasses.replace(plugin, state="blocked", remedy=mend)
     causes = [name for name in (plugin.name, plugin.key) if name in state.disabled]
     if causes or any(plugin.is_called(name) for name in state.disabled):
-        mend = f"nlpsuite plugins enable {causes[0] if causes else plugin.distribution}"
-        return dataclasses.replace(plugin, state="disabled", remedy=mend)
-    if plugin.name in RESERVED.get(plugin.kind, ()):
-        mend = f"`nlpsuite {plugin.name}` stays what it is; its author can name the command otherwise"
-        return dataclasses.replace(plugin, state="shadowed", remedy=mend)
+        return _with(plugin, "disabled", f"nlpsuite plugins enable {(causes or [plugin.distribution])[0]}")
+    if plugin.kind == "command" and plugin.name in VERBS:
+        return _with(plugin, "shadowed", "its author has to choose another name for the command")
     return plugin
 
 
+def _blocked_by(plugin: Plugin) -> str:
+    """What forbids a plugin: ``--no-plugins`` or ``NLPSUITE_PLUGINS``; empty if nothing does."""
+    blocked = _names(_BLOCKED)
+    if any(plugin.is_called(name) for name in blocked) or (_ALL in blocked and not plugin.bundled):
+        return "--no-plugins"
+    allowed = _ALLOWED not in os.environ or plugin.bundled or any(map(plugin.is_called, _names(_ALLOWED)))
+    return "" if allowed else _ALLOWED
+
+
+def _names(variable: str) -> list[str]:
+    return [name.strip() for name in os.environ.get(variable, "").split(",") if name.strip()]
+
+
 def _settled(rivals: list[Plugin], chosen: str | None) -> list[Plugin]:
-    """Usable plugins of one name, bundled first: one of them is used, or it is a clash."""
-    wanted = [p for p in rivals if chosen and normalized(p.distribution) == normalized(chosen)]
+    """Usable plugins of one name, bundled first: one of them is used, or they clash."""
+    wanted = [plugin for plugin in rivals if chosen and plugin.is_from(chosen)]
     first = (wanted or rivals)[0]
-    if len(rivals) > 1 and not wanted and not first.bundled:
-        return [_passed_over(plugin, "clash") for plugin in rivals]
-    others = tuple(plugin.distribution for plugin in rivals if plugin is not first)
-    return [
-        dataclasses.replace(p, rivals=others) if p is first else _passed_over(p, "shadowed") for p in rivals
+    clash = len(rivals) > 1 and not wanted and not first.bundled
+    settled = [
+        _with(p, "clash" if clash else "shadowed", f"nlpsuite plugins enable {p.key} --from {p.distribution}")
+        for p in rivals
+        if clash or p is not first
     ]
+    if not clash:
+        settled.append(dataclasses.replace(first, rivals=tuple(plugin.distribution for plugin in settled)))
+    return settled
 
 
-def _passed_over(plugin: Plugin, state: str) -> Plugin:
-    mend = f"nlpsuite plugins enable {plugin.key} --from {plugin.distribution}"
-    return dataclasses.replace(plugin, state=state, remedy=mend)
+def _with(plugin: Plugin, state: str, remedy: str) -> Plugin:
+    return dataclasses.replace(plugin, state=state, remedy=remedy)
 
 
-def _refused(plugins: list[Plugin]) -> NlpsuiteError:
-    """Why no plugin of a name can be run."""
+def _refusal(plugins: list[Plugin]) -> NlpsuiteError:
+    """Why none of the plugins of one name can be used."""
     clashing = [plugin for plugin in plugins if plugin.state == "clash"]
     if clashing:
         offers = " and ".join(f"{plugin.distribution} {plugin.version}" for plugin in clashing)
@@ -142,16 +177,21 @@ def _refused(plugins: list[Plugin]) -> NlpsuiteError:
             hint="Choose one: " + ", or ".join(plugin.remedy for plugin in clashing),
         )
     plugin = plugins[0]
-    task = f"The {plugin.kind} {plugin.name!r} of {plugin.distribution} {plugin.version}"
-    hint = f"{plugin.remedy[0].upper()}{plugin.remedy[1:]}."
+    subject = f"The {plugin.kind} {plugin.name!r} of {plugin.distribution} {plugin.version}"
     if plugin.state == "disabled":
-        return UnknownTaskError(f"{task} is disabled.", hint=f"Enable it: {plugin.remedy}")
+        return UnknownTaskError(f"{subject} is disabled.", hint=f"Enable it: {plugin.remedy}")
+    hint = f"{plugin.remedy[0].upper()}{plugin.remedy[1:]}."
     if plugin.state == "blocked":
-        return UnknownTaskError(f"{task} is blocked by {blocked_by(plugin)}.", hint=hint)
+        return UnknownTaskError(f"{subject} is blocked by {_blocked_by(plugin)}.", hint=hint)
+    if "nlpsuite plugins" in plugin.remedy:
+        hint = f"Upgrade it: {plugin.remedy}"
     if plugin.state == "incompatible":
         return PluginError(
-            f"{task} is written for version {plugin.api_version} of the plugin contract; this nlpsuite has "
-            f"version {API_VERSION}.",
-            hint=hint if "nlpsuite plugins" not in plugin.remedy else f"Upgrade it: {plugin.remedy}",
+            f"{subject} was written for version {plugin.api_version} of the plugin contract; this nlpsuite "
+            f"has version {API_VERSION}.",
+            hint=hint,
         )
-    return PluginError(f"{task} can't be loaded: {plugin.fault}.", hint=hint)
+    return PluginError(
+        f"{subject} can't be loaded: {plugin.fault}.",
+        hint=f"{hint}. To do without it: nlpsuite plugins uninstall {plugin.distribution}",
+    )

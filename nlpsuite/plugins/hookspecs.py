@@ -1,15 +1,15 @@
-"""The plugin contract, version 1: everything that a plugin can implement.
+"""The plugin contract, version 1: every hook that a plugin can implement.
 
-A plugin is a module that an entry point names. There is a group of entry points for each hook:
+A plugin is a module named by an entry point. Each hook has its own group of entry points:
 ``nlpsuite.tasks.v1`` for ``nlpsuite_task``, and so on. The entry point's name is that of the task,
-metric, scheme, suffix or verb; the hook is called with it, once, when it is first needed, and by then
-nothing but this one plugin has been imported. What is slow to import belongs in what the hook returns.
+metric, scheme, suffix or verb. The hook is called with it, once, when it is first needed; no other plugin
+has to be imported for that. Slow imports belong in what the hook returns.
 
-A hook is an ordinary function marked with ``@hookimpl``. It may leave out its argument. docs/plugins.md
+A hook is an ordinary function marked with ``@hookimpl``. It may omit its argument. docs/plugins.md
 shows each hook with an example.
 
-A change that an existing plugin would notice gets a new version of the group, so that it shows
-without importing the plugin.
+A change that breaks existing plugins gets a new version of the group, so that it shows without
+importing them.
 """
 
 from __future__ import annotations
@@ -47,41 +47,41 @@ hookimpl = pluggy.HookimplMarker("nlpsuite")
 
 @hookspec(firstresult=True)
 def nlpsuite_task(name: str) -> Task[Any] | None:
-    """Return the task that the entry point ``name`` stands for."""
+    """Return the task called ``name``."""
 
 
 @hookspec(firstresult=True)
 def nlpsuite_guard(name: str) -> Guard | None:
-    """Return the guard that the entry point ``name`` stands for.
+    """Return the guard called ``name``.
 
-    Called only where ``--guard`` or ``guard=`` asks for one, with the name ``guard``. A guard screens
-    what every task says; see ``nlpsuite.tasks.guard.Guard``.
+    Called only if ``--guard`` or ``guard=`` asks for one, with the name ``guard``. A guard screens the
+    outputs of every task; see ``nlpsuite.plugins.Guard``.
     """
 
 
 @hookspec(firstresult=True)
 def nlpsuite_metric(name: str) -> Metric | None:
-    """Return the metric that a task's ``metrics`` calls ``name``: a function of outputs and references."""
+    """Return the metric called ``name``: a function of outputs and references."""
 
 
 @hookspec(firstresult=True)
 def nlpsuite_source(scheme: str) -> ModelSource | None:
-    """Return what makes a base of ``rest``, where the user names a model ``scheme:rest``."""
+    """Return the function that resolves a model named ``scheme:rest``."""
 
 
 @hookspec(firstresult=True)
 def nlpsuite_reader(suffix: str) -> Reader | None:
-    """Return what reads the rows of a file whose name ends in ``.suffix``."""
+    """Return the function that reads the rows of a file whose name ends in ``.suffix``."""
 
 
 @hookspec(firstresult=True)
 def nlpsuite_writer(suffix: str) -> Writer | None:
-    """Return what writes the results of a job into a file whose name ends in ``.suffix``."""
+    """Return the function that writes a job's results to a file whose name ends in ``.suffix``."""
 
 
 @hookspec(firstresult=True)
 def nlpsuite_engine(name: str) -> Engine | None:
-    """Return what runs the chunks of a job where ``--engine name`` asks for it."""
+    """Return the function that runs a job's chunks for ``--engine name``."""
 
 
 @hookspec(firstresult=True)

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import contextlib
+import functools
 import importlib
+import math
 import os
 import sys
+import threading
 import time
-from types import ModuleType
+from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING, Any
 
 from nlpsuite.errors import PluginError
@@ -18,13 +21,26 @@ from nlpsuite.plugins.registry import Plugin, registered
 if TYPE_CHECKING:
     import pluggy
 
+    from nlpsuite.evaluation.metrics.base import Metric
     from nlpsuite.tasks.base import Task
 
-__all__ = ["SLOW_SECONDS", "TRACE", "blame", "failure", "load", "load_plugin", "load_task"]
+__all__ = [
+    "SLOW_SECONDS",
+    "TRACE",
+    "blame",
+    "failure",
+    "load",
+    "load_metric",
+    "load_plugin",
+    "load_task",
+    "measure",
+    "resolve",
+]
 
 TRACE = "NLPSUITE_TRACE_PLUGINS"
 SLOW_SECONDS = 2.0
 _LONGEST_REASON = 300
+_loading = threading.RLock()
 
 
 def load_task(name: str) -> Task[Any]:
@@ -44,73 +60,119 @@ def load(kind: str, name: str) -> Any:
     return load_plugin(find_plugin(kind, name))
 
 
-def load_plugin(plugin: Plugin) -> Any:
-    """Import a plugin, whatever its state, and ask it for its task, metric or what else it offers.
+def load_metric(name: str) -> Metric:
+    """The metric of that name, bundled or a third party's; raises what ``load`` raises."""
+    metric: Metric = load("metric", name)
+    return metric
 
-    Each plugin has a plugin manager of its own: one that raises can't end the call of another's hook.
-    What it prints goes to stderr, where a line also says so if it takes long to load.
+
+def measure(name: str, outputs: Sequence[str], references: Sequence[str]) -> float:
+    """The result of the metric ``name``.
+
+    Raises:
+        UnknownTaskError, PluginError: as ``load``; PluginError as well if the result isn't a number.
+        InputInvalidError: no rows, or not as many references as outputs.
+    """
+    value = load_metric(name)(outputs, references)
+    if isinstance(value, bool) or not isinstance(value, int | float) or math.isnan(value):
+        raise failure(find_plugin("metric", name), f"its metric returned {value!r} instead of a number")
+    return float(value)
+
+
+def load_plugin(plugin: Plugin) -> Any:
+    """Import a plugin, whatever its state, and ask it for its task, metric or whatever it offers.
+
+    Whatever it prints goes to stderr, and so does a warning if importing it is slow.
 
     Raises:
         PluginError: the plugin fails to import, raises, or breaks the contract.
     """
     if plugin.builtin:
-        return _resolve(f"{plugin.module}:{plugin.attribute}")
-    import pluggy
-
-    from nlpsuite.plugins import hookspecs
-
+        return resolve(f"{plugin.module}:{plugin.attribute}")
     kind = KINDS[plugin.kind]
-    manager = pluggy.PluginManager("nlpsuite")
-    manager.add_hookspecs(hookspecs)
-    if os.environ.get(TRACE, "") not in ("", "0"):
-        _trace_calls(manager, plugin)
     started = time.perf_counter()
     try:
         # What a plugin prints must not mix with results.
         with contextlib.redirect_stdout(sys.stderr):
-            module = importlib.import_module(plugin.module)
+            holder = resolve(f"{plugin.module}:{plugin.attribute}")
             seconds = time.perf_counter() - started
             _trace(plugin, f"imported {plugin.module} in {seconds * 1e3:.1f} ms")
-            manager.register(_holder(module, plugin.attribute), name=plugin.name)
-            manager.check_pending()
-            hook = getattr(manager.hook, kind.hook)
-            if not hook.get_hookimpls():
-                raise failure(plugin, f"it has no hook {kind.hook}; is @hookimpl missing?")
-            given = hook(**{kind.argument: plugin.name})
-            problem = _problem(kind, plugin.name, given)
+            with _hook_of(holder, kind) as hook:
+                _trace(plugin, f"calling {kind.hook}({kind.argument}={plugin.name!r})")
+                offered = hook(**{kind.argument: plugin.name})
+            milliseconds = (time.perf_counter() - started - seconds) * 1e3
+            _trace(plugin, f"{kind.hook} returned {offered!r} in {milliseconds:.1f} ms")
+            _check(kind, plugin.name, offered)
     except (KeyboardInterrupt, PluginError):
         raise
+    except _ContractError as error:
+        raise failure(plugin, str(error)) from None
     except BaseException as error:  # a plugin may even call sys.exit while it is imported
+        _trace(plugin, f"{kind.hook} raised {error!r}")
         raise failure(plugin, error) from error
-    if problem:
-        raise failure(plugin, problem)
     if seconds > SLOW_SECONDS and not plugin.bundled:
         print(
-            f"The plugin of {plugin.kind} {plugin.name!r} ({plugin.distribution} {plugin.version}) took {seconds:.1f} s to "
-            f"import; to do without it: nlpsuite plugins disable {plugin.key}",
+            f"The plugin of {plugin.kind} {plugin.name!r} ({plugin.distribution} {plugin.version}) took "
+            f"{seconds:.1f} s to import; to do without it: nlpsuite plugins disable {plugin.key}",
             file=sys.stderr,
         )
-    return given
+    return offered
 
 
-def _problem(kind: Kind, name: str, given: Any) -> str:
-    """What is wrong with what a hook returned; empty where nothing is."""
-    fits = isinstance(given, _resolve(kind.type)) if kind.type else callable(given)
+class _ContractError(Exception):
+    """A plugin's hook is missing or returned the wrong thing."""
+
+
+@functools.cache
+def _manager() -> pluggy.PluginManager:
+    import pluggy
+
+    from nlpsuite.plugins import hookspecs
+
+    manager = pluggy.PluginManager("nlpsuite")
+    manager.add_hookspecs(hookspecs)
+    return manager
+
+
+@contextlib.contextmanager
+def _hook_of(holder: Any, kind: Kind) -> Iterator[pluggy.HookCaller]:
+    """The hook of the one plugin that ``holder`` holds; the manager forgets it afterwards, so that it
+    can't interfere with the next."""
+    manager = _manager()
+    with _loading:
+        others = manager.get_plugins()  # those whose hooks are being called and load this one
+        try:
+            if holder not in others:
+                manager.register(holder)
+                manager.check_pending()
+            hook = manager.subset_hook_caller(kind.hook, others - {holder})
+            if not hook.get_hookimpls():
+                raise _ContractError(f"it has no hook {kind.hook}; is @hookimpl missing?")
+            yield hook
+        finally:
+            if holder not in others and manager.is_registered(holder):
+                manager.unregister(holder)
+
+
+def _check(kind: Kind, name: str, offered: Any) -> None:
+    """Raises _ContractError if a hook may not return ``offered``."""
+    fits = isinstance(offered, resolve(kind.type)) if kind.type else callable(offered)
     if not fits:
-        return f"its hook {kind.hook} returned {type(given).__name__} instead of {kind.gives}"
-    if kind.name in (TASK, "guard") and given.name != name:
-        return f"its {kind.name} calls itself {given.name!r}"
-    return ""
+        raise _ContractError(
+            f"its hook {kind.hook} returned {type(offered).__name__} instead of {kind.returns}"
+        )
+    if kind.name in (TASK, "guard") and offered.name != name:
+        raise _ContractError(f"its {kind.name} calls itself {offered.name!r}")
 
 
 def failure(plugin: Plugin, problem: BaseException | str) -> PluginError:
-    """The error of a plugin that can't be loaded: whose it is, what went wrong, how to do without."""
+    """The error of a plugin that can't be loaded: whose it is, what went wrong, how to do without it."""
     if isinstance(problem, BaseException):
         text = " ".join(str(problem).split())  # on one line, however long it is
         problem = f"{type(problem).__name__}: {text}" if text else type(problem).__name__
     if len(problem) > _LONGEST_REASON:
         problem = problem[:_LONGEST_REASON] + "…"
-    mend = (
+    hint = (
         "Reinstall nlpsuite."
         if plugin.bundled
         else f"To do without it: nlpsuite plugins disable {plugin.key}. "
@@ -119,12 +181,12 @@ def failure(plugin: Plugin, problem: BaseException | str) -> PluginError:
     return PluginError(
         f"The plugin of {plugin.kind} {plugin.name!r} ({plugin.distribution} {plugin.version}, module "
         f"{plugin.module}) failed: {problem}",
-        hint=mend,
+        hint=hint,
     )
 
 
 def blame(error: BaseException) -> Plugin | None:
-    """The third party's plugin whose code an exception passed through, if there is one."""
+    """The third party's plugin whose code an exception passed through, if any."""
     modules: dict[str, Plugin] = {}
     for plugin in registered():  # tasks first
         if plugin.module and not plugin.bundled:
@@ -138,35 +200,13 @@ def blame(error: BaseException) -> Plugin | None:
     return found
 
 
-def _resolve(reference: str) -> Any:
-    """What ``module:attribute`` names."""
-    module, _, attribute = reference.partition(":")
-    return getattr(importlib.import_module(module), attribute)
-
-
-def _holder(module: ModuleType, attribute: str) -> Any:
-    """What the entry point names: the module, or something in it."""
-    found: Any = module
-    for part in attribute.split(".") if attribute else ():
-        found = getattr(found, part)
+def resolve(reference: str) -> Any:
+    """What ``module:attribute`` names, or ``module:`` alone."""
+    module, _, attributes = reference.partition(":")
+    found: Any = importlib.import_module(module)
+    for attribute in attributes.split(".") if attributes else ():
+        found = getattr(found, attribute)
     return found
-
-
-def _trace_calls(manager: pluggy.PluginManager, plugin: Plugin) -> None:
-    """Say on stderr which hooks are called, with what, and what comes of it."""
-    started: list[float] = []
-
-    def before(hook: str, implementations: Any, arguments: Any) -> None:
-        called = ", ".join(f"{key}={value!r}" for key, value in arguments.items())
-        _trace(plugin, f"calling {hook}({called})")
-        started.append(time.perf_counter())
-
-    def after(outcome: pluggy.Result[Any], hook: str, implementations: Any, arguments: Any) -> None:
-        milliseconds = (time.perf_counter() - started.pop()) * 1e3
-        came = f"raised {outcome.exception!r}" if outcome.exception else f"returned {outcome.get_result()!r}"
-        _trace(plugin, f"{hook} {came} in {milliseconds:.1f} ms")
-
-    manager.add_hookcall_monitoring(before, after)
 
 
 def _trace(plugin: Plugin, event: str) -> None:

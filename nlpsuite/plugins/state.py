@@ -1,4 +1,4 @@
-"""What the user has decided about plugins, kept in ``plugins.json``.
+"""What the user has decided about plugins, stored in ``plugins.json``.
 
 {
   "version": 1,
@@ -13,7 +13,7 @@ from __future__ import annotations
 import contextlib
 import os
 from collections.abc import Iterator
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -26,7 +26,7 @@ _VERSION = 1
 
 @dataclass(frozen=True)
 class Installed:
-    """A third party's distribution that should be there.
+    """A third party's distribution that should be installed.
 
     Attributes:
         version: that was installed.
@@ -47,7 +47,7 @@ class State:
         disabled: names or keys of plugins, or distributions.
         chosen: of a name that several distributions offer, whose is used.
         installed: third parties' distributions by normalised name.
-        unknown: fields that a later version wrote; they are kept.
+        unknown: fields that a later version wrote; they are preserved.
     """
 
     disabled: set[str] = field(default_factory=set)
@@ -67,7 +67,7 @@ def state_path() -> Path:
 
 
 def read_state() -> State:
-    """The user's decisions; an empty state where nothing was decided yet.
+    """The user's decisions; an empty state if there are none yet.
 
     Raises:
         StorageError: the file is damaged or can't be read; names it.
@@ -89,10 +89,10 @@ def read_state() -> State:
 
 @contextlib.contextmanager
 def change_state() -> Iterator[State]:
-    """Yields the state to change, and writes it whole or not at all, if the body does not raise.
+    """Yields the state to change, and writes it whole or not at all, unless the body raises.
 
     Raises:
-        StorageError: the file is damaged, which is never overwritten, or can't be written.
+        StorageError: the file is damaged, in which case it is never overwritten, or can't be written.
     """
     import json
 
@@ -100,63 +100,52 @@ def change_state() -> Iterator[State]:
 
     state = read_state()
     yield state
+    values = state.unknown | {
+        "version": _VERSION,
+        "disabled": sorted(state.disabled),
+        "chosen": dict(sorted(state.chosen.items())),
+        "installed": {name: _encoded(row) for name, row in sorted(state.installed.items())},
+    }
     path = state_path()
-    # A link to a file kept elsewhere stays a link.
+    # A link to a file elsewhere stays a link.
     path = path.resolve() if path.is_symlink() else path
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        atomic_write_text(path, json.dumps(_encoded(state), indent=2, ensure_ascii=False) + "\n")
+        atomic_write_text(path, json.dumps(values, indent=2, ensure_ascii=False) + "\n")
     except (OSError, StorageError) as error:
         reason = (
             error.message if isinstance(error, StorageError) else f"Can't write {path}: {error.strerror}."
         )
-        raise StorageError(reason, hint="NLPSUITE_CONFIG_DIR names another place for plugins.json.") from None
+        raise StorageError(
+            reason, hint="Set NLPSUITE_CONFIG_DIR to another place for plugins.json."
+        ) from None
 
 
-def _decoded(values: Any) -> State:
-    if not isinstance(values, dict):
-        raise ValueError("not an object")
-    if not isinstance(values.get("version"), int) or values["version"] > _VERSION:
-        raise ValueError(f"version {values.get('version')!r}, this nlpsuite reads {_VERSION}")
-    known = ("version", "disabled", "chosen", "installed")
-    disabled, chosen, installed = (
-        values.get("disabled", []),
-        values.get("chosen", {}),
-        values.get("installed", {}),
-    )
-    texts = [*disabled, *chosen.values()]
+def _encoded(row: Installed) -> dict[str, Any]:
+    return {key: value for key, value in asdict(row).items() if value is not False}
+
+
+def _decoded(values: dict[str, Any]) -> State:
+    version = values.pop("version")
+    if not isinstance(version, int) or version > _VERSION:
+        raise ValueError(f"version {version!r}, this nlpsuite reads {_VERSION}")
+    disabled, chosen = values.pop("disabled", []), values.pop("chosen", {})
+    rows = {
+        name: Installed(row["version"], row["requirement"], row.get("editable") is True)
+        for name, row in values.pop("installed", {}).items()
+    }
+    texts = [
+        *disabled,
+        *chosen.values(),
+        *(text for r in rows.values() for text in (r.version, r.requirement)),
+    ]
     if not isinstance(disabled, list) or not all(isinstance(text, str) for text in texts):
-        raise ValueError("names must be strings")
-    for row in installed.values():
-        if not isinstance(row["version"], str) or not isinstance(row["requirement"], str):
-            raise ValueError("version and requirement must be strings")
-    return State(
-        set(disabled),
-        dict(chosen),
-        {
-            name: Installed(row["version"], row["requirement"], row.get("editable") is True)
-            for name, row in installed.items()
-        },
-        {key: value for key, value in values.items() if key not in known},
-    )
-
-
-def _encoded(state: State) -> dict[str, Any]:
-    installed = {
-        name: {"version": row.version, "requirement": row.requirement}
-        | ({"editable": True} if row.editable else {})
-        for name, row in sorted(state.installed.items())
-    }
-    return state.unknown | {
-        "version": _VERSION,
-        "disabled": sorted(state.disabled),
-        "chosen": dict(sorted(state.chosen.items())),
-        "installed": installed,
-    }
+        raise ValueError("names, versions and requirements must be strings")
+    return State(set(disabled), chosen, rows, values)
 
 
 def _unreadable(path: Path, reason: str) -> StorageError:
     return StorageError(
         f"The record of your plugins, {path}, can't be read: {reason}.",
-        hint="Mend it or move it away; nothing in it was changed. `nlpsuite --no-plugins` goes on without it.",
+        hint="Repair it or move it away; it was not changed. `nlpsuite --no-plugins` works without it.",
     )

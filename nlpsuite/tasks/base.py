@@ -158,7 +158,7 @@ class Task(ABC, Generic[O]):
             InputInvalidError: none at all, not as many references as outputs, an unknown label.
             UnknownTaskError, PluginError: no plugin offers such a metric, or it fails.
         """
-        from nlpsuite.plugins.use import measure
+        from nlpsuite.plugins.loading import measure
 
         if self.labels:
             given = [output.label or "" for output in outputs]

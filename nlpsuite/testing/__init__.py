@@ -11,19 +11,31 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from nlpsuite.testing.conformance import TaskConformance as TaskConformance
-    from nlpsuite.testing.conformance import check_task as check_task
-    from nlpsuite.testing.echo import EchoModel as EchoModel
-    from nlpsuite.testing.findings import Finding as Finding
+    from nlpsuite.data.examples import read_examples
+    from nlpsuite.tasks.pipeline import Pipeline
+    from nlpsuite.testing.conformance import TaskConformance, check_plugin, check_task
+    from nlpsuite.testing.echo import EchoModel
+    from nlpsuite.testing.findings import Finding
+
+__all__ = [
+    "EchoModel",
+    "Finding",
+    "Pipeline",
+    "TaskConformance",
+    "check_plugin",
+    "check_task",
+    "read_examples",
+]
 
 _LAZY = {
     "EchoModel": "nlpsuite.testing.echo",
     "Finding": "nlpsuite.testing.findings",
+    "Pipeline": "nlpsuite.tasks.pipeline",
     "TaskConformance": "nlpsuite.testing.conformance",
+    "check_plugin": "nlpsuite.testing.conformance",
     "check_task": "nlpsuite.testing.conformance",
+    "read_examples": "nlpsuite.data.examples",
 }
-
-__all__ = [*_LAZY]  # noqa: PLE0604
 
 
 def __getattr__(name: str) -> Any:

@@ -8,92 +8,76 @@ from typing import Any
 from nlpsuite.data.record import Record
 from nlpsuite.errors import InputTooLongError, NlpsuiteError
 from nlpsuite.options import GenerationOptions
-from nlpsuite.runtime.prompt import Completion, Message
+from nlpsuite.runtime.prompt import Completion, Message, Prompt
 from nlpsuite.tasks.base import Task
 from nlpsuite.tasks.long_text import Part
 from nlpsuite.tasks.pipeline import Pipeline
 from nlpsuite.testing.echo import EchoModel
-from nlpsuite.testing.findings import CheckFailed
+from nlpsuite.testing.findings import CheckFailed, expect
 from nlpsuite.testing.fuzz import fuzz_texts, fuzz_with_hypothesis, score_rows
 from nlpsuite.testing.subject import ODD_TEXTS, SAMPLES, Subject, check_output, shown
 
-__all__ = [
-    "joins",
-    "long_texts",
-    "odd_texts",
-    "parses_anything",
-    "prompts",
-    "prompts_are_pure",
-    "streams",
-    "works_silently",
-]
+__all__ = ["CHECKS"]
 
-CONTEXT = 2048  # tokens: what a small model has
+_CONTEXT = 2048  # tokens: what a small model has
 
 
 def prompts(subject: Subject) -> str:
-    """A prompt for every value of its options, with the text in it; general options reach it."""
-    count = 0
-    for given in subject.variants():
+    """There is a prompt for every value of the options, with the text in it; general options have an effect."""
+    variants = list(subject.variants())
+    for given in variants:
         first, second = (subject.prompt(Record(text), given) for text, _ in SAMPLES)
-        if first == second:
-            raise CheckFailed(
-                f"two texts have the same prompt (options {given}): the text is not in it",
-                subject.place("prompt"),
-            )
-        count += 1
+        expect(first != second, f"two texts have the same prompt (options {given}): the text is not in it")
     if issubclass(subject.task.options, GenerationOptions) and not first.choices:
-        short = subject.prompt(Record(SAMPLES[0][0]), {"max_tokens": 7})
-        if short.max_tokens != 7:
-            raise CheckFailed(
-                f"--max-tokens 7 has no effect, the prompt has max_tokens={short.max_tokens}: return "
-                "options.apply(prompt)",
-                subject.place("prompt"),
-            )
-    return f"{count} sets of options"
+        length = subject.prompt(Record(SAMPLES[0][0]), {"max_tokens": 7}).max_tokens
+        expect(
+            length == 7,
+            f"--max-tokens 7 has no effect, the prompt has max_tokens={length}: return options.apply(prompt)",
+        )
+    return f"{len(variants)} sets of options"
 
 
 def prompts_are_pure(subject: Subject) -> str:
     """The same arguments give the same prompt, whatever was asked before; nothing is changed."""
-    place = subject.place("prompt")
     for given in subject.variants():
         record = Record(SAMPLES[0][0], (Message("user", "Hello."), Message("assistant", "Good morning.")))
         options = subject.options(given)
-        before = copy.deepcopy((record, options))
-        state = copy.copy(vars(subject.task))
-        prompt = subject.call("prompt", record.text, subject.task.prompt, record, options)
-        if record != before[0]:
-            raise CheckFailed("prompt changes the record it is given; use dataclasses.replace", place)
-        if options != before[1]:
-            raise CheckFailed("prompt changes the options it is given", place)
+        before = (*copy.deepcopy((record, options)), dict(vars(subject.task)))
+        first = subject.call("prompt", record.text, subject.task.prompt, record, options)
+        expect(record == before[0], "prompt changes the record it is given; use dataclasses.replace")
+        expect(options == before[1], "prompt changes the options it is given")
         subject.prompt(Record(SAMPLES[1][0]), given)
         again = subject.call("prompt", record.text, subject.task.prompt, record, options)
-        if prompt != again:
-            raise CheckFailed(
-                f"the same record and options ({given}) gave two prompts: {_difference(prompt, again)}; a "
-                "prompt may not depend on chance, time or what was asked before",
-                place,
-            )
-        if vars(subject.task) != state:
-            raise CheckFailed(
-                "prompt changes the task; one task serves many threads and holds no state", place
-            )
+        expect(
+            first == again,
+            f"the same record and options ({given}) gave two prompts: {_difference(first, again)}; a prompt may "
+            "not depend on chance, time or earlier calls",
+        )
+        expect(
+            vars(subject.task) == before[2],
+            "prompt changes the task; one task serves many threads and holds no state",
+        )
     return ""
 
 
 def odd_texts(subject: Subject) -> str:
-    """Empty, Unicode, control characters, braces and control tokens as text: a prompt and an output each.
+    """Empty text, Unicode, control characters, braces and control tokens each give a prompt and an output.
 
-    A task may refuse one with an error of ``nlpsuite.errors``, but for the empty text, which is how the
-    length of a prompt's frame is found.
+    A task may refuse one with an error of ``nlpsuite.errors``, except the empty text, which serves to
+    measure the rest of a prompt.
     """
     for text in ODD_TEXTS:
         record = Record(text)
         try:
             prompt = subject.prompt(record, {})
-            if record in subject.call("divide", text, subject.task.divide, record, subject.options({})):
-                raise CheckFailed("divide gives the record itself, without end", subject.place("divide"))
-            subject.call("prompt", text, _run, subject.task, EchoModel(context_length=CONTEXT), text)
+            if divide := getattr(subject.task, "divide", None):
+                parts = subject.call("divide", text, divide, record, subject.options({}))
+                expect(
+                    record not in parts,
+                    "divide gives the record itself, without end",
+                    subject.place("divide"),
+                )
+            _run(subject, text)
         except CheckFailed as failed:
             if text and isinstance(failed.__cause__, NlpsuiteError):
                 continue
@@ -104,63 +88,60 @@ def odd_texts(subject: Subject) -> str:
 
 
 def long_texts(subject: Subject) -> str:
-    """A text longer than the model's context is treated as ``long_input`` says, and never cut in silence."""
-    task, place = subject.task, subject.place("long_input")
-    _ordinary(subject)
+    """A text longer than the model's context is treated as ``long_input`` says, and never cut silently."""
+    task = subject.task
+    for text, _ in SAMPLES:  # a short text must have room in a small model's context, with the answer
+        if not isinstance(refusal := _try(subject, text), InputTooLongError):
+            continue
+        message = f"no room for a text of {len(text)} characters in a context of {_CONTEXT:,} tokens"
+        raise CheckFailed(f"{message}: {refusal.message}", subject.place("prompt"))
     text = "\n\n".join(f"{n}. {SAMPLES[n % 2][0]}" for n in range(150))
     # A model that repeats its prompt makes joined outputs as long as the text; a terse one doesn't.
-    for model in (EchoModel(context_length=CONTEXT), EchoModel([SAMPLES[0][1]], context_length=CONTEXT)):
+    for model in (EchoModel(context_length=_CONTEXT), EchoModel([SAMPLES[0][1]], context_length=_CONTEXT)):
         tokens = model.count_tokens(text)
         about = (
-            f"a text of {tokens:,} tokens (the model takes {CONTEXT:,}, long_input is {task.long_input!r})"
+            f"a text of {tokens:,} tokens (the model takes {_CONTEXT:,}, long_input is {task.long_input!r})"
         )
-        try:
-            result = subject.call("long_input", about, _run, task, model, text)
-        except CheckFailed as failed:
-            if not isinstance(failed.__cause__, InputTooLongError):
-                raise
-            if task.long_input == "error":
-                return "refused, with both lengths"
-            raise CheckFailed(f"{about} was refused: {failed.__cause__.message}", place) from None
-        check_output(result.output, place, f"the output of {about}")
-        if result.parts < 2 and (task.long_input == "error" or not result.notices):
-            raise CheckFailed(
-                f"{about} was taken in silence as a prompt of {result.prompt_tokens:,} tokens: prompt cuts "
-                "it; leave that to long_input",
-                subject.place("prompt"),
-            )
+        result = _try(subject, text, model)
+        if isinstance(result, InputTooLongError):
+            expect(task.long_input == "error", f"{about} was refused: {result.message}")
+            return "refused, with both lengths"
+        check_output(result.output, subject.place("long_input"), f"the output of {about}")
+        expect(
+            result.parts > 1 or (task.long_input != "error" and result.notices),
+            f"{about} became, in silence, a prompt of {result.prompt_tokens:,} tokens: prompt cuts it; leave that "
+            "to long_input",
+            subject.place("prompt"),
+        )
     return f"{result.parts} parts" if task.long_input == "split" else "shortened, with a notice"
 
 
-def _ordinary(subject: Subject) -> None:
-    """A short text must have room, with the answer, in the context of a small model."""
-    for text, _ in SAMPLES:
-        try:
-            subject.call("prompt", text, _run, subject.task, EchoModel(context_length=CONTEXT), text)
-        except CheckFailed as failed:
-            if not isinstance(failed.__cause__, InputTooLongError):
-                raise
-            raise CheckFailed(
-                f"no room for a text of {len(text)} characters in a context of {CONTEXT:,} tokens: "
-                f"{failed.__cause__.message}",
-                subject.place("prompt"),
-            ) from None
+def _try(subject: Subject, text: str, model: EchoModel | None = None) -> Any:
+    """The result of a text, or the InputTooLongError that refused it."""
+    try:
+        return _run(subject, text, model)
+    except CheckFailed as failed:
+        if isinstance(failed.__cause__, InputTooLongError):
+            return failed.__cause__
+        raise
 
 
-def _run(task: Task[Any], model: EchoModel, text: str) -> Any:
-    return Pipeline(task, model).run(Record(text))
+def _run(subject: Subject, text: str, model: EchoModel | None = None) -> Any:
+    pipeline = Pipeline(subject.task, model or EchoModel(context_length=_CONTEXT))
+    return subject.call("prompt", text, pipeline.run, Record(text))
 
 
 def parses_anything(subject: Subject) -> str:
-    """parse takes any text a model may write, and any scores, and gives an output fit for JSON."""
+    """parse takes any text that a model may write, and any scores, and gives an output fit for JSON."""
     records = [Record(text) for text in (SAMPLES[0][0], SAMPLES[1][0], "", "{x} <|im_end|> \x00")]
+    texts = fuzz_texts(SAMPLES[0][0])
     count = 0
     for given in ({}, dict(subject.task.adapter_options)):
         prompts = [subject.prompt(record, given) for record in records]
-        for index, text in enumerate(fuzz_texts(SAMPLES[0][0])):
+        for index, text in enumerate(texts):
             which = index % len(records)
             _parse(subject, prompts[which], records[which], text, index, given)
-            count += 1
+        count += len(texts)
     if subject.thorough:
         prompt = subject.prompt(records[0], {})
         count += fuzz_with_hypothesis(lambda text: _parse(subject, prompt, records[0], text, len(text), {}))
@@ -168,18 +149,17 @@ def parses_anything(subject: Subject) -> str:
 
 
 def _parse(
-    subject: Subject, prompt: Any, record: Record, text: str, index: int, given: dict[str, Any]
+    subject: Subject, prompt: Prompt, record: Record, text: str, index: int, given: dict[str, Any]
 ) -> None:
     completion = Completion(prompt.prefill + text, "length" if index % 2 else "stop", 1, 1)
     if prompt.choices:
         rows = score_rows(len(prompt.choices))
         scores = rows[index % len(rows)]
         best = prompt.choices[scores.index(max(scores))]
-        priors = rows[(index // len(rows)) % len(rows)] if prompt.calibration else ()
-        completion = Completion(best, "choice", 1, logprobs=scores, calibration_logprobs=priors)
-    output = subject.parse(completion, record, given)
-    if output != subject.parse(completion, record, given):
-        raise CheckFailed(f"parse read {shown(text)} in two ways", subject.place("parse"))
+        calibration = rows[(index // len(rows)) % len(rows)] if prompt.calibration else ()
+        completion = Completion(best, "choice", 1, logprobs=scores, calibration_logprobs=calibration)
+    first, again = (subject.parse(completion, record, given) for _ in range(2))
+    expect(first == again, f"parse read {shown(text)} in two ways")
 
 
 def joins(subject: Subject) -> str:
@@ -199,13 +179,13 @@ def joins(subject: Subject) -> str:
 
 
 def works_silently(subject: Subject) -> str:
-    """Nothing is printed while a text is worked on; results have standard output to themselves."""
+    """Nothing is printed while a text is processed; standard output is for results."""
     subject.printed.truncate(0)
     subject.printed.seek(0)
     for text, wanted in SAMPLES:
-        subject.call("prompt", text, _run, subject.task, EchoModel([wanted], context_length=CONTEXT), text)
-    if said := subject.printed.getvalue().strip():
-        raise CheckFailed(f"it prints {shown(said)} while it works on a text", subject.place())
+        _run(subject, text, EchoModel([wanted], context_length=_CONTEXT))
+    printed = subject.printed.getvalue().strip()
+    expect(not printed, f"it prints {shown(printed)} while it processes a text")
     return ""
 
 
@@ -216,13 +196,12 @@ def streams(subject: Subject) -> str:
         pipeline = Pipeline(subject.task, EchoModel([reply]))
         result = subject.call("parse", reply, pipeline.run, Record(SAMPLES[0][0]), pieces.append)
         check_output(result.output, subject.place("parse"), f"parse of {shown(reply)}")
-        if "".join(pieces) != result.output.text:
-            raise CheckFailed(
-                f"streams is {subject.task.streams} (strips {subject.task.strips}), yet {shown(''.join(pieces))} "
-                f"was shown and the output's text is {shown(result.output.text)}",
-                subject.place("streams"),
-            )
-    return "as it comes" if subject.task.streams else "when it is whole"
+        expect(
+            "".join(pieces) == result.output.text,
+            f"streams is {subject.task.streams} (strips {subject.task.strips}), but {shown(''.join(pieces))} was "
+            f"shown and the output's text is {shown(result.output.text)}",
+        )
+    return "as it comes" if subject.task.streams else "once it is complete"
 
 
 def _difference(one: Any, other: Any) -> str:
@@ -230,3 +209,9 @@ def _difference(one: Any, other: Any) -> str:
     a, b = repr(one), repr(other)
     at = next((i for i, (x, y) in enumerate(zip(a, b)) if x != y), min(len(a), len(b)))
     return f"…{a[max(0, at - 20) : at + 20]}… and …{b[max(0, at - 20) : at + 20]}…"
+
+
+CHECKS = {
+    prompts: "prompt", prompts_are_pure: "prompt", odd_texts: "prompt", long_texts: "long_input",
+    parses_anything: "parse", joins: "join", works_silently: "", streams: "streams",
+}  # fmt: skip

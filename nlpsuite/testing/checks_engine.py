@@ -1,4 +1,4 @@
-"""Checks of engines, with chunks that need no model: all are run, errors come through, nothing is left behind."""
+"""Checks of engines, with chunks that need no model: all are run, errors come through, no process is left."""
 
 from __future__ import annotations
 
@@ -6,13 +6,14 @@ import contextlib
 import os
 import tempfile
 import time
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
 from nlpsuite.batch.engine import Beat, Done, Work
 from nlpsuite.errors import InputInvalidError
-from nlpsuite.testing.findings import CheckFailed
+from nlpsuite.testing.findings import CheckFailed, expect
+from nlpsuite.testing.subject import Subject
 from nlpsuite.testing.toy_chunks import ROWS, runs
 
 __all__ = ["CHECKS"]
@@ -23,30 +24,36 @@ _SLOW = 60  # chunks, of 0.05 s each
 _GRACE = 10.0  # seconds that workers have to end
 
 
-def _runs_every_chunk(engine: Any, name: str) -> str:
-    """Every chunk is run at least once, and what the worker says of it is passed on."""
+def runs_every_chunk(subject: Subject) -> str:
+    """Every chunk is run at least once, and what the worker reports is passed on."""
     with _place() as place:
         done = {
-            event.chunk: event for event in _drive(engine, place, range(_CHUNKS)) if isinstance(event, Done)
+            event.chunk: event for event in _drive(subject, place, range(_CHUNKS)) if isinstance(event, Done)
         }
-        if missing := sorted(set(range(_CHUNKS)) - {chunk for chunk, _ in runs(place)}):
-            return f"it never ran the chunks {missing} of {_CHUNKS}"
-    if sorted(done) != list(range(_CHUNKS)):
-        return f"it yielded a Done for the chunks {sorted(done)} of {_CHUNKS}"
+        missing = sorted(set(range(_CHUNKS)) - {chunk for chunk, _ in runs(place)})
+        expect(not missing, f"it never ran the chunks {missing} of {_CHUNKS}")
+    expect(
+        sorted(done) == list(range(_CHUNKS)), f"it yielded a Done for the chunks {sorted(done)} of {_CHUNKS}"
+    )
     for chunk, event in done.items():
-        told = (event.rows, event.errors, event.prompt_tokens, event.completion_tokens)
-        if told != (ROWS, chunk % 2, chunk, 1):
-            return f"of chunk {chunk} it passed on {event}, which is not what the worker returned"
+        reported = (event.rows, event.errors, event.prompt_tokens, event.completion_tokens)
+        expect(
+            reported == (ROWS, chunk % 2, chunk, 1),
+            f"of chunk {chunk} it passed on {event}, which is not what the worker returned",
+        )
     return ""
 
 
-def _runs_nothing_for_nothing(engine: Any, name: str) -> str:
+def runs_nothing_for_nothing(subject: Subject) -> str:
+    """Without chunks nothing is done."""
     with _place() as place:
-        events = [event for event in _drive(engine, place, ()) if isinstance(event, Done)]
-    return f"it yielded {len(events)} Done without a chunk" if events else ""
+        done = [event for event in _drive(subject, place, ()) if isinstance(event, Done)]
+    expect(not done, f"it yielded {len(done)} Done without a chunk")
+    return ""
 
 
-def _takes_chunks_as_it_needs_them(engine: Any, name: str) -> str:
+def takes_chunks_as_it_needs_them(subject: Subject) -> str:
+    """Chunks are taken as workers get free."""
     taken = 0
 
     def chunks() -> Iterator[int]:
@@ -56,76 +63,82 @@ def _takes_chunks_as_it_needs_them(engine: Any, name: str) -> str:
             yield chunk
 
     with _place() as place:
-        events = _drive(engine, place, chunks())
-        next((event for event in events if isinstance(event, Done)), None)
-        seen = taken
-        events.close()
-    return f"it took all {_MANY} chunks before the first was done" if seen >= _MANY else ""
+        _first_done(_drive(subject, place, chunks()))
+    expect(taken < _MANY, f"it took all {_MANY} chunks before the first was done")
+    return ""
 
 
-def _ends_when_closed(engine: Any, name: str) -> str:
+def passes_errors_on(subject: Subject) -> str:
+    """An NlpsuiteError of a worker ends the job unchanged."""
+    with _place() as place:
+        try:
+            list(_drive(subject, place, range(_CHUNKS), fails=2))
+        except InputInvalidError as error:
+            expect(
+                "Chunk 2 can't be read." in error.message and error.hint,
+                f"a worker's error came through as {error.message!r} with the hint {error.hint!r}",
+            )
+            return ""
+    raise CheckFailed("a chunk raised InputInvalidError, and nothing came of it")
+
+
+def replaces_a_worker(subject: Subject) -> str:
+    """A chunk whose worker dies is run again. An engine without processes of its own is not tried."""
+    with _place() as place:
+        events = list(_drive(subject, place, range(_CHUNKS), dies=1))
+    lost = sorted(set(range(_CHUNKS)) - {event.chunk for event in events if isinstance(event, Done)})
+    expect(not lost, f"when a worker died, it lost the chunks {lost}")
+    return ""
+
+
+def ends_when_closed(subject: Subject) -> str:
     """When the generator is closed, workers end at once, and no further chunk is run."""
     with _place() as place:
-        events = _drive(engine, place, range(_SLOW), seconds=0.05)
-        next((event for event in events if isinstance(event, Done)), None)
-        events.close()
+        _first_done(_drive(subject, place, range(_SLOW), seconds=0.05))
         workers = {process for _, process in runs(place)} - {os.getpid()}
         ends = time.monotonic() + _GRACE
         while (left := sorted(filter(_lives, workers))) and time.monotonic() < ends:
             time.sleep(0.05)
-        if left:
-            return f"closed, it left {len(left)} of {len(workers)} worker processes running for {_GRACE:g} s"
+        expect(
+            not left,
+            f"closed, it left {len(left)} of {len(workers)} worker processes running for {_GRACE:g} s",
+        )
         before = len(runs(place))
         time.sleep(0.3)
         after = len(runs(place))
-    return f"closed, it went on to run {after - before} more chunks" if after > before else ""
+    expect(after <= before, f"closed, it went on to run {after - before} more chunks")
+    return ""
 
 
-def _passes_errors_on(engine: Any, name: str) -> str:
-    """An NlpsuiteError of a worker ends the job as it is."""
-    with _place() as place:
-        try:
-            list(_drive(engine, place, range(_CHUNKS), fails=2))
-        except InputInvalidError as error:
-            if "Chunk 2 can't be read." in error.message and error.hint:
-                return ""
-            return f"a worker's error came through as {error.message!r} with the hint {error.hint!r}"
-    return "a chunk raised InputInvalidError, and nothing came of it"
-
-
-def _replaces_a_worker(engine: Any, name: str) -> str:
-    """A chunk whose worker dies is run again. An engine without processes of its own is not tried."""
-    with _place() as place:
-        done = {
-            event.chunk for event in _drive(engine, place, range(_CHUNKS), dies=1) if isinstance(event, Done)
-        }
-    lost = sorted(set(range(_CHUNKS)) - done)
-    return f"when a worker died, it lost the chunks {lost}" if lost else ""
-
-
-def _drive(engine: Any, place: Path, chunks: Iterable[int], **arguments: Any) -> Any:
+def _drive(subject: Subject, place: Path, chunks: Iterable[int], **arguments: Any) -> Any:
     """The engine's generator, whose events are checked as they come."""
     work = Work(
         "nlpsuite.testing.toy_chunks:open_toy",
         {"directory": str(place), "parent": os.getpid(), **arguments},
         workers=2,
     )
-    events = engine(work, iter(chunks))
-    if not (isinstance(events, Iterator) and hasattr(events, "close")):
-        raise CheckFailed(
-            f"it returned {type(events).__name__}; write it as a generator, which can be closed"
-        )
-
-    generator: Any = events
+    events: Any = subject.offered(work, iter(chunks))
+    expect(
+        isinstance(events, Iterator) and hasattr(events, "close"),
+        f"it returned {type(events).__name__}; write it as a generator, which can be closed",
+    )
 
     def checked() -> Iterator[Done | Beat]:
-        with contextlib.closing(generator):
-            for event in generator:
-                if not isinstance(event, (Done, Beat)):
-                    raise CheckFailed(f"it yielded {type(event).__name__}, neither Done nor Beat")
+        with contextlib.closing(events):
+            for event in events:
+                expect(
+                    isinstance(event, (Done, Beat)),
+                    f"it yielded {type(event).__name__}, neither Done nor Beat",
+                )
                 yield event
 
     return checked()
+
+
+def _first_done(events: Any) -> None:
+    """Run an engine until its first chunk is done, and close it."""
+    next((event for event in events if isinstance(event, Done)), None)
+    events.close()
 
 
 @contextlib.contextmanager
@@ -141,17 +154,17 @@ def _lives(process: int) -> bool:
         return False
     except PermissionError:
         return True
-    # One that has ended and was not waited for is still listed.
+    # One that has ended but was not waited for is still listed.
     with contextlib.suppress(OSError, IndexError):
         return Path(f"/proc/{process}/stat").read_text().rsplit(")", 1)[1].split()[0] != "Z"
     return True
 
 
-CHECKS: tuple[Callable[[Any, str], str], ...] = (
-    _runs_every_chunk,
-    _runs_nothing_for_nothing,
-    _takes_chunks_as_it_needs_them,
-    _passes_errors_on,
-    _replaces_a_worker,
-    _ends_when_closed,
+CHECKS = (
+    runs_every_chunk,
+    runs_nothing_for_nothing,
+    takes_chunks_as_it_needs_them,
+    passes_errors_on,
+    replaces_a_worker,
+    ends_when_closed,
 )

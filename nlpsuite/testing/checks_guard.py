@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 from nlpsuite.tasks.guard import Flag, Screening
 from nlpsuite.testing.echo import EchoModel
-from nlpsuite.testing.findings import CheckFailed
-from nlpsuite.testing.subject import ODD_TEXTS, shown
+from nlpsuite.testing.findings import CheckFailed, expect
+from nlpsuite.testing.subject import ODD_TEXTS, Subject, shown
 
 __all__ = ["CHECKS"]
 
@@ -22,86 +22,82 @@ _TEXTS = (
 _LONGEST_KIND = 40  # characters
 
 
-def _screens_each_text(guard: Any, name: str) -> str:
+def screens_each_text(subject: Subject) -> str:
     """One Screening for each text, in a list; none for no text."""
-    _screen(guard, [])
-    _screen(guard, _TEXTS[:1])
-    _screen(guard, _TEXTS)
+    for count in (0, 1, len(_TEXTS)):
+        _screen(subject, _TEXTS[:count])
     return ""
 
 
-def _is_deterministic(guard: Any, name: str) -> str:
-    first, again = _screen(guard, _TEXTS), _screen(guard, _TEXTS)
-    for text, one, two in zip(_TEXTS, first, again):
-        if one != two:
-            return f"it gave {one} and then {two} for {shown(text)}"
+def is_deterministic(subject: Subject) -> str:
+    """The same texts have the same screenings."""
+    for text, one, two in zip(_TEXTS, _screen(subject, _TEXTS), _screen(subject, _TEXTS)):
+        expect(one == two, f"it gave {one} and then {two} for {shown(text)}")
     return ""
 
 
-def _takes_any_text(guard: Any, name: str) -> str:
+def takes_any_text(subject: Subject) -> str:
     """Empty text, control characters, braces, any Unicode."""
     for text in ODD_TEXTS:
-        [screening] = _screen(guard, [text])
-        _check(screening, text)
-        for flag in _find(guard, text):
-            _check_flag(flag, text)
+        _check(subject, text, *_screen(subject, [text]))
     return ""
 
 
-def _points_into_the_text(guard: Any, name: str) -> str:
+def points_into_the_text(subject: Subject) -> str:
     """Flags lie within the text and don't repeat it; a probability is one."""
-    for text, screening in zip(_TEXTS, _screen(guard, _TEXTS)):
-        _check(screening, text)
-        for flag in _find(guard, text):
-            _check_flag(flag, text)
+    for text, screening in zip(_TEXTS, _screen(subject, _TEXTS)):
+        _check(subject, text, screening)
     return ""
 
 
-def _screen(guard: Any, texts: Sequence[str]) -> list[Screening]:
-    given = guard.screen(list(texts), EchoModel(lambda prompt: prompt.choices[0] if prompt.choices else "no"))
-    if not isinstance(given, list) or not all(isinstance(each, Screening) for each in given):
-        raise CheckFailed(f"screen gave {_kind(given)} instead of a list of Screening")
-    if len(given) != len(texts):
-        raise CheckFailed(f"screen gave {len(given)} screenings for {len(texts)} texts")
-    return given
+def _screen(subject: Subject, texts: Sequence[str]) -> list[Screening]:
+    model = EchoModel(lambda prompt: prompt.choices[0] if prompt.choices else "no")
+    found = _listed("screen", subject.offered.screen(list(texts), model), Screening)
+    expect(len(found) == len(texts), f"screen gave {len(found)} screenings for {len(texts)} texts")
+    return found
 
 
-def _find(guard: Any, text: str) -> list[Flag]:
-    given = guard.find(text)
-    if not isinstance(given, list) or not all(isinstance(flag, Flag) for flag in given):
-        raise CheckFailed(f"find gave {_kind(given)} instead of a list of Flag")
-    return given
+def _listed(method: str, value: Any, cls: type) -> list[Any]:
+    if not isinstance(value, list) or not all(isinstance(each, cls) for each in value):
+        raise CheckFailed(f"{method} gave {_kind(value)} instead of a list of {cls.__name__}")
+    return value
 
 
-def _check(screening: Screening, text: str) -> None:
-    toxicity = screening.toxicity
-    if toxicity is not None and not 0 <= toxicity <= 1:
-        raise CheckFailed(f"the toxicity of {shown(text)} is {toxicity}, must be from 0 to 1")
-    if not isinstance(screening.flags, tuple) or not all(isinstance(flag, Flag) for flag in screening.flags):
-        raise CheckFailed(
-            f"the flags of {shown(text)} are {_kind(screening.flags)} instead of a tuple of Flag"
-        )
-    for flag in screening.flags:
+def _check(subject: Subject, text: str, screening: Screening) -> None:
+    toxicity, flags = screening.toxicity, screening.flags
+    expect(
+        toxicity is None or 0 <= toxicity <= 1,
+        f"the toxicity of {shown(text)} is {toxicity}, must be from 0 to 1",
+    )
+    expect(
+        isinstance(flags, tuple) and all(isinstance(flag, Flag) for flag in flags),
+        f"the flags of {shown(text)} are {_kind(flags)} instead of a tuple of Flag",
+    )
+    for flag in (*flags, *_listed("find", subject.offered.find(text), Flag)):
         _check_flag(flag, text)
 
 
 def _check_flag(flag: Flag, text: str) -> None:
-    if not isinstance(flag.kind, str) or not flag.kind or len(flag.kind) > _LONGEST_KIND:
-        raise CheckFailed(f"a flag has the kind {flag.kind!r}; give a short name such as 'email'")
-    if (flag.start is None) is not (flag.end is None):
-        raise CheckFailed(f"the flag {flag.kind} of {shown(text)} has a start or an end alone")
+    expect(
+        isinstance(flag.kind, str) and 0 < len(flag.kind) <= _LONGEST_KIND,
+        f"a flag has the kind {flag.kind!r}; give a short name such as 'email'",
+    )
+    expect(
+        (flag.start is None) is (flag.end is None),
+        f"the flag {flag.kind} of {shown(text)} has a start or an end alone",
+    )
     if flag.start is not None and flag.end is not None:
-        if not 0 <= flag.start < flag.end <= len(text):
-            raise CheckFailed(
-                f"the flag {flag.kind} stands at {flag.start} to {flag.end} of {shown(text)}, which has "
-                f"{len(text)} characters"
-            )
-        if flag.end - flag.start > 3 and text[flag.start : flag.end] in flag.detail:
-            raise CheckFailed(f"the detail of the flag {flag.kind} repeats the text, which may be a secret")
+        expect(
+            0 <= flag.start < flag.end <= len(text),
+            f"the flag {flag.kind} stands at {flag.start} to {flag.end} of {shown(text)}, which has {len(text)} "
+            "characters",
+        )
+        repeats = flag.end - flag.start > 3 and text[flag.start : flag.end] in flag.detail
+        expect(not repeats, f"the detail of the flag {flag.kind} repeats the text, which may be a secret")
     try:
         json.dumps(flag.to_json(), allow_nan=False)
     except (TypeError, ValueError) as error:
-        raise CheckFailed(f"the flag {flag.kind} is no JSON: {error}") from None
+        raise CheckFailed(f"the flag {flag.kind} can't be written as JSON: {error}") from None
 
 
 def _kind(value: Any) -> str:
@@ -111,9 +107,4 @@ def _kind(value: Any) -> str:
     return type(value).__name__
 
 
-CHECKS: tuple[Callable[[Any, str], str], ...] = (
-    _screens_each_text,
-    _is_deterministic,
-    _takes_any_text,
-    _points_into_the_text,
-)
+CHECKS = (screens_each_text, is_deterministic, takes_any_text, points_into_the_text)

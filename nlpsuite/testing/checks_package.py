@@ -1,245 +1,229 @@
-"""Checks of a plugin as a package: its metadata, and what importing it does."""
+"""Checks of a plugin as a package: its metadata, what importing it does, and what a task declares."""
 
 from __future__ import annotations
 
 import dataclasses
 import json
 import re
+from collections.abc import Callable
 from typing import Any
 
+from nlpsuite import options as _options
 from nlpsuite.data.record import Columns
 from nlpsuite.errors import PluginError
 from nlpsuite.options import Options, make_options, option_specs
-from nlpsuite.plugins import ENTRY_POINT_GROUP
+from nlpsuite.plugins.kinds import KINDS, TASK
 from nlpsuite.tasks.adapters import adapter_fault, own_adapter
 from nlpsuite.tasks.base import Task
-from nlpsuite.testing.findings import CheckFailed, place_in_file
-from nlpsuite.testing.subject import Subject, shown
+from nlpsuite.testing.findings import CheckFailed, expect
+from nlpsuite.testing.subject import IMPORT_SECONDS, Subject, shown
 
-__all__ = [
-    "RESERVED_OPTIONS",
-    "TASK_NAME",
-    "adapter",
-    "adapter_options",
-    "declarations",
-    "imports",
-    "imports_nothing_heavy",
-    "imports_offline",
-    "imports_quickly",
-    "imports_silently",
-    "loads",
-    "metadata",
-    "options",
-    "summary",
-]
+__all__ = ["COMMAND_CHECKS", "PACKAGE_CHECKS", "TASK_CHECKS", "TASK_NAME", "loads", "reserved_options"]
 
-IMPORT_SECONDS = 0.5  # of the plugin alone; a user waits for it at every run
 _SUMMARY_CHARACTERS = 100
 TASK_NAME = re.compile(r"[a-z][a-z0-9]*(-[a-z0-9]+)*")
 
 # The names that `nlpsuite run TASK` uses for all tasks.
-RESERVED_OPTIONS = frozenset(
+RESERVED_FLAGS = frozenset(
     "files text texts model adapter precision device threads max_parts encoding json as_json output overwrite "
     "help debug prompt_file prompt_template shots max_shots guard no_plugins".split()
 )
 
 
+def reserved_options() -> frozenset[str]:
+    """Names that no option of a task may have: flags of `nlpsuite run`, keywords of ``nlpsuite.load`` and of
+    the pipeline that it returns."""
+    return RESERVED_FLAGS | frozenset(getattr(_options, "RESERVED_OPTIONS", ()))
+
+
 def metadata(subject: Subject) -> str:
-    """Its distribution, version and API can be read without importing it; nobody else has its name."""
+    """Its distribution, version and API are known without importing it; nobody else has its name."""
     plugin = subject.plugin
     where = f"pyproject.toml of {plugin.distribution}"
-    if not TASK_NAME.fullmatch(plugin.name):
-        raise CheckFailed(
-            f"the task's name is {plugin.name!r}; use lower-case letters, digits and single hyphens", where
-        )
-    if plugin.distribution == "unknown" or plugin.version in ("unknown", ""):
-        raise CheckFailed("its distribution has no name or no version", where)
-    if plugin.rivals:
-        raise CheckFailed(f"the task is offered by {', '.join(plugin.rivals)} as well", where)
-    return f"{plugin.distribution} {plugin.version}, {ENTRY_POINT_GROUP}"
+    expect(
+        plugin.kind != TASK or TASK_NAME.fullmatch(plugin.name),
+        f"the task's name is {plugin.name!r}; use lower-case letters, digits and single hyphens",
+        where,
+    )
+    named = plugin.distribution != "unknown" and plugin.version not in ("unknown", "")
+    expect(named, "its distribution has no name or no version", where)
+    expect(not plugin.rivals, f"the {plugin.kind} is also offered by {', '.join(plugin.rivals)}", where)
+    return f"{plugin.distribution} {plugin.version}, {KINDS[plugin.kind].group}"
 
 
 def summary(subject: Subject) -> str:
     """`nlpsuite list` has a line to show: the first of the module's docstring."""
     line, where = subject.plugin.summary, f"{subject.plugin.module}:1"
-    if not line:
-        raise CheckFailed("the module has no docstring; its first line is shown by `nlpsuite list`", where)
-    if len(line) > _SUMMARY_CHARACTERS:
-        raise CheckFailed(
-            f"the docstring's first line has {len(line)} characters; at most {_SUMMARY_CHARACTERS} fit a list",
-            where,
-        )
+    expect(line, "the module has no docstring; its first line is shown by `nlpsuite list`", where)
+    expect(
+        len(line) <= _SUMMARY_CHARACTERS,
+        f"the docstring's first line has {len(line)} characters; a list has room for {_SUMMARY_CHARACTERS}",
+        where,
+    )
     return line
 
 
 def imports(subject: Subject) -> str:
     """Its module can be imported in a fresh interpreter."""
-    error = subject.imported["error"]
-    # Refusing network and heavy libraries may have been what broke it: their checks say so.
-    if error and not subject.imported["network"] and not subject.imported["heavy"]:
-        raise CheckFailed(f"importing {subject.plugin.module} raised {error[0]}", _at(subject, error[1]))
+    found = subject.probed
+    # Refusing network and heavy libraries may have been what broke it: their checks report that.
+    expect(not found.problem or subject.refused, found.problem, subject.at(found.where))
     return subject.plugin.module
 
 
 def imports_quickly(subject: Subject) -> str:
-    """Importing it takes half a second at most, the suite's own imports aside."""
-    seconds = subject.imported["seconds"]
-    if seconds > IMPORT_SECONDS:
-        raise CheckFailed(
-            f"importing it takes {seconds:.2f} s, more than {IMPORT_SECONDS} s; import what is slow inside "
-            "the function that needs it",
-            _at(subject, None),
-        )
+    """Importing it takes half a second at most, the suite's own imports aside. Of other plugins than tasks,
+    which every run imports, the time is only reported."""
+    seconds = subject.probed.seconds
+    expect(
+        seconds <= IMPORT_SECONDS or subject.plugin.kind != TASK,
+        f"importing it takes {seconds:.2f} s, more than {IMPORT_SECONDS} s; import what is slow inside the "
+        "function that needs it",
+        subject.at(None),
+    )
     return f"{seconds * 1000:.0f} ms"
 
 
 def imports_nothing_heavy(subject: Subject) -> str:
-    """No torch, transformers, tensorflow or jax at import; nor from what it imports."""
-    for name, where in subject.imported["heavy"]:
-        raise CheckFailed(
-            f"it imports {name} when it is imported; do that inside a function", _at(subject, where)
-        )
+    """It imports no torch, transformers, tensorflow or jax at import, not even indirectly."""
+    for name, where in subject.probed.heavy:
+        raise CheckFailed(f"importing it imports {name}; do so inside a function", subject.at(where))
     return ""
 
 
 def imports_silently(subject: Subject) -> str:
-    """Nothing is printed at import; results have standard output to themselves."""
-    for text, where in subject.imported["printed"]:
-        raise CheckFailed(f"it prints {shown(text)} when it is imported", _at(subject, where))
+    """It prints nothing at import; standard output is for results."""
+    for text, where in subject.probed.printed:
+        raise CheckFailed(f"importing it prints {shown(text)}", subject.at(where))
     return ""
 
 
 def imports_offline(subject: Subject) -> str:
-    """No network at import."""
-    for what, where in subject.imported["network"]:
-        raise CheckFailed(f"it uses the network when it is imported ({what})", _at(subject, where))
+    """It doesn't use the network at import."""
+    for what, where in subject.probed.network:
+        raise CheckFailed(f"importing it uses the network ({what})", subject.at(where))
     return ""
 
 
 def loads(subject: Subject) -> str:
-    """Its hook returns a Task, by the name of the entry point."""
-    task = subject.task
-    return f"{type(task).__module__}.{type(task).__qualname__}, version {task.version}"
+    """Its hook returns the right thing; a task has the name of the entry point."""
+    offered, plugin = subject.offered, subject.plugin
+    if plugin.kind != TASK:
+        return f"{plugin.module}, {plugin.kind} {plugin.name}"
+    return f"{type(offered).__module__}.{type(offered).__qualname__}, version {offered.version}"
+
+
+def has_help(subject: Subject) -> str:
+    """A command has a docstring, which --help shows."""
+    expect((subject.offered.help or "").strip(), "give the command a docstring, which --help shows")
+    return ""
+
+
+def _is_columns(value: Any) -> bool:
+    return isinstance(value, Columns) and all(
+        not isinstance(names, str) and all(isinstance(name, str) for name in names) and (names or optional)
+        for names, optional in ((value.text, False), (value.reference, False), (value.messages, True))
+    )
+
+
+# A task's attributes, which values they may have, and how a message says so.
+_DECLARED: tuple[tuple[str, Callable[[Any], object], str], ...] = (
+    ("version", lambda value: isinstance(value, str) and value, "a text such as '1'"),
+    ("long_input", lambda value: value in ("split", "window", "error"), "'split', 'window' or 'error'"),
+    ("merging", lambda value: value in ("map_reduce", "concat"), "'map_reduce' or 'concat'"),
+    ("max_prompt_tokens", lambda value: value is None or (type(value) is int and value >= 64), "None or at least 64"),
+    ("columns", _is_columns, "Columns(text=…, reference=…), both tuples of names"),
+    ("labels", lambda value: all(key == key.strip().casefold() for key in value), "a mapping of lower-case keys"),
+)  # fmt: skip
 
 
 def declarations(subject: Subject) -> str:
-    """The class attributes have values that mean something; what happens to long texts is declared."""
+    """The class attributes have meaningful values; what happens to long texts is declared."""
     task = subject.task
-    if not isinstance(task.version, str) or not task.version:
-        raise CheckFailed(
-            f"version is {task.version!r}, must be a text such as '1'", subject.place("version")
-        )
-    allowed = {"long_input": ("split", "window", "error"), "merging": ("map_reduce", "concat")}
-    for name, values in allowed.items():
-        if getattr(task, name) not in values:
-            raise CheckFailed(
-                f"{name} is {getattr(task, name)!r}, must be {' or '.join(map(repr, values))}",
-                subject.place(name),
-            )
-    if not any(
-        "long_input" in vars(cls) for cls in type(task).__mro__ if issubclass(cls, Task) and cls is not Task
-    ):
-        raise CheckFailed(
-            "long_input is not declared: say what happens to a text too long for one prompt: 'split', "
-            "'window' or 'error'",
-            subject.place(),
-        )
-    most = task.max_prompt_tokens
-    if most is not None and (type(most) is not int or most < 64):
-        raise CheckFailed(
-            f"max_prompt_tokens is {most!r}, must be None or 64 and more", subject.place("max_prompt_tokens")
-        )
-    columns = task.columns
-    if not isinstance(columns, Columns) or not (columns.text and columns.reference):
-        raise CheckFailed(
-            "columns must be Columns(text=…, reference=…), both with names", subject.place("columns")
-        )
-    for names in (columns.text, columns.reference, columns.messages):
-        if isinstance(names, str) or not all(isinstance(name, str) for name in names):
-            raise CheckFailed(
-                f"columns has {names!r} where a tuple of names belongs", subject.place("columns")
-            )
-    if any(key != key.strip().casefold() for key in task.labels):
-        raise CheckFailed("labels has a key that is not in lower case", subject.place("labels"))
+    for name, fits, wanted in _DECLARED:
+        value = getattr(task, name)
+        expect(fits(value), f"{name} is {value!r}, must be {wanted}", subject.place(name))
+    own = [cls for cls in type(task).__mro__ if issubclass(cls, Task) and cls is not Task]
+    expect(
+        any("long_input" in vars(cls) for cls in own),
+        "long_input is not declared: say what happens to a text too long for one prompt: 'split', 'window' or "
+        "'error'",
+    )
     return f"long texts: {task.long_input}"
 
 
 def options(subject: Subject) -> str:
-    """Every option has help and a default that is one of its values; none has a name of the suite's."""
+    """Every option has help and a default that is one of its values; none has a reserved name."""
     cls = subject.task.options
-    where = subject.place("options")
-    if not (isinstance(cls, type) and issubclass(cls, Options)):
-        raise CheckFailed(f"options is {cls!r}, must be a class derived from Options", where)
-    if cls is not Options and not ("__dataclass_fields__" in vars(cls) and dataclasses.is_dataclass(cls)):
-        raise CheckFailed(f"{cls.__name__} needs the decorator @dataclass(frozen=True)", where)
+    expect(
+        isinstance(cls, type) and issubclass(cls, Options),
+        f"options is {cls!r}, must be a class derived from Options",
+    )
+    decorated = cls is Options or ("__dataclass_fields__" in vars(cls) and dataclasses.is_dataclass(cls))
+    expect(decorated, f"{cls.__name__} needs the decorator @dataclass(frozen=True)")
     try:
         specs = option_specs(cls)
-    except (TypeError, NameError) as error:
-        raise CheckFailed(str(error), where) from None
+    except (PluginError, TypeError, NameError) as error:
+        raise CheckFailed(getattr(error, "message", str(error))) from None
     for spec in specs:
-        if not spec.help:
-            raise CheckFailed(
-                f"option {spec.name!r} has no help: declare it with option(default, help)", where
-            )
-        if spec.name in RESERVED_OPTIONS:
-            raise CheckFailed(
-                f"option {spec.name!r} has a name that `nlpsuite run` uses for all tasks", where
-            )
-        if spec.default is dataclasses.MISSING:
-            raise CheckFailed(f"option {spec.name!r} has no default", where)
+        expect(spec.help, f"option {spec.name!r} has no help: declare it with option(default, help)")
+        expect(
+            spec.name not in reserved_options(),
+            f"option {spec.name!r} has a name that nlpsuite uses for every task",
+        )
+        expect(spec.default is not dataclasses.MISSING, f"option {spec.name!r} has no default")
         for value in (spec.default, *spec.choices):
-            _accepted(cls, {spec.name: value}, where)
+            _accept(cls, {spec.name: value})
     return ", ".join(spec.name for spec in specs) or "none"
 
 
 def adapter_options(subject: Subject) -> str:
-    """The options that an adapter is trained with, and those for few-shot examples, are options of the
-    task and can be kept as JSON.
-    """
+    """The options that an adapter is trained with, and those for few-shot examples, are options of the task
+    and JSON values."""
     for name in ("adapter_options", "shots_options"):
         given, where = dict(getattr(subject.task, name)), subject.place(name)
-        _accepted(subject.task.options, given, where)
+        _accept(subject.task.options, given, where)
         try:
             same = json.loads(json.dumps(given, allow_nan=False)) == given
         except (TypeError, ValueError):
             same = False
-        if not same:
-            raise CheckFailed(f"{given!r} is not the same after writing and reading it as JSON", where)
+        expect(same, f"{given!r} isn't the same after writing and reading it as JSON", where)
     return ", ".join(subject.task.adapter_options) or "the defaults"
 
 
 def adapter(subject: Subject) -> str:
-    """The adapter that the task names, if it does, is in its package, whole, and of this task and version."""
-    task, where = subject.task, subject.place("adapter")
-    if not isinstance(task.adapter, str):
-        raise CheckFailed(f"adapter is {task.adapter!r}, must be the name of a .safetensors file", where)
+    """The adapter that the task names, if any, is in its package, whole, and for this task and version."""
+    task = subject.task
+    expect(isinstance(task.adapter, str), f"adapter is {task.adapter!r}, must name a .safetensors file")
     try:
         path = own_adapter(task)
         fault = adapter_fault(task, path) if path else None
     except PluginError as error:
         fault = error
     if fault:
-        raise CheckFailed(fault.message, where)
+        raise CheckFailed(fault.message)
     if path is None:
         return "none"
     from nlpsuite.models.adapter import Adapter
 
     info, size = Adapter.open(path).info, path.stat().st_size
-    if info.task_version != task.version:
-        raise CheckFailed(
-            f"{path.name} was trained for version {info.task_version!r} of the task; this is version {task.version!r}",
-            where,
-        )
-    _accepted(task.options, dict(info.options), where)
+    expect(
+        info.task_version == task.version,
+        f"{path.name} was trained for version {info.task_version!r} of the task; this is version {task.version!r}",
+    )
+    _accept(task.options, dict(info.options))
     return f"{path.name}, {size / 1e6:.1f} MB, rank {info.rank}, for {info.base}"
 
 
-def _accepted(cls: type[Options], values: dict[str, Any], where: str) -> None:
+def _accept(cls: type[Options], values: dict[str, Any], where: str = "") -> None:
     try:
         make_options(cls, values)
     except Exception as error:  # an OptionError, or whatever the class's own __post_init__ raises
         raise CheckFailed(f"{values} is not accepted: {error}".replace("\n", " "), where) from None
 
 
-def _at(subject: Subject, where: list[Any] | None) -> str:
-    return place_in_file(where[0], where[1]) if where else f"module {subject.plugin.module}"
+PACKAGE_CHECKS = (
+    metadata, summary, imports, imports_quickly, imports_nothing_heavy, imports_silently, imports_offline, loads
+)  # fmt: skip
+TASK_CHECKS = {declarations: "", options: "options", adapter_options: "adapter_options", adapter: "adapter"}
+COMMAND_CHECKS = (has_help,)

@@ -3,119 +3,99 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 from nlpsuite.data.record import Record
 from nlpsuite.errors import NlpsuiteError
 from nlpsuite.tasks.result import Output
-from nlpsuite.testing.findings import CheckFailed
+from nlpsuite.testing.findings import CheckFailed, expect
 from nlpsuite.testing.subject import Subject, shown
 
-__all__ = ["metrics_are_bounded", "metrics_check_their_rows", "references", "targets"]
+__all__ = ["CHECKS"]
 
 _SAMPLES = "declare samples = ((text, reference), …) in the task if the usual ones don't suit it"
 
 
 def references(subject: Subject) -> str:
-    """A reference answer of a file is read, and reading it again changes nothing."""
-    place = subject.place("reference")
+    """A reference answer of a file is accepted, and reading it again changes nothing."""
     for text, value in subject.samples:
         reference = _reference(subject, value)
-        if not isinstance(reference, str):
-            raise CheckFailed(f"reference of {shown(value)} is {reference!r}, not a string", place)
-        if _reference(subject, reference) != reference:
-            raise CheckFailed(f"reference of {shown(reference)} is not itself; {_SAMPLES}", place)
-        if not text.strip():
-            raise CheckFailed("samples has an empty text", subject.place("samples"))
-    if subject.task.labels:
-        try:
-            subject.task.reference("no such label")
-        except NlpsuiteError:
-            return f"{len(set(subject.task.labels.values()))} labels"
-        except Exception as error:
-            raise CheckFailed(
-                f"an unknown label raises {type(error).__name__}, not InputInvalidError", place
-            ) from None
-        raise CheckFailed("'no such label' is taken as a reference answer", place)
-    return f"{len(subject.samples)} samples"
+        expect(isinstance(reference, str), f"reference of {shown(value)} is {reference!r}, not a string")
+        same = _reference(subject, reference) == reference
+        expect(same, f"reference of {shown(reference)} is not itself; {_SAMPLES}")
+        expect(text.strip(), "samples has an empty text", subject.place("samples"))
+    if not subject.task.labels:
+        return f"{len(subject.samples)} samples"
+    try:
+        subject.task.reference("no such label")
+    except NlpsuiteError:
+        return f"{len(set(subject.task.labels.values()))} labels"
+    except Exception as error:
+        name = type(error).__name__
+        raise CheckFailed(f"an unknown label raises {name}, not InputInvalidError") from None
+    raise CheckFailed("'no such label' is taken as a reference answer")
 
 
 def targets(subject: Subject) -> str:
-    """What an adapter learns to write is read as the reference answer, and no stop string cuts it."""
-    for given in (dict(subject.task.adapter_options), {}):
+    """What an adapter learns to write is accepted as the answer, and no stop string cuts it off."""
+    for given in _variants(subject):
         for text, value in subject.samples:
             record = Record(text)
             prompt, target = subject.prompt(record, given), _target(subject, record, value, given)
-            if prompt.choices and target not in prompt.choices:
-                raise CheckFailed(
-                    f"the target {shown(target)} is none of the choices {list(prompt.choices)}",
-                    subject.place("target"),
-                )
-            if cut := [stop for stop in prompt.stop if stop in target and stop not in value]:
-                raise CheckFailed(
-                    f"the target {shown(target)} would be cut at the stop string {cut[0]!r}",
-                    subject.place("target"),
-                )
+            expect(
+                not prompt.choices or target in prompt.choices,
+                f"the target {shown(target)} is not among the choices {list(prompt.choices)}",
+            )
+            cut = [stop for stop in prompt.stop if stop in target and stop not in value]
+            expect(not cut, f"the target {shown(target)} would be cut off at one of the stop strings {cut}")
     return ""
 
 
 def metrics_are_bounded(subject: Subject) -> str:
-    """Figures run from 0 to 1 or from 0 to 100, the more the better; a perfect output has the most."""
-    place = subject.place("evaluate")
+    """Results run from 0 to 1 or from 0 to 100, more being better; a perfect output has the most."""
     wanted = [_reference(subject, value) for _, value in subject.samples]
     best: dict[str, float] = {}
-    for given in (dict(subject.task.adapter_options), {}):
-        perfect = []
-        for text, value in subject.samples:
-            record = Record(text)
-            target = _target(subject, record, value, given)
-            perfect.append(
-                subject.parse(subject.completion(subject.prompt(record, given), target), record, given)
-            )
+    for given in _variants(subject):
+        perfect = [_perfect(subject, Record(text), value, given) for text, value in subject.samples]
         best = _figures(subject, perfect, wanted, given)
         for name, figure in best.items():
-            if not any(math.isclose(figure, most, abs_tol=1e-6) for most in (1, 100)):
-                raise CheckFailed(
-                    f"{name} is {figure:g} for outputs equal to their references, must be 1 or 100 "
-                    f"(outputs {shown(str([str(o) for o in perfect]))}, references {shown(str(wanted))}); {_SAMPLES}",
-                    place,
-                )
-        worse = _figures(subject, _wrong(perfect), wanted, given)
-        if out := [n for n, figure in worse.items() if not 0 <= figure <= best.get(n, 0)]:
-            raise CheckFailed(
-                f"{out[0]} is {worse[out[0]]:g} for wrong outputs, must lie from 0 to {best.get(out[0], 1):g}",
-                place,
+            expect(
+                any(math.isclose(figure, most, abs_tol=1e-6) for most in (1, 100)),
+                f"{name} is {figure:g} for outputs equal to their references, must be 1 or 100 (outputs "
+                f"{shown(str([str(o) for o in perfect]))}, references {shown(str(wanted))}); {_SAMPLES}",
             )
-        if all(figure >= best[name] for name, figure in worse.items()):
-            raise CheckFailed("no figure is lower for wrong outputs than for perfect ones", place)
+        worse = _figures(subject, _wrong(perfect), wanted, given)
+        for name, figure in worse.items():
+            most = best.get(name, 0)
+            fits = 0 <= figure <= most
+            expect(fits, f"{name} is {figure:g} for wrong outputs, must lie between 0 and {most:g}")
+        lower = any(figure < best[name] for name, figure in worse.items())
+        expect(lower, "no figure is lower for wrong outputs than for perfect ones")
     return ", ".join(best)
 
 
 def metrics_check_their_rows(subject: Subject) -> str:
-    """Outputs and references that are not as many, or none, are refused: a cut list looks perfect."""
-    place = subject.place("evaluate")
+    """No rows, or not as many references as outputs, are refused: a cut list looks perfect."""
     text, value = subject.samples[0]
     reference = _reference(subject, value)
-    prompt, target = subject.prompt(Record(text), {}), _target(subject, Record(text), value, {})
-    output = subject.parse(subject.completion(prompt, target), Record(text), {})
+    output = _perfect(subject, Record(text), value, {})
     for outputs, wanted in (([output, output], [reference]), ([output], [reference] * 2), ([], [])):
-        what = f"{len(outputs)} outputs and {len(wanted)} references"
         try:
-            figures = subject.task.evaluate(outputs, wanted, subject.options({}))
+            outcome = f"gave {subject.task.evaluate(outputs, wanted, subject.options({}))}"
         except NlpsuiteError:
             continue
         except Exception as error:
-            raise CheckFailed(
-                f"evaluate of {what} raised {type(error).__name__}, not InputInvalidError; see "
-                "nlpsuite.evaluation.metrics.lengths.check_lengths",
-                place,
-            ) from None
+            outcome = f"raised {type(error).__name__}, not InputInvalidError"
         raise CheckFailed(
-            f"evaluate of {what} gave {figures}; call nlpsuite.evaluation.metrics.lengths.check_lengths first",
-            place,
+            f"evaluate of {len(outputs)} outputs and {len(wanted)} references {outcome}; call "
+            "nlpsuite.plugins.check_lengths first"
         )
     return ""
+
+
+def _variants(subject: Subject) -> Iterator[dict[str, Any]]:
+    yield from (dict(subject.task.adapter_options), {})
 
 
 def _reference(subject: Subject, value: str) -> str:
@@ -127,26 +107,37 @@ def _reference(subject: Subject, value: str) -> str:
 
 def _target(subject: Subject, record: Record, value: str, given: dict[str, Any]) -> str:
     target = subject.call("target", value, subject.task.target, value, record, subject.options(given))
-    if not isinstance(target, str):
-        raise CheckFailed(f"target of {shown(value)} is {target!r}, not a string", subject.place("target"))
+    where = subject.place("target")
+    expect(isinstance(target, str), f"target of {shown(value)} is {target!r}, not a string", where)
     return target
+
+
+def _perfect(subject: Subject, record: Record, value: str, given: dict[str, Any]) -> Output:
+    """What the task reads from a completion that is exactly the target."""
+    target = _target(subject, record, value, given)
+    return subject.parse(subject.completion(subject.prompt(record, given), target), record, given)
 
 
 def _figures(
     subject: Subject, outputs: Sequence[Output], wanted: Sequence[str], given: dict[str, Any]
 ) -> dict[str, float]:
-    place = subject.place("evaluate")
-    figures = subject.call(
-        "evaluate", wanted[0], subject.task.evaluate, outputs, wanted, subject.options(given)
-    )
-    if not isinstance(figures, dict) or not figures:
-        raise CheckFailed(f"evaluate gave {figures!r}, not figures by name", place)
+    arguments = outputs, wanted, subject.options(given)
+    figures = subject.call("evaluate", wanted[0], subject.task.evaluate, *arguments)
+    expect(isinstance(figures, dict) and figures, f"evaluate gave {figures!r}, not figures by name")
     for name, figure in figures.items():
-        if not isinstance(name, str) or not isinstance(figure, (int, float)) or not math.isfinite(figure):
-            raise CheckFailed(f"evaluate gave {name!r}: {figure!r}, which is no finite figure", place)
+        fits = isinstance(name, str) and isinstance(figure, (int, float)) and math.isfinite(figure)
+        expect(fits, f"evaluate gave {name!r}: {figure!r}, which is not a finite figure")
     return figures
 
 
 def _wrong(perfect: Sequence[Output]) -> list[Output]:
-    """Each output in the place of the one before; an only one gives way to nonsense."""
+    """Each output in place of the one before; a single one becomes nonsense."""
     return [*perfect[1:], perfect[0]] if len(perfect) > 1 else [Output("zzz qqq", "zzz qqq")]
+
+
+CHECKS = {
+    references: "reference",
+    targets: "target",
+    metrics_are_bounded: "evaluate",
+    metrics_check_their_rows: "evaluate",
+}

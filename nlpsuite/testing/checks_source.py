@@ -1,4 +1,4 @@
-"""Checks of model sources: what they make of names that nobody has, with fetching switched off."""
+"""Checks of model sources: how they treat names that don't exist, with downloads switched off."""
 
 from __future__ import annotations
 
@@ -6,75 +6,81 @@ import contextlib
 import socket
 import tempfile
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 from unittest import mock
 
-from nlpsuite.errors import ModelNotFoundError, ModelUnavailableError, NlpsuiteError
+from nlpsuite.errors import ModelNotFoundError, ModelUnavailableError
 from nlpsuite.export.base import Base, Silent
-from nlpsuite.testing.findings import CheckFailed
-from nlpsuite.testing.subject import shown
+from nlpsuite.testing.findings import CheckFailed, expect
+from nlpsuite.testing.subject import Subject, shown
 
 __all__ = ["CHECKS"]
 
 _UNKNOWN = ("nobody-of-that-name/no-such-model-3f9c1b", "no-such-model-3f9c1b")
 _ODD = ("", " ", "/", "..", "../../etc", "a/b/c/d", "{x}", "\x00", "💾", "x" * 5_000, "@", "a@", "C:\\model")
-_SECONDS = 1.0  # of naming a base; a user waits for it at every start
+_SECONDS = 1.0  # to name a base; users wait for it at every start
 
 
-def _gives_a_base_or_an_error(source: Any, name: str) -> str:
-    """A base, the same each time, or an error that the user can mend; without the network."""
+def gives_a_base_or_an_error(subject: Subject) -> str:
+    """A base, the same each time, or an error that the user can act on; without the network."""
     for rest in (*_UNKNOWN, *_ODD):
-        first, again = _ask(source, rest), _ask(source, rest)
-        if first and again and (first.key, first.label, first.slug) != (again.key, again.label, again.slug):
-            return f"it gave the key {first.key!r} and then {again.key!r} for {shown(rest)}"
+        first, again = _ask(subject, rest), _ask(subject, rest)
+        if first and again:
+            expect(
+                (first.key, first.label, first.slug) == (again.key, again.label, again.slug),
+                f"it gave the key {first.key!r} and then {again.key!r} for {shown(rest)}",
+            )
     return ""
 
 
-def _refuses_what_is_not_there(source: Any, name: str) -> str:
-    """A name that nobody has is refused when its base is named or got, with fetching switched off."""
+def refuses_what_is_not_there(subject: Subject) -> str:
+    """A name that doesn't exist is refused at once or when its base is obtained, with downloads off."""
     for rest in _UNKNOWN:
-        base = _ask(source, rest)
+        base = _ask(subject, rest)
         if base is None:
             continue
-        with tempfile.TemporaryDirectory() as place, _no_network(f"getting {shown(rest)} with offline=True"):
+        with (
+            tempfile.TemporaryDirectory() as place,
+            _no_network(f"obtaining {shown(rest)} with offline=True"),
+        ):
             try:
-                got = base.obtain(Path(place), Silent(), 1.0)
+                path = base.obtain(Path(place), Silent(), 1.0)
             except (ModelNotFoundError, ModelUnavailableError):
                 continue
-        return f"obtain gave {got} for {shown(rest)}, which nobody has; raise ModelUnavailableError or ModelNotFoundError"
+        raise CheckFailed(
+            f"obtain gave {path} for {shown(rest)}, which nobody has; raise ModelUnavailableError or "
+            "ModelNotFoundError"
+        )
     return ""
 
 
-def _is_quick(source: Any, name: str) -> str:
+def is_quick(subject: Subject) -> str:
+    """Naming a base takes a second at most."""
     started = time.perf_counter()
-    _ask(source, _UNKNOWN[0])
+    _ask(subject, _UNKNOWN[0])
     seconds = time.perf_counter() - started
-    return (
-        f"naming a base takes {seconds:.1f} s; what is slow belongs in its obtain"
-        if seconds > _SECONDS
-        else ""
-    )
+    expect(seconds <= _SECONDS, f"naming a base takes {seconds:.1f} s; what is slow belongs in its obtain")
+    return ""
 
 
-def _ask(source: Any, rest: str) -> Base | None:
-    """The base of a name; None if it is refused as it should be."""
+def _ask(subject: Subject, rest: str) -> Base | None:
+    """The base of a name; None if it is refused properly."""
     with _no_network(f"naming the base {shown(rest)}"):
         try:
-            base = source(rest, offline=True)
-        except NlpsuiteError as error:
-            if not isinstance(error, (ModelNotFoundError, ModelUnavailableError)):
-                raise
+            base = subject.offered(rest, offline=True)
+        except (ModelNotFoundError, ModelUnavailableError):
             return None
     if not isinstance(base, Base):
-        raise CheckFailed(f"it gave {type(base).__name__} instead of a Base for {shown(rest)}")
+        raise CheckFailed(f"it gave {type(base).__name__} instead of a {Base.__name__} for {shown(rest)}")
     for attribute in ("label", "key", "origin"):
         value = getattr(base, attribute)
-        if not isinstance(value, str) or not value:
-            raise CheckFailed(f"the {attribute} of the base {shown(rest)} is {value!r}, must be a text")
-    if not callable(base.obtain):
-        raise CheckFailed(f"the base {shown(rest)} has no function as its obtain")
+        expect(
+            isinstance(value, str) and value,
+            f"the {attribute} of the base {shown(rest)} is {value!r}, must be a text",
+        )
+    expect(callable(base.obtain), f"the base {shown(rest)} has no function as its obtain")
     return base
 
 
@@ -94,12 +100,7 @@ def _no_network(what: str) -> Iterator[None]:
         try:
             yield
         finally:
-            if used:
-                raise CheckFailed(f"{what} uses the network")
+            expect(not used, f"{what} uses the network")
 
 
-CHECKS: tuple[Callable[[Any, str], str], ...] = (
-    _gives_a_base_or_an_error,
-    _refuses_what_is_not_there,
-    _is_quick,
-)
+CHECKS = (gives_a_base_or_an_error, refuses_what_is_not_there, is_quick)

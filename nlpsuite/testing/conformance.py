@@ -1,70 +1,87 @@
-"""The conformance checks of a task, for pytest and for ``nlpsuite plugins check``."""
+"""The conformance checks of every kind of plugin, for pytest and for ``nlpsuite plugins check``."""
 
 from __future__ import annotations
 
 import unittest
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from functools import cache
 from typing import ClassVar
 
-from nlpsuite.errors import NlpsuiteError
-from nlpsuite.testing import checks_answer, checks_package, checks_score
+from nlpsuite.errors import MissingExtraError, UnknownTaskError
+from nlpsuite.plugins.discovery import find_plugin, find_task
+from nlpsuite.plugins.kinds import KINDS, TASK
+from nlpsuite.plugins.registry import Plugin
+from nlpsuite.testing import (
+    checks_answer,
+    checks_engine,
+    checks_files,
+    checks_guard,
+    checks_metric,
+    checks_package,
+    checks_score,
+    checks_source,
+)
 from nlpsuite.testing.findings import CheckFailed, Finding, frame_in
 from nlpsuite.testing.subject import Subject
 
-__all__ = ["CHECKS", "TaskConformance", "check_task"]
+__all__ = ["CHECKS", "TaskConformance", "check_plugin", "check_task", "find_checked"]
 
+# Returns what it examined, or raises CheckFailed.
 Check = Callable[[Subject], str]
 
-# In the order in which mistakes are best mended. Each returns what it looked at, or raises CheckFailed.
-_PACKAGE: tuple[Check, ...] = (
-    checks_package.metadata,
-    checks_package.summary,
-    checks_package.imports,
-    checks_package.imports_quickly,
-    checks_package.imports_nothing_heavy,
-    checks_package.imports_silently,
-    checks_package.imports_offline,
-    checks_package.loads,
-)
-_TASK: tuple[Check, ...] = (
-    checks_package.declarations,
-    checks_package.options,
-    checks_package.adapter_options,
-    checks_package.adapter,
-    checks_answer.prompts,
-    checks_answer.prompts_are_pure,
-    checks_answer.odd_texts,
-    checks_answer.long_texts,
-    checks_answer.parses_anything,
-    checks_answer.joins,
-    checks_answer.works_silently,
-    checks_answer.streams,
-    checks_score.references,
-    checks_score.targets,
-    checks_score.metrics_are_bounded,
-    checks_score.metrics_check_their_rows,
-)
-CHECKS = _PACKAGE + _TASK
+# In the order in which mistakes are best fixed.
+_PACKAGE: tuple[Check, ...] = checks_package.PACKAGE_CHECKS
+# With the attribute of the task that a failure points to unless it names a place of its own.
+_TASK: Mapping[Check, str] = {**checks_package.TASK_CHECKS, **checks_answer.CHECKS, **checks_score.CHECKS}
+CHECKS = (*_PACKAGE, *_TASK)
+_OTHERS: Mapping[str, tuple[Check, ...]] = {
+    "metric": checks_metric.CHECKS,
+    "reader": checks_files.READER_CHECKS,
+    "writer": checks_files.WRITER_CHECKS,
+    "source": checks_source.CHECKS,
+    "engine": checks_engine.CHECKS,
+    "guard": checks_guard.CHECKS,
+    "command": checks_package.COMMAND_CHECKS,
+}
 
 
 def check_task(name: str, *, thorough: bool = False) -> Iterator[Finding]:
-    """Check an installed task, one finding at a time. A task that can't be loaded is not checked further.
-
-    Args:
-        thorough: fuzz with hypothesis as well, where it is installed.
+    """Check an installed task, one finding at a time; see ``check_plugin``.
 
     Raises:
         UnknownTaskError: no installed distribution offers it.
     """
-    subject = Subject(name, thorough=thorough)
-    loads = True
-    for check in CHECKS:
-        if check in _TASK and not loads:
-            return
+    return check_plugin(find_task(name), thorough=thorough)
+
+
+def check_plugin(plugin: Plugin, *, thorough: bool = False) -> Iterator[Finding]:
+    """Check a plugin of any kind, one finding at a time. One that can't be loaded isn't checked further.
+
+    Args:
+        thorough: fuzz a task with hypothesis as well, if it is installed.
+    """
+    subject = Subject(plugin, thorough=thorough)
+    finding = None
+    for check in _PACKAGE:
         finding = _run(check, subject)
-        loads = loads and (check is not checks_package.loads or finding.ok)
         yield finding
+    if finding and finding.ok:  # the last one is ``loads``
+        for check in _TASK if plugin.kind == TASK else _OTHERS[plugin.kind]:
+            yield _run(check, subject)
+
+
+def find_checked(name: str) -> Plugin:
+    """The plugin to check: a task's name, or ``kind:name``.
+
+    Raises:
+        UnknownTaskError: no installed distribution offers it.
+    """
+    kind, _, rest = name.partition(":")
+    try:
+        return find_plugin(kind, rest) if rest and kind in KINDS else find_task(name)
+    except UnknownTaskError as error:
+        hint = f"{error.hint} A plugin must be installed to be checked: pip install -e DIRECTORY"
+        raise UnknownTaskError(error.message, hint=hint) from None
 
 
 def _run(check: Check, subject: Subject) -> Finding:
@@ -72,17 +89,18 @@ def _run(check: Check, subject: Subject) -> Finding:
     try:
         return Finding(name, True, check(subject))
     except CheckFailed as failed:
-        return Finding(name, False, failed.message, failed.where)
-    except NlpsuiteError as error:
-        return Finding(name, False, str(error).replace("\n", " "), f"module {subject.plugin.module}")
-    except Exception as error:  # of a value that is not at all what it should be
-        where = frame_in(subject.plugin.module, error.__traceback__) or f"module {subject.plugin.module}"
-        return Finding(name, False, f"{type(error).__name__}: {error}", where)
+        message, where = failed.message, failed.where
+    except MissingExtraError as error:
+        return Finding(name, True, f"not tried: {error.message} {error.hint}")
+    except (Exception, SystemExit) as error:
+        message = f"it raised {type(error).__name__}: {error}".replace("\n", " ")
+        where = frame_in(subject.plugin.module, error.__traceback__)
+    return Finding(name, False, message, where or subject.place(_TASK.get(check, "")))
 
 
 @cache
 def _subject(name: str) -> Subject:
-    return Subject(name, thorough=True)
+    return Subject(find_task(name), thorough=True)
 
 
 class TaskConformance:
@@ -91,8 +109,8 @@ class TaskConformance:
     class TestKeywords(TaskConformance):
         task = "keywords"
 
-    The plugin must be installed (``pip install -e .``): a part of what is checked is how it is found.
-    A check that a task has good reason to fail is left out with ``test_streams = None``.
+    The plugin must be installed (``pip install -e .``): how it is found is checked too. A check that a
+    task has good reason to fail is left out with ``test_streams = None``.
 
     Class attributes:
         task: the name of the task's entry point.

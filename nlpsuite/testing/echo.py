@@ -1,4 +1,4 @@
-"""A language model without weights: it says what it was told to, or repeats what it was asked."""
+"""A language model without weights, for tests: it gives scripted replies or repeats its prompt."""
 
 from __future__ import annotations
 
@@ -32,16 +32,15 @@ class EchoModel(LanguageModel):
     assert pipeline("A crab learns a maze.").data["keywords"] == ["crab", "maze"]
 
     Like a real model it begins a completion with the prompt's ``prefill``, ends it before a stop
-    string and after ``max_tokens``, and refuses a prompt longer than its context. Of choices it
-    takes the one that the reply names, else the first.
+    string and after ``max_tokens``, and refuses a prompt longer than its context. Among choices it
+    takes the one that the reply names, or else the first.
 
     Attributes:
-        prompts: that it was sent, in order.
+        prompts: those it was sent, in order.
 
     Args:
-        replies: the generated texts, one for each prompt; the last is used for all that follow. A
-            function gets the prompt and returns the text. Without any, the model repeats the
-            prompt's text or last message.
+        replies: the generated texts, one for each prompt; the last one is repeated. Or a function from
+            prompt to text. Without any, the model repeats the prompt's text or last message.
         context_length: tokens of prompt and completion together.
         adapter: what the bundle's manifest says of an adapter (docs/bundle.md); None for a base.
     """
@@ -70,7 +69,7 @@ class EchoModel(LanguageModel):
         self._verifier = None
 
     def count_tokens(self, prompt: Prompt | str) -> int:
-        """Tokens of a prompt or a text: about four letters each, and four more a message."""
+        """Tokens of a prompt or a text: about four letters each, and four more per message."""
         if isinstance(prompt, str):
             return len(_tokens(prompt))
         messages = sum(len(_tokens(m.content)) + _TOKENS_A_MESSAGE for m in prompt.messages)
@@ -105,7 +104,7 @@ class EchoModel(LanguageModel):
             )
 
     def token_logprobs(self, text: str) -> npt.NDArray[np.float64]:
-        """Every token after the first is as likely as a throw of a coin."""
+        """Every token after the first has a probability of one half."""
         return np.full(max(0, len(_tokens(text)) - 1), math.log(0.5))
 
     def _check_length(self, prompt: Prompt) -> None:
@@ -126,7 +125,7 @@ class EchoModel(LanguageModel):
         return prompt.messages[-1].content if prompt.messages else prompt.text
 
     def _ended(self, prompt: Prompt, reply: str) -> tuple[str, FinishReason]:
-        """The reply up to the first stop string or the last token there is room for."""
+        """The reply up to the first stop string or the last token that fits."""
         ends = [at for stop in prompt.stop if (at := reply.find(stop)) >= 0]
         text = reply[: min(ends)] if ends else reply
         tokens = _tokens(text)

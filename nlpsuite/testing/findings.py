@@ -1,4 +1,4 @@
-"""What a check says: passed, or what was seen and where to look."""
+"""What a check reports: passed, or what was found and where to look."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from typing import Any
 
 from nlpsuite.tasks.base import Task
 
-__all__ = ["CheckFailed", "Finding", "frame_in", "place_in_file", "place_of", "place_of_value"]
+__all__ = ["CheckFailed", "Finding", "expect", "frame_in", "place_in_file", "place_of", "place_of_value"]
 
 
 @dataclass(frozen=True)
@@ -21,9 +21,9 @@ class Finding:
 
     Attributes:
         check: its name.
-        ok: whether the task passed.
-        message: what was seen and what is expected; for a check that passed, what it looked at.
-        where: file and line to look at, ``path:line``; empty where it can't be known.
+        ok: whether the plugin passed.
+        message: what was found and what is expected; for a check that passed, what it examined.
+        where: file and line to look at, ``path:line``; empty if unknown.
     """
 
     check: str
@@ -36,43 +36,50 @@ class Finding:
 
 
 class CheckFailed(Exception):
-    """A check's expectation was not met; turned into a ``Finding``."""
+    """A check's expectation was not met; becomes a ``Finding``.
+
+    Args:
+        where: ``path:line``; empty for the place that belongs to the check.
+    """
 
     def __init__(self, message: str, where: str = "") -> None:
         super().__init__(message)
         self.message, self.where = message, where
 
 
+def expect(condition: object, message: str, where: str = "") -> None:
+    """Raises CheckFailed with ``message`` unless ``condition`` holds."""
+    if not condition:
+        raise CheckFailed(message, where)
+
+
 def place_of(task: Task[Any], attribute: str = "") -> str:
-    """Where a task's class, or a method of it, is written: ``path:line``. A method or value that the
-    class inherits from the suite is a matter of the class itself.
+    """Where a task's class, or a method or value of it, is written: ``path:line``. For what the class
+    inherits from the suite, this is the class itself.
     """
     cls = type(task)
     owner = next((c for c in cls.__mro__ if attribute in vars(c)), cls)
     if owner is Task or not attribute:
         return _place(cls)
     value = vars(owner)[attribute]
-    if inspect.isfunction(value):
-        return _place(value)
-    return _assignment(owner, attribute)
+    return _place(value) if inspect.isfunction(value) else _assignment(owner, attribute)
 
 
 def place_of_value(value: Any) -> str:
-    """Where a function, or the class of anything else, is written: ``path:line``; empty where that is unknown."""
+    """Where a function, or the class of any other value, is written: ``path:line``; empty if unknown."""
     return _place(value if inspect.isroutine(value) else type(value))
 
 
 def _assignment(owner: type, attribute: str) -> str:
-    """The line of a class body on which a value is assigned, else that of the class."""
+    """The line of a class body that assigns a value; failing that, the line of the class."""
     try:
         lines, first = inspect.getsourcelines(owner)
         path = inspect.getsourcefile(owner) or ""
     except (OSError, TypeError):
         return ""
-    for number, line in enumerate(lines, start=first):
-        if line.strip().startswith((f"{attribute} ", f"{attribute}:", f"{attribute}=")):
-            return place_in_file(path, number)
-    return place_in_file(path, first)
+    starts = (f"{attribute} ", f"{attribute}:", f"{attribute}=")
+    numbers = (number for number, line in enumerate(lines, first) if line.strip().startswith(starts))
+    return place_in_file(path, next(numbers, first))
 
 
 def _place(value: Any) -> str:
@@ -84,8 +91,7 @@ def _place(value: Any) -> str:
 
 def frame_in(module: str, trace: TracebackType | None) -> str:
     """The innermost line of a traceback that lies in the plugin ``module``: ``path:line``."""
-    loaded = sys.modules.get(module.split(".")[0])
-    origin = getattr(loaded, "__file__", None)
+    origin = getattr(sys.modules.get(module.split(".")[0]), "__file__", None)
     if origin is None:
         return ""
     package = Path(origin).name == "__init__.py"
@@ -96,9 +102,8 @@ def frame_in(module: str, trace: TracebackType | None) -> str:
 
 
 def place_in_file(path: str, line: int) -> str:
-    """Relative to the working directory where the file lies below it."""
+    """``path:line``, relative to the working directory if the file lies below it."""
     if not path:
         return ""
-    here = Path.cwd()
-    full = Path(path)
+    here, full = Path.cwd(), Path(path)
     return f"{full.relative_to(here) if full.is_relative_to(here) else full}:{line}"

@@ -11,88 +11,11 @@ from nlpsuite.testing.subject import ODD_TEXTS
 __all__ = ["fuzz_texts", "fuzz_with_hypothesis", "score_rows"]
 
 _FRAGMENTS = (
-    *(
-        "{",
-        "}",
-        "[",
-        "]",
-        '"',
-        ":",
-        ",",
-        ", ",
-        "\n",
-        "\n\n",
-        " ",
-        "-",
-        "- ",
-        "* ",
-        "1. ",
-        "#",
-        "```",
-        "```json\n",
-    ),
-    *(
-        '{"',
-        '": ',
-        "null",
-        "true",
-        "NaN",
-        "Infinity",
-        "-1",
-        "1e999",
-        "0",
-        "3.14",
-        "½",
-        "٣",
-        "²",
-        "100%",
-        "1/0",
-    ),
-    *(
-        "positive",
-        "negative",
-        "yes",
-        "No",
-        "none",
-        "N/A",
-        "I am sorry, but",
-        "Sure! Here is",
-        "Answer:",
-        "Label: ",
-    ),
-    *(
-        "<|im_end|>",
-        "<|endoftext|>",
-        "</s>",
-        "\x00",
-        "\ufffd",
-        "é",
-        "ß",
-        "İ",
-        "日本",
-        "👍🏽",
-        "\u200b",
-        "\ud7ff",
-        "\r",
-    ),
-    *(
-        "line 12:",
-        "12-15",
-        "a.py:3",
-        "keywords:",
-        "=",
-        "|",
-        ";",
-        "\t",
-        "(",
-        ")",
-        "\\",
-        "\\u12",
-        "'",
-        "…",
-        "–",
-    ),
-)
+    *"""{ } [ ] " : , - # ``` {" null true NaN Infinity -1 1e999 0 3.14 ½ ٣ ² 100% 1/0 positive negative yes No none
+    N/A Answer: <|im_end|> <|endoftext|> </s> é ß İ 日本 👍🏽 12-15 a.py:3 keywords: = | ; ( ) \\ \\u12 ' … –""".split(),
+    ", ", "\n", "\n\n", " ", "- ", "* ", "1. ", "```json\n", '": ', "I am sorry, but", "Sure! Here is", "Label: ",
+    "\x00", "\ufffd", "\u200b", "\ud7ff", "\r", "line 12:", "\t",
+)  # fmt: skip
 _TEXTS = 300
 _EXAMPLES = 200  # of hypothesis
 
@@ -108,9 +31,7 @@ def fuzz_texts(source: str, count: int = _TEXTS) -> list[str]:
         if kind < 0.5:
             texts.append("".join(rng.choice(_FRAGMENTS) for _ in range(length)))
         elif kind < 0.8:
-            mixed = [
-                rng.choice(words) if rng.random() < 0.6 else rng.choice(_FRAGMENTS) for _ in range(length)
-            ]
+            mixed = [rng.choice(words if rng.random() < 0.6 else _FRAGMENTS) for _ in range(length)]
             texts.append(rng.choice((" ", ", ", "\n", "\n- ", "")).join(mixed))
         else:
             texts.append("".join(_character(rng) for _ in range(length)))
@@ -123,7 +44,7 @@ def _character(rng: random.Random) -> str:
 
 
 def score_rows(choices: int) -> list[tuple[float, ...]]:
-    """Log-probabilities of choices: clear, tied, extreme, and some by chance."""
+    """Log-probabilities of choices: clear, tied, extreme, and some at random."""
     rng = random.Random(0)
     rows = [tuple(0.0 if i == best else -20.0 for i in range(choices)) for best in range(choices)]
     rows += [(0.0,) * choices, (-1e5,) * choices, tuple(-1e4 * i for i in range(choices)), (-1e-9,) * choices]
@@ -131,7 +52,7 @@ def score_rows(choices: int) -> list[tuple[float, ...]]:
 
 
 def fuzz_with_hypothesis(check: Callable[[str], None]) -> int:
-    """Try ``check`` on texts that hypothesis makes up, if it is installed; it shortens what fails.
+    """Try ``check`` on texts that hypothesis makes up, if it is installed; it shortens those that fail.
 
     Returns:
         How many texts were tried.
@@ -142,8 +63,9 @@ def fuzz_with_hypothesis(check: Callable[[str], None]) -> int:
     except ImportError:
         return 0
     tried = 0
+    plain, formats = st.text(st.characters(exclude_categories=["Cs"])), st.lists(st.sampled_from(_FRAGMENTS))
 
-    # The same examples every time, so that nothing need be kept between runs.
+    # The same examples every time, so nothing needs to be stored between runs.
     @settings(
         max_examples=_EXAMPLES,
         database=None,
@@ -152,9 +74,7 @@ def fuzz_with_hypothesis(check: Callable[[str], None]) -> int:
         phases=(Phase.generate, Phase.shrink),
         suppress_health_check=list(HealthCheck),
     )
-    @given(
-        st.text(st.characters(exclude_categories=["Cs"])) | st.lists(st.sampled_from(_FRAGMENTS)).map("".join)
-    )
+    @given(plain | formats.map("".join))
     def attempt(text: str) -> None:
         nonlocal tried
         tried += 1

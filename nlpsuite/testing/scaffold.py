@@ -31,7 +31,7 @@ def write_plugin(name: str, parent: Path) -> Path:
         The new directory. It is written whole or not at all.
 
     Raises:
-        OptionError: not a name, or one that is taken.
+        OptionError: the name is invalid or taken.
         StorageError: the directory exists, or can't be written.
     """
     _check_name(name)
@@ -64,8 +64,8 @@ def _check_name(name: str) -> None:
     suggestion = plain.removeprefix(_PREFIX)[:_LONGEST].strip("-")
     if not TASK_NAME.fullmatch(name) or len(name) > _LONGEST or name.startswith(_PREFIX):
         raise OptionError(
-            f"{name!r} can't be a task's name: it takes up to {_LONGEST} lower-case letters, digits and single "
-            f"hyphens, a letter first, and no {_PREFIX!r} in front.",
+            f"{name!r} can't be a task's name: use up to {_LONGEST} lower-case letters, digits and single "
+            f"hyphens, starting with a letter and not with {_PREFIX!r}.",
             hint=f"For example: nlpsuite plugins new {suggestion or 'keywords'}",
         )
     if name in (tasks := installed_tasks()):

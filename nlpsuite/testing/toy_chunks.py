@@ -1,4 +1,4 @@
-"""Chunks of work that need no model, for the checks of engines. Each leaves a file that tells who ran it."""
+"""Chunks of work that need no model, for the checks of engines. Each leaves a file that says who ran it."""
 
 from __future__ import annotations
 
@@ -22,10 +22,10 @@ def open_toy(
 
     Args:
         directory: where each run of a chunk leaves a file.
-        parent: the process that checks; it is not made to die.
+        parent: the checking process, which is not made to die.
         fails: this chunk raises an InputInvalidError.
         dies: this chunk ends its process the first time.
-        seconds: that a chunk takes.
+        seconds: duration of a chunk.
     """
 
     def run(chunk: int, on_beat: OnBeat) -> Done:

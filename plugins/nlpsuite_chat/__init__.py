@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from nlpsuite import GenerationOptions, Message, Prompt, Record, Sampling, Task, hookimpl, option
-from nlpsuite.data.record import Columns
+from nlpsuite.plugins import Columns
 
 
 @dataclass(frozen=True)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from nlpsuite import GenerationOptions, Prompt, Record, Task, hookimpl, option
-from nlpsuite.data.record import Columns
+from nlpsuite.plugins import Columns
 
 
 @dataclass(frozen=True)

@@ -6,9 +6,7 @@ import math
 from collections.abc import Callable, Sequence
 
 from nlpsuite import Completion, Prompt, hookimpl
-from nlpsuite.runtime.language_model import LanguageModel
-from nlpsuite.tasks.guard import Flag, Guard, Screening
-from nlpsuite.tasks.long_text import split_text
+from nlpsuite.plugins import Flag, Guard, LanguageModel, Screening, split_text
 from nlpsuite_guard.patterns import find_patterns
 from nlpsuite_guard.words import find_words
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 
-from nlpsuite.tasks.guard import Flag
+from nlpsuite.plugins import Flag
 
 __all__ = ["find_patterns"]
 

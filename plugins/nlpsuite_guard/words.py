@@ -14,7 +14,7 @@ import unicodedata
 from collections.abc import Iterator
 from importlib import resources
 
-from nlpsuite.tasks.guard import Flag
+from nlpsuite.plugins import Flag
 
 __all__ = ["digest", "find_words", "normal_form"]
 

@@ -32,9 +32,8 @@ from nlpsuite import (
     hookimpl,
     option,
 )
-from nlpsuite.data.record import Columns
 from nlpsuite.errors import InputInvalidError
-from nlpsuite.tasks.long_text import Part
+from nlpsuite.plugins import Columns, Part
 from nlpsuite_review.checks import SEVERITIES, Finding
 from nlpsuite_review.reading import Reading, Unit, read
 
@@ -155,7 +154,7 @@ class Review(Task[ReviewOptions]):
         Raises:
             InputInvalidError: none at all, not as many references as outputs, one that names no lines.
         """
-        from nlpsuite.evaluation.metrics.lengths import check_lengths
+        from nlpsuite.plugins import check_lengths
 
         check_lengths([output.text for output in outputs], references)
         right = given = wanted = 0

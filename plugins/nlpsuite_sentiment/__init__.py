@@ -8,8 +8,7 @@ from dataclasses import dataclass
 from typing import ClassVar
 
 from nlpsuite import Completion, Options, Output, Prompt, Record, Task, hookimpl, option
-from nlpsuite.data.record import Columns
-from nlpsuite.tasks.long_text import Part
+from nlpsuite.plugins import Columns, Part
 
 _LABELS = ("positive", "negative")
 # Two examples of each label, of different things, so that the model sees what is asked.

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import ClassVar, Literal
 
 from nlpsuite import GenerationOptions, Message, Prompt, Record, Sampling, Task, hookimpl, option
-from nlpsuite.data.record import Columns
+from nlpsuite.plugins import Columns
 
 # Tokens after which a summary stops at the next sentence end, and the most it may take.
 _LENGTHS = {"short": (12, 60), "medium": (45, 140), "long": (110, 280)}

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import ClassVar
 
 from nlpsuite import GenerationOptions, Message, Prompt, Record, Sampling, Task, hookimpl, option
-from nlpsuite.data.record import Columns
+from nlpsuite.plugins import Columns
 
 
 @dataclass(frozen=True)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import shlex
 import sys
 from pathlib import Path
@@ -12,7 +13,8 @@ import pytest
 from fake_plugins import good, install
 
 from nlpsuite.errors import PluginInstallError
-from nlpsuite.plugins import find_task, installed_tasks, installer
+from nlpsuite.plugins import find_task, installed_tasks, installer, manage
+from nlpsuite.plugins.kinds import KINDS
 
 EXPLODES = "raise SystemExit('a plugin was loaded')"
 
@@ -37,7 +39,7 @@ def record(tmp_path: Path) -> Path:
 def runs(monkeypatch: pytest.MonkeyPatch) -> list[list[str]]:
     """The commands that would have been run."""
     seen: list[list[str]] = []
-    monkeypatch.setattr(installer, "run", seen.append)
+    monkeypatch.setattr(installer, "run_installer", seen.append)
     return seen
 
 
@@ -50,13 +52,24 @@ def states(cli) -> dict[str, str]:
 def test_list(cli, place) -> None:
     install(place, "keywords", EXPLODES, "keys-plugin", version="0.3")
     outcome = cli("plugins", "list")
-    assert outcome.code == 0 and outcome.err == ""
+    assert outcome.code == 0 and re.fullmatch(r"\d+ more come with nlpsuite: .* Add --all\.\n", outcome.err)
     lines = [line.split(maxsplit=6) for line in outcome.out.splitlines()]
     assert lines[0] == ["NAME", "KIND", "DISTRIBUTION", "VERSION", "API", "STATE", "SUMMARY"]
     assert ["keywords", "task", "keys-plugin", "0.3", "1", "enabled", "About keys-plugin"] in lines
     assert any(
         line[:3] == ["summarize", "task", "nlpsuite"] and line[4:6] == ["1", "enabled"] for line in lines
     )
+    assert {line[1] for line in lines[1:]} == {"task"}
+    everything = cli("plugins", "list", "--all")
+    assert everything.code == 0 and everything.err == ""
+    assert {line.split()[1] for line in everything.out.splitlines()[1:]} == set(KINDS) - {"command"}
+
+
+def test_what_others_offer_is_listed_whatever_its_kind(cli, place) -> None:
+    info = install(place, "overlap", EXPLODES, "overlap-metric")
+    (info / "entry_points.txt").write_text("[nlpsuite.metrics.v1]\noverlap = overlap_metric\n")
+    assert "overlap" in cli("plugins", "list").out and "overlap" not in cli("list").out
+    assert states(cli)["overlap of overlap-metric"] == "enabled"
 
 
 def test_info(cli, place) -> None:
@@ -246,7 +259,7 @@ def test_install_says_what_came(cli, place, monkeypatch: pytest.MonkeyPatch, rec
             "Metadata-Version: 2.1\nName: library\nVersion: 3.0\n"
         )
 
-    monkeypatch.setattr(installer, "run", arrive)
+    monkeypatch.setattr(installer, "run_installer", arrive)
     outcome = cli("plugins", "install", "whatever", "--yes")
     assert outcome.code == 0 and outcome.out == ""
     assert "New task: keywords (keys-plugin 1.2). Find keywords." in outcome.err
@@ -272,7 +285,7 @@ ORIGINS = [
 @pytest.mark.parametrize("origin, requirement, editable", ORIGINS)
 def test_where_it_came_from_is_recorded(place, origin, requirement: str, editable: bool) -> None:
     install(place, "keywords", EXPLODES, "keys-plugin", direct_url=json.dumps(origin))
-    found = installer.recordable()["keys-plugin"]
+    found = manage.recordable()["keys-plugin"]
     assert (found.requirement, found.editable) == (requirement, editable)
 
 
@@ -306,7 +319,7 @@ def test_restoring_goes_on_after_a_failure(cli, record, monkeypatch: pytest.Monk
         if words[-1] == "a-plugin==1":
             raise PluginInstallError("pip failed with code 1.")
 
-    monkeypatch.setattr(installer, "run", fail_first)
+    monkeypatch.setattr(installer, "run_installer", fail_first)
     outcome = cli("plugins", "restore", "--yes")
     assert outcome.code == 6 and tried == ["a-plugin==1", "b-plugin==1"]
     assert "Not restored: a-plugin." in outcome.err and set(
@@ -324,8 +337,8 @@ def test_uninstall(cli, place, record, runs) -> None:
     assert asked.code == 2 and runs == [] and "task keywords" in asked.err
     assert cli("plugins", "uninstall", "keywords", "--yes").code == 0
     assert runs[0][-3:] == ["uninstall", "--yes", "keys-plugin"]
-    kept = json.loads(record.read_text())
-    assert kept["disabled"] == [] and set(kept["installed"]) == {"rival-plugin"}
+    left = json.loads(record.read_text())
+    assert left["disabled"] == [] and set(left["installed"]) == {"rival-plugin"}
     both = cli("plugins", "uninstall", "complete", "--yes")
     assert both.code == 2 and "nlpsuite plugins uninstall rival-plugin" in both.err
     for name in ("chat", "nlpsuite"):
@@ -338,7 +351,7 @@ def test_uninstall(cli, place, record, runs) -> None:
 def test_an_answer_of_no_does_nothing(cli, runs, monkeypatch: pytest.MonkeyPatch) -> None:
     for answer, code in ((False, 1), (True, 0)):
         monkeypatch.setattr("click.confirm", lambda *args, answer=answer, **kwargs: answer)
-        monkeypatch.setattr("nlpsuite.cli.plugins_report.has_terminal", lambda: True)
+        monkeypatch.setattr("nlpsuite.cli.plugins_command._has_terminal", lambda: True)
         assert cli("plugins", "install", "x").code == code
     assert len(runs) == 1
 
@@ -348,13 +361,14 @@ def test_uv_where_there_is_no_pip(tmp_path, monkeypatch: pytest.MonkeyPatch) -> 
     uv = tmp_path / ("uv.exe" if os.name == "nt" else "uv")
     uv.touch(mode=0o755)
     monkeypatch.setenv("PATH", str(tmp_path))
-    assert installer.install_command(["x"], ["--upgrade"]) == [
+    assert installer.installer_command("install", "--upgrade", "x") == [
         str(uv), "pip", "install", "--python", sys.executable, "--upgrade", "x",
     ]  # fmt: skip
-    assert installer.uninstall_command("x") == [str(uv), "pip", "uninstall", "--python", sys.executable, "x"]
+    words = installer.installer_command("uninstall", "x")
+    assert words == [str(uv), "pip", "uninstall", "--python", sys.executable, "x"]
     uv.unlink()
     with pytest.raises(PluginInstallError) as caught:
-        installer.install_command(["x"])
+        installer.installer_command("install", "x")
     assert "ensurepip" in caught.value.hint and caught.value.exit_code == 6
 
 

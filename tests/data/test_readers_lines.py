@@ -17,7 +17,7 @@ from hypothesis import strategies as st
 from nlpsuite.data.reading import read_rows, try_rows
 from nlpsuite.errors import InputInvalidError, NlpsuiteError, OptionError
 from nlpsuite.plugins.discovery import find_plugin
-from nlpsuite.testing.checks_kinds import check_plugin
+from nlpsuite.testing import check_plugin
 
 IN_TMP = settings(suppress_health_check=[HealthCheck.function_scoped_fixture])
 SPACES = "\x0b\x0c\x1c\x85\u2028\u2029"  # which str.splitlines takes for ends of lines
@@ -204,4 +204,4 @@ def test_memory_stays_flat(tmp_path: Path, suffix: str) -> None:
 @pytest.mark.parametrize("suffix", ["csv", "tsv", "jsonl", "ndjson", "txt", "parquet"])
 def test_each_passes_the_checks_for_plugins(suffix: str) -> None:
     findings = list(check_plugin(find_plugin("reader", suffix)))
-    assert len(findings) == 3 and all(finding.ok for finding in findings), findings
+    assert len(findings) == 9 and all(finding.ok for finding in findings), findings

@@ -199,10 +199,10 @@ def test_a_task_that_evaluates_itself_keeps_its_figures() -> None:
 
 def test_a_third_partys_function_is_a_metric(monkeypatch: pytest.MonkeyPatch) -> None:
     from nlpsuite.evaluation import measure
-    from nlpsuite.plugins import use
+    from nlpsuite.plugins import loading
 
     monkeypatch.setattr(measure, "load_metric", lambda name: lambda outputs, references: 0.25)
-    monkeypatch.setattr(use, "load_metric", lambda name: lambda outputs, references: 0.25)
+    monkeypatch.setattr(loading, "load_metric", lambda name: lambda outputs, references: 0.25)
     [figure] = evaluate_rows(
         load_task("summarize"), texts([("a", "b")] * 3), metrics=["bleu"], resamples=10
     ).figures

@@ -11,7 +11,7 @@ import sys
 from pathlib import Path
 
 import pytest
-from installed import dist_info
+from installed import dist_info, environment_with
 
 from nlpsuite.testing.conformance import CHECKS
 
@@ -97,8 +97,11 @@ def test_a_plugin_runs(place: Path, tiny_bundle: Path) -> None:
     assert json.loads(done.stdout)["plugin"]["distribution"] == "nlpsuite-title"
 
 
-def test_metrics_and_a_reader_come_with_it(place: Path) -> None:
-    keys = [f"metric:keyword_{name}" for name in ("f1", "precision", "recall")] + ["reader:keys"]
+def test_metrics_a_reader_and_a_command_come_with_it(place: Path) -> None:
+    keys = [f"metric:keyword_{name}" for name in ("f1", "precision", "recall")] + [
+        "reader:keys",
+        "command:tally",
+    ]
     done = nlpsuite(place, "plugins", "check", *keys)
     assert done.returncode == 0 and "failed" not in done.stdout, done.stdout
     rows = json.loads(nlpsuite(place, "plugins", "list", "--json").stdout)
@@ -106,6 +109,8 @@ def test_metrics_and_a_reader_come_with_it(place: Path) -> None:
     assert summaries["keyword_f1"].startswith("How well keywords agree")  # of the module inside the package
     found = {f"{row['kind']}:{row['name']}" for row in rows if row["distribution"] == "nlpsuite-keywords"}
     assert found == {"task:keywords", *keys}
+    assert "tally" in nlpsuite(place, "--help").stdout
+    assert nlpsuite(place, "tally", "absent.keys").returncode == 4
 
 
 def test_an_adapter_comes_with_it(place: Path, tiny_bundle: Path) -> None:
@@ -207,7 +212,7 @@ def test_the_first_plugins_test_passes(tmp_path: Path) -> None:
     project = shutil.copytree(FIRST, tmp_path / "plugin")
     dist_info(project)
     command = [sys.executable, "-m", "pytest", "-q", "-W", "error", "-p", "no:cacheprovider"]
-    done = call(*command, cwd=project, PYTHONPATH=str(project))
+    done = call(*command, cwd=project, **{"PYTHONPATH": environment_with(project)["PYTHONPATH"]})
     assert done.returncode == 0 and f"{len(CHECKS)} passed" in done.stdout, done.stdout
 
 

@@ -7,9 +7,11 @@ import io
 import json
 import os
 import re
+import tomllib
 from pathlib import Path
 from typing import Any
 
+import click
 import pluggy
 import pytest
 from fake_plugins import BROKEN, good, install, nlpsuite
@@ -20,9 +22,10 @@ from nlpsuite.errors import InputInvalidError, PluginError, UnknownTaskError
 from nlpsuite.export.base import Base, Silent, find_base
 from nlpsuite.export.schemes import base_named
 from nlpsuite.plugins import API_VERSION, ENTRY_POINT_GROUP, hookspecs, load_task, loading
+from nlpsuite.plugins.builtin import BUILTIN
 from nlpsuite.plugins.discovery import installed
-from nlpsuite.plugins.kinds import KINDS, RESERVED
-from nlpsuite.plugins.use import load_metric, measure
+from nlpsuite.plugins.kinds import KINDS, VERBS, Kind
+from nlpsuite.plugins.loading import load_metric, measure
 from nlpsuite.tasks.result import Output
 
 PAGE = Path(__file__).parents[2] / "docs" / "plugins.md"
@@ -71,6 +74,14 @@ def test_a_hook_stands_in_the_docs_with_its_signature(name: str) -> None:
     assert first_line.replace("``", "`") in section[1]
 
 
+@pytest.mark.parametrize("kind", KINDS.values(), ids=KINDS)
+def test_a_hook_is_used_by_the_suite_or_an_example(kind: Kind) -> None:
+    root = PAGE.parents[1]
+    projects = [root / "pyproject.toml", *(root / "examples").glob("*/pyproject.toml")]
+    points = [tomllib.loads(path.read_text())["project"].get("entry-points", {}) for path in projects]
+    assert BUILTIN.get(kind.name) or any(groups.get(kind.group) for groups in points)
+
+
 def test_the_docs_have_no_other_hooks() -> None:
     text = PAGE.read_text(encoding="utf-8")
     assert set(re.findall(r"^### (nlpsuite_\w+)", text, re.M)) == set(hooks())
@@ -94,7 +105,7 @@ def test_hook_nlpsuite_task(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> 
 
 def test_hook_nlpsuite_guard(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     code = (
-        "from nlpsuite import hookimpl\nfrom nlpsuite.tasks.guard import Guard, Screening\n"
+        "from nlpsuite import hookimpl\nfrom nlpsuite.plugins import Guard, Screening\n"
         "class Mute(Guard):\n    name = 'mute'\n"
         "    def screen(self, texts, model): return [Screening() for text in texts]\n"
         "@hookimpl\ndef nlpsuite_guard(name): return Mute() if name == 'mute' else 3\n"
@@ -124,7 +135,7 @@ def test_hook_nlpsuite_metric(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -
 
     figures = Own().evaluate([Output("a b")], ["a c"], Own.options())
     assert figures == {"overlap": 0.5, "exact_match": 0.0}
-    with pytest.raises(PluginError, match=r"odd-metric 1.2.* gave 'good' instead of a number"):
+    with pytest.raises(PluginError, match=r"odd-metric 1.2.* returned 'good' instead of a number"):
         measure("odd", ["a"], ["a"])
     with pytest.raises(UnknownTaskError, match="no metric 'overlab'") as caught:
         measure("overlab", ["a"], ["a"])
@@ -250,16 +261,18 @@ def test_hook_nlpsuite_command(tmp_path: Path) -> None:
 
 
 def test_the_suites_own_verbs_are_reserved() -> None:
-    from nlpsuite.cli import _VERBS
+    from nlpsuite.cli import cli
 
-    assert set(_VERBS) == RESERVED["command"]
+    assert list(cli.list_commands(click.Context(cli))) == list(VERBS)
 
 
 def test_help_does_without_a_damaged_record(tmp_path: Path) -> None:
     (tmp_path / "plugins.json").write_text("{broken")
     done = nlpsuite(tmp_path, "--help", NLPSUITE_CONFIG_DIR=str(tmp_path))
     assert done.returncode == 0 and done.stderr == "" and "\n  completion " in done.stdout
-    done = nlpsuite(tmp_path, "completion", "bash", NLPSUITE_CONFIG_DIR=str(tmp_path))
+    assert nlpsuite(tmp_path, "completion", "bash", NLPSUITE_CONFIG_DIR=str(tmp_path)).returncode == 0
+    offer(tmp_path, "command", "count", example("nlpsuite_command"), "count-command")
+    done = nlpsuite(tmp_path, "count", "file", NLPSUITE_CONFIG_DIR=str(tmp_path))
     assert done.returncode == 7 and "nlpsuite --no-plugins" in done.stderr
 
 
@@ -287,7 +300,7 @@ def test_kinds_of_one_name_are_told_apart(tmp_path: Path) -> None:
     assert states()["metric of first-metric"] == "disabled" and states()["task of same-task"] == "enabled"
     info = nlpsuite(tmp_path, "plugins", "info", "same", **settings).stdout
     assert re.search(r"^kind: +task$", info, re.M) and re.search(r"^kind: +metric$", info, re.M)
-    listed = nlpsuite(tmp_path, "plugins", "list", **settings)
+    listed = nlpsuite(tmp_path, "plugins", "list", "--all", **settings)
     assert re.search(r"^csv +reader +nlpsuite ", listed.stdout, re.M)
     assert "nlpsuite plugins enable metric:same" in listed.stderr
 

@@ -4,14 +4,15 @@ from __future__ import annotations
 
 import base64
 import hashlib
+import importlib.util
 import json
 import os
 import shutil
-import site
 import subprocess
 import sys
 import venv
 import zipfile
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -52,29 +53,72 @@ def python(tmp_path: Path) -> Path:
         ).strip()
     )
     seen = [path for path in sys.path if path and Path(path).is_dir() and "site-packages" in path]
-    assert seen or site.getsitepackages()
+    assert seen, "the packages of this environment can't be found"
     # addsitedir also follows the .pth files there, as editable installs have them.
     lines = [f"import site; site.addsitedir({path!r})\n" for path in seen]
     (place / "outer.pth").write_text("".join(lines))
     return home / "bin" / "python"
 
 
-@pytest.mark.skipif(os.name == "nt", reason="the paths of an environment are written as on Unix")
-def test_a_plugins_life(python: Path, tmp_path: Path) -> None:
+@pytest.fixture
+def run(python: Path, tmp_path: Path) -> Callable[..., subprocess.CompletedProcess[str]]:
+    """Run ``nlpsuite`` in the fresh environment, without an index and with a configuration of its own."""
     variables = {
         **{name: value for name, value in os.environ.items() if not name.startswith("PIP_")},
         "PIP_NO_INDEX": "1",
+        "PIP_NO_BUILD_ISOLATION": "0",  # pip's way to say no in the environment
         "NLPSUITE_CONFIG_DIR": str(tmp_path / "config"),
     }
 
-    def run(*args: object, code: int = 0) -> subprocess.CompletedProcess[str]:
-        command = [str(python), "-m", "nlpsuite", *map(str, args)]
+    def run(*args: object, code: int = 0, module: bool = True) -> subprocess.CompletedProcess[str]:
+        command = [str(python), *(["-m", "nlpsuite"] if module else []), *map(str, args)]
         done = subprocess.run(
             command, capture_output=True, text=True, env=variables, stdin=subprocess.DEVNULL
         )
         assert done.returncode == code, done.stderr
         return done
 
+    return run
+
+
+@pytest.mark.parametrize("layout", ["", "src"])
+def test_an_editable_install_reports_the_new_state(
+    run: Callable[..., subprocess.CompletedProcess[str]], tmp_path: Path, layout: str
+) -> None:
+    # Not imported: that swaps distutils for all that comes after.
+    if importlib.util.find_spec("setuptools") is None:
+        pytest.skip("builds the plugin: setuptools is not installed")
+    project = Path(run("plugins", "new", "title", "--output", tmp_path).stdout.strip())
+    if layout:
+        (project / layout).mkdir()
+        (project / "nlpsuite_title.py").rename(project / layout / "nlpsuite_title.py")
+        about = project / "pyproject.toml"
+        modules = 'py-modules = ["nlpsuite_title"]'
+        assert modules in about.read_text()
+        about.write_text(
+            about.read_text().replace(modules, f'{modules}\npackage-dir = {{ "" = "{layout}" }}')
+        )
+    done = run("plugins", "install", "-y", "--no-deps", "-e", project)
+    assert "New task: title (nlpsuite-title 0.1.0). Say in one line what title does" in done.stderr
+    assert "broken" not in done.stderr
+    [row] = [row for row in json.loads(run("plugins", "list", "--json").stdout) if row["name"] == "title"]
+    assert row["state"] == "enabled"
+    assert run("run", "title", "--help").stdout.startswith("Usage")
+    assert "Uninstalled nlpsuite-title" in run("plugins", "uninstall", "-y", "title").stderr
+    assert "title" not in run("list").stdout
+    # From Python: the process that has installed it can use it.
+    script = (
+        "from nlpsuite.plugins import load_task, manage\n"
+        f"changes = manage.install(manage.install_command(editables=[{str(project)!r}], no_deps=True))\n"
+        "print(*(plugin.state for plugin in changes.plugins), load_task('title').name)"
+    )
+    assert run("-c", script, module=False).stdout == "enabled title\n"
+
+
+@pytest.mark.skipif(os.name == "nt", reason="the paths of an environment are written as on Unix")
+def test_a_plugins_life(
+    run: Callable[..., subprocess.CompletedProcess[str]], python: Path, tmp_path: Path
+) -> None:
     def tasks() -> set[str]:
         return {row["task"] for row in json.loads(run("list", "--json").stdout)}
 

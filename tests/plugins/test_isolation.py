@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 import subprocess
 import sys
 import time
@@ -11,6 +10,7 @@ from pathlib import Path
 
 import pytest
 from fake_plugins import BROKEN, EXCEPTIONS, good, install, nlpsuite
+from installed import environment_with
 
 from nlpsuite.errors import PluginError
 from nlpsuite.plugins import find_task, loading
@@ -19,19 +19,19 @@ from nlpsuite.plugins.probe import probe
 SECONDS = 0.150
 
 
-def told(stderr: str, *words: str) -> None:
+def reported(stderr: str, *words: str) -> None:
     """Some line of stderr has all the words."""
     joined = stderr.replace("\n  ", " ")  # an error and its hint
     assert any(all(word in line for word in words) for line in joined.splitlines()), stderr
 
 
 @pytest.mark.parametrize("kind", BROKEN)
-def test_running_it_names_culprit_and_mend(tmp_path: Path, kind: str) -> None:
+def test_running_it_names_the_plugin_and_the_remedy(tmp_path: Path, kind: str) -> None:
     install(tmp_path, "bad", BROKEN[kind], "bad-plugin")
     done = nlpsuite(tmp_path, "run", "bad", "--text", "a")
     assert done.returncode == 6 and done.stdout == "" and "Traceback" not in done.stderr
     assert len(done.stderr) < 1000
-    told(done.stderr, "bad-plugin 1.2", EXCEPTIONS[kind].strip(), "nlpsuite plugins disable bad")
+    reported(done.stderr, "bad-plugin 1.2", EXCEPTIONS[kind].strip(), "nlpsuite plugins disable bad")
 
 
 def test_everything_else_goes_on(tmp_path: Path, tiny_bundle: Path) -> None:
@@ -82,7 +82,7 @@ def test_the_list_knows_what_shows_without_loading(tmp_path: Path) -> None:
     for name in ("new", "old"):
         done = nlpsuite(tmp_path, "run", name, "--text", "a")
         assert done.returncode == 6
-        told(done.stderr, "version", "contract", "this nlpsuite has version 1", "pgrade")
+        reported(done.stderr, "version", "contract", "this nlpsuite has version 1", "pgrade")
 
 
 def test_a_plugin_for_several_versions_works(tmp_path: Path) -> None:
@@ -99,20 +99,19 @@ def test_doctor_survives_all_of_them(tmp_path: Path) -> None:
     done = nlpsuite(tmp_path, "doctor")
     assert done.returncode == 0, done.stderr
     assert "NOISE" not in done.stdout and "noisy from noisy-plugin 1.2" in done.stdout
-    told(done.stderr, "bad-plugin 1.2", "ValueError: no", "nlpsuite plugins disable bad")
-    told(done.stderr, "deadly-plugin 1.2", "ended Python with code 3", "nlpsuite plugins disable dies")
+    reported(done.stderr, "bad-plugin 1.2", "ValueError: no", "nlpsuite plugins disable bad")
+    reported(done.stderr, "deadly-plugin 1.2", "ended Python with code 3", "nlpsuite plugins disable dies")
 
 
 def test_what_hangs_is_given_up(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     install(tmp_path, "sleeps", "import time; time.sleep(600)", "slow-plugin")
-    monkeypatch.setenv("PYTHONPATH", str(tmp_path))
     monkeypatch.syspath_prepend(tmp_path)
     found = probe(find_task("sleeps"), timeout_seconds=1)
     assert "slow-plugin 1.2" in found.problem and "within 1 s" in found.problem
     assert "plugins disable sleeps" in found.remedy
 
 
-def test_a_slow_import_is_told(
+def test_a_slow_import_is_reported(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     install(tmp_path, "slow", good("slow", "import time; time.sleep(0.05)"), "slow-import-plugin")
@@ -121,10 +120,10 @@ def test_a_slow_import_is_told(
     assert loading.load_task("slow").name == "slow"
     out, err = capsys.readouterr()
     assert out == "" and len(err.splitlines()) == 1
-    told(err, "slow-import-plugin 1.2", "s to import", "nlpsuite plugins disable slow")
+    reported(err, "slow-import-plugin 1.2", "s to import", "nlpsuite plugins disable slow")
 
 
-def test_what_it_prints_is_no_result(tmp_path: Path, tiny_bundle: Path) -> None:
+def test_what_it_prints_is_not_a_result(tmp_path: Path, tiny_bundle: Path) -> None:
     install(tmp_path, "noisy", good("noisy", "print('NOISE')"), "noisy-plugin")
     done = nlpsuite(tmp_path, "run", "noisy", "--text", "a", "--json", "--model", str(tiny_bundle))
     assert done.returncode == 0, done.stderr
@@ -199,7 +198,7 @@ def test_twenty_plugins_cost_no_time(
     twenty: Path, args: list[str], variables: dict[str, str], shown: str
 ) -> None:
     code = "import sys; from nlpsuite.cli import main\ntry: main()\nfinally: print(*sys.modules, file=sys.stderr)"
-    environment = {**os.environ, "PYTHONPATH": str(twenty), **variables}
+    environment = environment_with(twenty, **variables)
 
     def run(code: str) -> subprocess.CompletedProcess[str]:
         command = [sys.executable, "-c", code, *args]
@@ -225,4 +224,4 @@ def test_a_fault_at_work_is_the_plugins(tmp_path: Path, tiny_bundle: Path) -> No
     install(tmp_path, "late", code, "late-plugin")
     done = nlpsuite(tmp_path, "run", "late", "--text", "a", "--model", str(tiny_bundle))
     assert done.returncode == 6 and done.stdout == "" and "Traceback" not in done.stderr
-    told(done.stderr, "late-plugin 1.2", "ZeroDivisionError", "nlpsuite plugins disable late")
+    reported(done.stderr, "late-plugin 1.2", "ZeroDivisionError", "nlpsuite plugins disable late")

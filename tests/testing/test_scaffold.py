@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 import subprocess
 import sys
 from pathlib import Path
@@ -11,9 +10,9 @@ from typing import Any
 
 import pytest
 from click.testing import CliRunner
-from installed import dist_info, put_on_path
+from installed import dist_info, environment_with, put_on_path
 
-from nlpsuite.cli import plugins_check, plugins_new
+from nlpsuite.cli.plugins_command import command as plugins
 from nlpsuite.errors import OptionError, StorageError, UnknownTaskError
 from nlpsuite.testing.conformance import CHECKS
 
@@ -22,7 +21,7 @@ SOURCE = f"{MODULE}.py"
 
 
 def new(name: str, parent: Path) -> Path:
-    done = CliRunner().invoke(plugins_new.command, [name, "-o", str(parent)], catch_exceptions=False)
+    done = CliRunner().invoke(plugins, ["new", name, "-o", str(parent)], catch_exceptions=False)
     assert done.exit_code == 0
     assert done.stdout == f"{parent / f'nlpsuite-{name}'}\n"
     return parent / f"nlpsuite-{name}"
@@ -30,8 +29,8 @@ def new(name: str, parent: Path) -> Path:
 
 def check(*args: str) -> tuple[int, list[dict[str, Any]]]:
     """Exit code and findings of ``plugins check --json``."""
-    arguments = [*args, "--json"]
-    done = CliRunner().invoke(plugins_check.command, arguments, catch_exceptions=False, standalone_mode=False)
+    arguments = ["check", *args, "--json"]
+    done = CliRunner().invoke(plugins, arguments, catch_exceptions=False, standalone_mode=False)
     return done.return_value, [json.loads(line) for line in done.stdout.splitlines()]
 
 
@@ -50,7 +49,7 @@ def test_its_tests_pass_untouched(tmp_path: Path) -> None:
     done = subprocess.run(
         [sys.executable, "-m", "pytest", "-q", "-W", "error", "-p", "no:cacheprovider", "tests"],
         cwd=project,
-        env={**os.environ, "PYTHONPATH": str(project)},
+        env=environment_with(project),
         capture_output=True,
         text=True,
     )
@@ -83,7 +82,7 @@ def test_the_check_is_green(demo: Path) -> None:
 @pytest.mark.parametrize("name", ["Demo", "a b", "1st", "-x", "a--b", "nlpsuite-demo", "x" * 41, "é", ""])
 def test_a_bad_name_is_refused(tmp_path: Path, name: str) -> None:
     with pytest.raises(OptionError, match="can't be a task's name") as caught:
-        CliRunner().invoke(plugins_new.command, ["-o", str(tmp_path), "--", name], catch_exceptions=False)
+        CliRunner().invoke(plugins, ["new", "-o", str(tmp_path), "--", name], catch_exceptions=False)
     suggested = caught.value.hint.split()[-1]
     assert new(suggested, tmp_path).is_dir()
 
@@ -104,16 +103,14 @@ def test_what_is_there_stays(tmp_path: Path) -> None:
 
 def test_an_unknown_task_is_named(demo: Path) -> None:
     with pytest.raises(UnknownTaskError, match="demp"):
-        CliRunner().invoke(plugins_check.command, ["demo", "demp"], catch_exceptions=False)
+        CliRunner().invoke(plugins, ["check", "demo", "demp"], catch_exceptions=False)
 
 
-def test_the_exit_code_of_a_failed_check_is_70(demo: Path) -> None:
+def test_a_failed_check_has_the_exit_code_of_a_failed_plugin(demo: Path) -> None:
     path = demo / SOURCE
     path.write_text(path.read_text().replace(PARSE, "return 3"))
     command = [sys.executable, "-m", "nlpsuite", "plugins", "check", "demo"]
-    done = subprocess.run(
-        command, env={**os.environ, "PYTHONPATH": str(demo)}, capture_output=True, text=True
-    )
+    done = subprocess.run(command, env=environment_with(demo), capture_output=True, text=True)
     assert done.returncode == 6 and done.stderr == ""
     assert "failed  parses anything" in done.stdout
     assert "gave int, not an Output" in done.stdout
@@ -202,7 +199,7 @@ FAULTS = {
     ),
     "not a number": (
         PARSE, "return Output(completion.text.strip(), data={'score': float('nan')})", "parses_anything",
-        "no JSON", "def parse",
+        "can't be written as JSON", "def parse",
     ),
     "probabilities": (
         PARSE, "return Output('a', 'a', {'a': 0.7, 'b': 0.2})", "parses_anything", "sum to 0.9", "def parse",
@@ -248,7 +245,7 @@ def test_a_fault_is_caught(demo: Path, fault: str) -> None:
     assert check_name in failed, failed
     finding = failed[check_name]
     assert said in finding["message"] and finding["where"]
-    assert len(failed) <= 8, failed  # what is well is not blamed
+    assert len(failed) <= 8, failed  # what works is not blamed
     if line_has is not None:
         file, line = finding["where"].rsplit(":", 1)
         assert Path(file).name == SOURCE
@@ -258,7 +255,7 @@ def test_a_fault_is_caught(demo: Path, fault: str) -> None:
 def test_a_check_takes_a_line(demo: Path) -> None:
     path = demo / SOURCE
     path.write_text(path.read_text().replace(PARSE, "raise ValueError('one\\ntwo')"))
-    done = CliRunner().invoke(plugins_check.command, ["demo"], standalone_mode=False)
+    done = CliRunner().invoke(plugins, ["check", "demo"], standalone_mode=False)
     lines = done.stdout.splitlines()
     assert done.return_value == 6 and len(lines) == len(CHECKS)
     assert all(line.startswith(("ok      ", "failed  ")) for line in lines)

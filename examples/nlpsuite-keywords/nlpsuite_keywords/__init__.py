@@ -7,9 +7,8 @@ from dataclasses import dataclass
 from typing import ClassVar, Literal
 
 from nlpsuite import Completion, GenerationOptions, Output, Prompt, Record, Sampling, Task, hookimpl, option
-from nlpsuite.data.record import Columns
 from nlpsuite.errors import OptionError
-from nlpsuite.tasks.long_text import Part
+from nlpsuite.plugins import Columns, Part
 from nlpsuite_keywords.phrases import frequent_words, listed, phrases_in
 
 # Two texts with their keywords: a small model continues a pattern better than it follows orders.

@@ -6,10 +6,8 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from nlpsuite import hookimpl
-from nlpsuite.evaluation.metrics.base import RowMetric, Statistics
-from nlpsuite.evaluation.metrics.lengths import check_references
-from nlpsuite.tasks.result import Output
+from nlpsuite import Output, hookimpl
+from nlpsuite.plugins import RowMetric, Statistics, check_references
 from nlpsuite_keywords.phrases import listed
 
 __all__ = ["METRICS", "KeywordScore"]

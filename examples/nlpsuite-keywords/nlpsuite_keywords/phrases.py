@@ -44,15 +44,15 @@ def phrases_in(text: str, phrases: Iterable[str]) -> list[str]:
     Phrases without a letter, of stop words alone, or of more than four words are left out.
     """
     words = " ".join(_words(text))
-    kept: dict[str, str] = {}
+    found: dict[str, str] = {}
     for phrase in phrases:
         key = " ".join(_words(phrase))
         bare = [word for word in key.split() if not any(word in stop for stop in STOP_WORDS.values())]
         if not bare or len(key.split()) > _LONGEST or not any(c.isalpha() for c in key):
             continue
         if f" {key} " in f" {words} ":
-            kept.setdefault(key, phrase)
-    return list(kept.values())
+            found.setdefault(key, phrase)
+    return list(found.values())
 
 
 def frequent_words(text: str, count: int, language: str) -> list[str]:

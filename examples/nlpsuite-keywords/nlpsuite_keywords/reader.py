@@ -7,8 +7,8 @@ from pathlib import Path
 from typing import Any
 
 from nlpsuite import hookimpl
-from nlpsuite.data.lines import read_lines
 from nlpsuite.errors import InputInvalidError, InputNotFoundError
+from nlpsuite.plugins import read_lines
 
 __all__ = ["read_keys"]
 
@@ -34,8 +34,8 @@ def _row(path: Path, line: str) -> dict[str, str]:
     name, colon, keywords = (part.strip() for part in line.partition(":"))
     if not (name and colon and keywords):
         raise InputInvalidError("no document with keywords.", hint="Write NAME : keyword, keyword.")
-    if Path(name).name != name:  # the list may be anybody's: it names nothing elsewhere
-        raise InputInvalidError(f"{name!r} is no plain name of a document.")
+    if Path(name).name != name:  # the list may come from anywhere: it may not name files elsewhere
+        raise InputInvalidError(f"{name!r} isn't a plain file name.")
     document = path.with_name(f"{name}.txt")
     try:
         text = "".join(text for _, text in read_lines(document))

@@ -6,20 +6,17 @@ import gzip
 from pathlib import Path
 
 import pytest
+from click.testing import CliRunner
 from nlpsuite_keywords import Keywords
 from nlpsuite_keywords.metric import METRICS
 from nlpsuite_keywords.phrases import frequent_words, listed, phrases_in
 from nlpsuite_keywords.reader import read_keys
+from nlpsuite_keywords.tally import tally
 
-from nlpsuite import Record
-from nlpsuite.data.examples import read_examples
+from nlpsuite import Output, Record
 from nlpsuite.errors import InputInvalidError, OptionError
-from nlpsuite.plugins.discovery import find_plugin
-from nlpsuite.plugins.use import measure
-from nlpsuite.tasks.pipeline import Pipeline
-from nlpsuite.tasks.result import Output
-from nlpsuite.testing import EchoModel, TaskConformance
-from nlpsuite.testing.checks_kinds import check_plugin
+from nlpsuite.plugins import find_plugin, measure
+from nlpsuite.testing import EchoModel, Pipeline, TaskConformance, check_plugin, read_examples
 
 TEXT = "A shore crab learns the way through a maze. The maze has five turns, and the crab forgets none."
 
@@ -97,7 +94,9 @@ def test_lists_of_documents(tmp_path: Path) -> None:
     assert rows[0] == (1, {"id": "C-41", "text": "A crab\nin a maze.\n", "keywords": "crab, maze"})
     assert [number for number, _ in rows] == [1, 3, 4, 5]
     assert all(isinstance(row, InputInvalidError) for _, row in rows[1:])
-    for (_, error), words in zip(rows[1:], ("C-42.txt", "no plain name", "no document with keywords")):
+    for (_, error), words in zip(
+        rows[1:], ("C-42.txt", "isn't a plain file name", "no document with keywords")
+    ):
         assert words in error.message and "list.keys:" in error.message
     with gzip.open(tmp_path / "packed.keys.gz", "wt") as file:
         file.write("C-41: crab, maze")
@@ -105,8 +104,22 @@ def test_lists_of_documents(tmp_path: Path) -> None:
     assert (example.record.text, example.reference) == ("A crab\nin a maze.\n", "crab, maze")
 
 
-@pytest.mark.parametrize(("kind", "names"), [("metric", Keywords.metrics), ("reader", ("keys",))])
-def test_metrics_and_reader_keep_the_contract(kind: str, names: tuple[str, ...]) -> None:
+def test_keywords_are_counted(tmp_path: Path) -> None:
+    path = tmp_path / "list.keys"
+    path.write_text("a : crab, maze\nb : Crab\nc : ferry\n")
+    for name in "abc":
+        path.with_name(f"{name}.txt").touch()
+    done = CliRunner().invoke(tally, [str(path), "--count", "2"], catch_exceptions=False)
+    assert done.stdout == "2  crab\n1  maze\n"
+    path.write_text("a : crab\nno keywords\n")
+    with pytest.raises(InputInvalidError, match=r"list.keys:2"):
+        CliRunner().invoke(tally, [str(path)], catch_exceptions=False)
+
+
+@pytest.mark.parametrize(
+    ("kind", "names"), [("metric", Keywords.metrics), ("reader", ("keys",)), ("command", ("tally",))]
+)
+def test_the_other_plugins_keep_the_contract(kind: str, names: tuple[str, ...]) -> None:
     for name in names:
         findings = list(check_plugin(find_plugin(kind, name)))
         assert [str(finding) for finding in findings if not finding.ok] == []

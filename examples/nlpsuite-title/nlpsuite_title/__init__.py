@@ -1,7 +1,7 @@
 """Find a title for a text."""
 
 from nlpsuite import GenerationOptions, Message, Prompt, Record, Sampling, Task, hookimpl
-from nlpsuite.data.record import Columns
+from nlpsuite.plugins import Columns
 
 
 class Title(Task[GenerationOptions]):

@@ -1,12 +1,13 @@
 """No test here needs a model: EchoModel says what a model might, and the adapter's file is only read."""
 
-from nlpsuite_title import Title
+import json
+from pathlib import Path
 
-from nlpsuite.models.adapter import Adapter
-from nlpsuite.models.sources import DEFAULT_MODEL
-from nlpsuite.tasks.adapters import own_adapter
-from nlpsuite.tasks.pipeline import Pipeline
-from nlpsuite.testing import EchoModel, TaskConformance
+import nlpsuite_title
+from nlpsuite_title import Title
+from safetensors import safe_open
+
+from nlpsuite.testing import EchoModel, Pipeline, TaskConformance
 
 
 class TestConformance(TaskConformance):
@@ -19,10 +20,12 @@ def test_a_title_is_one_line() -> None:
     assert model.prompts[0].messages[1].content.startswith("The ferry left at six.\n\n")
 
 
-def test_the_adapter_is_of_the_default_model_and_says_where_it_comes_from() -> None:
-    path = own_adapter(Title())
-    assert path is not None and path.stat().st_size < 1_000_000
-    info = Adapter.open(path).info
-    assert (info.task, info.base, info.license) == ("title", DEFAULT_MODEL.name, "Apache-2.0")
-    assert [(entry["rows"], entry["license"]) for entry in info.data] == [(1895, "Apache-2.0")]
-    assert info.evaluation["n"] == 40
+def test_the_adapter_is_for_the_default_model_and_names_its_data() -> None:
+    path = Path(nlpsuite_title.__file__).with_name(Title.adapter)
+    assert path.stat().st_size < 1_000_000
+    with safe_open(path, "numpy") as file:
+        about = json.loads(file.metadata()["nlpsuite_adapter"])
+    assert (about["task"], about["base"]) == ("title", "SmolLM2-135M-Instruct")
+    [data] = about["data"]
+    assert data["rows"] == 1895 and "Apache-2.0" in data.values() and "Apache-2.0" in about.values()
+    assert about["evaluation"]["n"] == 40

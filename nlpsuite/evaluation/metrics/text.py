@@ -1,4 +1,4 @@
-"""Metrics of generated texts against reference texts. Those of sacreBLEU and ROUGE are found here as well."""
+"""Exact match and edit similarity of generated texts and their references; BLEU and ROUGE are elsewhere."""
 
 from __future__ import annotations
 

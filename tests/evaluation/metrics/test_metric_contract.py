@@ -16,7 +16,7 @@ from nlpsuite.evaluation.metrics import bleu as sacre
 from nlpsuite.evaluation.metrics import calibration, labels, perplexity, rouge, text
 from nlpsuite.evaluation.metrics import pass_at_k as samples
 from nlpsuite.evaluation.metrics.base import RowMetric
-from nlpsuite.plugins.use import load_metric
+from nlpsuite.plugins.loading import load_metric
 from nlpsuite.tasks.result import Output
 
 OFFERED = [
