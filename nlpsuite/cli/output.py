@@ -12,7 +12,7 @@ import click
 
 from nlpsuite.errors import NlpsuiteError, StdoutError
 
-__all__ = ["error_object", "open_streams", "print_json", "show_error"]
+__all__ = ["dump_json", "error_object", "open_streams", "print_json", "show_error"]
 
 
 def open_streams() -> None:
@@ -76,17 +76,22 @@ def _wrapped(stream: TextIO, raw: type[io.FileIO]) -> TextIO:
 
 
 def print_json(value: Any, *, indent: int | None = 2) -> None:
-    """Print a value as JSON on stdout, in ASCII where the encoding of stdout lacks a character.
+    """Print a value as JSON on stdout.
 
     Args:
-        indent: None for one line, as of a stream of objects.
+        indent: None for one line, as in a stream of objects.
     """
+    click.echo(dump_json(value, sys.stdout.encoding, indent=indent))
+
+
+def dump_json(value: Any, encoding: str | None, *, indent: int | None = None) -> str:
+    """A value as JSON; in ASCII if the encoding lacks one of its characters."""
     text = json.dumps(value, indent=indent, ensure_ascii=False, allow_nan=False)
     try:
-        text.encode(sys.stdout.encoding or "utf-8")
+        text.encode(encoding or "utf-8")
     except UnicodeEncodeError:
-        text = json.dumps(value, indent=indent, allow_nan=False)
-    click.echo(text)
+        return json.dumps(value, indent=indent, allow_nan=False)
+    return text
 
 
 def show_error(error: NlpsuiteError) -> None:
