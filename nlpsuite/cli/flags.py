@@ -19,7 +19,9 @@ def flag(spec: OptionSpec) -> click.Option:
     if spec.type is bool:
         return click.Option([f"{name}/--no-{name[2:]}", spec.name], default=None, help=help_text)
     if spec.default is not None:
-        help_text += f"  [default: {spec.default}]"
+        text = str(spec.default)
+        plain = text.isprintable() and text == text.strip() != ""
+        help_text += f"  [default: {text if plain else repr(text)}]"
     kind: Any = click.Choice(spec.choices) if spec.choices else spec.type
     return click.Option([name, spec.name], type=kind, default=None, help=help_text)
 
