@@ -16,12 +16,14 @@ if TYPE_CHECKING:
     from nlpsuite.batch.score import score as score
     from nlpsuite.data.record import Record as Record
     from nlpsuite.errors import NlpsuiteError as NlpsuiteError
-    from nlpsuite.evaluation.compare import Comparison as Comparison
+    from nlpsuite.evaluation.bias import BiasReport as BiasReport
+    from nlpsuite.evaluation.bias import evaluate_bias as evaluate_bias
     from nlpsuite.evaluation.compare import compare as compare
-    from nlpsuite.evaluation.evaluate import Evaluation as Evaluation
+    from nlpsuite.evaluation.perplexity import PerplexityReport as PerplexityReport
+    from nlpsuite.evaluation.perplexity import evaluate_lm as evaluate_lm
+    from nlpsuite.evaluation.report_comparison import Comparison as Comparison
+    from nlpsuite.evaluation.report_evaluation import Evaluation as Evaluation
     from nlpsuite.evaluation.run import evaluate as evaluate
-    from nlpsuite.evaluation.run import evaluate_bias as evaluate_bias
-    from nlpsuite.evaluation.run import evaluate_lm as evaluate_lm
     from nlpsuite.export.export import ExportReport as ExportReport
     from nlpsuite.export.export import export as export
     from nlpsuite.options import GenerationOptions as GenerationOptions
@@ -37,8 +39,9 @@ if TYPE_CHECKING:
     from nlpsuite.tasks.pipeline import Pipeline as Pipeline
     from nlpsuite.tasks.result import Output as Output
     from nlpsuite.tasks.result import Result as Result
-    from nlpsuite.training.report import TrainReport as TrainReport
+    from nlpsuite.training.run_adapter import AdapterReport as AdapterReport
     from nlpsuite.training.run_adapter import train_adapter as train_adapter
+    from nlpsuite.training.run_lm import LmReport as LmReport
     from nlpsuite.training.run_lm import train_lm as train_lm
 
 __version__ = "0.1.0"
@@ -49,8 +52,8 @@ _LAZY = {
     "load": "nlpsuite.tasks.load",
     "score": "nlpsuite.batch.score",
     "evaluate": "nlpsuite.evaluation.run",
-    "evaluate_lm": "nlpsuite.evaluation.run",
-    "evaluate_bias": "nlpsuite.evaluation.run",
+    "evaluate_lm": "nlpsuite.evaluation.perplexity",
+    "evaluate_bias": "nlpsuite.evaluation.bias",
     "compare": "nlpsuite.evaluation.compare",
     "train_adapter": "nlpsuite.training.run_adapter",
     "train_lm": "nlpsuite.training.run_lm",
@@ -60,9 +63,12 @@ _LAZY = {
     "Output": "nlpsuite.tasks.result",
     "Result": "nlpsuite.tasks.result",
     "JobReport": "nlpsuite.batch.run",
-    "Evaluation": "nlpsuite.evaluation.evaluate",
-    "Comparison": "nlpsuite.evaluation.compare",
-    "TrainReport": "nlpsuite.training.report",
+    "Evaluation": "nlpsuite.evaluation.report_evaluation",
+    "PerplexityReport": "nlpsuite.evaluation.perplexity",
+    "BiasReport": "nlpsuite.evaluation.bias",
+    "Comparison": "nlpsuite.evaluation.report_comparison",
+    "AdapterReport": "nlpsuite.training.run_adapter",
+    "LmReport": "nlpsuite.training.run_lm",
     "ExportReport": "nlpsuite.export.export",
     "NlpsuiteError": "nlpsuite.errors",
     # What a task is written with.
