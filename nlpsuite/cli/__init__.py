@@ -1,4 +1,4 @@
-"""The command line: one module a verb. Parses, calls one function, prints."""
+"""The command line, one module per command: parse, call a function, print."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 __all__ = ["cli", "main", "show_error"]
 
-# Verb to its line in --help. Its module is imported only when the verb is used. Plugins add others.
+# Command to its summary in --help. Its module is imported only when it is used. Plugins add more.
 _VERBS = {
     "run": "Run a task on files, text or standard input.",
     "list": "List the tasks that are installed.",
@@ -52,13 +52,13 @@ With --json, an error is also printed on stdout as an object:
 
 
 class _Verbs(LazyGroup):
-    """The verbs, behind the global options: the suite's own, then those of plugins."""
+    """The suite's own commands, then those of plugins."""
 
     def table(self) -> dict[str, str]:
         return {**_VERBS, **{plugin.name: plugin.summary for plugin in _plugin_verbs()}}
 
     def has(self, name: str) -> bool:
-        # Also one that is disabled or broken: the error says so.
+        # Also a disabled or broken one, so that the error says so.
         from nlpsuite.plugins.registry import registered
 
         return name in _VERBS or any((p.kind, p.name) == ("command", name) for p in registered())
@@ -80,25 +80,25 @@ class _Verbs(LazyGroup):
         return super().resolve_command(ctx, args)
 
     def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
-        # Without a value the option means all; click would take the verb for its value.
+        # Without a value the option means all plugins; click would take the command for its value.
         end = next((i for i, arg in enumerate(args) if not arg.startswith("-")), len(args))
         head = ["--no-plugins=*" if arg == "--no-plugins" else arg for arg in args[:end]]
         return super().parse_args(ctx, head + args[end:])
 
 
 def _plugin_verbs() -> list[Plugin]:
-    """The commands of plugins, from metadata alone."""
+    """The commands of plugins; only metadata is read."""
     from nlpsuite.plugins.discovery import installed
     from nlpsuite.plugins.registry import registered
 
     try:
         return list(installed("command").values())
-    except NlpsuiteError:  # a damaged record of the user's decisions: --help goes on without it
+    except NlpsuiteError:  # plugins.json is damaged: --help works without it
         return [plugin for plugin in registered() if plugin.kind == "command" and plugin.bundled]
 
 
 def _block_plugins(ctx: click.Context, option: click.Parameter, names: tuple[str, ...]) -> None:
-    """Before any verb is looked up: completion parses options but calls no verb's function."""
+    """Runs while options are parsed, because completion does nothing more than that."""
     if names:
         from nlpsuite.plugins.policy import block
 

@@ -1,4 +1,4 @@
-"""Commands that exist once for each task, with the task's options as flags."""
+"""Commands with a subcommand for each task, whose options become flags."""
 
 from __future__ import annotations
 
@@ -15,10 +15,10 @@ __all__ = ["TaskGroup", "grouped", "input_flags", "model_flags", "prompt_flags",
 
 
 class TaskGroup(click.Group):
-    """The installed tasks as subcommands; only the one that is used is imported.
+    """The installed tasks as subcommands; a task is imported only when it is used.
 
     Args:
-        make: the command of the task of that name.
+        make: builds the command of a task, given its name.
     """
 
     def __init__(self, *args: Any, make: Callable[[str], click.Command], **kwargs: Any) -> None:
@@ -91,7 +91,7 @@ def task_command(
 
 
 def input_flags() -> list[click.Parameter]:
-    """Flags that say what to work on."""
+    """Flags for the input."""
     return grouped("Input", [
         click.Option(["--text", "texts"], multiple=True, metavar="TEXT",
                      help="Use this text instead of a file. Repeat for several."),
@@ -103,7 +103,7 @@ def input_flags() -> list[click.Parameter]:
 
 
 def model_flags() -> list[click.Parameter]:
-    """Flags that say which model to use."""
+    """Flags that choose the model."""
     return grouped("Model", [
         click.Option(["--model"], metavar="MODEL",
                      help="Use this bundle, .gguf file, checkpoint directory or hf:owner/name."),
