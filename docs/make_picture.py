@@ -5,6 +5,7 @@ python docs/make_picture.py
 
 from __future__ import annotations
 
+import io
 import os
 import shutil
 import subprocess
@@ -26,8 +27,8 @@ class Terminal:
 
     def __init__(self, directory: Path) -> None:
         self.directory = directory
-        # Output to nowhere, so that only the recording is left.
-        self.console = Console(record=True, width=WIDTH, file=open(os.devnull, "w"), force_terminal=True)
+        # Only the recording matters.
+        self.console = Console(record=True, width=WIDTH, file=io.StringIO(), force_terminal=True)
 
     def show(self, command: str, output: bytes = b"") -> None:
         self.console.print(Text.assemble(("$ ", "bold green"), (command, "bold")))
