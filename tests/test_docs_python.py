@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from tiny import write_tiny_checkpoint
 
 import nlpsuite
 
@@ -39,21 +40,26 @@ def test_with_the_default_model(
     codes = blocks("Run a task", "Score", "Evaluate and compare", "Errors")
     names = run(codes, model=str(default_bundle))
     assert names["output"].label == "negative"
-    assert names["report"].rows == 4 and names["report"].errors == 0
+    assert names["report"].rows == 20 and names["report"].errors == 0
     out = capsys.readouterr().out
     assert "unknown-name" in out and "accuracy" in out and "perplexity" in out
     assert (tmp_path / "report.html").read_text(encoding="utf-8").startswith("<!")
 
 
-def test_training_and_exporting(
-    tiny_checkpoint: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_training_and_exporting(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     pytest.importorskip("torch")
     monkeypatch.chdir(tmp_path)
-    rows = "".join(f"{i} {word},{label}\n" for i in range(8) for word, label in (("good", "positive"), ("bad", "negative")))
+    rows = "".join(
+        f"{i} {word},{label}\n"
+        for i in range(8)
+        for word, label in (("good", "positive"), ("bad", "negative"))
+    )
     (tmp_path / "reviews.csv").write_text(f"text,label\n{rows}")
     codes = ["import nlpsuite", "from pathlib import Path", *blocks("Train and export")]
-    names = run(codes, base=str(tiny_checkpoint.path))
+    codes = [
+        code.replace("base=base", "base=base, max_length=256") for code in codes
+    ]  # the tiny model's context
+    names = run(codes, base=str(write_tiny_checkpoint(tmp_path / "tiny")))
     assert (tmp_path / "exported" / "sea" / "bundle.json").is_file()
     assert Path(names["adapted"].result).exists()
 
