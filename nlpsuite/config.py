@@ -1,4 +1,4 @@
-"""The user's configuration file: what holds where no flag says otherwise.
+"""The user's configuration file: settings that apply unless a flag overrides them.
 
 [run]
 device = "cpu"
@@ -6,8 +6,7 @@ device = "cpu"
 [tasks.summarize]
 length = "short"
 
-It belongs to the command line; ``nlpsuite.load`` does not read it, so that a program does the same
-on every machine.
+Only the command line reads it. ``nlpsuite.load`` doesn't, so a program does the same on every machine.
 """
 
 from __future__ import annotations
@@ -33,24 +32,23 @@ MAX_THREADS = 256
 
 @dataclass(frozen=True)
 class RunOptions(Options):
-    """What ``[run]`` may say, and what holds if nobody says anything."""
+    """The settings of ``[run]`` with their defaults."""
 
-    model: str | None = option(None, "bundle, .gguf, checkpoint directory or hf:owner/name")
-    precision: Literal["int8", "int4", "fp16", "fp32"] | None = option(None, "of the weights")
-    device: Literal["auto", "cuda", "cpu"] = option("auto", "where the model runs")
-    threads: int = option(0, "CPU threads; 0 uses every core")
+    model: str | None = option(None, "Bundle, .gguf file, checkpoint directory or hf:owner/name.")
+    precision: Literal["int8", "int4", "fp16", "fp32"] | None = option(None, "Precision of the weights.")
+    device: Literal["auto", "cuda", "cpu"] = option("auto", "Where the model runs.")
+    threads: int = option(0, "CPU threads; 0 uses every core.")
 
 
 @dataclass(frozen=True)
 class Configuration:
-    """A configuration that was read. Make one with ``read_configuration``.
+    """The contents of a configuration file. Get one from ``read_configuration``.
 
     Attributes:
-        path: of its file, whether there is one or not.
-        exists: there is one.
-        run: what ``[run]`` says, checked.
-        tasks: what each ``[tasks.NAME]`` says; its values are checked by ``task_options``, which
-            knows the task.
+        path: of the file, which need not exist.
+        exists: whether it does.
+        run: the checked values of ``[run]``.
+        tasks: the values of each ``[tasks.NAME]``; ``task_options``, which knows the task, checks them.
     """
 
     path: Path
@@ -59,23 +57,23 @@ class Configuration:
     tasks: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
 
     def task_options(self, task: str, options: type[Options]) -> dict[str, Any]:
-        """The options that the file sets for a task.
+        """The options set for a task.
 
         Raises:
-            OptionError: the task has no such option, or a value that the option can't take.
+            OptionError: the task has no such option, or the value is invalid.
         """
         return _checked(self.path, f"tasks.{task}", options, self.tasks.get(task, {}))
 
 
 def read_configuration() -> Configuration:
-    """The user's configuration; an empty one if there is no file.
+    """The user's configuration; empty if there is no file.
 
-    A section of a task that isn't installed is passed over, since a plugin may be away for a while,
-    unless it looks like a mistyped name.
+    The section of a task that isn't installed is ignored, since plugins come and go, unless its name looks
+    like a typo.
 
     Raises:
-        OptionError: the file can't be read, is not valid TOML, or has a key or value that can't be;
-            names file and key.
+        OptionError: the file can't be read, isn't valid TOML, or has an invalid key or value; names file
+            and key.
     """
     path = config_path()
     try:
@@ -84,7 +82,7 @@ def read_configuration() -> Configuration:
         if os.environ.get("NLPSUITE_CONFIG"):
             raise OptionError(
                 f"There is no configuration file {path}.",
-                hint="NLPSUITE_CONFIG names it; correct or unset it.",
+                hint="NLPSUITE_CONFIG names it: correct or unset that variable.",
             ) from None
         return Configuration(path, exists=False)
     except OSError as error:
@@ -94,7 +92,7 @@ def read_configuration() -> Configuration:
     except (ValueError, RecursionError) as error:  # broken TOML and broken UTF-8 are both ValueErrors
         raise OptionError(
             f"The configuration {path} is not valid TOML: {error}.",
-            hint='It looks like this: [tasks.summarize], and on the next line length = "short".',
+            hint='Example: [tasks.summarize], and on the next line length = "short".',
         ) from None
     for name in values:
         if name not in ("run", "tasks"):
@@ -121,12 +119,12 @@ def _checked(path: Path, section: str, options: type[Options], values: Mapping[s
     fields = [spec.name for spec in option_specs(options)]
     checked = {}
     for key, value in values.items():
-        # `from_` has its underscore only because Python needs it.
+        # `from_` has its underscore only because `from` is a keyword of Python.
         name = f"{key}_" if key not in fields and f"{key}_" in fields else key
         try:
             checked[name] = getattr(make_options(options, {name: value}), name)
         except OptionError as error:
-            hint = error.hint or "Correct the file; `nlpsuite config show` says what holds."
+            hint = error.hint or "Correct the file. `nlpsuite config schema` lists what it can contain."
             raise OptionError(f"{path}, [{section}]: {error.message}", hint=hint) from None
     return checked
 
@@ -139,7 +137,7 @@ def _unknown(path: Path, key: str, known: Iterable[str], otherwise: str) -> Opti
 
 
 def configuration_schema(tasks: Mapping[str, type[Options]]) -> dict[str, Any]:
-    """The JSON schema of a configuration, for editors.
+    """The JSON schema of a configuration file, for editors.
 
     Args:
         tasks: the options of each task.
@@ -148,7 +146,7 @@ def configuration_schema(tasks: Mapping[str, type[Options]]) -> dict[str, Any]:
     def section(options: type[Options]) -> dict[str, Any]:
         schema = option_schema(options)
         del schema["$schema"], schema["title"]
-        # `from_` has its underscore only because Python needs it.
+        # `from_` has its underscore only because `from` is a keyword of Python.
         schema["properties"] = {name.rstrip("_"): entry for name, entry in schema["properties"].items()}
         return schema
 
@@ -165,12 +163,12 @@ def configuration_schema(tasks: Mapping[str, type[Options]]) -> dict[str, Any]:
 
 
 def to_toml(value: Any) -> str:
-    """A string, number or truth value as TOML writes it."""
+    """A string, number or boolean in TOML's notation."""
     if isinstance(value, bool):
         return "true" if value else "false"
     if isinstance(value, str):
         import json
 
-        # A JSON string is one of TOML's, but for one character that JSON leaves as it is.
+        # A JSON string is a TOML string, except that TOML wants DEL escaped.
         return json.dumps(value, ensure_ascii=False).replace("\x7f", "\\u007f")
     return repr(value)

@@ -1,4 +1,4 @@
-"""Where nlpsuite keeps things on this machine. Nothing is created by asking."""
+"""Where nlpsuite stores things on this machine. These functions create nothing."""
 
 from __future__ import annotations
 
@@ -19,12 +19,12 @@ def cache_dir() -> Path:
 
 
 def bundles_dir() -> Path:
-    """Where bundles built on this machine are cached, one directory each."""
+    """The cache of bundles built on this machine, a directory each."""
     return cache_dir() / "bundles"
 
 
 def bases_dir() -> Path:
-    """Where bases that training and export have fetched are kept, since they are wanted again."""
+    """The cache of bases downloaded for training and export."""
     return cache_dir() / "bases"
 
 
@@ -43,7 +43,7 @@ def config_path() -> Path:
 
 
 def history_path() -> Path:
-    """What was typed in dialogues: in ``$NLPSUITE_DATA`` if set, else the platform's user data directory."""
+    """The input history of dialogues, in ``$NLPSUITE_DATA`` or the platform's user data directory."""
     override = os.environ.get("NLPSUITE_DATA")
     if override:
         return Path(override).expanduser() / "history"

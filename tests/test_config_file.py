@@ -1,4 +1,4 @@
-"""The configuration file: what it may say, and what is said of its faults."""
+"""The configuration file: what it can set, and how its mistakes are reported."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ def test_sections(file: Path) -> None:
     assert configuration.task_options("chat", load_task("chat").options) == {}
 
 
-def test_there_need_be_none(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+def test_the_file_is_optional(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.delenv("NLPSUITE_CONFIG")
     monkeypatch.setenv("NLPSUITE_CONFIG_DIR", str(tmp_path))
     assert config_path() == tmp_path / "config.toml"
@@ -46,7 +46,7 @@ def test_there_need_be_none(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> 
     assert list(tmp_path.iterdir()) == []
 
 
-def test_one_that_is_named_must_exist(file: Path) -> None:
+def test_a_named_file_must_exist(file: Path) -> None:
     with pytest.raises(OptionError, match="There is no configuration file"):
         read_configuration()
 
@@ -55,9 +55,9 @@ def test_one_that_is_named_must_exist(file: Path) -> None:
     "text, problem, hint",
     [
         ("[run]\ndevcie = 'cpu'", "[run]: There is no option 'devcie'.", "Did you mean 'device'?"),
-        ("[run]\nthreads = '4'", "[run]: threads is '4', must be of type int.", "config show"),
+        ("[run]\nthreads = '4'", "[run]: threads is '4', must be of type int.", "config schema"),
         ("[run]\nthreads = -1", "run.threads is -1, must be between 0 and 256.", ""),
-        ("[run]\nprecision = 'int3'", "[run]: precision is 'int3', must be one of int8", "config show"),
+        ("[run]\nprecision = 'int3'", "[run]: precision is 'int3', must be one of int8", "config schema"),
         ("[rnu]", "unknown section [rnu].", "Did you mean [run]?"),
         ("device = 'cpu'", "unknown section [device].", "[run]"),
         ("run = 3", "run must be a section.", "[run]"),
@@ -67,7 +67,7 @@ def test_one_that_is_named_must_exist(file: Path) -> None:
         ("[run]\nthreads = 1\nthreads = 2", "is not valid TOML", ""),
     ],
 )
-def test_faults(file: Path, text: str, problem: str, hint: str) -> None:
+def test_mistakes(file: Path, text: str, problem: str, hint: str) -> None:
     file.write_text(text)
     with pytest.raises(OptionError) as caught:
         read_configuration()
@@ -80,13 +80,13 @@ def test_faults(file: Path, text: str, problem: str, hint: str) -> None:
     "line, problem, hint",
     [
         ("lenght = 'short'", "There is no option 'lenght'.", "Did you mean 'length'?"),
-        ("length = 'tiny'", "length is 'tiny', must be one of short, medium, long.", "config show"),
-        ("plain = 1", "plain is 1, must be of type bool.", "config show"),
-        ("temperature = nan", "temperature is nan, must be a finite number.", "config show"),
-        ("seed = 2026-01-01", "must be of type int", "config show"),
+        ("length = 'tiny'", "length is 'tiny', must be one of short, medium, long.", "config schema"),
+        ("plain = 1", "plain is 1, must be of type bool.", "config schema"),
+        ("temperature = nan", "temperature is nan, must be a finite number.", "config schema"),
+        ("seed = 2026-01-01", "must be of type int", "config schema"),
     ],
 )
-def test_faults_of_a_tasks_options(file: Path, line: str, problem: str, hint: str) -> None:
+def test_mistakes_in_the_options_of_a_task(file: Path, line: str, problem: str, hint: str) -> None:
     file.write_text(f"[tasks.summarize]\n{line}\n")
     configuration = read_configuration()
     with pytest.raises(OptionError) as caught:
@@ -96,12 +96,12 @@ def test_faults_of_a_tasks_options(file: Path, line: str, problem: str, hint: st
     assert hint in caught.value.hint
 
 
-def test_a_plugin_that_is_away_does_not_matter(file: Path) -> None:
+def test_the_section_of_a_missing_plugin_is_ignored(file: Path) -> None:
     file.write_text("[tasks.keywords]\ncount = 3\n")
     assert read_configuration().tasks == {"keywords": {"count": 3}}
 
 
-def test_bytes_that_are_no_text(file: Path) -> None:
+def test_bytes_that_are_not_text(file: Path) -> None:
     file.write_bytes(b"[run]\nmodel = '\xff'\n")
     with pytest.raises(OptionError, match="not valid TOML"):
         read_configuration()
@@ -111,7 +111,7 @@ def test_bytes_that_are_no_text(file: Path) -> None:
         read_configuration()
 
 
-def test_a_byte_order_mark_is_no_fault(file: Path) -> None:
+def test_a_byte_order_mark_is_ignored(file: Path) -> None:
     file.write_bytes(b"\xef\xbb\xbf[run]\nthreads = 1\n")
     assert read_configuration().run == {"threads": 1}
 
@@ -129,7 +129,7 @@ def test_the_defaults_are_what_the_flags_say() -> None:
     assert RunOptions() == RunOptions(model=None, precision=None, device="auto", threads=0)
 
 
-def test_the_example_of_the_docs(file: Path) -> None:
+def test_the_example_in_the_docs(file: Path) -> None:
     docs = (Path(__file__).parents[1] / "docs" / "configuration.md").read_text()
     file.write_text(docs.split("```toml\n")[1].split("```")[0])
     configuration = read_configuration()

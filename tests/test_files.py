@@ -1,4 +1,4 @@
-"""Nothing half-made: a failure, a full disk, a killed process and a rival leave whole files only."""
+"""A failure, a full disk, a killed process and a second process leave only complete files."""
 
 from __future__ import annotations
 
@@ -14,8 +14,16 @@ from pathlib import Path
 
 import pytest
 
-from nlpsuite.errors import StorageError
-from nlpsuite.files import atomic_directory, atomic_write_text, remove_stale, sha256_file
+from nlpsuite.errors import OptionError, StorageError
+from nlpsuite.files import (
+    atomic_directory,
+    atomic_write,
+    atomic_write_text,
+    check_output,
+    remove_stale,
+    sha256_file,
+    try_lock,
+)
 
 posix = pytest.mark.skipif(os.name == "nt", reason="signals and limits of POSIX")
 
@@ -164,7 +172,7 @@ def test_a_full_disk_says_so_and_leaves_nothing(tmp_path: Path, kind: str) -> No
     )
     out, _ = process.communicate(timeout=60)
     assert process.returncode == 0
-    assert out.startswith("73 No space left while writing") and "NLPSUITE_CACHE" in out
+    assert out.startswith("7 No space left while writing") and "NLPSUITE_CACHE" in out
     assert list(tmp_path.iterdir()) == []
 
 
@@ -231,3 +239,129 @@ def test_a_directory_is_replaced_only_by_a_whole_one(tmp_path: Path) -> None:
         (building / "new").write_text("new")
     assert [p.name for p in target.iterdir()] == ["new"]
     assert [p.name for p in tmp_path.iterdir()] == ["target"]
+
+
+# What is at the target stays what it is: links, modes, devices, FIFOs.
+
+
+@posix
+def test_a_symbolic_link_is_followed(tmp_path: Path) -> None:
+    (tmp_path / "elsewhere").mkdir()
+    real, link, dangling = tmp_path / "elsewhere" / "real", tmp_path / "link", tmp_path / "dangling"
+    real.write_text("old")
+    link.symlink_to(Path("elsewhere") / "real")
+    dangling.symlink_to(tmp_path / "elsewhere" / "new")
+    for path in (link, dangling):
+        atomic_write_text(path, "new")
+        assert path.is_symlink() and path.read_text() == "new"
+    assert real.read_text() == "new"
+    assert sorted(p.name for p in (tmp_path / "elsewhere").iterdir()) == ["new", "real"]
+
+
+@posix
+@pytest.mark.parametrize("mode", [0o600, 0o640, 0o444, 0o755, 0o660])
+def test_the_mode_is_kept(tmp_path: Path, mode: int) -> None:
+    target = tmp_path / "t"
+    target.write_text("old")
+    target.chmod(mode)
+    atomic_write_text(target, "new")
+    assert stat.S_IMODE(target.stat().st_mode) == mode and target.read_text() == "new"
+
+
+@pytest.mark.skipif(os.name == "nt" or os.geteuid() != 0, reason="only root may give files away")
+def test_the_owner_is_kept(tmp_path: Path) -> None:
+    target = tmp_path / "t"
+    target.write_text("old")
+    os.chown(target, 12345, 23456)
+    atomic_write_text(target, "new")
+    assert (target.stat().st_uid, target.stat().st_gid) == (12345, 23456)
+
+
+@posix
+def test_a_fifo_is_written_to(tmp_path: Path) -> None:
+    fifo = tmp_path / "fifo"
+    os.mkfifo(fifo)
+    reader = subprocess.Popen(["cat", fifo], stdout=subprocess.PIPE)
+    atomic_write_text(fifo, "x" * 10_000)
+    assert reader.communicate(timeout=30)[0] == b"x" * 10_000
+    assert stat.S_ISFIFO(fifo.stat().st_mode)
+
+
+@posix
+def test_a_fifo_gets_nothing_of_a_failed_body(tmp_path: Path) -> None:
+    fifo = tmp_path / "fifo"
+    os.mkfifo(fifo)
+    with pytest.raises(ValueError), atomic_write(fifo) as file:  # opening it would wait for a reader
+        file.write(b"half")
+        raise ValueError
+    assert [p.name for p in tmp_path.iterdir()] == ["fifo"]
+
+
+@posix
+def test_a_device_is_written_to(tmp_path: Path) -> None:
+    link = tmp_path / "null"
+    link.symlink_to("/dev/null")
+    for target in (Path("/dev/null"), link):
+        atomic_write_text(target, "x")
+        assert stat.S_ISCHR(target.stat().st_mode)
+    assert [p.name for p in tmp_path.iterdir()] == ["null"]
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="no /dev/full")
+def test_a_full_device() -> None:
+    with pytest.raises(StorageError, match="No space left"):
+        atomic_write_text(Path("/dev/full"), "x")
+
+
+@posix
+def test_the_standard_output_of_the_process(tmp_path: Path) -> None:
+    code = "import sys; from pathlib import Path; from nlpsuite.files import atomic_write_text; atomic_write_text(Path('/dev/stdout'), 'x')"
+    assert subprocess.check_output([sys.executable, "-c", code]) == b"x"
+    with (tmp_path / "out").open("wb") as file:
+        subprocess.run([sys.executable, "-c", code], stdout=file, check=True)
+    assert (tmp_path / "out").read_text() == "x"
+    with (tmp_path / "gone").open("w+b") as file:
+        (tmp_path / "gone").unlink()
+        subprocess.run([sys.executable, "-c", code], stdout=file, check=True)
+        assert [p.name for p in tmp_path.iterdir()] == ["out"]
+
+
+@posix
+def test_what_may_be_an_output(tmp_path: Path) -> None:
+    file, link = tmp_path / "file", tmp_path / "link"
+    file.write_text("x")
+    link.symlink_to(file)
+    check_output(tmp_path / "new", overwrite=False)
+    check_output(file)
+    check_output(Path("/dev/null"), overwrite=False)
+    with pytest.raises(StorageError, match="exists"):
+        check_output(link, overwrite=False)
+    with pytest.raises(StorageError, match="is a directory"):
+        check_output(tmp_path)
+    with pytest.raises(StorageError, match="no directory"):
+        check_output(tmp_path / "absent" / "file")
+    with pytest.raises(OptionError, match="also an input"):
+        check_output(link, inputs=[tmp_path / "none", file])
+
+
+def test_a_lock_is_held_by_one_process(tmp_path: Path) -> None:
+    code = """
+        import os, sys
+        from nlpsuite.files import try_lock
+        try:
+            try_lock(os.open(sys.argv[1], os.O_RDWR))
+            print("locked")
+        except BlockingIOError:
+            print("refused")
+        """
+
+    def result() -> str:
+        return child(code, tmp_path / "lock").communicate(timeout=60)[0].strip()
+
+    with (tmp_path / "lock").open("w+b") as file:
+        file.write(b"holder")
+        file.flush()
+        try_lock(file.fileno())
+        assert result() == "refused"
+        assert (tmp_path / "lock").read_bytes() == b"holder"
+    assert result() == "locked"

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
-import json
 from typing import TYPE_CHECKING, Any
 
 import click
+
+from nlpsuite.cli.help import HelpGroup
+from nlpsuite.cli.output import print_json
 
 if TYPE_CHECKING:
     from nlpsuite.config import Configuration
@@ -14,15 +16,15 @@ if TYPE_CHECKING:
 __all__ = ["command"]
 
 
-@click.group()
+@click.group(cls=HelpGroup)
 def command() -> None:
     """Show the configuration file and what it sets.
 
     \b
     nlpsuite config path              where the file is, or would be
-    nlpsuite config show              what holds: [run], and the tasks that the file names
+    nlpsuite config show              the settings of [run] and of the tasks in the file
     nlpsuite config show summarize    all options of a task
-    nlpsuite config schema            for editors
+    nlpsuite config schema            the file's JSON schema, for editors
     """
 
 
@@ -36,11 +38,11 @@ def path() -> None:
 
 @command.command()
 @click.argument("tasks", nargs=-1)
-@click.option("--json", "as_json", is_flag=True, help="Print JSON.")
+@click.option("--json", "as_json", is_flag=True, help="Print the values as JSON.")
 def show(tasks: tuple[str, ...], as_json: bool) -> None:
-    """Print the values that hold, as TOML, and where each comes from.
+    """Print the values in effect, as TOML, and where each comes from.
 
-    Flags of a command go before the file, the file before the defaults.
+    Flags of a command override the file, and the file overrides the defaults.
     """
     from nlpsuite.config import read_configuration
 
@@ -52,7 +54,7 @@ def show(tasks: tuple[str, ...], as_json: bool) -> None:
             "exists": configuration.exists,
             **{name: _sourced(section) for name, section in sections.items()},
         }
-        click.echo(json.dumps(report, indent=2, ensure_ascii=False))
+        print_json(report)
         return
     click.echo(f"# {configuration.path}{'' if configuration.exists else ' (there is no such file)'}")
     for name, section in sections.items():
@@ -65,7 +67,7 @@ def show(tasks: tuple[str, ...], as_json: bool) -> None:
 def schema() -> None:
     """Print the JSON schema of the file, for editors that check and complete it.
 
-    It holds the options of all installed tasks.
+    It includes the options of all installed tasks.
     """
     from nlpsuite.cli import show_error
     from nlpsuite.config import configuration_schema
@@ -78,7 +80,7 @@ def schema() -> None:
             tasks[name] = load_task(name).options
         except NlpsuiteError as error:  # one broken plugin must not hide the others
             show_error(error)
-    click.echo(json.dumps(configuration_schema(tasks), indent=2, ensure_ascii=False))
+    print_json(configuration_schema(tasks))
 
 
 def _sections(configuration: Configuration, tasks: tuple[str, ...]) -> dict[str, dict[str, tuple[Any, str]]]:
@@ -110,6 +112,6 @@ def _line(option: str, value: Any, source: str) -> str:
     from nlpsuite.config import to_toml
 
     option = option.rstrip("_")
-    if value is None:  # TOML has no word for it
+    if value is None:  # TOML has no null
         return f"# {option} is not set"
     return f"{option} = {to_toml(value)}  # {source}"

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 import platform
 import shutil
@@ -14,6 +13,7 @@ from pathlib import Path
 import click
 
 from nlpsuite import __version__
+from nlpsuite.cli.output import print_json
 
 __all__ = ["command"]
 
@@ -37,7 +37,7 @@ def command(show_all: bool, as_json: bool) -> int:
     """
     lines = [*_versions(), *_runtime(), *_cache(), *_plugins(show_all)]
     if as_json:
-        click.echo(json.dumps([asdict(line) for line in lines], indent=2, ensure_ascii=False))
+        print_json([asdict(line) for line in lines])
     else:
         width = max(len(line.subject) for line in lines)
         for line in lines:

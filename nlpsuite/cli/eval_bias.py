@@ -7,6 +7,7 @@ from typing import Any
 
 import click
 
+from nlpsuite.cli.output import print_json
 from nlpsuite.cli.score_command import device_flag
 from nlpsuite.cli.task_commands import model_flags
 
@@ -19,7 +20,10 @@ def _evaluate(as_json: bool, **values: Any) -> None:
 
     with closing(JobProgress()) as reporter:
         report = evaluate_bias(reporter=reporter, **values)
-    click.echo(report.to_json() if as_json else report)
+    if as_json:
+        print_json(report.to_dict())
+    else:
+        click.echo(report)
 
 
 command = click.Command(

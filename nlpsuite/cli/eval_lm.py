@@ -7,6 +7,7 @@ from typing import Any
 
 import click
 
+from nlpsuite.cli.output import print_json
 from nlpsuite.cli.score_command import device_flag
 
 __all__ = ["command"]
@@ -20,7 +21,10 @@ def _evaluate(files: tuple[str, ...], encoding: str, as_json: bool, **values: An
     texts = (read_input(path, encoding).text for path in files) if files else None
     with closing(JobProgress()) as reporter:
         report = evaluate_lm(texts, name=list(files), reporter=reporter, **values)
-    click.echo(report.to_json() if as_json else report)
+    if as_json:
+        print_json(report.to_dict())
+    else:
+        click.echo(report)
 
 
 command = click.Command(

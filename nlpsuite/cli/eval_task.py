@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from nlpsuite.cli.output import print_json
 from nlpsuite.cli.score_command import device_flag, max_parts_flag, text_flags
 from nlpsuite.cli.task_commands import model_flags, prompt_flags, task_command
 
@@ -83,7 +84,10 @@ def print_report(report: Report, *, as_json: bool, html: str, markdown: str) -> 
         atomic_write_text(Path(html), report.to_html())
     if markdown:
         atomic_write_text(Path(markdown), report.to_markdown())
-    click.echo(report.to_json() if as_json else report)
+    if as_json:
+        print_json(report.to_dict())
+    else:
+        click.echo(report)
 
 
 def _answer_flags() -> list[click.Parameter]:

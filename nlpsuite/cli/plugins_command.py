@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import shlex
 import sys
 from collections.abc import Sequence
@@ -12,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from nlpsuite.cli.lazy import LazyGroup
+from nlpsuite.cli.output import print_json
 from nlpsuite.errors import OptionError, PluginError, PluginInstallError
 
 if TYPE_CHECKING:
@@ -305,7 +305,7 @@ def new(name: str, parent: Path) -> None:
 
 
 def _echo_json(rows: Sequence[dict[str, Any]]) -> None:
-    click.echo(json.dumps(rows, indent=2, ensure_ascii=False))
+    print_json(rows)
 
 
 def _echo_trouble(plugin: Plugin) -> None:
@@ -371,7 +371,7 @@ def _echo_finding(name: str, finding: Finding, as_json: bool) -> None:
             "message": finding.message,
             "where": finding.where,
         }
-        click.echo(json.dumps({"name": name, **values}, ensure_ascii=False))
+        print_json({"name": name, **values}, indent=None)
         return
     text = finding.message + (f" ({finding.where})" if finding.where else "")
     # One line, whatever a plugin's own messages contain.

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import json
 import sys
 import time
 from collections.abc import Callable
@@ -12,6 +11,7 @@ from typing import Any, TypeVar
 import click
 
 from nlpsuite.batch.run import JobReport, JobReporter, Terminated, pluralize
+from nlpsuite.cli.output import print_json
 from nlpsuite.cli.progress import Progress
 
 __all__ = ["JobProgress", "print_report", "with_progress"]
@@ -47,7 +47,8 @@ def with_progress(run: Callable[[JobReporter], T], *, quiet: bool = False, resum
 def print_report(report: JobReport, as_json: bool) -> int:
     """Print a job's summary, on stdout as JSON or on stderr for people; returns the exit code."""
     if as_json:
-        click.echo(json.dumps(dataclasses.asdict(report), ensure_ascii=False, default=str))
+        values = dataclasses.asdict(report) | {"output": str(report.output), "job": str(report.job)}
+        print_json(values, indent=None)
         return report.exit_code
     rate = f", {report.scored / report.seconds:,.1f} rows/s" if report.scored and report.seconds else ""
     tokens = report.prompt_tokens + report.completion_tokens

@@ -9,7 +9,7 @@ from typing import Any
 import click
 
 from nlpsuite.cli.flags import flag, given_options
-from nlpsuite.cli.help import GroupedCommand, grouped
+from nlpsuite.cli.help import GroupedCommand, HelpGroup, grouped
 from nlpsuite.errors import NlpsuiteError
 from nlpsuite.options import OptionSpec, option_specs
 from nlpsuite.training.settings import AdapterSettings, LMSettings, LoopSettings
@@ -23,7 +23,7 @@ _HEADINGS = {
 }
 
 
-@click.group()
+@click.group(cls=HelpGroup)
 def command() -> None:
     """Train a language model, or adapt one to a task.
 

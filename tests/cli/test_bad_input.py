@@ -10,6 +10,7 @@ import sys
 
 import pytest
 
+import nlpsuite.errors
 from nlpsuite.errors import NlpsuiteError
 from nlpsuite.runtime.device import cuda_problem
 
@@ -49,7 +50,7 @@ def test_empty_text(complete) -> None:
     check_refused(complete("--text", ""), 4, "--text is empty")
 
 
-def test_invalid_utf8_names_the_place_and_the_mend(complete, tmp_path) -> None:
+def test_invalid_utf8_names_the_place_and_the_remedy(complete, tmp_path) -> None:
     path = tmp_path / "latin.txt"
     path.write_bytes("the café".encode("latin-1"))
     check_refused(complete(path), 4, "0xe9", "offset 7", "--encoding latin-1")
@@ -96,6 +97,66 @@ def test_a_long_message_is_refused_by_chat(cli, tiny_bundle) -> None:
 
 def test_unknown_task(cli) -> None:
     check_refused(cli("run", "summarise", "x.txt"), 2, "'summarise'", "Did you mean 'summarize'?")
+
+
+def test_a_task_in_place_of_a_verb(cli) -> None:
+    outcome = cli("summarize", "my file.txt", "--length", "short")
+    check_refused(outcome, 2, "`nlpsuite run summarize 'my file.txt' --length short`")
+    check_refused(cli("summarise", "file.txt"), 2, "No such command")
+
+
+def error_of(outcome) -> dict[str, str]:
+    """The error that was printed on stdout; people read the same on stderr."""
+    error = json.loads(outcome.out)["error"]
+    assert set(error) == {"code", "message", "hint"}
+    assert error["message"] in outcome.err and error["hint"] in outcome.err
+    return error
+
+
+def test_with_json_an_error_is_an_object(cli, tmp_path) -> None:
+    for args, exit_code, code in (
+        (["run", "summarise", "--json"], 2, "unknown-name"),
+        (["run", "complete", "--json", "--temperature", "hot"], 2, "usage"),
+        (["rnu", "--json"], 2, "usage"),
+        (["run", "complete", "--json", "--text", "x", "--model", "nonesuch"], 5, "model-not-found"),
+        (["run", "complete", "--json", tmp_path / "none.txt"], 4, "input-not-found"),
+        (
+            ["score", "complete", tmp_path / "none.csv", "-o", tmp_path / "o.csv", "--json"],
+            4,
+            "input-not-found",
+        ),
+    ):
+        outcome = cli(*args)
+        assert outcome.code == exit_code
+        assert error_of(outcome)["code"] == code
+    assert cli("run", "complete", tmp_path / "none.txt").out == ""
+    assert cli("run", "complete", "--", "--json").out == "", "a file of that name"
+
+
+def test_with_json_a_bug_is_an_object(cli, monkeypatch) -> None:
+    monkeypatch.setattr("nlpsuite.cli.list_command.installed_tasks", lambda: 1 / 0)
+    outcome = cli("list", "--json")
+    assert (outcome.code, error_of(outcome)["code"]) == (1, "internal")
+
+
+def test_with_json_each_input_has_a_line(complete, tmp_path) -> None:
+    outcome = complete(tmp_path / "none.txt", "--text", "the sea", "--json")
+    failed, done = (json.loads(line) for line in outcome.out.splitlines())
+    assert (outcome.code, failed["error"]["code"]) == (4, "input-not-found")
+    assert (failed["task"], failed["source"]) == ("complete", str(tmp_path / "none.txt"))
+    assert done["source"] == "--text" and "error" not in done
+
+
+def error_classes(base: type[NlpsuiteError] = NlpsuiteError) -> list[type[NlpsuiteError]]:
+    return [base, *(below for cls in base.__subclasses__() for below in error_classes(cls))]
+
+
+def test_codes_are_distinct_and_exit_codes_few() -> None:
+    classes = [cls for cls in error_classes() if cls.__module__ == "nlpsuite.errors"]
+    codes = [cls.code for cls in classes]
+    assert len(codes) == len(set(codes)) > 20
+    assert {cls.exit_code for cls in classes} <= set(range(1, 8))
+    assert {cls.__name__ for cls in classes} == set(nlpsuite.errors.__all__)
 
 
 def test_unknown_verb_and_option(cli) -> None:
@@ -214,6 +275,6 @@ def test_debug_shows_the_traceback(cli, tmp_path) -> None:
         cli("--debug", "run", "nonesuch")
 
 
-def test_a_fault_of_ours_says_so(cli, monkeypatch) -> None:
+def test_a_bug_says_so(cli, monkeypatch) -> None:
     monkeypatch.setattr("nlpsuite.cli.list_command.installed_tasks", lambda: 1 / 0)
     check_refused(cli("list"), 1, "ZeroDivisionError", "--debug")

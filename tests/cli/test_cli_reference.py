@@ -41,7 +41,7 @@ def test_neither_terminal_nor_plugins_nor_settings_change_it(committed: str, tmp
         {"COLUMNS": "300", "NO_COLOR": "1", "TERM": "dumb"},
     ):
         places = {
-            "PYTHONPATH": str(tmp_path),
+            "PYTHONPATH": os.pathsep.join(filter(None, (str(tmp_path), os.environ.get("PYTHONPATH")))),
             "NLPSUITE_CONFIG": str(tmp_path / "config.toml"),
             "NLPSUITE_CONFIG_DIR": str(tmp_path),
         }
@@ -58,7 +58,7 @@ def test_every_bundled_task_and_verb_is_there(committed: str) -> None:
     assert "\x1b" not in committed
 
 
-def test_it_is_what_a_user_sees(cli, committed: str, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_it_is_what_users_see(cli, committed: str, monkeypatch: pytest.MonkeyPatch) -> None:
     for args in (["--help"], ["run", "summarize", "--help"], ["plugins", "install", "--help"]):
         done = cli(*args)
         words = re.search(

@@ -21,7 +21,7 @@ def test_path(cli, file) -> None:
     assert (outcome.code, outcome.out) == (0, f"{file}\n")
 
 
-def test_show_is_toml_that_says_where_values_come_from(cli, file) -> None:
+def test_show_is_toml_with_the_origin_of_each_value(cli, file) -> None:
     file.write_text('[run]\nthreads = 2\n[tasks.translate]\nfrom = "Fr\\u007fench"\n')
     out = cli("config", "show").out
     assert tomllib.loads(out) == {
@@ -48,7 +48,7 @@ def test_show_without_a_file(cli, monkeypatch, tmp_path) -> None:
     assert "(there is no such file)" in cli("config", "show").out
 
 
-def test_flags_go_before_configuration_and_it_before_defaults(cli, file, tiny_bundle) -> None:
+def test_flags_override_the_file_and_the_file_overrides_defaults(cli, file, tiny_bundle) -> None:
     file.write_text(f'[run]\nmodel = "{tiny_bundle}"\n[tasks.complete]\nmax_tokens = 2\n')
 
     def tokens(*flags: str) -> int:
@@ -70,7 +70,7 @@ def test_run_settings_reach_the_model(cli, file, tiny_bundle) -> None:
     assert cli("run", "complete", "--text", "a", "--model", tiny_bundle, "--precision", "fp32").code == 0
 
 
-def test_a_fault_names_file_and_key(cli, file, tiny_bundle) -> None:
+def test_an_error_names_file_and_key(cli, file, tiny_bundle) -> None:
     file.write_text("[tasks.complete]\nmax_token = 2\n")
     outcome = cli("run", "complete", "--text", "a", "--model", tiny_bundle)
     assert outcome.code == 2
@@ -78,7 +78,7 @@ def test_a_fault_names_file_and_key(cli, file, tiny_bundle) -> None:
     assert "Did you mean 'max_tokens'?" in outcome.err
 
 
-def test_a_broken_file_does_not_hinder_what_needs_none(cli, file) -> None:
+def test_a_broken_file_does_not_affect_commands_without_settings(cli, file) -> None:
     file.write_text("[")
     assert cli("list").code == 0
     assert cli("run", "summarize", "--help").code == 0
@@ -86,7 +86,7 @@ def test_a_broken_file_does_not_hinder_what_needs_none(cli, file) -> None:
     assert cli("config", "show").code == 2
 
 
-def test_the_schema_knows_every_option(cli) -> None:
+def test_the_schema_has_every_option(cli) -> None:
     schema = json.loads(cli("config", "schema").out)
     properties = schema["properties"]
     assert properties["run"]["properties"]["threads"]["maximum"] == 256

@@ -7,6 +7,7 @@ import os
 import pty
 import shutil
 import signal
+import stat
 import subprocess
 import sys
 import time
@@ -54,6 +55,29 @@ def test_output_goes_to_the_file_alone(complete, tmp_path) -> None:
     assert outcome.out == ""
     assert (tmp_path / "out.txt").read_text() == complete("--text", "the sea").out
     assert [p.name for p in tmp_path.iterdir()] == ["out.txt"]
+
+
+@pytest.mark.skipif(os.name == "nt", reason="links, FIFOs and modes of POSIX")
+def test_an_output_stays_what_it_is(complete, tmp_path) -> None:
+    expected = complete("--text", "the sea").out
+    (tmp_path / "private").write_text("old")
+    (tmp_path / "private").chmod(0o600)
+    (tmp_path / "link").symlink_to("private")
+    for name in ("private", "link"):
+        assert complete("--text", "the sea", "-o", tmp_path / name, "--overwrite").code == 0
+        assert (tmp_path / "private").read_text() == expected
+        assert stat.S_IMODE((tmp_path / "private").stat().st_mode) == 0o600
+    assert (tmp_path / "link").is_symlink()
+    os.mkfifo(tmp_path / "fifo")
+    reader = subprocess.Popen(["cat", tmp_path / "fifo"], stdout=subprocess.PIPE, text=True)
+    assert complete("--text", "the sea", "-o", tmp_path / "fifo").code == 0
+    assert reader.communicate(timeout=30)[0] == expected
+    assert stat.S_ISFIFO((tmp_path / "fifo").stat().st_mode)
+    (tmp_path / "null").symlink_to("/dev/null")
+    for target in ("/dev/null", tmp_path / "null"):
+        for flags in ((), ("--overwrite",)):
+            assert complete("--text", "the sea", "-o", target, *flags).code == 0
+            assert Path(target).is_char_device()
 
 
 def test_sentiment_probabilities(cli, tiny_bundle, monkeypatch) -> None:

@@ -51,12 +51,12 @@ def test_time_to_first_text(default_bundle: Path) -> None:
     run(default_bundle, "chat", "--text", "Hello", "--max-tokens", "2")
     master, slave = pty.openpty()
     command = [sys.executable, "-m", "nlpsuite", "run", "chat", "--text", "Hello", "--max-tokens", "9"]
-    begun = time.perf_counter()
+    started = time.perf_counter()
     with subprocess.Popen(
         [*command, "--model", str(default_bundle)], stdout=slave, stderr=subprocess.DEVNULL
     ) as child:
         os.read(master, 1)
-        seconds = time.perf_counter() - begun
+        seconds = time.perf_counter() - started
         child.wait(timeout=60)
     os.close(slave)
     os.close(master)

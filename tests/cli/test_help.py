@@ -1,0 +1,87 @@
+"""Help pages: headings, sentences, and nothing cut off."""
+
+from __future__ import annotations
+
+import re
+
+import click
+import pytest
+
+from nlpsuite.cli import cli as commands
+from nlpsuite.cli.help import GroupedCommand, HelpGroup, grouped
+
+
+def help_of(command: click.Command, width: int = 80) -> str:
+    return command.get_help(click.Context(command, info_name="x", terminal_width=width))
+
+
+def option(name: str, text: str) -> click.Option:
+    return click.Option([name], help=text)
+
+
+def test_options_are_under_their_headings() -> None:
+    params = [
+        option("--plain", "Nothing."),
+        *grouped("Input", [option("--text", "A text.")]),
+        *grouped("Model", [option("--model", "A model.")]),
+        *grouped("Input", [option("--encoding", "An encoding.")]),
+    ]
+    text = help_of(GroupedCommand("x", params=params))
+    order = ["Input:", "--text", "--encoding", "Model:", "--model", "Other options:", "--plain", "--help"]
+    assert [text.index(word) for word in order] == sorted(text.index(word) for word in order)
+    assert text.count("Input:") == 1
+
+
+def test_without_headings_it_is_a_usual_page() -> None:
+    params = [option("--text", "A text.")]
+    assert help_of(GroupedCommand("x", params=params)) == help_of(click.Command("x", params=params))
+
+
+def test_summaries_of_commands_are_whole() -> None:
+    group = HelpGroup("x")
+    summary = "Print " + "very " * 30 + "much."
+    group.add_command(click.Command("long", help=f"{summary}\n\nMore about it."))
+    group.add_command(click.Command("secret", help="Nobody sees it.", hidden=True))
+    text = " ".join(help_of(group).split())
+    assert summary in text
+    assert "More about it" not in text and "Nobody" not in text
+
+
+def pages(command: click.Command, context: click.Context) -> list[tuple[str, click.Command, str]]:
+    found = [(context.command_path, command, command.get_help(context))]
+    if isinstance(command, click.Group):
+        for name in command.list_commands(context):
+            below = command.get_command(context, name)
+            assert below is not None
+            found += pages(below, click.Context(below, context, name, terminal_width=80))
+    return found
+
+
+@pytest.fixture(scope="module")
+def all_pages() -> list[tuple[str, click.Command, str]]:
+    return pages(commands, click.Context(commands, info_name="nlpsuite", terminal_width=80))
+
+
+def test_nothing_is_cut_off(all_pages) -> None:
+    for path, _, text in all_pages:
+        for line in text.splitlines():
+            assert line.startswith("Usage:") or not line.endswith("..."), f"{path}: {line}"
+
+
+def test_run_has_headings(all_pages) -> None:
+    [text] = [text for path, _, text in all_pages if path == "nlpsuite run summarize"]
+    headings = re.findall(r"^(\w[\w ]+):$", text, re.M)
+    assert headings == ["Task options", "Generation", "Input", "Prompt", "Model", "Output", "Other options"]
+
+
+@pytest.mark.parametrize("verb", ["run", "config", "completion"])
+def test_help_texts_are_sentences(all_pages, verb: str) -> None:
+    options = {
+        f"{path} {param.opts[0]}": re.sub(r"\s+\[default: .*\]$", "", param.help or "")
+        for path, command, _ in all_pages
+        if path.split()[1:2] == [verb]
+        for param in command.params
+        if isinstance(param, click.Option)
+    }
+    wrong = {name: text for name, text in options.items() if not re.fullmatch(r"[A-Z`].*[.)]", text, re.S)}
+    assert not wrong
