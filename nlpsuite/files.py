@@ -15,6 +15,7 @@ from typing import BinaryIO
 from nlpsuite.errors import StorageError
 
 __all__ = [
+    "TEMPORARY",
     "atomic_directory",
     "atomic_write",
     "atomic_write_bytes",
@@ -25,7 +26,7 @@ __all__ = [
     "storage_errors",
 ]
 
-_TEMPORARY = ".incomplete-"
+TEMPORARY = ".incomplete-"  # followed by the process id: what ``remove_stale`` looks for
 
 
 def sha256_file(path: Path, chunk_bytes: int = 1 << 20) -> str:
@@ -90,7 +91,7 @@ def atomic_directory(target: Path, *, replace: bool = False) -> Iterator[Path]:
     """
     with storage_errors(target):
         target.parent.mkdir(parents=True, exist_ok=True)
-        building = Path(tempfile.mkdtemp(prefix=f"{_TEMPORARY}{os.getpid()}-", dir=target.parent))
+        building = Path(tempfile.mkdtemp(prefix=f"{TEMPORARY}{os.getpid()}-", dir=target.parent))
     try:
         with storage_errors(target):
             yield building
@@ -100,7 +101,7 @@ def atomic_directory(target: Path, *, replace: bool = False) -> Iterator[Path]:
                         os.fsync(file.fileno())
             building.chmod(0o755)
             if replace and target.exists():
-                old = Path(tempfile.mkdtemp(prefix=f"{_TEMPORARY}{os.getpid()}-", dir=target.parent))
+                old = Path(tempfile.mkdtemp(prefix=f"{TEMPORARY}{os.getpid()}-", dir=target.parent))
                 os.rename(target, old / target.name)
                 os.rename(building, target)
                 fsync_directory(target.parent)
@@ -128,7 +129,7 @@ def atomic_write(target: Path) -> Iterator[BinaryIO]:
         StorageError: the place can't be written or the disk is full.
     """
     with storage_errors(target):
-        fd, name = tempfile.mkstemp(prefix=f"{_TEMPORARY}{os.getpid()}-", dir=target.parent)
+        fd, name = tempfile.mkstemp(prefix=f"{TEMPORARY}{os.getpid()}-", dir=target.parent)
         try:
             with os.fdopen(fd, "wb") as file:
                 yield file
@@ -168,8 +169,8 @@ def atomic_write_text(target: Path, text: str) -> None:
 def remove_stale(directory: Path) -> None:
     """Remove what a killed process left half-built in ``directory``."""
     with contextlib.suppress(OSError):
-        for path in directory.glob(f"{_TEMPORARY}*"):
-            owner = path.name.removeprefix(_TEMPORARY).split("-")[0]
+        for path in directory.glob(f"{TEMPORARY}*"):
+            owner = path.name.removeprefix(TEMPORARY).split("-")[0]
             if not owner.isdigit() or _alive(int(owner)):
                 continue
             if path.is_dir():

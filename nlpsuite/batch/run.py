@@ -76,7 +76,7 @@ class JobReport:
 
 
 class JobReporter:
-    """Is told how a job goes; this one keeps it to itself. Also a ``nlpsuite.export.store.Reporter``."""
+    """Is told how a job goes; this one keeps it to itself. Also a ``nlpsuite.models.spec.Reporter``."""
 
     def stage(self, text: str, total: int | None) -> None:
         """A new stage begins; ``total`` is in bytes, or None if unknown."""

@@ -97,7 +97,7 @@ def _runtime() -> list[Finding]:
 
 
 def _cache() -> list[Finding]:
-    from nlpsuite.export import store
+    from nlpsuite.models.bundle_cache import BundleCache
     from nlpsuite.paths import cache_dir
 
     place = cache_dir()
@@ -112,7 +112,7 @@ def _cache() -> list[Finding]:
             "cache", f"broken: {place} can't be written", "set NLPSUITE_CACHE to a directory of yours"
         )
     ]
-    bundles = store.cached()
+    bundles = BundleCache().bundles()
     for bundle in bundles:
         advice = f"nlpsuite models rm {bundle.path.name}" if bundle.error else ""
         state = (

@@ -113,15 +113,10 @@ def _chained(first: str | None, rest: Iterable[str]) -> Iterator[str]:
 
 def _loaded(model: str | None, precision: str | None, device: str, threads: int) -> LanguageModel:
     from nlpsuite.cli.progress import Progress
-    from nlpsuite.export import store
-    from nlpsuite.export.schemes import base_named
+    from nlpsuite.export.cache import get_bundle
     from nlpsuite.runtime.language_model import LanguageModel
 
-    progress = Progress()
-    try:
-        path = store.resolve(base_named(model), precision=precision, reporter=progress)
-    finally:
-        progress.close()
+    path = get_bundle(model, precision=precision, reporter=Progress())
     return LanguageModel.load(path, device=device, threads=threads)  # type: ignore[arg-type]
 
 

@@ -6,19 +6,42 @@ import json
 from importlib import resources
 from typing import TYPE_CHECKING, Literal, TypeAlias
 
-from nlpsuite.models.config import ModelConfig, config_from_hf
+from nlpsuite.models.config import DecoderConfig, ModelConfig, config_from_hf
 
 if TYPE_CHECKING:
     import onnx
 
-__all__ = ["CONFIG_KEY", "WEIGHTS_PLACEHOLDER", "DType", "Layout", "template_for"]
+__all__ = [
+    "CONFIG_KEY",
+    "SMOLLM2_135M_CONFIG",
+    "WEIGHTS_PLACEHOLDER",
+    "DType",
+    "Layout",
+    "template_config",
+    "template_for",
+]
 
 Layout: TypeAlias = Literal["slots", "portable"]  # for our runtime; for other apps
 DType: TypeAlias = Literal["fp32", "fp16"]  # of weights, state and logits
 
+# The default model's, for which templates are shipped.
+SMOLLM2_135M_CONFIG = DecoderConfig(
+    vocab_size=49_152,
+    hidden_size=576,
+    intermediate_size=1_536,
+    num_hidden_layers=30,
+    num_attention_heads=9,
+    num_key_value_heads=3,
+    head_dim=64,
+    max_position_embeddings=8_192,
+    rope_theta=100_000.0,
+    rms_norm_eps=1e-5,
+    tie_word_embeddings=True,
+)
+
 # The external-data location of a weight that has not been filled in.
 WEIGHTS_PLACEHOLDER = "weights-to-be-filled"
-# The model's config.json, kept in the template's metadata: it says which models fit.
+# The model's config.json in the template's metadata: it says which models fit.
 CONFIG_KEY = "nlpsuite.config"
 
 

@@ -12,7 +12,7 @@ from typing import Any
 from unittest import mock
 
 from nlpsuite.errors import ModelNotFoundError, ModelUnavailableError, NlpsuiteError
-from nlpsuite.export.base import Base, Silent
+from nlpsuite.models.spec import ModelSpec, Silent
 from nlpsuite.testing.findings import CheckFailed
 from nlpsuite.testing.subject import shown
 
@@ -40,7 +40,7 @@ def _refuses_what_is_not_there(source: Any, name: str) -> str:
             continue
         with tempfile.TemporaryDirectory() as place, _no_network(f"getting {shown(rest)} with offline=True"):
             try:
-                got = base.obtain(Path(place), Silent(), 1.0)
+                got = base.obtain(Path(place), Silent())
             except (ModelNotFoundError, ModelUnavailableError):
                 continue
         return f"obtain gave {got} for {shown(rest)}, which nobody has; raise ModelUnavailableError or ModelNotFoundError"
@@ -58,7 +58,7 @@ def _is_quick(source: Any, name: str) -> str:
     )
 
 
-def _ask(source: Any, rest: str) -> Base | None:
+def _ask(source: Any, rest: str) -> ModelSpec | None:
     """The base of a name; None if it is refused as it should be."""
     with _no_network(f"naming the base {shown(rest)}"):
         try:
@@ -67,8 +67,8 @@ def _ask(source: Any, rest: str) -> Base | None:
             if not isinstance(error, (ModelNotFoundError, ModelUnavailableError)):
                 raise
             return None
-    if not isinstance(base, Base):
-        raise CheckFailed(f"it gave {type(base).__name__} instead of a Base for {shown(rest)}")
+    if not isinstance(base, ModelSpec):
+        raise CheckFailed(f"it gave {type(base).__name__} instead of a ModelSpec for {shown(rest)}")
     for attribute in ("label", "key", "origin"):
         value = getattr(base, attribute)
         if not isinstance(value, str) or not value:

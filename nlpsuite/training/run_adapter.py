@@ -14,8 +14,6 @@ import torch
 from nlpsuite import __version__
 from nlpsuite.data.examples import Example, example_files, read_examples
 from nlpsuite.errors import AdapterMismatchError, BundleCorruptError, InputInvalidError, OptionError
-from nlpsuite.export.base import Base, Reporter, Silent, find_base, open_base
-from nlpsuite.export.schemes import base_named
 from nlpsuite.files import atomic_directory, atomic_write_text, sha256_file, storage_errors
 from nlpsuite.models.adapter import AdapterInfo, fingerprint, save_adapter
 from nlpsuite.models.checkpoint import Checkpoint
@@ -23,8 +21,9 @@ from nlpsuite.models.checkpoint_write import write_checkpoint
 from nlpsuite.models.config import ModelConfig
 from nlpsuite.models.language_module import LanguageModule, load_module
 from nlpsuite.models.lora import add_lora
+from nlpsuite.models.resolve import open_model, resolve_spec
+from nlpsuite.models.spec import Reporter, Silent
 from nlpsuite.options import make_options
-from nlpsuite.paths import bundles_dir
 from nlpsuite.plugins import find_task, load_task
 from nlpsuite.runtime.tokenizer import Tokenizer
 from nlpsuite.tasks.base import Task
@@ -114,7 +113,7 @@ def _check(request: AdapterRequest) -> None:
     task = load_task(request.task)
     make_options(task.options, {**task.adapter_options, **request.options})
     example_files(request.data)
-    _found(request.base)
+    resolve_spec(request.base)
 
 
 def _check_data(data: str, recorded: Sequence[str]) -> None:
@@ -124,16 +123,6 @@ def _check_data(data: str, recorded: Sequence[str]) -> None:
             f"{data} is no longer what the run was begun with.",
             hint="Restore the file to go on with the run, or start a new one in another directory.",
         )
-
-
-def _found(spec: str | None) -> Base:
-    base = find_base(base_named(spec))
-    if base is None:
-        raise OptionError(
-            f"{spec} is a bundle, made to be run; its weights can't be trained.",
-            hint="Name the base it was made of: a .gguf file, a model directory, hf:owner/name.",
-        )
-    return base
 
 
 @dataclass(frozen=True)
@@ -156,7 +145,7 @@ def _load(spec: str | None, begun: RunContext, fetching: Reporter) -> _Base:
     # Weights that stay as they are can be kept in the precision they are multiplied in; shards of
     # one layer must be of one type.
     half = uses_bf16(settings.precision, world.device) and not settings.full and not settings.fsdp
-    with open_base(_found(spec), bundles_dir(), fetching, precision="fp32", keep=True) as checkpoint:
+    with open_model(resolve_spec(spec), reporter=fetching, keep=True) as checkpoint:
         _check_length(checkpoint, settings)
         return _Base(
             load_module(checkpoint, torch.bfloat16 if half else torch.float32),

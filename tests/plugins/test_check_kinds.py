@@ -95,12 +95,12 @@ SOURCE = """from pathlib import Path
 import time
 from nlpsuite import hookimpl
 from nlpsuite.errors import ModelNotFoundError, ModelUnavailableError
-from nlpsuite.export.base import Base
-def obtain(workspace, reporter, weight_bytes):
+from nlpsuite.models.spec import ModelSpec
+def obtain(directory, reporter):
     raise ModelUnavailableError("Offline.")
 def it(rest, *, offline):
     if not rest.strip(): raise ModelNotFoundError("No name.")
-    return Base(rest, "key " + rest, "it:" + rest, obtain)
+    return ModelSpec(rest, "key " + rest, "it:" + rest, obtain)
 @hookimpl
 def nlpsuite_source(): return it
 """
@@ -180,7 +180,7 @@ def test_good_ones_pass(tmp_path: Path, monkeypatch, kind: str, name: str, code:
         ("guard", "it", "at, at + 1", "at, at + 5, detail=text", "points_into_the_text", "may be a secret"),
         ("guard", "it", "0.5)", "50)", "points_into_the_text", "must be from 0 to 1"),
         ("guard", "it", "return [] if at < 0 else", "return 0 if at < 0 else", "screens_each_text", "raised TypeError"),
-        ("source", "it", "return Base(rest,", "return str(rest) or Base(rest,", "gives_a_base_or_an_error", "gave str instead of a Base"),
+        ("source", "it", "return ModelSpec(rest,", "return str(rest) or ModelSpec(rest,", "gives_a_base_or_an_error", "gave str instead of a ModelSpec"),
         ("source", "it", "raise ModelUnavailableError(\"Offline.\")", "return Path(workspace)", "refuses_what_is_not_there", "which nobody has"),
         ("source", "it", "raise ModelUnavailableError(\"Offline.\")", "raise OSError(\"x\")", "refuses_what_is_not_there", "raised OSError"),
         ("source", "it", "if not rest.strip()", "if not {}[rest]", "gives_a_base_or_an_error", "raised KeyError"),
