@@ -154,7 +154,7 @@ def _check(checkpoint: Checkpoint, layout: str, precision: str, reporter: Report
 
 
 def _default(spec: ModelSpec, adapter: Adapter | None, precision: str, layout: str) -> Path:
-    suffix = re.sub(r"[^a-z0-9]+", "-", adapter.info.task.lower()).strip("-") if adapter else ""
+    suffix = re.sub(r"[^a-z0-9]+", "-", adapter.label.lower()).strip("-") if adapter else ""
     parts = [spec.slug, suffix, "portable" if layout == "portable" else "", precision]
     return Path("exported") / "-".join(part for part in parts if part)
 

@@ -28,7 +28,9 @@ from nlpsuite.errors import (
 )
 from nlpsuite.files import atomic_write_bytes, sha256_file
 from nlpsuite.models.checkpoint import Checkpoint, RawTensor
+from nlpsuite.models.checkpoint_hf import DTYPES, widen_bf16
 from nlpsuite.models.config import ModelConfig
+from nlpsuite.models.peft import CONFIG_FILE, PREFIX, WEIGHTS_FILE, peft_settings
 
 __all__ = ["Adapter", "AdapterInfo", "MergedCheckpoint", "fingerprint", "fingerprint_of", "save_adapter"]
 
@@ -37,8 +39,7 @@ FORMAT_VERSION = 1
 _KEY = "nlpsuite_adapter"  # of the metadata's JSON text; safetensors metadata holds strings alone
 _A, _B = ".lora_A.weight", ".lora_B.weight"
 _DAMAGED = "Copy or download the file again, or train the adapter again."
-# numpy has no bfloat16: its bits are the upper half of a float32.
-_DTYPES = {"F32": "<f4", "F16": "<f2", "BF16": "<u2"}
+_MALFORMED = (ValueError, TypeError, AttributeError, RecursionError)
 
 Array = npt.NDArray[Any]
 
@@ -70,12 +71,12 @@ class AdapterInfo:
     """What an adapter is for and where it came from.
 
     Attributes:
-        task, task_version: what it was trained for.
-        distribution, distribution_version: the package that the task's plugin came with.
-        base: the base's name, for people.
-        base_fingerprint: of the base's weights; see ``fingerprint``.
         rank: r of every pair of matrices.
         alpha: B A is scaled by alpha / rank.
+        task, task_version: what it was trained for; empty if peft saved it.
+        distribution, distribution_version: the package of the task's plugin.
+        base: the base's display name.
+        base_fingerprint: of the base's weights, see ``fingerprint``; empty if unknown.
         options: the task options it was trained with, JSON values; running it takes the same.
         data: for each file of training data its ``name``, ``sha256``, ``rows`` and ``license``.
         evaluation: figures on held-out data, and ``n``, the number of rows.
@@ -83,14 +84,14 @@ class AdapterInfo:
         created_by: the program and version that trained it.
     """
 
-    task: str
-    task_version: str
-    distribution: str
-    distribution_version: str
-    base: str
-    base_fingerprint: str
     rank: int
     alpha: float
+    task: str = ""
+    task_version: str = ""
+    distribution: str = ""
+    distribution_version: str = ""
+    base: str = ""
+    base_fingerprint: str = ""
     options: Mapping[str, Any] = field(default_factory=dict)
     data: tuple[Mapping[str, Any], ...] = ()
     evaluation: Mapping[str, Any] = field(default_factory=dict)
@@ -128,8 +129,8 @@ class AdapterInfo:
         """
         if _KEY not in metadata:
             raise UnsupportedModelError(
-                "It does not say what it was trained for.",
-                hint="Adapters of other programs can't be used: train one with `nlpsuite train adapter`.",
+                "It was not written by `nlpsuite train adapter`.",
+                hint="If peft saved it, name the directory that holds its adapter_config.json.",
             )
         values = json.loads(metadata[_KEY], parse_constant=_no_number)
         if not isinstance(values, dict) or values.get("format") != FORMAT:
@@ -159,63 +160,57 @@ def _no_number(text: str) -> Any:
 
 
 class Adapter:
-    """An opened adapter file. Make one with ``Adapter.open``.
+    """An opened adapter. Make one with ``Adapter.open``.
 
     Attributes:
-        path: the file.
+        path: the file that holds the weights.
         info: what it is for.
-        sha256: of the file.
-        names: of the base's parameters that it changes.
+        sha256: of everything that defines it.
+        label: short name for the models it is merged into.
+        names: the base's parameters that it changes.
     """
 
     def __init__(
         self, path: Path, info: AdapterInfo, sha256: str, pairs: Mapping[str, tuple[Array, Array]]
     ) -> None:
         self.path, self.info, self.sha256 = path, info, sha256
+        self.label = info.task or path.resolve().parent.name
         self._pairs = dict(pairs)
         self.names = list(self._pairs)
 
     @classmethod
     def open(cls, path: Path) -> Adapter:
-        """Read a file and check all of it.
+        """Read and check an adapter: a file or run directory of ``train adapter``, or a directory that peft
+        saved.
 
         Raises:
-            ModelNotFoundError: there is no such file.
+            ModelNotFoundError: there is no such adapter.
             ModelUnavailableError: it can't be read.
-            UnsupportedModelError: an adapter of another program or of a later version.
-            BundleCorruptError: damaged: half a pair of matrices, shapes that don't fit, no numbers.
+            UnsupportedModelError: an unsupported kind, or a later version.
+            BundleCorruptError: damaged: half a pair of matrices, shapes that don't fit, NaN.
         """
         import safetensors
 
-        try:
-            data = path.read_bytes()
-        except (FileNotFoundError, NotADirectoryError):
-            raise ModelNotFoundError(
-                f"There is no adapter {path}.", hint="Train one with `nlpsuite train adapter`."
-            ) from None
-        except OSError as error:
-            raise ModelUnavailableError(
-                f"Can't read the adapter {path}: {error.strerror or error}.",
-                hint="Name the .safetensors file itself.",
-            ) from error
+        path, config_path = _locate(path)
+        data = _read(path)
+        config = _read(config_path) if config_path else None
         try:
             stored = safetensors.deserialize(data)  # type: ignore[no-untyped-call]
-            header = json.loads(data[8 : 8 + int.from_bytes(data[:8], "little")])
-            info = AdapterInfo.from_metadata(header.get("__metadata__") or {})
+            tensors = {name: _array(name, entry) for name, entry in stored}
+            if config_path and config is not None:
+                info = AdapterInfo(**peft_settings(config_path, config))
+                tensors = {name.removeprefix(PREFIX): values for name, values in tensors.items()}
+            else:
+                header = json.loads(data[8 : 8 + int.from_bytes(data[:8], "little")])
+                info = AdapterInfo.from_metadata(header.get("__metadata__") or {})
         except UnsupportedModelError as error:
             raise UnsupportedModelError(
-                f"{path} is no adapter that can be used. {error.message}", hint=error.hint
+                f"The adapter {path} can't be used. {error.message}", hint=error.hint
             ) from None
-        except (safetensors.SafetensorError, ValueError, TypeError, AttributeError, RecursionError) as error:
+        except (safetensors.SafetensorError, LookupError, *_MALFORMED) as error:
             raise _damaged(path, str(error)) from None
-        tensors = {}
-        for name, entry in stored:
-            dtype, raw = entry["dtype"], entry["data"]
-            if dtype not in _DTYPES:
-                raise _damaged(path, f"{name} is stored as {dtype}, not {', '.join(_DTYPES)}")
-            values = np.frombuffer(raw, _DTYPES[dtype]).reshape(entry["shape"])
-            tensors[name] = (values.astype(np.uint32) << 16).view(np.float32) if dtype == "BF16" else values
-        return cls(path, info, hashlib.sha256(data).hexdigest(), _pairs(path, info, tensors))
+        digest = hashlib.sha256(data + (config or b"")).hexdigest()
+        return cls(path, info, digest, _pairs(path, info, tensors))
 
     def shape(self, name: str) -> tuple[int, int]:
         """(outputs, inputs) of a parameter that it changes."""
@@ -251,6 +246,38 @@ class Adapter:
             "sha256": self.sha256,
             "base": info.base,
         }
+
+
+def _locate(path: Path) -> tuple[Path, Path | None]:
+    """The file with an adapter's weights, and peft's configuration if peft wrote it."""
+    beside = path if path.is_dir() else path.parent
+    if path in (beside, beside / WEIGHTS_FILE) and (beside / CONFIG_FILE).is_file():
+        return beside / WEIGHTS_FILE, beside / CONFIG_FILE
+    return (path / "adapter.safetensors" if path.is_dir() else path), None
+
+
+def _read(path: Path) -> bytes:
+    try:
+        return path.read_bytes()
+    except (FileNotFoundError, NotADirectoryError):
+        pickled = path.name == WEIGHTS_FILE and path.with_suffix(".bin").is_file()
+        raise ModelNotFoundError(
+            f"There is no adapter {path}.",
+            hint="Pickled weights can run code and are never opened: save the adapter again with a current peft."
+            if pickled
+            else "Train one with `nlpsuite train adapter`.",
+        ) from None
+    except OSError as error:
+        raise ModelUnavailableError(
+            f"Can't read the adapter {path}: {error.strerror or error}.", hint="Check the permissions."
+        ) from error
+
+
+def _array(name: str, entry: Mapping[str, Any]) -> Array:
+    if entry["dtype"] not in DTYPES:
+        raise ValueError(f"{name} is stored as {entry['dtype']}, not {', '.join(DTYPES)}")
+    values = np.frombuffer(entry["data"], DTYPES[entry["dtype"]]).reshape(entry["shape"])
+    return widen_bf16(values) if entry["dtype"] == "BF16" else values
 
 
 def save_adapter(path: Path, info: AdapterInfo, tensors: Mapping[str, Array]) -> None:
@@ -307,20 +334,20 @@ class MergedCheckpoint:
 
     def __init__(self, checkpoint: Checkpoint, adapter: Adapter) -> None:
         self.base, self.adapter = checkpoint, adapter
-        self.name = f"{checkpoint.name}+{adapter.info.task}"
+        self.name = f"{checkpoint.name}+{adapter.label}"
         self.license = _both(checkpoint.license, adapter.info.license)
         self._changed = frozenset(adapter.names)
         self._check()
 
     def _check(self) -> None:
         info, base = self.adapter.info, self.base
-        if (found := fingerprint(base)) != info.base_fingerprint:
+        if info.base_fingerprint and (found := fingerprint(base)) != info.base_fingerprint:
             raise AdapterMismatchError(
                 f"The adapter {self.adapter.path} was trained on {info.base} "
                 f"(weights {info.base_fingerprint[:12]}); this base is {base.name} (weights {found[:12]}).",
-                hint=f"Name {info.base} with --model, the very file, or train an adapter for {base.name}.",
+                hint=f"Name that very {info.base} with --model, or train an adapter for {base.name}.",
             )
-        # The fingerprints agree, so that only an adapter made by hand gets caught here.
+        # Without a fingerprint, names and shapes are all there is to compare.
         shapes = dict(base.config.parameter_shapes())
         for name in self.adapter.names:
             if name not in shapes:

@@ -23,15 +23,15 @@ from nlpsuite.models.checkpoint import RawTensor, check_tensors
 from nlpsuite.models.config import GPT2Config, ModelConfig, config_from_hf
 from nlpsuite.models.hf_tokenizer import DAMAGED, read_json, tokenizer_files
 
-__all__ = ["GPT2_TRANSPOSED", "SafetensorsCheckpoint"]
+__all__ = ["DTYPES", "GPT2_TRANSPOSED", "SafetensorsCheckpoint", "widen_bf16"]
 
 GPT2_TRANSPOSED = ("attn.c_attn.weight", "attn.c_proj.weight", "mlp.c_fc.weight", "mlp.c_proj.weight")
 """The ends of the names of GPT-2's matrices that Hugging Face checkpoints store as (inputs, outputs)."""
 
 _SINGLE, _INDEX = "model.safetensors", "model.safetensors.index.json"
 _PICKLES = ("*.bin", "*.pt", "*.pth", "*.pkl", "*.ckpt")
-# numpy has no bfloat16: its bits are the upper half of a float32.
-_DTYPES = {"F32": "<f4", "F16": "<f2", "BF16": "<u2"}
+DTYPES = {"F32": "<f4", "F16": "<f2", "BF16": "<u2"}
+"""The storage types that are read, as numpy types; see ``widen_bf16``."""
 # Stored by old checkpoints though they follow from the configuration: rotary frequencies, causal masks.
 _SAMPLE_BYTES = 1 << 16
 _BUFFERS = re.compile(r".*\.rotary_emb\.inv_freq|transformer\.h\.\d+\.attn\.(bias|masked_bias)")
@@ -83,9 +83,9 @@ class SafetensorsCheckpoint:
                     f"{path}: tensor {name} is not part of a plain {self.config.to_hf()['architectures'][0]}."
                 )
         for name in self._names:
-            if (dtype := self._tensors[name].dtype) not in _DTYPES:
+            if (dtype := self._tensors[name].dtype) not in DTYPES:
                 raise UnsupportedModelError(
-                    f"{path}: tensor {name} is stored as {dtype}.", hint=f"Supported: {', '.join(_DTYPES)}."
+                    f"{path}: tensor {name} is stored as {dtype}.", hint=f"Supported: {', '.join(DTYPES)}."
                 )
 
     def tensor_names(self) -> list[str]:
@@ -95,11 +95,9 @@ class SafetensorsCheckpoint:
         if name not in self._names:
             raise BundleCorruptError(f"{self._path} has no tensor {name}.")
         stored = self._tensors[name]
-        values = stored.data[stored.start : stored.end].view(_DTYPES[stored.dtype])
-        if stored.dtype == "BF16":
-            floats = (values.astype(np.uint32) << 16).view(np.float32)
-        else:
-            floats = values.astype(np.float32)  # a copy, so that nothing keeps the file mapped
+        values = stored.data[stored.start : stored.end].view(DTYPES[stored.dtype])
+        # A copy either way, so that nothing keeps the file mapped.
+        floats = widen_bf16(values) if stored.dtype == "BF16" else values.astype(np.float32)
         if stored.transposed:
             return np.ascontiguousarray(floats.reshape(stored.shape[::-1]).T)
         return np.asarray(floats).reshape(stored.shape)
@@ -132,6 +130,11 @@ class SafetensorsCheckpoint:
             head.data[head.start : head.start + size],
             embedding.data[embedding.start : embedding.start + size],
         )
+
+
+def widen_bf16(values: npt.NDArray[np.uint16]) -> npt.NDArray[np.float32]:
+    """bfloat16, which numpy lacks, as float32: its bits are the upper half."""
+    return (values.astype(np.uint32) << 16).view(np.float32)
 
 
 def _gpt2_name(name: str) -> str:

@@ -24,7 +24,7 @@ import pytest
 from nlpsuite.errors import MissingExtraError, ModelNotFoundError, ModelUnavailableError, StorageError
 from nlpsuite.export.template import SMOLLM2_135M_CONFIG
 from nlpsuite.models import sources
-from nlpsuite.models.hub import fetch_hub
+from nlpsuite.models.hub import fetch_hub, hub_source
 from nlpsuite.models.sources import PackagedModel, fetch_packaged, find_packaged
 
 needs_signals = pytest.mark.skipif(os.name == "nt", reason="POSIX signals")
@@ -397,7 +397,11 @@ def hub(monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
 def test_fetch_from_the_hub_takes_no_pickles(hub: str, place: Path, spec: str) -> None:
     recorder = Recorder()
     directory = fetch_hub(spec, place, recorder)
-    sizes = [len(FILES[name]) for name in FILES if name not in ("pytorch_model.bin", "tokenizer.pt", "onnx/config.json")]
+    sizes = [
+        len(FILES[name])
+        for name in FILES
+        if name not in ("pytorch_model.bin", "tokenizer.pt", "onnx/config.json")
+    ]
     assert recorder.stages == [(f"Fetching hf:{spec}", sum(sizes))]
     assert recorder.done == sorted(recorder.done) and recorder.done[-1] == sum(sizes)
     names = {path.relative_to(directory).as_posix() for path in directory.rglob("*") if path.is_file()}
