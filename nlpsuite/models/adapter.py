@@ -27,7 +27,7 @@ from nlpsuite.errors import (
     UnsupportedModelError,
 )
 from nlpsuite.files import atomic_write_bytes, sha256_file
-from nlpsuite.models.checkpoint import Checkpoint, RawTensor
+from nlpsuite.models.checkpoint_base import Checkpoint, RawTensor
 from nlpsuite.models.checkpoint_hf import DTYPES, widen_bf16
 from nlpsuite.models.config import ModelConfig
 from nlpsuite.models.peft import CONFIG_FILE, PREFIX, WEIGHTS_FILE, peft_settings

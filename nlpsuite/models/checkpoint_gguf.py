@@ -17,7 +17,7 @@ import numpy as np
 import numpy.typing as npt
 
 from nlpsuite.errors import BundleCorruptError, UnsupportedModelError
-from nlpsuite.models.checkpoint import RawTensor, check_tensors
+from nlpsuite.models.checkpoint_base import RawTensor, check_tensors
 from nlpsuite.models.config import DecoderConfig
 from nlpsuite.models.gguf import UNQUANTIZED, GGUFFile
 from nlpsuite.models.gguf_config import ROPE_FREQS, gguf_config

@@ -19,7 +19,7 @@ import numpy as np
 import numpy.typing as npt
 
 from nlpsuite.errors import BundleCorruptError, ModelUnavailableError, UnsupportedModelError
-from nlpsuite.models.checkpoint import RawTensor, check_tensors
+from nlpsuite.models.checkpoint_base import RawTensor, check_tensors
 from nlpsuite.models.config import GPT2Config, ModelConfig, config_from_hf
 from nlpsuite.models.hf_tokenizer import DAMAGED, read_json, tokenizer_files
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import fnmatch
 import os
 import re
 from pathlib import Path
@@ -126,17 +127,17 @@ def _endpoint() -> str | None:
 def _download_bytes(repository: str, revision: str) -> int | None:
     """The size of the files that will be downloaded, if the hub states it."""
     from huggingface_hub import HfApi
-    from huggingface_hub.utils import filter_repo_objects
+
+    def matches(name: str, patterns: tuple[str, ...]) -> bool:
+        return any(fnmatch.fnmatch(name, pattern) for pattern in patterns)
 
     api = HfApi(endpoint=_endpoint())
     files = api.model_info(repository, revision=revision or None, files_metadata=True).siblings or []
-    wanted = filter_repo_objects(
-        files,
-        allow_patterns=list(MODEL_FILES),
-        ignore_patterns=list(_IGNORED),
-        key=lambda file: str(file.rfilename),
+    names = {file.rfilename: file.size or 0 for file in files}
+    sizes = (
+        size for name, size in names.items() if matches(name, MODEL_FILES) and not matches(name, _IGNORED)
     )
-    return sum(file.size or 0 for file in wanted) or None
+    return sum(sizes) or None
 
 
 def _progress_class(reporter: Reporter) -> Any:

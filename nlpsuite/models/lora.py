@@ -14,7 +14,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from nlpsuite.errors import OptionError
-from nlpsuite.models.language_module import LanguageModule
+from nlpsuite.models.module_base import LanguageModule
 
 __all__ = ["LoRALinear", "add_lora", "linear_layers", "lora_parameters"]
 

@@ -13,7 +13,7 @@ import torch
 from torch import Tensor, nn
 
 from nlpsuite.models.config import LSTMConfig
-from nlpsuite.models.language_module import LanguageModule
+from nlpsuite.models.module_base import LanguageModule
 from nlpsuite.models.state import PastState, State
 
 __all__ = ["LSTMLanguageModel"]

@@ -24,7 +24,15 @@ from nlpsuite.files import TEMPORARY, remove_stale
 from nlpsuite.models import sources
 from nlpsuite.models.bundle_cache import MODEL_FORMS, BundleCache
 from nlpsuite.models.hub import MODEL_FILES, is_hub_name
-from nlpsuite.models.spec import ModelSource, ModelSpec, Reporter, Silent, check_space, fetching_disabled
+from nlpsuite.models.spec import (
+    ModelSource,
+    ModelSpec,
+    Reporter,
+    Silent,
+    check_space,
+    fetching_disabled,
+    model_directory,
+)
 from nlpsuite.paths import bases_dir, bundles_dir
 from nlpsuite.runtime.bundle import MANIFEST, Bundle
 
@@ -181,12 +189,9 @@ def _local(path: Path) -> ModelSpec:
     try:
         files = [resolved]
         if resolved.is_dir():
-            directory = resolved / "model"  # of a training run
-            if (resolved / "config.json").exists() or not directory.is_dir():
-                directory = resolved
             files = [
                 file
-                for file in sorted(directory.iterdir())
+                for file in sorted(model_directory(resolved).iterdir())
                 if any(fnmatch.fnmatch(file.name, pattern) for pattern in MODEL_FILES)
             ]
         stats = [(str(file), stat.st_size, stat.st_mtime_ns) for file in files for stat in (file.stat(),)]

@@ -5,6 +5,7 @@ Every start passes through here, so nothing heavy is imported.
 
 from __future__ import annotations
 
+import json
 import os
 import re
 import shutil
@@ -13,9 +14,17 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
 
-from nlpsuite.errors import StorageError
+from nlpsuite.errors import ModelUnavailableError, StorageError
 
-__all__ = ["ModelSource", "ModelSpec", "Reporter", "Silent", "check_space", "fetching_disabled"]
+__all__ = [
+    "ModelSource",
+    "ModelSpec",
+    "Reporter",
+    "Silent",
+    "check_space",
+    "fetching_disabled",
+    "model_directory",
+]
 
 
 class Reporter(Protocol):
@@ -102,3 +111,29 @@ def check_space(directory: Path, needed: int, name: str) -> None:
             hint="Free some space, or choose a directory on a larger disk: NLPSUITE_CACHE for the model "
             "cache, -o for an export.",
         )
+
+
+def model_directory(path: Path) -> Path:
+    """The directory that holds the model: ``path`` itself or, for a training run, its ``model``.
+
+    Raises:
+        ModelUnavailableError: the run hasn't finished, or it is an adapter's.
+    """
+    if (path / "config.json").exists() or not (path / "run.json").is_file():
+        return path
+    if (path / "model" / "config.json").is_file():
+        return path / "model"
+    adapter = path / "adapter.safetensors"
+    if adapter.is_file():
+        raise ModelUnavailableError(
+            f"{path} is the training run of an adapter, not of a model.",
+            hint=f"Name the model that it was trained on, and --adapter {adapter}.",
+        )
+    try:
+        kind = str(json.loads((path / "run.json").read_text(encoding="utf-8"))["kind"])
+    except (OSError, ValueError, LookupError, TypeError):
+        kind = "lm"
+    raise ModelUnavailableError(
+        f"The training run {path} hasn't finished, so it has no model yet.",
+        hint=f"To continue it: nlpsuite train {kind} --resume -o {path}",
+    )
