@@ -71,12 +71,12 @@ class AdapterInfo:
     """What an adapter is for and where it came from.
 
     Attributes:
-        rank: r of every pair of matrices.
-        alpha: B A is scaled by alpha / rank.
         task, task_version: what it was trained for; empty if peft saved it.
         distribution, distribution_version: the package of the task's plugin.
         base: the base's display name.
-        base_fingerprint: of the base's weights, see ``fingerprint``; empty if unknown.
+        base_fingerprint: of the base's weights, see ``fingerprint``; empty if peft saved it.
+        rank: r of every pair of matrices.
+        alpha: B A is scaled by alpha / rank.
         options: the task options it was trained with, JSON values; running it takes the same.
         data: for each file of training data its ``name``, ``sha256``, ``rows`` and ``license``.
         evaluation: figures on held-out data, and ``n``, the number of rows.
@@ -84,14 +84,14 @@ class AdapterInfo:
         created_by: the program and version that trained it.
     """
 
+    task: str
+    task_version: str
+    distribution: str
+    distribution_version: str
+    base: str
+    base_fingerprint: str
     rank: int
     alpha: float
-    task: str = ""
-    task_version: str = ""
-    distribution: str = ""
-    distribution_version: str = ""
-    base: str = ""
-    base_fingerprint: str = ""
     options: Mapping[str, Any] = field(default_factory=dict)
     data: tuple[Mapping[str, Any], ...] = ()
     evaluation: Mapping[str, Any] = field(default_factory=dict)
@@ -104,15 +104,15 @@ class AdapterInfo:
             *(self.base, self.base_fingerprint, self.created_by, self.license or ""),
         )
         if not all(isinstance(text, str) for text in texts):
-            raise ValueError("a name, version or license is no text")
+            raise ValueError("a name, version or license is not a string")
         if type(self.rank) is not int or self.rank < 1:
             raise ValueError(f"the rank is {self.rank!r}")
         if type(self.alpha) not in (int, float) or not math.isfinite(self.alpha):
             raise ValueError(f"alpha is {self.alpha!r}")
         if not isinstance(self.options, Mapping) or not isinstance(self.evaluation, Mapping):
-            raise ValueError("options or evaluation are no mapping")
+            raise ValueError("options or evaluation are not a mapping")
         if not all(isinstance(entry, Mapping) for entry in self.data):
-            raise ValueError("an entry of the data is no mapping")
+            raise ValueError("an entry of the data is not a mapping")
 
     def to_metadata(self) -> dict[str, str]:
         """As safetensors metadata. Raises ValueError if a value is no JSON value."""

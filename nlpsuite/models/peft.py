@@ -31,7 +31,7 @@ _INITIALISATIONS = (True, False, "gaussian", "eva", "orthogonal")
 
 
 def peft_settings(path: Path, text: bytes) -> dict[str, Any]:
-    """Rank, alpha (as in alpha / rank), base and program of an adapter_config.json.
+    """What an adapter_config.json says for an ``AdapterInfo``; alpha is scaled as in alpha / rank.
 
     Args:
         path: for messages.
@@ -54,7 +54,9 @@ def peft_settings(path: Path, text: bytes) -> dict[str, Any]:
         if not known:
             raise _unsupported(path, key, value)
     rank, alpha = config["r"], config["lora_alpha"]
+    unknown = ("task", "task_version", "distribution", "distribution_version", "base_fingerprint")
     return {
+        **dict.fromkeys(unknown, ""),
         "rank": rank,
         "alpha": alpha * math.sqrt(rank) if config.get("use_rslora") else alpha,
         "base": str(config.get("base_model_name_or_path") or ""),

@@ -119,10 +119,10 @@ def model_directory(path: Path) -> Path:
     Raises:
         ModelUnavailableError: the run hasn't finished, or it is an adapter's.
     """
+    if not (path / "config.json").exists() and (path / "model" / "config.json").is_file():
+        return path / "model"
     if (path / "config.json").exists() or not (path / "run.json").is_file():
         return path
-    if (path / "model" / "config.json").is_file():
-        return path / "model"
     adapter = path / "adapter.safetensors"
     if adapter.is_file():
         raise ModelUnavailableError(
