@@ -1,4 +1,4 @@
-"""Graph templates: find the one that fits a model, read it."""
+"""Graph templates: find and read the one that fits a model."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ SMOLLM2_135M_CONFIG = DecoderConfig(
     tie_word_embeddings=True,
 )
 
-# The external-data location of a weight that has not been filled in.
+# The external-data location of a weight that isn't filled in yet.
 WEIGHTS_PLACEHOLDER = "weights-to-be-filled"
 # The model's config.json in the template's metadata: it says which models fit.
 CONFIG_KEY = "nlpsuite.config"
@@ -48,7 +48,7 @@ CONFIG_KEY = "nlpsuite.config"
 def template_for(
     config: ModelConfig, layout: Layout = "slots", dtype: DType = "fp32"
 ) -> onnx.ModelProto | None:
-    """The shipped template for exactly this configuration, layout and type of numbers, or None."""
+    """The shipped template for exactly this configuration, layout and type, or None."""
     import onnx
 
     for entry in sorted(_templates().iterdir(), key=lambda e: e.name):

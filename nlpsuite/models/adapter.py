@@ -2,7 +2,7 @@
 
 For a layer ``model.layers.0.self_attn.q_proj`` the file has ``<layer>.lora_A.weight`` (r, inputs)
 and ``<layer>.lora_B.weight`` (outputs, r); merged, ``<layer>.weight`` becomes W + (alpha / r) · B A
-(Hu et al. 2021, arXiv:2106.09685). Where it came from and what it is for stands in the metadata.
+(Hu et al. 2021, arXiv:2106.09685). The metadata say where it came from and what it is for.
 """
 
 from __future__ import annotations
@@ -77,9 +77,9 @@ class AdapterInfo:
         base_fingerprint: of the base's weights, see ``fingerprint``; empty if peft saved it.
         rank: r of every pair of matrices.
         alpha: B A is scaled by alpha / rank.
-        options: the task options it was trained with, JSON values; running it takes the same.
-        data: for each file of training data its ``name``, ``sha256``, ``rows`` and ``license``.
-        evaluation: figures on held-out data, and ``n``, the number of rows.
+        options: the task options it was trained with, JSON values; use the same to run it.
+        data: ``name``, ``sha256``, ``rows`` and ``license`` of each training file.
+        evaluation: results on held-out data, and ``n``, the number of rows.
         license: of the adapter, as an SPDX identifier, or None.
         created_by: the program and version that trained it.
     """
@@ -115,16 +115,16 @@ class AdapterInfo:
             raise ValueError("an entry of the data is not a mapping")
 
     def to_metadata(self) -> dict[str, str]:
-        """As safetensors metadata. Raises ValueError if a value is no JSON value."""
+        """As safetensors metadata. Raises ValueError if a value isn't JSON."""
         values = {"format": FORMAT, "version": FORMAT_VERSION} | dataclasses.asdict(self)
         return {_KEY: json.dumps(values, ensure_ascii=False, allow_nan=False)}
 
     @classmethod
     def from_metadata(cls, metadata: Mapping[str, str]) -> AdapterInfo:
-        """Read what ``to_metadata`` wrote; fields of later versions are passed over.
+        """Read what ``to_metadata`` wrote, ignoring unknown fields.
 
         Raises:
-            UnsupportedModelError: no adapter of ours, or of a later version.
+            UnsupportedModelError: another program's adapter, or a later version.
             ValueError: damaged.
         """
         if _KEY not in metadata:
@@ -134,7 +134,7 @@ class AdapterInfo:
             )
         values = json.loads(metadata[_KEY], parse_constant=_no_number)
         if not isinstance(values, dict) or values.get("format") != FORMAT:
-            raise ValueError("its metadata are of another format")
+            raise ValueError("its metadata have another format")
         version = values.get("version")
         if version != FORMAT_VERSION:
             raise UnsupportedModelError(
@@ -149,7 +149,7 @@ class AdapterInfo:
 
 
 def _respelled(values: Any) -> Any:
-    """Metadata with the key ``licence``, as it was spelled up to 0.1, called ``license``."""
+    """Metadata with ``licence``, the spelling before 0.1, renamed to ``license``."""
     if isinstance(values, dict) and "licence" in values:
         return {"license" if name == "licence" else name: value for name, value in values.items()}
     return values
@@ -218,11 +218,11 @@ class Adapter:
         return b.shape[0], a.shape[1]
 
     def delta(self, name: str) -> npt.NDArray[np.float32]:
-        """What is added to the parameter ``name``: alpha / rank · B A, float32 (outputs, inputs).
+        """The change of the parameter ``name``: alpha / rank · B A, float32 (outputs, inputs).
 
         Raises:
-            KeyError: the adapter does not change it.
-            BundleCorruptError: the product is too large for a number.
+            KeyError: the adapter doesn't change it.
+            BundleCorruptError: the product overflows.
         """
         a, b = self._pairs[name]
         scale = np.float32(self.info.alpha / self.info.rank)
@@ -233,7 +233,7 @@ class Adapter:
         return np.asarray(product, np.float32)
 
     def manifest(self) -> dict[str, Any]:
-        """What a bundle's manifest says of the adapter merged into it."""
+        """The entry for the manifest of a bundle that it is merged into."""
         info = self.info
         return {
             "task": info.task,
@@ -281,21 +281,21 @@ def _array(name: str, entry: Mapping[str, Any]) -> Array:
 
 
 def save_adapter(path: Path, info: AdapterInfo, tensors: Mapping[str, Array]) -> None:
-    """Write an adapter, whole or not at all. It is checked as ``Adapter.open`` checks it.
+    """Write an adapter atomically, after the checks of ``Adapter.open``.
 
     Args:
         tensors: ``<layer>.lora_A.weight`` (r, inputs) and ``<layer>.lora_B.weight`` (outputs, r) in
             float16 or float32, as they are to be stored.
 
     Raises:
-        BundleCorruptError: it could not be opened again, or has a value that is no number.
+        BundleCorruptError: it could not be opened again, or has a NaN or an infinity.
         StorageError: the file can't be written.
     """
     from safetensors.numpy import save
 
     _pairs(path, info, tensors)
-    kept = {name: np.ascontiguousarray(values) for name, values in tensors.items()}
-    atomic_write_bytes(path, save(kept, metadata=info.to_metadata()))
+    arrays = {name: np.ascontiguousarray(values) for name, values in tensors.items()}
+    atomic_write_bytes(path, save(arrays, metadata=info.to_metadata()))
 
 
 def _pairs(path: Path, info: AdapterInfo, tensors: Mapping[str, Array]) -> dict[str, tuple[Array, Array]]:
@@ -304,16 +304,18 @@ def _pairs(path: Path, info: AdapterInfo, tensors: Mapping[str, Array]) -> dict[
     for name, values in sorted(tensors.items()):
         layer = name.removesuffix(_A).removesuffix(_B)
         if layer == name or not layer:
-            raise _damaged(path, f"the tensor {name!r} belongs to no pair of low-rank matrices")
+            raise _damaged(path, f"the tensor {name!r} does not belong to a pair of low-rank matrices")
         if values.dtype not in (np.float16, np.float32):
             raise _damaged(path, f"{name} is of type {values.dtype}")
         if values.ndim != 2 or values.shape[0 if name.endswith(_A) else 1] != info.rank:
-            raise _damaged(path, f"{name} has shape {list(values.shape)}, which is not of rank {info.rank}")
+            raise _damaged(
+                path, f"{name} has shape {list(values.shape)}, which does not have rank {info.rank}"
+            )
         if not np.isfinite(values).all():
             raise _damaged(path, f"{name} has values that are not finite")
         layers[layer] = None
     if not layers:
-        raise _damaged(path, "it has no weights")
+        raise _damaged(path, "it contains no weights")
     for layer in layers:
         for part in (_A, _B):
             if layer + part not in tensors:
@@ -372,7 +374,7 @@ class MergedCheckpoint:
         return values + self.adapter.delta(name) if name in self._changed else values
 
     def quantized(self, name: str) -> RawTensor | None:
-        """None for a parameter that the adapter changes: its blocks would be the base's."""
+        """None for a parameter that the adapter changes: the stored blocks are the base's."""
         return None if name in self._changed else self.base.quantized(name)
 
     def tokenizer_files(self) -> dict[str, str]:
@@ -383,7 +385,7 @@ class MergedCheckpoint:
 
 
 def _both(base: str | None, adapter: str | None) -> str | None:
-    """The license of a work made of both, as an SPDX expression; None if the base's is not known."""
+    """The license of the combined work, as an SPDX expression; None if the base's is unknown."""
     if base is None or adapter is None or base.casefold() == adapter.casefold():
         return base
     return f"{base} AND {adapter}"

@@ -23,7 +23,7 @@ class RawTensor(NamedTuple):
 
     Attributes:
         type: ggml's name of the storage type, such as ``Q4_1`` or ``Q8_0``.
-        blocks: (rows, bytes per row) uint8; a row holds its blocks one after the other.
+        blocks: (rows, bytes per row) uint8; a row holds its blocks in sequence.
     """
 
     type: str
@@ -34,7 +34,7 @@ class Checkpoint(Protocol):
     """Weights, configuration and tokenizer of a base model.
 
     Attributes:
-        name: a name for people.
+        name: display name.
         license: the license as the model states it, or None.
     """
 
@@ -57,8 +57,8 @@ class Checkpoint(Protocol):
         """
 
     def quantized(self, name: str) -> RawTensor | None:
-        """The blocks that ``tensor`` would dequantise, rows in the same order; None if it is no
-        quantised matrix.
+        """The blocks that ``tensor`` would dequantise, rows in the same order; None if it isn't
+        a quantised matrix.
 
         Raises:
             BundleCorruptError: no such tensor.
@@ -69,7 +69,7 @@ class Checkpoint(Protocol):
         ``generation_config.json`` and, if there is one, ``chat_template.jinja``.
 
         Raises:
-            UnsupportedModelError: the tokenizer is missing or of a kind that can't be used.
+            UnsupportedModelError: the tokenizer is missing or unsupported.
             BundleCorruptError: its parts don't fit together.
         """
 
@@ -86,7 +86,7 @@ def check_tensors(
         BundleCorruptError: a tensor is missing or has another shape; names the first.
     """
     names = []
-    # Stops at the first gap: a config that claims a billion layers costs nothing.
+    # Stops at the first gap: a config with a billion layers costs nothing.
     for name, expected in config.parameter_shapes():
         shape = shape_of(name)
         if shape is None:
@@ -96,7 +96,7 @@ def check_tensors(
         if shape != expected:
             raise BundleCorruptError(
                 f"{path}: tensor {name} has shape {list(shape)}; its configuration demands {list(expected)}.",
-                hint="Weights and configuration are of different models: download them again.",
+                hint="Weights and configuration belong to different models: download them again.",
             )
         names.append(name)
     return names

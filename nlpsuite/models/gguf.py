@@ -1,8 +1,8 @@
 """Reading GGUF files: metadata and tensors, straight from a memory map.
 
 ``gguf.GGUFReader`` builds numpy views for every string and takes seconds on a vocabulary
-of 49,000 tokens; this reader takes a fraction of that and trusts nothing in the file:
-each length is checked against the bytes that are left before anything is allocated.
+of 49,000 tokens; this reader takes a fraction of that and doesn't trust the file:
+each length is checked against the remaining bytes before anything is allocated.
 
 Source: the GGUF specification (ggml/docs/gguf.md); the block sizes are those of ggml's types.
 """
@@ -34,14 +34,14 @@ _MAGIC = b"GGUF"
 _VERSIONS = (2, 3)
 _MAX_DIMENSIONS = 4
 # Far above any real file (a vocabulary of 256k tokens with 512k merges has 1.3 million
-# items; a chat template some 10 kB), low enough that a hostile one can't fill the memory.
+# items; a chat template some 10 kB), low enough that a hostile one can't exhaust memory.
 _MAX_ITEMS = 1 << 23
 _MAX_STRING = 1 << 24
 
 _STRING, _ARRAY, _BOOL = 8, 9, 7
 _SCALARS = {0: "B", 1: "b", 2: "H", 3: "h", 4: "I", 5: "i", 6: "f", 7: "B", 10: "Q", 11: "q", 12: "d"}
 
-# ggml type id -> (name, elements per block, bytes per block), for what gguf.quants can dequantise.
+# ggml type id -> (name, elements per block, bytes per block), for the types that gguf.quants can dequantise.
 _TENSOR_TYPES: dict[int, tuple[str, int, int]] = {
     0: ("F32", 1, 4),
     1: ("F16", 1, 2),
@@ -109,7 +109,7 @@ class GGUFFile:
         Raises:
             ModelNotFoundError: there is no such file.
             ModelUnavailableError: the file can't be read.
-            BundleCorruptError: the file is no GGUF file, cut short or inconsistent.
+            BundleCorruptError: not a GGUF file, truncated or inconsistent.
             UnsupportedModelError: another version, byte order or tensor type.
         """
         try:
@@ -136,10 +136,10 @@ class GGUFFile:
         """
         rows = self._rows(name)
         info = self.tensors[name]
-        import gguf  # takes 0.2 s, which a caller who wants only the metadata need not pay
+        import gguf  # takes 0.2 s, wasted on callers that only want the metadata
 
         try:
-            # Scales may be infinite or NaN in a damaged file: that is data, not a reason to warn.
+            # A damaged file may have infinite or NaN scales, which the caller checks.
             with np.errstate(all="ignore"):
                 values = gguf.dequantize(rows, gguf.GGMLQuantizationType[info.type])
         except (KeyError, NotImplementedError):
@@ -181,7 +181,7 @@ class _Header:
     def corrupt(self, what: str) -> BundleCorruptError:
         return BundleCorruptError(
             f"{self.path}: {what} (at byte {self.position} of {self.size}).",
-            hint="The file is damaged or cut short: download it again.",
+            hint="The file is damaged or truncated: download it again.",
         )
 
     def advance(self, count: int) -> int:

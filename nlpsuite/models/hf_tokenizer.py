@@ -14,7 +14,7 @@ from nlpsuite.models.tokenizer_files import SpecialTokens, make_tokenizer_files
 __all__ = ["DAMAGED", "read_json", "read_text", "tokenizer_files"]
 
 DAMAGED = "The model is damaged or incomplete: download it again."
-"""The hint for a directory whose files can't be used."""
+"""The hint for a directory with damaged files."""
 
 
 def read_text(path: Path) -> str:

@@ -20,18 +20,18 @@ class LanguageModule(nn.Module, ABC):
     """A causal language model in torch: ``forward(input_ids, state) -> logits, state``.
 
     Parameter names are those of ``config.parameter_shapes()``, so loading is
-    ``load_state_dict``. Training needs the two halves of ``forward`` apart, since logits are
-    wanted only where there is a target.
+    ``load_state_dict``. Training calls the two halves of ``forward`` separately, since it
+    needs logits only where there is a target.
     """
 
     config: ModelConfig
 
     @abstractmethod
     def hidden(self, input_ids: Tensor, state: State | None = None) -> tuple[Tensor, State | None]:
-        """What the head reads, (B, S, D), of tokens (B, S) int64, and the advanced state.
+        """The head's input (B, S, D) for tokens (B, S) int64, and the advanced state.
 
-        Without a state the S tokens are the whole sequence, each sees those before it. With one
-        they follow the tokens that their row has seen.
+        Without a state the S tokens are the whole sequence, and each sees those before it. With one
+        they follow the tokens that their row has already seen.
         """
 
     @abstractmethod
@@ -43,7 +43,7 @@ class LanguageModule(nn.Module, ABC):
         """Fresh random weights, from torch's global generator."""
 
     def rebuild_buffers(self) -> None:
-        """Compute what is neither a parameter nor stored in a checkpoint (rotary frequencies)."""
+        """Compute buffers that checkpoints don't store (rotary frequencies)."""
 
     def forward(
         self,
@@ -54,7 +54,7 @@ class LanguageModule(nn.Module, ABC):
         """Logits (B, K, V), or (B, S, V) without ``logit_indices``, and the advanced state."""
         x, state = self.hidden(input_ids, state)
         if logit_indices is not None:
-            # The head is a fifth of a small model: spend it only on positions that are read.
+            # The head is a fifth of a small model: compute it only for positions that are read.
             x = x.gather(1, logit_indices[:, :, None].expand(-1, -1, x.shape[2]))  # (B, K, D)
         return self.head(x), state
 

@@ -288,7 +288,7 @@ def test_a_template_without_a_system_role(tiny_bundle: Path, system: str) -> Non
         "{% for m in messages %}"
         + system
         + "<|im_start|>{{ m['role'] }}\n{{ m['content'] | trim }}<|im_end|>\n"
-        "{% endfor %}<|im_start|>assistant\n"
+        "{% endfor %}<|im_start|>assistant{{ '\\n' }}"
     )
     tokenizer = with_template(tiny_bundle, template)
     ids = tokenizer.encode_prompt(
