@@ -108,7 +108,7 @@ def test_what_the_base_says_of_itself(tmp_path: Path) -> None:
     assert own == "# My model\n\nTrained on toast.\n\n## Figures"
     text = model_card(manifest(), own=own, weights=1)
     assert text.endswith(
-        "## What the base says of itself\n\n### My model\n\nTrained on toast.\n\n### Figures\n"
+        "## Card of the base model\n\n### My model\n\nTrained on toast.\n\n### Figures\n"
     )
 
 
