@@ -205,7 +205,7 @@ def test_nothing_but_a_bundle_is_replaced(base: Path, here: Path) -> None:
     (here / "thesis" / "chapter1.txt").write_text("…")
     (here / "file").write_text("…")
     for target in ("thesis", "file", "."):
-        with pytest.raises(OptionError, match="is no bundle"):
+        with pytest.raises(OptionError, match="is not a bundle"):
             export(str(base), precision="fp32", output=target, verify=False, overwrite=True)
     assert sorted(os.listdir(here)) == ["file", "thesis"]
     (here / "empty").mkdir()
@@ -245,7 +245,7 @@ def test_a_bundle_is_no_base(base: Path, here: Path, isolated_cache: Path) -> No
     bundle = export(str(base), precision="fp32", output="done", verify=False).bundle
     assert "origin" in refused(OptionError, here, str(bundle.path)).hint
     cached = store.resolve(str(base), precision="fp32")
-    assert "exported already" in refused(OptionError, here, cached.name).message
+    assert "already exported" in refused(OptionError, here, cached.name).message
     shutil.rmtree(cached)
 
 

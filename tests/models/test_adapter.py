@@ -128,11 +128,11 @@ def test_a_training_run_is_named_by_its_directory(saved: Callable[..., Path]) ->
     "changes, message",
     [
         ({f"{Q}.lora_A.weight": np.full((2, 64), np.nan, np.float32)}, "not finite"),
-        ({f"{Q}.lora_B.weight": np.zeros((64, 3), np.float32)}, "not of rank 2"),
-        ({f"{Q}.lora_B.weight": np.zeros(2, np.float32)}, "not of rank 2"),
+        ({f"{Q}.lora_B.weight": np.zeros((64, 3), np.float32)}, "does not have rank 2"),
+        ({f"{Q}.lora_B.weight": np.zeros(2, np.float32)}, "does not have rank 2"),
         ({f"{Q}.lora_B.weight": np.zeros((64, 2), np.float64)}, "float64"),
         ({"head.lora_A.weight": np.zeros((2, 4), np.float32)}, "head.lora_B.weight is missing"),
-        ({"model.norm.weight": np.zeros(64, np.float32)}, "no pair"),
+        ({"model.norm.weight": np.zeros(64, np.float32)}, "does not belong to a pair"),
     ],
 )
 def test_damaged_weights_are_neither_saved_nor_opened(

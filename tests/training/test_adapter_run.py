@@ -389,7 +389,7 @@ def table(path: Path, *rows: str) -> Path:
     "changes, error, message, hint",
     [
         ({"targets": "query"}, OptionError, "no linear layer called 'query'", "q_proj"),
-        ({"rank": 60}, OptionError, "Rank 60 is no low rank", "at most"),
+        ({"rank": 60}, OptionError, "Rank 60 is out of range", "Use 1 to"),
         ({"max_length": 257}, OptionError, "max_length is 257; tiny-base sees 256", "--max-length 256"),
         ({"max_length": 5}, InputInvalidError, "Every example has more than 5 tokens", "--max-length"),
         ({"text_column": "body"}, InputInvalidError, "no column 'body'", "'sentence', 'label'"),
