@@ -63,7 +63,7 @@ class TensorInfo(NamedTuple):
 
 
 class GGUFFile:
-    """A GGUF file of version 2 or 3, little endian, kept open as a memory map.
+    """A GGUF file of version 2 or 3, little endian, memory-mapped.
 
     Attributes:
         path: the file.
