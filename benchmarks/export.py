@@ -2,9 +2,9 @@
 
     python benchmarks/export.py [BASE] [--layouts slots,portable] [--output FILE.md]
 
-Each export is a process of its own, check against torch included; its peak memory is what the system
-reports of it (getrusage). Perplexity is that of tests/fixtures/perplexity.txt (slots, by our runtime). A base
-that must be fetched first is fetched before the clock starts.
+Each export runs in its own process, including the comparison with torch; peak memory is as reported by
+getrusage. Perplexity is measured on tests/fixtures/perplexity.txt (slots, in our runtime). Downloads happen
+before the clock starts.
 """
 
 import argparse

@@ -27,8 +27,8 @@ from typing import Any
 import nlpsuite
 from nlpsuite.data.examples import read_examples
 from nlpsuite.data.record import Record
-from nlpsuite.export.base import Silent, find_base, open_base
 from nlpsuite.models.checkpoint_write import write_checkpoint
+from nlpsuite.models.resolve import open_model, resolve_spec
 from nlpsuite.plugins import load_task
 from nlpsuite.tasks.preview import preview
 
@@ -152,9 +152,7 @@ def timed(work: Callable[[], Any]) -> tuple[Any, float]:
 
 def write_files(place: Path, texts: Sequence[str], gold: Sequence[str]) -> list[str]:
     """The model, the rows and the task of the harness; gives the choices."""
-    base = find_base(None)
-    assert base is not None
-    with open_base(base, place, Silent(), precision="fp32") as checkpoint:
+    with open_model(resolve_spec(None), place) as checkpoint:
         tensors = {name: checkpoint.tensor(name) for name in checkpoint.tensor_names()}
         write_checkpoint(place / "model", checkpoint.config, tensors, checkpoint.tokenizer_files())
     pipeline = nlpsuite.load("sentiment", device="cpu")

@@ -23,10 +23,10 @@ from typing import Any
 import torch
 
 from nlpsuite.data.examples import read_examples
-from nlpsuite.export.base import Silent, find_base, open_base
 from nlpsuite.models.checkpoint_write import write_checkpoint
 from nlpsuite.models.language_module import load_module
 from nlpsuite.models.lora import add_lora, lora_parameters
+from nlpsuite.models.resolve import open_model, resolve_spec
 from nlpsuite.options import make_options
 from nlpsuite.plugins import load_task
 from nlpsuite.runtime.tokenizer import Tokenizer
@@ -49,9 +49,7 @@ def main() -> None:
     torch.set_num_threads(args.threads)
     with tempfile.TemporaryDirectory() as directory:
         place = Path(directory)
-        base = find_base(None)
-        assert base is not None
-        with open_base(base, place, Silent(), precision="fp32") as checkpoint:
+        with open_model(resolve_spec(None), place) as checkpoint:
             ours = load_module(checkpoint, torch.bfloat16)
             names = checkpoint.tensor_names()
             write_checkpoint(

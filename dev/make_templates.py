@@ -10,7 +10,7 @@ A test compares a fresh export with the committed file.
 from pathlib import Path
 
 from nlpsuite.export.graph import export_template
-from nlpsuite.models.sources import SMOLLM2_135M_CONFIG
+from nlpsuite.export.template import SMOLLM2_135M_CONFIG
 
 TEMPLATES = Path(__file__).parents[1] / "nlpsuite" / "export" / "templates"
 

@@ -18,7 +18,7 @@ graph = next(g["path"] for g in manifest["graphs"] if g["layout"] == "slots")
 session = ort.InferenceSession(str(bundle / graph), providers=["CPUExecutionProvider"])
 
 MAX_TOKENS = 60
-# What chat_template.jinja of the default model makes of one question.
+# What the default model's chat_template.jinja makes of one question.
 system = "You are a helpful AI assistant named SmolLM, trained by Hugging Face"
 turns = (("system", system), ("user", question))
 prompt = "".join(f"<|im_start|>{who}\n{text}<|im_end|>\n" for who, text in turns) + "<|im_start|>assistant\n"
@@ -26,7 +26,7 @@ new = tokenizer.encode(prompt, add_special_tokens=False).ids
 
 room = len(new) + MAX_TOKENS  # M, the cache's length
 binding = session.io_binding()
-caches = []  # onnxruntime uses this memory where it is: keep it alive
+caches = []  # onnxruntime uses this memory in place: keep it alive
 for value in session.get_inputs():
     if value.name.startswith("cache."):
         shape = [{"batch": 1, "cache_length": room}.get(d, d) for d in value.shape]

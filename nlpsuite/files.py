@@ -17,6 +17,7 @@ from typing import BinaryIO
 from nlpsuite.errors import OptionError, StorageError
 
 __all__ = [
+    "TEMPORARY",
     "atomic_directory",
     "atomic_write",
     "atomic_write_bytes",
@@ -29,7 +30,7 @@ __all__ = [
     "try_lock",
 ]
 
-_TEMPORARY = ".incomplete-"
+TEMPORARY = ".incomplete-"  # followed by the process id: what ``remove_stale`` looks for
 
 
 def sha256_file(path: Path, chunk_bytes: int = 1 << 20) -> str:
@@ -94,7 +95,7 @@ def atomic_directory(target: Path, *, replace: bool = False) -> Iterator[Path]:
     """
     with storage_errors(target):
         target.parent.mkdir(parents=True, exist_ok=True)
-        building = Path(tempfile.mkdtemp(prefix=f"{_TEMPORARY}{os.getpid()}-", dir=target.parent))
+        building = Path(tempfile.mkdtemp(prefix=f"{TEMPORARY}{os.getpid()}-", dir=target.parent))
     try:
         with storage_errors(target):
             yield building
@@ -104,7 +105,7 @@ def atomic_directory(target: Path, *, replace: bool = False) -> Iterator[Path]:
                         os.fsync(file.fileno())
             building.chmod(0o755)
             if replace and target.exists():
-                old = Path(tempfile.mkdtemp(prefix=f"{_TEMPORARY}{os.getpid()}-", dir=target.parent))
+                old = Path(tempfile.mkdtemp(prefix=f"{TEMPORARY}{os.getpid()}-", dir=target.parent))
                 os.rename(target, old / target.name)
                 os.rename(building, target)
                 fsync_directory(target.parent)
@@ -141,7 +142,7 @@ def atomic_write(target: Path) -> Iterator[BinaryIO]:
                 with target.open("wb") as device:
                     shutil.copyfileobj(spool, device)
             return
-        fd, name = tempfile.mkstemp(prefix=f"{_TEMPORARY}{os.getpid()}-", dir=real.parent)
+        fd, name = tempfile.mkstemp(prefix=f"{TEMPORARY}{os.getpid()}-", dir=real.parent)
         try:
             with os.fdopen(fd, "w+b") as file:
                 yield file
@@ -244,8 +245,8 @@ def atomic_write_text(target: Path, text: str) -> None:
 def remove_stale(directory: Path) -> None:
     """Remove temporary files and directories that killed processes left in ``directory``."""
     with contextlib.suppress(OSError):
-        for path in directory.glob(f"{_TEMPORARY}*"):
-            owner = path.name.removeprefix(_TEMPORARY).split("-")[0]
+        for path in directory.glob(f"{TEMPORARY}*"):
+            owner = path.name.removeprefix(TEMPORARY).split("-")[0]
             if not owner.isdigit() or _alive(int(owner)):
                 continue
             if path.is_dir():

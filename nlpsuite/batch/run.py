@@ -76,7 +76,7 @@ class JobReport:
 
 class JobReporter:
     """Receives a job's progress and ignores it; subclass it to show progress. Also a
-    ``nlpsuite.export.store.Reporter``.
+    ``nlpsuite.models.spec.Reporter``.
     """
 
     def stage(self, text: str, total: int | None) -> None:

@@ -88,7 +88,7 @@ def _runtime() -> Iterator[_Line]:
 
 
 def _cache() -> Iterator[_Line]:
-    from nlpsuite.export import store
+    from nlpsuite.models.bundle_cache import BundleCache
     from nlpsuite.paths import cache_dir
 
     place = cache_dir()
@@ -98,7 +98,7 @@ def _cache() -> Iterator[_Line]:
     else:
         advice = "set NLPSUITE_CACHE to a directory that you can write to"
         yield _Line("cache", f"broken: {place} can't be written", advice)
-    bundles = store.cached()
+    bundles = BundleCache().bundles()
     for bundle in bundles:
         if bundle.error:
             yield _Line("model", f"damaged: {bundle.error}", f"nlpsuite models rm {bundle.path.name}")

@@ -6,7 +6,7 @@ import click
 
 from nlpsuite.cli.help import HelpGroup
 from nlpsuite.cli.output import print_json
-from nlpsuite.export import store
+from nlpsuite.models.bundle_cache import BundleCache
 
 __all__ = ["command"]
 
@@ -18,7 +18,7 @@ def command(ctx: click.Context, as_json: bool) -> None:
     """List the models on this machine, with size, precision and origin."""
     if ctx.invoked_subcommand is not None:
         return
-    bundles = store.cached()
+    bundles = BundleCache().bundles()
     if as_json:
         rows = [
             {"name": b.name, "bundle": b.path.name, "path": str(b.path), "precision": b.precision,
@@ -28,7 +28,7 @@ def command(ctx: click.Context, as_json: bool) -> None:
         print_json(rows)
         return
     if not bundles:
-        click.echo("No models yet. `nlpsuite pull` fetches the default one.", err=True)
+        click.echo("No models yet. `nlpsuite pull` downloads the default one.", err=True)
     rows_ = [("BUNDLE", "PRECISION", "SIZE", "ORIGIN")] if bundles else []
     rows_ += [
         (b.path.name, b.precision or "-", f"{b.size_bytes / 1e6:,.0f} MB", b.error or b.origin)
@@ -42,7 +42,6 @@ def command(ctx: click.Context, as_json: bool) -> None:
 @command.command()
 @click.argument("names", nargs=-1, required=True)
 def rm(names: tuple[str, ...]) -> None:
-    """Remove models by bundle or model name."""
+    """Remove models, by bundle or model name."""
     for name in names:
-        for path in store.remove(name):
-            click.echo(f"Removed {path.name}.", err=True)
+        click.echo(f"Removed {BundleCache().remove(name).name}.", err=True)

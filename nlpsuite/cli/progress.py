@@ -1,4 +1,4 @@
-"""Progress on stderr: a bar on a terminal, one line a stage elsewhere."""
+"""Progress on stderr: a bar on a terminal, one line per stage elsewhere."""
 
 from __future__ import annotations
 
@@ -11,14 +11,14 @@ __all__ = ["Progress"]
 
 
 class Progress:
-    """Implements ``nlpsuite.export.store.Reporter``."""
+    """Shows what a ``nlpsuite.models.spec.Reporter`` receives."""
 
     def __init__(self) -> None:
         self._bar: Any = None
         self._task: Any = None
 
     def stage(self, text: str, total: int | None) -> None:
-        """A new stage begins; ``total`` is in bytes, or None if unknown."""
+        """A stage starts; ``total`` in bytes, None if unknown."""
         self.close()
         if not sys.stderr.isatty():
             click.echo(text, err=True)
@@ -32,7 +32,7 @@ class Progress:
         self._bar.start()
 
     def advance(self, done: int) -> None:
-        """``done`` of the stage's total are through."""
+        """``done`` bytes of the stage are complete."""
         if self._bar is not None:
             self._bar.update(self._task, completed=done)
 

@@ -12,10 +12,10 @@ __all__ = ["command"]
 @click.option(
     "--precision",
     type=click.Choice(["int8", "int4", "fp16", "fp32"]),
-    help="Of the weights.  [default: int8]",
+    help="Precision of the weights.  [default: int8]",
 )
 def command(model: str | None, precision: str | None) -> None:
-    """Fetch MODEL (by default SmolLM2-135M-Instruct) and build its bundle.
+    """Download MODEL (by default SmolLM2-135M-Instruct) and build its bundle.
 
     \b
     nlpsuite pull
@@ -23,12 +23,6 @@ def command(model: str | None, precision: str | None) -> None:
     nlpsuite pull hf:HuggingFaceTB/SmolLM2-360M-Instruct
     """
     from nlpsuite.cli.progress import Progress
-    from nlpsuite.export import store
-    from nlpsuite.export.schemes import base_named
+    from nlpsuite.export.cache import get_bundle
 
-    progress = Progress()
-    try:
-        path = store.resolve(base_named(model), precision=precision, reporter=progress)
-    finally:
-        progress.close()
-    click.echo(path)
+    click.echo(get_bundle(model, precision=precision, reporter=Progress()))

@@ -33,7 +33,7 @@ from nlpsuite.evaluation.metrics.resampling import RESAMPLES, estimate
 from nlpsuite.evaluation.provenance import describe_bundle
 
 if TYPE_CHECKING:
-    from nlpsuite.export.store import Reporter
+    from nlpsuite.models.spec import Reporter
     from nlpsuite.runtime.device import DeviceChoice
     from nlpsuite.runtime.language_model import LanguageModel
 
@@ -158,15 +158,14 @@ def evaluate_lm(
         InputInvalidError: a text is empty.
         NlpsuiteError: the model can't be used.
     """
-    from nlpsuite.export import store
-    from nlpsuite.export.schemes import base_named
+    from nlpsuite.export.cache import get_bundle
     from nlpsuite.runtime.language_model import LanguageModel
 
     if (texts is None) == (dataset is None):
         raise OptionError("Name files or a data set, one of the two.", hint="nlpsuite eval lm book.txt")
     chosen = islice(_dataset_texts(dataset, text_column) if dataset else texts or (), limit)
     first = list(islice(chosen, 1))  # an unreadable one should show before the model is loaded
-    path = store.resolve(base_named(model), precision=precision, reporter=reporter)
+    path = get_bundle(model, precision=precision, reporter=reporter)
     if reporter:
         reporter.close()
     language_model = LanguageModel.load(path, device=device, threads=threads)

@@ -1,4 +1,4 @@
-"""A base becomes a bundle."""
+"""Build a bundle from a checkpoint."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from nlpsuite.runtime.bundle import FORMAT, FORMAT_VERSION, MANIFEST, Bundle
 
 __all__ = ["Check", "build_bundle"]
 
-# Given the unfinished bundle and the graph in it: what the manifest says of it, or an error.
+# Called with the unfinished bundle and its graph; returns the manifest's entry, or raises.
 Check = Callable[[Path, Path], dict[str, Any]]
 
 
@@ -36,21 +36,21 @@ def build_bundle(
     replace: bool = False,
     on_progress: Callable[[float], None] = lambda fraction: None,
 ) -> Path:
-    """Write a bundle at ``target``, complete or not at all.
+    """Write a bundle at ``target`` atomically.
 
-    A model whose shape has a shipped template needs no torch; others are exported afresh.
+    A model with a shipped template needs no torch; others are exported with it.
 
     Args:
-        source: where the checkpoint came from, for the manifest.
-        check: called before the bundle gets its name; see ``verify.verify``.
-        replace: a bundle that is at ``target`` already goes.
-        on_progress: called with the fraction of tensors done.
+        source: of the checkpoint, for the manifest.
+        check: called before the bundle is renamed to ``target``; see ``verify.verify``.
+        replace: replace a bundle at ``target``.
+        on_progress: called with the completed fraction of the tensors.
 
     Raises:
         MissingExtraError: an export is needed and torch is not installed.
         StorageError: the target can't be written or the disk is full.
-        UnsupportedModelError: the checkpoint does not fit.
-        BundleCorruptError: a weight is not a finite number, or what was written is not what is there.
+        UnsupportedModelError: the checkpoint doesn't fit the graph.
+        BundleCorruptError: a weight is not finite, or a file differs from what was written.
     """
     graph_file = "onnx/slots.onnx" if layout == "slots" else GRAPH_FILES[precision]
     dtype: DType = "fp16" if precision == "fp16" else "fp32"
@@ -95,7 +95,7 @@ def build_bundle(
             if path.is_file()
         }
         (building / MANIFEST).write_text(_json(manifest), encoding="utf-8", newline="")
-        bundle = Bundle.open(building)  # whatever a reader would refuse is refused here
+        bundle = Bundle.open(building)  # fails here rather than for a reader
         if check is not None:
             bundle.verify()
     return target
@@ -114,7 +114,7 @@ def _export(checkpoint: Checkpoint, layout: Layout, dtype: DType) -> Any:
         from nlpsuite.export.graph import export_template
     except ModuleNotFoundError as error:
         raise MissingExtraError(
-            f"No ready-made graph fits {checkpoint.name!r}; exporting one needs {error.name}.",
+            f"No shipped graph fits {checkpoint.name!r}; exporting one needs {error.name}.",
             hint="Install the extra: pip install 'nlpsuite[train]'.",
         ) from None
     return export_template(checkpoint.config, layout, dtype)

@@ -1,4 +1,4 @@
-"""The model card of a bundle, README.md: what it is, where it comes from, how good it is, how to run it.
+"""The model card of a bundle, README.md: origin, results, usage and limits.
 
 The front matter is what model hubs read; source: huggingface.co/docs/hub/model-cards.
 """
@@ -18,19 +18,19 @@ __all__ = ["model_card", "own_card"]
 _PRECISIONS = {
     "fp32": "32-bit floating point, as trained",
     "fp16": "16-bit floating point, for CUDA and WebGPU",
-    "int8": "8 bits a weight in blocks of 32; vectors, and what no linear layer reads, in 32-bit floating point",
-    "int4": "4 bits a weight in blocks of 32, each with a scale and a minimum; embedding and head 8 bits",
+    "int8": "8 bits per weight in blocks of 32; vectors, and weights that no linear layer reads, in 32-bit floating point",
+    "int4": "4 bits per weight in blocks of 32, each with a scale and a minimum; embedding and head 8 bits",
 }
-# A longer one is another model's whole manual: its own place is the one to read it.
+# A longer card is better read at its source.
 _MOST_CHARACTERS = 20_000
 
 
 def own_card(checkpoint: Checkpoint) -> str:
-    """What the checkpoint's own model card says, without its front matter; empty if there is none."""
+    """The checkpoint's own model card without its front matter; empty if there is none."""
     if isinstance(checkpoint, MergedCheckpoint):
         checkpoint = checkpoint.base
     weights = checkpoint.source_files()[0]
-    if weights.suffix == ".gguf":  # whatever lies beside a file need not be about it
+    if weights.suffix == ".gguf":  # files beside it need not be about it
         return ""
     try:
         text = (weights.parent / "README.md").read_text(encoding="utf-8", errors="replace")
@@ -44,8 +44,8 @@ def model_card(manifest: Mapping[str, Any], *, own: str = "", weights: int) -> s
     """The text of README.md.
 
     Args:
-        manifest: of the bundle, but for ``files``.
-        own: what the base says of itself, see ``own_card``.
+        manifest: the bundle's, without ``files``.
+        own: the base's card, see ``own_card``.
         weights: the number of weights.
     """
     graph, adapter = manifest["graphs"][0], manifest.get("adapter")
@@ -55,20 +55,20 @@ def model_card(manifest: Mapping[str, Any], *, own: str = "", weights: int) -> s
         f"An ONNX bundle written by {manifest['created_by']}: {weights / 1e6:,.1f} million weights, "
         f"layout `{graph['layout']}`, precision `{graph['precision']}` ({_PRECISIONS[graph['precision']]}), "
         f"context {manifest['context_length']:,} tokens.",
-        "## How to run it",
+        "## Usage",
         _usage(manifest),
-        "## Where it comes from",
+        "## Origin",
         _origin(manifest),
     ]
     if adapter:
-        parts += ["## What it was adapted to", _adapter(adapter)]
+        parts += ["## Adapter", _adapter(adapter)]
     if verification := manifest.get("verification"):
-        parts += ["## What was checked", _verification(verification)]
+        parts += ["## Verification", _verification(verification)]
     parts += ["## Limits", _limits(manifest)]
     if own:
         # Its headings move below ours.
         demoted = re.sub(r"^(#{1,4}) ", r"#\1 ", own, flags=re.MULTILINE)
-        parts += ["## What the base says of itself", re.sub(r"^## ", "### ", demoted, flags=re.MULTILINE)]
+        parts += ["## Card of the base model", re.sub(r"^## ", "### ", demoted, flags=re.MULTILINE)]
     return "\n\n".join(parts) + "\n"
 
 
@@ -101,8 +101,8 @@ def _usage(manifest: Mapping[str, Any]) -> str:
             f"`{graph['path']}` has the inputs `input_ids`, `attention_mask`, `position_ids` and "
             "`past_key_values.*`. nlpsuite itself runs the layout `slots`."
         )
-    task = adapter["task"] if adapter else "complete"
-    what = "file.txt" if adapter else '--text "Once upon a time"'
+    task = (adapter and adapter["task"]) or "complete"
+    what = "file.txt" if adapter and adapter["task"] else '--text "Once upon a time"'
     return f"    nlpsuite run {_line(task)} --model DIR {what}\n\nDIR is this directory. docs/bundle.md of nlpsuite describes the format."
 
 
@@ -113,7 +113,7 @@ def _origin(manifest: Mapping[str, Any]) -> str:
     stated = (
         f"License: {_line(license)}."
         if license
-        else "The base states no license: find it out before you pass this on."
+        else "The base states no license: find out before you redistribute this."
     )
     return "\n".join(
         [f"Source: `{_line(origin['source'])}`. {stated}", "", "| file | sha256 |", "|---|---|", *rows]
@@ -161,20 +161,20 @@ def _verification(verification: Mapping[str, Any]) -> str:
 def _limits(manifest: Mapping[str, Any]) -> str:
     graph, adapter = manifest["graphs"][0], manifest.get("adapter")
     limits = [
-        "- A language model continues text by likelihood. What it writes may be wrong, invented or offensive; "
+        "- A language model continues text by likelihood. Its output may be wrong, invented or offensive; "
         "have a person check what matters.",
         f"- It sees {manifest['context_length']:,} tokens at once.",
     ]
     if adapter:
-        limits.append("- It was adapted to one task; at others it may be worse than its base.")
+        limits.append("- It was adapted to one task and may be worse than its base at others.")
     if graph["precision"] == "fp16":
         limits.append("- fp16 is for CUDA and WebGPU; on a CPU it is slower than fp32.")
     if graph["precision"] in ("int8", "int4"):
         limits.append(
-            "- Activations are rounded too, so that reading a text at once and token by token differ slightly."
+            "- Activations are quantised too, so processing a text at once and token by token differ slightly."
         )
     if not manifest.get("verification"):
-        limits.append("- The graph was not compared with torch when it was made.")
+        limits.append("- The graph was not compared with torch when it was exported.")
     return "\n".join(limits)
 
 
@@ -183,5 +183,5 @@ def _figure(value: Any) -> str:
 
 
 def _line(text: Any) -> str:
-    """On one line, and without what would end a cell of a table or a piece of code."""
+    """On one line, without characters that would end a table cell or inline code."""
     return " ".join(str(text).split()).replace("|", "\\|").replace("`", "'")

@@ -39,15 +39,15 @@ def fill_template(
 ) -> None:
     """Write ``path`` (the graph) and ``path`` + ``_data`` (its weights).
 
-    Weights pass one at a time, so memory stays near the largest tensor. Every stored
+    Weights are processed one at a time, so memory stays near the largest tensor. Every stored
     tensor is written once, however many nodes read it (a tied embedding and head do).
 
     Args:
-        template: of the layout; for fp16 one whose weights are float16.
+        template: for the layout; for fp16, one with float16 weights.
 
     Raises:
-        UnsupportedModelError: the template asks for a tensor that the checkpoint lacks or
-            has in another shape; a weight is too large for fp16.
+        UnsupportedModelError: the checkpoint lacks a tensor or has it in another shape; a weight is
+            too large for fp16.
         BundleCorruptError: a weight is not a finite number.
         OSError: the files can't be written.
     """
@@ -81,7 +81,7 @@ def fill_template(
 
 
 def _check_shapes(wanted: dict[str, onnx.TensorProto], checkpoint: Checkpoint) -> None:
-    """Refuse, before anything is written, weights that the graph would read wrongly."""
+    """Raise UnsupportedModelError, before anything is written, for weights that don't fit the graph."""
     missing = sorted(set(wanted) - set(checkpoint.tensor_names()))
     if missing:
         raise UnsupportedModelError(f"The checkpoint has no tensor {missing[0]!r}.")
@@ -94,16 +94,16 @@ def _check_shapes(wanted: dict[str, onnx.TensorProto], checkpoint: Checkpoint) -
 
 
 def _kind(name: str, readers: Readers, precision: Precision, layout: Layout) -> Kind:
-    """The form in which a weight is stored; what only other operators read stays as it is."""
+    """The form in which a weight is stored; weights that only other operators read stay unchanged."""
     linear, lookup = name in readers.linear, name in readers.lookups
     if precision in ("fp32", "fp16"):
-        # Other apps' operators have no transposed weights; a tied head's are turned at load.
+        # Other apps have no operator for transposed weights; a tied head's are transposed at load.
         return "transposed" if layout == "portable" and linear and not lookup else "plain"
     if precision == "int4" and linear and not lookup and name != _HEAD:
         return "int4"
-    # Perplexity of the default model with its embedding moved off its own grid: a head of 4 bits +4.7 %,
-    # of 8 bits +0.09 %; a lookup of 4 bits +0.31 %, of 8 bits +0.03 %. A run looks up a few rows only,
-    # so that fewer bits would save it no time.
+    # Perplexity of the default model with its embedding moved off its own grid: a 4-bit head +4.7 %, an
+    # 8-bit one +0.09 %; a 4-bit lookup +0.31 %, an 8-bit one +0.03 %. A run looks up only a few rows, so
+    # fewer bits would save no time.
     return "int8" if linear or lookup else "plain"
 
 

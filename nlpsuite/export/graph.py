@@ -34,7 +34,7 @@ _MOST = 2**30
 
 
 class _Traced(NamedTuple):
-    """What torch's exporter is given: a module, its arguments with their free sizes, and names."""
+    """The arguments of torch's exporter: a module, its inputs with their free sizes, and names."""
 
     graph: nn.Module
     inputs: dict[str, tuple[Any, Any]]
@@ -155,14 +155,14 @@ def _portable(module: LanguageModule) -> _Traced:
     config = module.config
     if config.recurrent:
         raise UnsupportedModelError(
-            "A recurrent model has no portable graph: other apps know only caches of keys and values.",
+            "A recurrent model has no portable graph: other apps only support key-value caches.",
             hint="Export it with --layout slots.",
         )
     names = [name for name, _ in config.state_shapes()]
     batch, sequence = (Dim(name, min=1, max=_MOST) for name in ("batch_size", "sequence_length"))
     past = Dim("past_sequence_length", min=0, max=_MOST)
     state = module.empty_state(rows=2, length=5)
-    # A tensor of its own for each: the exporter takes one that is given twice for one input.
+    # A separate tensor for each: the exporter would merge a shared one into a single input.
     inputs = {
         "input_ids": (torch.zeros(2, 3, dtype=torch.int64), {0: batch, 1: sequence}),
         "attention_mask": (torch.ones(2, 8, dtype=torch.int64), {0: batch, 1: Dim.DYNAMIC}),
@@ -178,7 +178,7 @@ def _portable(module: LanguageModule) -> _Traced:
 
 
 def _may_be_folded(node: ir.Node) -> bool | None:
-    """No node that reads a weight, so that weights keep their checkpoint's name and layout.
+    """False for nodes that read a weight, so that weights keep their checkpoint's name and layout.
 
     Parameters and buffers have a path for a name; the exporter's own constants have none.
     """
@@ -187,7 +187,7 @@ def _may_be_folded(node: ir.Node) -> bool | None:
 
 
 def _weightless(config: ModelConfig, dtype: torch.dtype) -> LanguageModule:
-    """A model whose parameters are allocated but not initialised, but for their first number."""
+    """A model with parameters allocated but not initialised, except for their first number."""
     module = weightless_module(config, dtype)
     # The optimiser merges initializers that are equal, and unwritten memory often is.
     for number, parameter in enumerate(module.parameters(), 1):
@@ -196,7 +196,7 @@ def _weightless(config: ModelConfig, dtype: torch.dtype) -> LanguageModule:
 
 
 def _drop_weights(model: ir.Model, config: ModelConfig) -> None:
-    """Replace every large initializer by a reference without bytes, under its checkpoint name."""
+    """Replace every large initializer with an empty reference under its checkpoint name."""
     graph = model.graph
     parameters = {name for name, _ in config.parameter_shapes()} | {"lm_head.weight"}
     for value in list(graph.initializers.values()):
@@ -221,7 +221,7 @@ def _drop_weights(model: ir.Model, config: ModelConfig) -> None:
 
 
 def _canonical(model: onnx.ModelProto, config: ModelConfig, layout: Layout) -> onnx.ModelProto:
-    """Names and metadata that depend on the model alone, not on the exporter's run."""
+    """Make names and metadata depend on the model alone, not on the exporter's run."""
     graph = model.graph
     fixed = {
         v.name for v in (*graph.input, *graph.output, *graph.initializer) if not v.name.startswith("val_")
@@ -259,7 +259,7 @@ def _canonical(model: onnx.ModelProto, config: ModelConfig, layout: Layout) -> o
 
 
 def _name_total_length(graph: onnx.GraphProto) -> None:
-    """The exporter names a sum of sizes by its terms; other apps look for one name."""
+    """The exporter names a sum of sizes after its terms; other apps expect this name."""
     named = {"batch_size", "sequence_length", "past_sequence_length"}
     for value in (*graph.input, *graph.output):
         for dim in value.type.tensor_type.shape.dim:
@@ -282,7 +282,7 @@ def _with_empty_weights(model: onnx.ModelProto) -> onnx.ModelProto:
 
 @contextlib.contextmanager
 def _quiet() -> Iterator[None]:
-    """torch's exporter reports progress and missing extras on stdout and in the log."""
+    """Silence torch's exporter, which reports on stdout and in the log."""
     logger = logging.getLogger("torch.onnx")
     level = logger.level
     logger.setLevel(logging.ERROR)

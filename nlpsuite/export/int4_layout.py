@@ -2,12 +2,12 @@
 
 The operator knows ``(level - zero point) * scale``. Its fast CPU kernels take zero points of 4 bits
 only (with float ones, which it accepts too, one token took 65 times as long on 1536 × 576 weights),
-so that a block's minimum, ``-zero point * scale``, would move by up to half a scale: as large an
-error as that of 4 bits itself (perplexity of the default model: +18 %, whatever the rounding).
+so a block's minimum, ``-zero point * scale``, would be off by up to half a scale: as large an error
+as that of 4 bits itself (perplexity of the default model: +18 % with any rounding).
 
-What is missing, a constant for each block, is added exactly: times the sum of the block's inputs. The
-inputs get the sums of their blocks as further columns, and the weights the constants, as further
-4-bit blocks. That makes the weights 3 to 6 % larger and decoding 3 to 5 µs slower for each input that
+The difference, a constant per block times the sum of the block's inputs, is added exactly: the inputs
+get the sums of their blocks as further columns, and the weights get the constants as further 4-bit
+blocks. That makes the weights 3 to 6 % larger and decoding 3 to 5 µs slower for each input that
 has sums.
 """
 
@@ -30,7 +30,7 @@ class MatMulInt4(NamedTuple):
         levels: (out, blocks, 16) uint8, two levels a byte, the first in the lower half.
         scales: (out, blocks) float32.
         zero_points: (out, ceil(blocks / 2)) uint8, packed like the levels.
-        sums: the last blocks are for the sums of the input's blocks.
+        sums: whether the last blocks apply to the sums of the input's blocks.
     """
 
     levels: npt.NDArray[np.uint8]
@@ -57,7 +57,7 @@ def matmul_int4(blocks: Int4Blocks) -> MatMulInt4:
 def _zero_points(
     scales: npt.NDArray[np.float32], minimums: npt.NDArray[np.float32]
 ) -> tuple[npt.NDArray[np.uint8], npt.NDArray[np.float32]]:
-    """The nearest zero points, and what is missing to the minimums."""
+    """The nearest zero points, and what they miss of the minimums."""
     with np.errstate(over="ignore"):
         ideal = np.divide(-minimums, scales, out=np.zeros_like(scales), where=scales != 0)
     zeros = np.clip(np.rint(ideal), 0, 15).astype(np.uint8)
@@ -79,5 +79,5 @@ def _round_to_blocks(missing: npt.NDArray[np.float32]) -> Int4Blocks:
 
 
 def _packed(levels: npt.NDArray[np.uint8]) -> npt.NDArray[np.uint8]:
-    """Two 4-bit numbers a byte, along the last axis."""
+    """Two 4-bit numbers per byte, along the last axis."""
     return np.ascontiguousarray(levels[..., 0::2] | levels[..., 1::2] << np.uint8(4))

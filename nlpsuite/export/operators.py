@@ -1,4 +1,4 @@
-"""The operators that read a graph's weights, put in place of the template's, whatever form they have.
+"""Replacing the operators that read a graph's weights, to match the form in which these are stored.
 
 A template reads weights in two ways: ``MatMul(x, Transpose(weight))`` and a lookup,
 ``Gather(weight, input_ids)``.
@@ -32,7 +32,7 @@ class Form(NamedTuple):
     Attributes:
         kind: ``plain`` as in the checkpoint, ``transposed`` (in, out), or blocks.
         rows, columns: outputs and inputs.
-        sums: the sums of the input's blocks follow the input; see ``int4_layout``.
+        sums: whether the input is followed by the sums of its blocks; see ``int4_layout``.
     """
 
     kind: Kind
@@ -42,13 +42,13 @@ class Form(NamedTuple):
 
 
 class Readers(NamedTuple):
-    """Which weights a template reads how; a tied embedding is in both.
+    """How a template reads its weights; a tied embedding is in both sets.
 
     Attributes:
         linear: by linear layers.
         lookups: by the lookup of the input's tokens.
 
-    A weight that any other node reads is in neither.
+    A weight that any other node reads is in neither set.
     """
 
     linear: frozenset[str]
@@ -79,7 +79,7 @@ def _transposed(graph: onnx.GraphProto, weights: set[str]) -> dict[str, str]:
 
 
 def _is_lookup(node: onnx.NodeProto) -> bool:
-    # Positions are looked up too (GPT-2); only the input's tokens come as they are.
+    # GPT-2 looks up positions too; only tokens come straight from the input.
     return node.op_type == "Gather" and node.input[1] == "input_ids"
 
 
@@ -114,7 +114,7 @@ def rewrite(
             nodes.append(_linear(node, weight, form, summed[x] if form.sums else x, layout))
         elif _is_lookup(node) and node.input[0] in forms and forms[node.input[0]].kind == "int8":
             nodes.extend(_quantized_lookup(graph, node, forms[node.input[0]]))
-        elif node.op_type == "Transpose" and _is_gone(node, transposed, forms, layout):
+        elif node.op_type == "Transpose" and _is_obsolete(node, transposed, forms, layout):
             continue
         else:
             nodes.append(node)
@@ -127,7 +127,7 @@ def rewrite(
     yield from constants.items()
 
 
-def _is_gone(
+def _is_obsolete(
     node: onnx.NodeProto, transposed: Mapping[str, str], forms: Mapping[str, Form], layout: Layout
 ) -> bool:
     weight = transposed.get(node.output[0])
@@ -164,9 +164,9 @@ def _linear(node: onnx.NodeProto, weight: str, form: Form, x: str, layout: Layou
 
 
 def block_sums(columns: int) -> npt.NDArray[np.float32]:
-    """The matrix (columns, padding + blocks) by which x becomes the sums of its blocks of 32.
+    """The matrix (columns, padding + blocks) that maps x to the sums of its blocks of 32.
 
-    Zeros come first, so that the sums begin with a block of their own behind the input.
+    Zeros come first, so that the sums start a new block after the input.
     """
     padding = -columns % BLOCK
     matrix = np.zeros((columns, padding + -(-columns // BLOCK)), np.float32)

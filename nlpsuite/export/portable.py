@@ -1,4 +1,4 @@
-"""The files beside a portable graph, by which other apps know what it is.
+"""The files beside a portable graph that other apps read.
 
 Read by onnxruntime-genai (``genai_config.json``), transformers.js and optimum (``config.json``,
 ``generation_config.json``, ``tokenizer_config.json``). Sources: onnxruntime.ai/docs/genai/reference/config,
@@ -23,7 +23,7 @@ GRAPH_FILES = {
 }
 """Where other apps look for a graph of each precision; its weights lie beside it, in ``<file>_data``."""
 
-# What transformers.js calls the file; also the type of the caches that it makes.
+# transformers.js's names for these files, and for the type of its caches.
 _DTYPES = {
     "model.onnx": "fp32",
     "model_fp16.onnx": "fp16",
@@ -33,7 +33,7 @@ _DTYPES = {
 
 
 def portable_files(config: ModelConfig, tokenizer_files: dict[str, str], graph_file: str) -> dict[str, str]:
-    """Name -> text of every file of a portable bundle but the graph, its weights and the manifest.
+    """Name -> text of every file of a portable bundle except graph, weights and manifest.
 
     Args:
         tokenizer_files: as ``Checkpoint.tokenizer_files`` gives them.
@@ -41,11 +41,11 @@ def portable_files(config: ModelConfig, tokenizer_files: dict[str, str], graph_f
     """
     ids = json.loads(tokenizer_files["generation_config.json"])
     tokenizer = json.loads(tokenizer_files["tokenizer_config.json"])
-    # transformers.js reads no chat_template.jinja. Rows that a text is added to pad on the left.
+    # transformers.js doesn't read chat_template.jinja. Generation needs padding on the left.
     if template := tokenizer_files.get("chat_template.jinja"):
         tokenizer["chat_template"] = template
     tokenizer["padding_side"] = "left"
-    # Nothing is added to a prompt: its text has the beginning-of-text token, if there is one.
+    # Nothing is added to a prompt: the template writes the beginning-of-text token, if there is one.
     tokenizer["add_bos_token"] = False
     tokenizer["model_input_names"] = ["input_ids", "attention_mask"]  # by default token_type_ids too
     file = PurePosixPath(graph_file).name
@@ -67,11 +67,11 @@ def _genai_config(config: ModelConfig, ids: dict[str, Any], graph_file: str) -> 
     hf = config.to_hf()
     return {
         "model": {
-            # Which of its own kinds the library takes it for: they differ in names that are given below.
+            # One of the library's own kinds; they differ only in the names given below.
             "type": "llama",
             "bos_token_id": ids["bos_token_id"],
             "eos_token_id": ids["eos_token_id"],
-            # It drops these from the end of a prompt.
+            # The library drops these from the end of a prompt.
             "pad_token_id": ids["pad_token_id"],
             "context_length": config.context_length,
             "vocab_size": config.vocab_size,
@@ -101,7 +101,7 @@ def _genai_config(config: ModelConfig, ids: dict[str, Any], graph_file: str) -> 
             "do_sample": False,
             "num_beams": 1,
             "max_length": config.context_length,
-            # The graph returns longer caches than it was given; they can't be the same memory.
+            # The graph returns longer caches than its inputs, so they can't share memory.
             "past_present_share_buffer": False,
         },
     }

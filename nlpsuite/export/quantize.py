@@ -13,14 +13,14 @@ __all__ = ["BLOCK", "Int4Blocks", "dequantize_int4", "dequantize_int8", "quantiz
 # own 8-bit blocks have this size, so a Q8_0 tensor passes through without loss.
 BLOCK = 32
 _ZERO_POINT = 128
-# Blocks of yet smaller numbers become zero: the scale's reciprocal would overflow.
+# Blocks with a smaller scale become zero, as its reciprocal would overflow.
 _SMALLEST_SCALE = np.finfo(np.float32).tiny
 
 _LEVELS = 15  # the largest 4-bit level
 # How far the grid of a 4-bit block is stretched over the block's range (+) or beyond it (-), in
-# levels. Forty steps from -3 to 2 lower the squared error by 0.1 % more, for three times the time.
+# levels. Forty steps from -3 to 2 lower the squared error by another 0.1 %, in three times the time.
 _STRETCHES = tuple(np.linspace(-1, 1, 13))
-# Blocks that are searched at once: 1 MB, so that a search stays in the processor's cache.
+# Blocks searched at once: 1 MB, so that a search stays in the processor's cache.
 _CHUNK = 8192
 
 
@@ -52,7 +52,7 @@ def quantize_int8(
 def dequantize_int8(
     blocks: npt.NDArray[np.uint8], scales: npt.NDArray[np.float32], columns: int
 ) -> npt.NDArray[np.float32]:
-    """The (out, columns) float32 weight that quantised blocks stand for."""
+    """The (out, columns) float32 weight that quantised blocks represent."""
     weight = (blocks.astype(np.float32) - _ZERO_POINT) * scales[:, :, None]
     return weight.reshape(len(blocks), -1)[:, :columns]
 
@@ -74,21 +74,21 @@ class Int4Blocks(NamedTuple):
 def quantize_int4(weight: npt.NDArray[np.float32], *, search: bool = True) -> Int4Blocks:
     """4-bit quantisation of a linear layer's weight, a scale and a minimum for every 32 inputs.
 
-    Rounding to nearest puts 16 levels evenly between a block's smallest and largest weight. That is
-    where the search begins, and where it ends if every weight lies on a level already: a tensor that
-    was dequantised from such blocks comes back as it was. Otherwise it tries wider and narrower
+    Rounding to nearest puts 16 levels evenly between a block's smallest and largest weight. The
+    search starts there, and ends there if every weight already lies on a level: a tensor dequantised
+    from such blocks comes back unchanged. Otherwise it tries wider and narrower
     grids, fits scale and minimum to each by least squares, and keeps the one with the smallest
     squared error, in which large weights count for more (root mean square + absolute value: the idea
     of the "k-quants" of llama.cpp, ``make_qkx2_quants``).
 
     Args:
         weight: (out, in) float32, finite. A last block that is not full is padded.
-        search: False for plain rounding to nearest, to compare.
+        search: False for plain rounding to nearest, for comparison.
     """
     rows, columns = weight.shape
     count = -(-columns // BLOCK)
     if columns % BLOCK:
-        # By the edge: it widens no block's range.
+        # With the edge value, which doesn't widen a block's range.
         weight = np.pad(weight, ((0, 0), (0, count * BLOCK - columns)), mode="edge")
     flat = weight.reshape(rows * count, BLOCK)
     levels = np.empty((rows * count, BLOCK), np.uint8)
@@ -109,7 +109,7 @@ def _fit(
     x: npt.NDArray[np.float32], stretches: tuple[float, ...]
 ) -> tuple[npt.NDArray[np.float32], npt.NDArray[np.float32], npt.NDArray[np.float32]]:
     """Levels (32, n), scales (n,) and minimums (n,) for the blocks in the columns of ``x`` (32, n)."""
-    # In units of a block's range: no size of weights over- or underflows a square.
+    # In units of a block's range, so that squares neither overflow nor underflow.
     low = x.min(axis=0)
     span = x.max(axis=0) - low
     span[span < _SMALLEST_SCALE] = 0
@@ -130,7 +130,7 @@ def _fit(
         scale = np.divide(total * ty - t * first, determinant, out=np.zeros_like(span), where=solvable)
         minimum = np.divide(first - scale * t, total, out=np.zeros_like(span), where=total > 0)
         error = second - scale * ty - minimum * first  # of a least-squares fit
-        # The margin is what this difference of sums may be wrong by.
+        # The margin is the possible rounding error of this difference of sums.
         better = solvable & (scale > 0) & (error + 1e-6 * second < least)
         levels = np.where(better, tried, levels)
         scales, minimums = np.where(better, scale, scales), np.where(better, minimum, minimums)
@@ -139,7 +139,7 @@ def _fit(
 
 
 def importance(x: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]:
-    """How much the error of each weight counts, for blocks in the columns of ``x`` (32, n).
+    """The importance of each weight's error, for blocks in the columns of ``x`` (32, n).
 
     Relative to the block's largest weight, which has 1 to 2.
     """
@@ -150,6 +150,6 @@ def importance(x: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]:
 
 
 def dequantize_int4(blocks: Int4Blocks, columns: int) -> npt.NDArray[np.float32]:
-    """The (out, columns) float32 weight that 4-bit blocks stand for."""
+    """The (out, columns) float32 weight that 4-bit blocks represent."""
     weight = blocks.levels * blocks.scales[:, :, None] + blocks.minimums[:, :, None]
     return weight.reshape(len(weight), -1)[:, :columns]

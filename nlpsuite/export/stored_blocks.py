@@ -1,4 +1,4 @@
-"""Blocks that a GGUF file holds already, read as ours: what was quantised once is not quantised again.
+"""Reusing the quantised blocks of a GGUF file instead of quantising again.
 
 Source: the block layouts of ggml (``block_q4_0``, ``block_q4_1``, ``block_q4_K``, ``block_q8_0`` in
 ggml-common.h; scales of Q4_K: ``get_scale_min_k4``).
@@ -73,5 +73,5 @@ def _half(values: Bytes) -> Floats:
 
 
 def _nibbles(values: Bytes) -> Bytes:
-    """(…, n) bytes to (…, 2n) levels: ggml keeps a block's first half in the lower four bits."""
+    """(…, n) bytes to (…, 2n) levels: ggml stores a block's first half in the lower four bits."""
     return np.concatenate((values & 15, values >> 4), axis=-1)

@@ -1,4 +1,4 @@
-"""Graph templates: find the one that fits a model, read it."""
+"""Graph templates: find and read the one that fits a model."""
 
 from __future__ import annotations
 
@@ -6,26 +6,49 @@ import json
 from importlib import resources
 from typing import TYPE_CHECKING, Literal, TypeAlias
 
-from nlpsuite.models.config import ModelConfig, config_from_hf
+from nlpsuite.models.config import DecoderConfig, ModelConfig, config_from_hf
 
 if TYPE_CHECKING:
     import onnx
 
-__all__ = ["CONFIG_KEY", "WEIGHTS_PLACEHOLDER", "DType", "Layout", "template_for"]
+__all__ = [
+    "CONFIG_KEY",
+    "SMOLLM2_135M_CONFIG",
+    "WEIGHTS_PLACEHOLDER",
+    "DType",
+    "Layout",
+    "template_config",
+    "template_for",
+]
 
 Layout: TypeAlias = Literal["slots", "portable"]  # for our runtime; for other apps
 DType: TypeAlias = Literal["fp32", "fp16"]  # of weights, state and logits
 
-# The external-data location of a weight that has not been filled in.
+# The default model's, for which templates are shipped.
+SMOLLM2_135M_CONFIG = DecoderConfig(
+    vocab_size=49_152,
+    hidden_size=576,
+    intermediate_size=1_536,
+    num_hidden_layers=30,
+    num_attention_heads=9,
+    num_key_value_heads=3,
+    head_dim=64,
+    max_position_embeddings=8_192,
+    rope_theta=100_000.0,
+    rms_norm_eps=1e-5,
+    tie_word_embeddings=True,
+)
+
+# The external-data location of a weight that isn't filled in yet.
 WEIGHTS_PLACEHOLDER = "weights-to-be-filled"
-# The model's config.json, kept in the template's metadata: it says which models fit.
+# The model's config.json in the template's metadata: it says which models fit.
 CONFIG_KEY = "nlpsuite.config"
 
 
 def template_for(
     config: ModelConfig, layout: Layout = "slots", dtype: DType = "fp32"
 ) -> onnx.ModelProto | None:
-    """The shipped template for exactly this configuration, layout and type of numbers, or None."""
+    """The shipped template for exactly this configuration, layout and type, or None."""
     import onnx
 
     for entry in sorted(_templates().iterdir(), key=lambda e: e.name):

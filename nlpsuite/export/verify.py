@@ -1,7 +1,7 @@
-"""Does an exported graph compute what the model computes? Asked before a bundle gets its name.
+"""Does an exported graph compute what the model computes? Checked before a bundle gets its name.
 
-The same weights run in torch, in fp32, and as the graph in onnxruntime, on a text that is part of
-this file. First torch, whose answers are kept while its memory is given back; then onnxruntime.
+The same weights run in torch, in fp32, and as the graph in onnxruntime, on the text in probe.txt: first
+torch, whose results are stored while its memory is released, then onnxruntime.
 """
 
 from __future__ import annotations
@@ -12,6 +12,7 @@ import gc
 import importlib
 import importlib.util
 from collections.abc import Sequence
+from importlib import metadata, resources
 from pathlib import Path
 from typing import Any, NamedTuple, Protocol
 
@@ -26,73 +27,43 @@ from nlpsuite.runtime.device import Device, choose_device
 from nlpsuite.runtime.session import SlotSession
 from nlpsuite.runtime.tokenizer import Tokenizer
 
-__all__ = ["PROBE", "require_torch", "verify"]
+__all__ = ["probe_text", "require_torch", "verify"]
 
 Logits = npt.NDArray[np.float32]
 Floats = npt.NDArray[np.float64]
 
-# How far the perplexity of the probe may be above torch's. A few hundred tokens tell it to within a
-# percent or two, so that it must be above by more than twice its standard error.
+# How far the perplexity of the probe may exceed torch's. A few hundred tokens determine it to within a
+# percent or two, so it must exceed the limit by more than twice its standard error.
 _MOST_PERPLEXITY = {"fp16": 1.01, "int8": 1.02, "int4": 1.10}
-# Part of the tokens at which the most likely token must be the same. Perplexity alone would not tell
-# a graph from another that is as good; the coarsest rounding of a good model leaves 0.64.
+# Fraction of tokens at which the most likely token must agree. Perplexity alone wouldn't distinguish a
+# graph from another equally good one; the coarsest rounding of a good model still reaches 0.64.
 _LEAST_AGREEMENT = 0.5
-# How far a logit of an fp32 graph may be off, as a part of the largest: 1e-3 for logits of size 20.
+# Largest error of an fp32 graph's logits, relative to the largest logit: 1e-3 for logits around 20.
 _FP32_TOLERANCE = 5e-5
 _MOST_TOKENS = 384
 _PROMPT, _GREEDY = 64, 32
-# Tokens of one run: their logits are 13 MB for a vocabulary of 50,000.
+# Tokens per run: their logits take 13 MB for a vocabulary of 50,000.
 _CHUNK = 64
-
-PROBE = '''
-The harbour lies in the shelter of a long grey wall, and the boats come home before the evening tide. A man \
-who had worked there for thirty years told us that the water was never the same colour twice: green in the \
-morning, nearly black under clouds, and silver when the wind turned to the north. In 1953 a storm broke the \
-wall in two places; the town rebuilt it within a year, with stones from a quarry 12 miles away. Since then the \
-sea has reached the market square only once.
-
-To make soup for four people, cut two onions and three carrots into small pieces and fry them in butter until \
-they are soft. Add a litre of water, a little salt and 200 grams of red lentils, and let it cook slowly for \
-twenty minutes. "Don't stir too often," my grandmother used to say, "or it will taste of nothing but work."
-
-The committee met on Tuesday, 4 March, and agreed on three points. First, that the old bridge should stay \
-open to people on foot; second, that lorries must take the road through the valley; and third, that nobody \
-knew who would pay for either.
-
-def moving_average(values, width):
-    """The mean of each window of the given width."""
-    if width < 1:
-        raise ValueError("width must be positive")
-    total = sum(values[:width])
-    means = [total / width]
-    for i in range(width, len(values)):
-        total += values[i] - values[i - width]
-        means.append(total / width)
-    return means
-
-for name, price in sorted(prices.items()):
-    print(f"{name}: {price:.2f} EUR")
-'''.strip()
 
 
 class _Reader(Protocol):
-    """A model that reads one text, from its beginning on."""
+    """A model reading one text from the start."""
 
     def restart(self) -> None:
-        """Forget what was read."""
+        """Start again."""
 
     def read(self, ids: Sequence[int]) -> Logits:
         """The logits (len(ids), V) after each of the next tokens."""
 
 
 class _Reference(NamedTuple):
-    """What torch makes of the probe.
+    """Torch's results on the probe.
 
     Attributes:
         logits: (tokens, V).
         surprises: negative log-probabilities of the tokens after the first, (tokens - 1,).
-        greedy: the tokens with which it goes on after the probe's beginning.
-        margins: by how much the logit of each was larger than the next one's.
+        greedy: its greedy continuation of the probe's beginning.
+        margins: how far each greedy token's logit exceeded the second largest.
     """
 
     logits: Logits
@@ -101,8 +72,13 @@ class _Reference(NamedTuple):
     margins: list[float]
 
 
+def probe_text() -> str:
+    """The text that both run on: English prose and Python."""
+    return resources.files("nlpsuite.export").joinpath("probe.txt").read_text(encoding="utf-8").strip()
+
+
 def require_torch() -> None:
-    """Raises MissingExtraError if torch is not installed: better asked before the work than after it."""
+    """Raise MissingExtraError if torch is not installed, before any work is done."""
     if importlib.util.find_spec("torch") is None:
         raise MissingExtraError(
             "Comparing the exported graph with the model needs torch.",
@@ -113,26 +89,28 @@ def require_torch() -> None:
 def verify(
     checkpoint: Checkpoint, directory: Path, graph: Path, *, layout: Layout, precision: Precision
 ) -> dict[str, Any]:
-    """Compare a graph with the checkpoint in torch; gives the figures for the manifest.
+    """Compare a graph with the checkpoint in torch; returns the results for the manifest.
 
     Args:
         directory: holds the tokenizer.
         graph: the ONNX file, its weights beside it.
 
     Raises:
-        VerificationError: onnxruntime can't run it, or it differs too much: in fp32 by a logit or in
-            its greedy text, else in its perplexity or its most likely tokens.
+        VerificationError: onnxruntime can't run it, or it differs too much: in fp32 in a logit or in its
+            greedy text, otherwise in its perplexity or its most likely tokens.
         MissingExtraError: torch is not installed.
     """
     require_torch()
-    ids = Tokenizer.open(directory).encode_text(PROBE)[: min(_MOST_TOKENS, checkpoint.config.context_length)]
+    ids = Tokenizer.open(directory).encode_text(probe_text())[
+        : min(_MOST_TOKENS, checkpoint.config.context_length)
+    ]
     if len(ids) < 4:
         raise VerificationError(
             f"The tokenizer makes only {len(ids)} tokens of the probe text.",
-            hint="Check the tokenizer's files, or export without comparing: --no-verify.",
+            hint="Check the tokenizer's files, or skip the comparison: --no-verify.",
         )
     expected = _reference(_torch(checkpoint, len(ids)), ids, checkpoint.config.vocab_size)
-    _give_memory_back()
+    _release_memory()
     try:
         device = choose_device("auto") if precision == "fp16" else Device("cpu")
         reader: _Reader
@@ -156,16 +134,14 @@ def verify(
     }
 
 
-def _give_memory_back() -> None:
-    """Of the torch model, which must not add to the graph's: glibc keeps what was freed."""
+def _release_memory() -> None:
+    """Release the torch model's memory before the graph needs its own: glibc holds on to freed memory."""
     gc.collect()
     with contextlib.suppress(OSError, AttributeError, TypeError):  # another C library
         ctypes.CDLL(None).malloc_trim(0)
 
 
 def _version(package: str) -> str:
-    from importlib import metadata
-
     try:
         return metadata.version(package)
     except metadata.PackageNotFoundError:  # onnxruntime comes under several names
@@ -181,7 +157,7 @@ def _reference(reader: _Reader, ids: list[int], vocabulary: int) -> _Reference:
 
 
 def _greedy(reader: _Reader, ids: list[int]) -> tuple[list[int], list[float]]:
-    """The most likely tokens after the probe's beginning, and by how much each leads."""
+    """The greedy continuation of the probe's beginning, and each token's margin."""
     reader.restart()
     begin = min(_PROMPT, len(ids) // 2)
     greedy: list[int] = []
@@ -197,40 +173,33 @@ def _greedy(reader: _Reader, ids: list[int]) -> tuple[list[int], list[float]]:
 
 
 def _compared(reader: _Reader, expected: _Reference, ids: list[int], precision: Precision) -> dict[str, Any]:
+    """Run the graph on the probe and compare it with torch.
+
+    Raises:
+        VerificationError: it differs too much.
+    """
     difference, agreeing = 0.0, 0
     parts = []
     for at in range(0, len(ids), _CHUNK):
         found, theirs = reader.read(ids[at : at + _CHUNK]), expected.logits[at : at + _CHUNK]
-        # Not max(): it would pass over a NaN.
+        # Not max(), which would ignore a NaN.
         difference = float(np.maximum(difference, np.abs(found - theirs).max()))
         agreeing += int((found.argmax(axis=1) == theirs.argmax(axis=1)).sum())
         parts.append(_surprises(found, ids[at + 1 : at + 1 + _CHUNK]))
     surprises = np.concatenate(parts)
-    agreement = agreeing / len(ids)
-    perplexity, reference = _perplexity(surprises), _perplexity(expected.surprises)
     change = surprises - expected.surprises
     error = float(2 * change.std() / np.sqrt(len(change)))
-    largest = max(1.0, float(expected.logits.max()), -float(expected.logits.min()))
-    # Torch's own choice may be a tie, which another order of sums decides otherwise.
-    tie = 2 * _FP32_TOLERANCE * largest
+    agreement = agreeing / len(ids)
+    perplexity, reference = _perplexity(surprises), _perplexity(expected.surprises)
     greedy, _ = _greedy(reader, ids)
-    alike, undecided = 0, False
-    for ours, token, margin in zip(greedy, expected.greedy, expected.margins):
-        if ours != token:
-            undecided = margin <= tie
-            break
-        alike += 1
+    differing = (i for i, (ours, theirs) in enumerate(zip(greedy, expected.greedy)) if ours != theirs)
+    alike = next(differing, len(greedy))
     if not np.isfinite(difference):
-        raise _differs("it gives logits that are no numbers", precision)
+        raise _differs("its logits are not finite", precision)
     if precision == "fp32":
-        if difference > _FP32_TOLERANCE * largest:
-            raise _differs(
-                f"a logit differs by {difference:.2g}, where the largest is {largest:.3g}", precision
-            )
-        if alike < len(greedy) and not undecided:
-            raise _differs(f"its greedy text differs from token {alike + 1} on", precision)
+        _check_fp32(expected, difference, alike)
     elif agreement < _LEAST_AGREEMENT:
-        raise _differs(f"its most likely token is the same for {agreement:.0%} of the probe only", precision)
+        raise _differs(f"its most likely token agrees for only {agreement:.0%} of the probe", precision)
     elif change.mean() - error > np.log(_MOST_PERPLEXITY[precision]):
         raise _differs(
             f"its perplexity is {perplexity:.4g} against {reference:.4g} "
@@ -250,21 +219,30 @@ def _compared(reader: _Reader, expected: _Reference, ids: list[int], precision: 
     }
 
 
+def _check_fp32(expected: _Reference, difference: float, alike: int) -> None:
+    largest = max(1.0, float(expected.logits.max()), -float(expected.logits.min()))
+    if difference > _FP32_TOLERANCE * largest:
+        raise _differs(f"a logit differs by {difference:.2g}, where the largest is {largest:.3g}", "fp32")
+    # Torch's own choice may be a tie, which a different order of additions resolves differently.
+    if alike < len(expected.greedy) and expected.margins[alike] > 2 * _FP32_TOLERANCE * largest:
+        raise _differs(f"its greedy text differs from token {alike + 1} on", "fp32")
+
+
 def _differs(how: str, precision: Precision) -> VerificationError:
     finer = {"int4": "int8", "int8": "fp32", "fp16": "fp32"}.get(precision)
     hint = (
         f"Use --precision {finer}."
         if finer
-        else "This is a fault of nlpsuite or of what it stands on: report it."
+        else "This is a bug in nlpsuite or a dependency: please report it."
     )
     return VerificationError(
         f"The exported graph does not compute what the model computes: {how}.",
-        hint=f"{hint} Nothing was written; --no-verify writes it all the same.",
+        hint=f"{hint} Nothing was written; --no-verify skips the check.",
     )
 
 
 def _surprises(logits: Logits, targets: Sequence[int]) -> Floats:
-    """The negative log-probability of each target; the logits may have a row more than there are."""
+    """The negative log-probability of each target; ``logits`` may have one more row."""
     out = np.empty(len(targets))
     for i, (row, target) in enumerate(zip(logits, targets)):
         wide = row.astype(np.float64)
@@ -308,7 +286,7 @@ class _SlotsReader:
         self._seen = 0
 
     def restart(self) -> None:
-        self._seen = 0  # what lies behind is written over, or forgotten by a recurrent model
+        self._seen = 0  # later positions are overwritten; a recurrent model starts afresh at 0
 
     def read(self, ids: Sequence[int]) -> Logits:
         every = np.arange(len(ids))[None]
@@ -319,13 +297,13 @@ class _SlotsReader:
 
 
 class _PortableReader:
-    """The portable graph as other apps run it: what is past goes in, what is present comes out."""
+    """The portable graph as other apps run it: past keys and values go in, present ones come out."""
 
     def __init__(self, graph: Path, device: Device) -> None:
         import onnxruntime
 
         options = onnxruntime.SessionOptions()
-        options.log_severity_level = 4  # its own warnings would reach the user's terminal
+        options.log_severity_level = 4  # or its warnings reach the user's terminal
         self._session = onnxruntime.InferenceSession(str(graph), options, providers=device.providers)
         self._inputs = [i for i in self._session.get_inputs() if i.name.startswith("past_key_values.")]
         self._outputs = ["logits", *(i.name.replace("past_key_values.", "present.") for i in self._inputs)]

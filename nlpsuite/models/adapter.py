@@ -2,7 +2,7 @@
 
 For a layer ``model.layers.0.self_attn.q_proj`` the file has ``<layer>.lora_A.weight`` (r, inputs)
 and ``<layer>.lora_B.weight`` (outputs, r); merged, ``<layer>.weight`` becomes W + (alpha / r) · B A
-(Hu et al. 2021, arXiv:2106.09685). Where it came from and what it is for stands in the metadata.
+(Hu et al. 2021, arXiv:2106.09685). The metadata say where it came from and what it is for.
 """
 
 from __future__ import annotations
@@ -27,8 +27,10 @@ from nlpsuite.errors import (
     UnsupportedModelError,
 )
 from nlpsuite.files import atomic_write_bytes, sha256_file
-from nlpsuite.models.checkpoint import Checkpoint, RawTensor
+from nlpsuite.models.checkpoint_base import Checkpoint, RawTensor
+from nlpsuite.models.checkpoint_hf import DTYPES, widen_bf16
 from nlpsuite.models.config import ModelConfig
+from nlpsuite.models.peft import CONFIG_FILE, PREFIX, WEIGHTS_FILE, peft_settings
 
 __all__ = ["Adapter", "AdapterInfo", "MergedCheckpoint", "fingerprint", "fingerprint_of", "save_adapter"]
 
@@ -37,8 +39,7 @@ FORMAT_VERSION = 1
 _KEY = "nlpsuite_adapter"  # of the metadata's JSON text; safetensors metadata holds strings alone
 _A, _B = ".lora_A.weight", ".lora_B.weight"
 _DAMAGED = "Copy or download the file again, or train the adapter again."
-# numpy has no bfloat16: its bits are the upper half of a float32.
-_DTYPES = {"F32": "<f4", "F16": "<f2", "BF16": "<u2"}
+_MALFORMED = (ValueError, TypeError, AttributeError, RecursionError)
 
 Array = npt.NDArray[Any]
 
@@ -70,15 +71,15 @@ class AdapterInfo:
     """What an adapter is for and where it came from.
 
     Attributes:
-        task, task_version: what it was trained for.
-        distribution, distribution_version: the package that the task's plugin came with.
-        base: the base's name, for people.
-        base_fingerprint: of the base's weights; see ``fingerprint``.
+        task, task_version: what it was trained for; empty if peft saved it.
+        distribution, distribution_version: the package of the task's plugin.
+        base: the base's display name.
+        base_fingerprint: of the base's weights, see ``fingerprint``; empty if peft saved it.
         rank: r of every pair of matrices.
         alpha: B A is scaled by alpha / rank.
-        options: the task options it was trained with, JSON values; running it takes the same.
-        data: for each file of training data its ``name``, ``sha256``, ``rows`` and ``license``.
-        evaluation: figures on held-out data, and ``n``, the number of rows.
+        options: the task options it was trained with, JSON values; use the same to run it.
+        data: ``name``, ``sha256``, ``rows`` and ``license`` of each training file.
+        evaluation: results on held-out data, and ``n``, the number of rows.
         license: of the adapter, as an SPDX identifier, or None.
         created_by: the program and version that trained it.
     """
@@ -103,37 +104,37 @@ class AdapterInfo:
             *(self.base, self.base_fingerprint, self.created_by, self.license or ""),
         )
         if not all(isinstance(text, str) for text in texts):
-            raise ValueError("a name, version or license is no text")
+            raise ValueError("a name, version or license is not a string")
         if type(self.rank) is not int or self.rank < 1:
             raise ValueError(f"the rank is {self.rank!r}")
         if type(self.alpha) not in (int, float) or not math.isfinite(self.alpha):
             raise ValueError(f"alpha is {self.alpha!r}")
         if not isinstance(self.options, Mapping) or not isinstance(self.evaluation, Mapping):
-            raise ValueError("options or evaluation are no mapping")
+            raise ValueError("options or evaluation are not a mapping")
         if not all(isinstance(entry, Mapping) for entry in self.data):
-            raise ValueError("an entry of the data is no mapping")
+            raise ValueError("an entry of the data is not a mapping")
 
     def to_metadata(self) -> dict[str, str]:
-        """As safetensors metadata. Raises ValueError if a value is no JSON value."""
+        """As safetensors metadata. Raises ValueError if a value isn't JSON."""
         values = {"format": FORMAT, "version": FORMAT_VERSION} | dataclasses.asdict(self)
         return {_KEY: json.dumps(values, ensure_ascii=False, allow_nan=False)}
 
     @classmethod
     def from_metadata(cls, metadata: Mapping[str, str]) -> AdapterInfo:
-        """Read what ``to_metadata`` wrote; fields of later versions are passed over.
+        """Read what ``to_metadata`` wrote, ignoring unknown fields.
 
         Raises:
-            UnsupportedModelError: no adapter of ours, or of a later version.
+            UnsupportedModelError: another program's adapter, or a later version.
             ValueError: damaged.
         """
         if _KEY not in metadata:
             raise UnsupportedModelError(
-                "It does not say what it was trained for.",
-                hint="Adapters of other programs can't be used: train one with `nlpsuite train adapter`.",
+                "It was not written by `nlpsuite train adapter`.",
+                hint="If peft saved it, name the directory that holds its adapter_config.json.",
             )
         values = json.loads(metadata[_KEY], parse_constant=_no_number)
         if not isinstance(values, dict) or values.get("format") != FORMAT:
-            raise ValueError("its metadata are of another format")
+            raise ValueError("its metadata have another format")
         version = values.get("version")
         if version != FORMAT_VERSION:
             raise UnsupportedModelError(
@@ -148,7 +149,7 @@ class AdapterInfo:
 
 
 def _respelled(values: Any) -> Any:
-    """Metadata with the key ``licence``, as it was spelled up to 0.1, called ``license``."""
+    """Metadata with ``licence``, the spelling before 0.1, renamed to ``license``."""
     if isinstance(values, dict) and "licence" in values:
         return {"license" if name == "licence" else name: value for name, value in values.items()}
     return values
@@ -159,63 +160,57 @@ def _no_number(text: str) -> Any:
 
 
 class Adapter:
-    """An opened adapter file. Make one with ``Adapter.open``.
+    """An opened adapter. Make one with ``Adapter.open``.
 
     Attributes:
-        path: the file.
+        path: the file that holds the weights.
         info: what it is for.
-        sha256: of the file.
-        names: of the base's parameters that it changes.
+        sha256: of everything that defines it.
+        label: short name for the models it is merged into.
+        names: the base's parameters that it changes.
     """
 
     def __init__(
         self, path: Path, info: AdapterInfo, sha256: str, pairs: Mapping[str, tuple[Array, Array]]
     ) -> None:
         self.path, self.info, self.sha256 = path, info, sha256
+        self.label = info.task or path.resolve().parent.name
         self._pairs = dict(pairs)
         self.names = list(self._pairs)
 
     @classmethod
     def open(cls, path: Path) -> Adapter:
-        """Read a file and check all of it.
+        """Read and check an adapter: a file or run directory of ``train adapter``, or a directory that peft
+        saved.
 
         Raises:
-            ModelNotFoundError: there is no such file.
+            ModelNotFoundError: there is no such adapter.
             ModelUnavailableError: it can't be read.
-            UnsupportedModelError: an adapter of another program or of a later version.
-            BundleCorruptError: damaged: half a pair of matrices, shapes that don't fit, no numbers.
+            UnsupportedModelError: an unsupported kind, or a later version.
+            BundleCorruptError: damaged: half a pair of matrices, shapes that don't fit, NaN.
         """
         import safetensors
 
-        try:
-            data = path.read_bytes()
-        except (FileNotFoundError, NotADirectoryError):
-            raise ModelNotFoundError(
-                f"There is no adapter {path}.", hint="Train one with `nlpsuite train adapter`."
-            ) from None
-        except OSError as error:
-            raise ModelUnavailableError(
-                f"Can't read the adapter {path}: {error.strerror or error}.",
-                hint="Name the .safetensors file itself.",
-            ) from error
+        path, config_path = _locate(path)
+        data = _read(path)
+        config = _read(config_path) if config_path else None
         try:
             stored = safetensors.deserialize(data)  # type: ignore[no-untyped-call]
-            header = json.loads(data[8 : 8 + int.from_bytes(data[:8], "little")])
-            info = AdapterInfo.from_metadata(header.get("__metadata__") or {})
+            tensors = {name: _array(name, entry) for name, entry in stored}
+            if config_path and config is not None:
+                info = AdapterInfo(**peft_settings(config_path, config))
+                tensors = {name.removeprefix(PREFIX): values for name, values in tensors.items()}
+            else:
+                header = json.loads(data[8 : 8 + int.from_bytes(data[:8], "little")])
+                info = AdapterInfo.from_metadata(header.get("__metadata__") or {})
         except UnsupportedModelError as error:
             raise UnsupportedModelError(
-                f"{path} is no adapter that can be used. {error.message}", hint=error.hint
+                f"The adapter {path} can't be used. {error.message}", hint=error.hint
             ) from None
-        except (safetensors.SafetensorError, ValueError, TypeError, AttributeError, RecursionError) as error:
+        except (safetensors.SafetensorError, LookupError, *_MALFORMED) as error:
             raise _damaged(path, str(error)) from None
-        tensors = {}
-        for name, entry in stored:
-            dtype, raw = entry["dtype"], entry["data"]
-            if dtype not in _DTYPES:
-                raise _damaged(path, f"{name} is stored as {dtype}, not {', '.join(_DTYPES)}")
-            values = np.frombuffer(raw, _DTYPES[dtype]).reshape(entry["shape"])
-            tensors[name] = (values.astype(np.uint32) << 16).view(np.float32) if dtype == "BF16" else values
-        return cls(path, info, hashlib.sha256(data).hexdigest(), _pairs(path, info, tensors))
+        digest = hashlib.sha256(data + (config or b"")).hexdigest()
+        return cls(path, info, digest, _pairs(path, info, tensors))
 
     def shape(self, name: str) -> tuple[int, int]:
         """(outputs, inputs) of a parameter that it changes."""
@@ -223,11 +218,11 @@ class Adapter:
         return b.shape[0], a.shape[1]
 
     def delta(self, name: str) -> npt.NDArray[np.float32]:
-        """What is added to the parameter ``name``: alpha / rank · B A, float32 (outputs, inputs).
+        """The change of the parameter ``name``: alpha / rank · B A, float32 (outputs, inputs).
 
         Raises:
-            KeyError: the adapter does not change it.
-            BundleCorruptError: the product is too large for a number.
+            KeyError: the adapter doesn't change it.
+            BundleCorruptError: the product overflows.
         """
         a, b = self._pairs[name]
         scale = np.float32(self.info.alpha / self.info.rank)
@@ -238,7 +233,7 @@ class Adapter:
         return np.asarray(product, np.float32)
 
     def manifest(self) -> dict[str, Any]:
-        """What a bundle's manifest says of the adapter merged into it."""
+        """The entry for the manifest of a bundle that it is merged into."""
         info = self.info
         return {
             "task": info.task,
@@ -253,22 +248,54 @@ class Adapter:
         }
 
 
+def _locate(path: Path) -> tuple[Path, Path | None]:
+    """The file with an adapter's weights, and peft's configuration if peft wrote it."""
+    beside = path if path.is_dir() else path.parent
+    if path in (beside, beside / WEIGHTS_FILE) and (beside / CONFIG_FILE).is_file():
+        return beside / WEIGHTS_FILE, beside / CONFIG_FILE
+    return (path / "adapter.safetensors" if path.is_dir() else path), None
+
+
+def _read(path: Path) -> bytes:
+    try:
+        return path.read_bytes()
+    except (FileNotFoundError, NotADirectoryError):
+        pickled = path.name == WEIGHTS_FILE and path.with_suffix(".bin").is_file()
+        raise ModelNotFoundError(
+            f"There is no adapter {path}.",
+            hint="Pickled weights can run code and are never opened: save the adapter again with a current peft."
+            if pickled
+            else "Train one with `nlpsuite train adapter`.",
+        ) from None
+    except OSError as error:
+        raise ModelUnavailableError(
+            f"Can't read the adapter {path}: {error.strerror or error}.", hint="Check the permissions."
+        ) from error
+
+
+def _array(name: str, entry: Mapping[str, Any]) -> Array:
+    if entry["dtype"] not in DTYPES:
+        raise ValueError(f"{name} is stored as {entry['dtype']}, not {', '.join(DTYPES)}")
+    values = np.frombuffer(entry["data"], DTYPES[entry["dtype"]]).reshape(entry["shape"])
+    return widen_bf16(values) if entry["dtype"] == "BF16" else values
+
+
 def save_adapter(path: Path, info: AdapterInfo, tensors: Mapping[str, Array]) -> None:
-    """Write an adapter, whole or not at all. It is checked as ``Adapter.open`` checks it.
+    """Write an adapter atomically, after the checks of ``Adapter.open``.
 
     Args:
         tensors: ``<layer>.lora_A.weight`` (r, inputs) and ``<layer>.lora_B.weight`` (outputs, r) in
             float16 or float32, as they are to be stored.
 
     Raises:
-        BundleCorruptError: it could not be opened again, or has a value that is no number.
+        BundleCorruptError: it could not be opened again, or has a NaN or an infinity.
         StorageError: the file can't be written.
     """
     from safetensors.numpy import save
 
     _pairs(path, info, tensors)
-    kept = {name: np.ascontiguousarray(values) for name, values in tensors.items()}
-    atomic_write_bytes(path, save(kept, metadata=info.to_metadata()))
+    arrays = {name: np.ascontiguousarray(values) for name, values in tensors.items()}
+    atomic_write_bytes(path, save(arrays, metadata=info.to_metadata()))
 
 
 def _pairs(path: Path, info: AdapterInfo, tensors: Mapping[str, Array]) -> dict[str, tuple[Array, Array]]:
@@ -277,16 +304,18 @@ def _pairs(path: Path, info: AdapterInfo, tensors: Mapping[str, Array]) -> dict[
     for name, values in sorted(tensors.items()):
         layer = name.removesuffix(_A).removesuffix(_B)
         if layer == name or not layer:
-            raise _damaged(path, f"the tensor {name!r} belongs to no pair of low-rank matrices")
+            raise _damaged(path, f"the tensor {name!r} does not belong to a pair of low-rank matrices")
         if values.dtype not in (np.float16, np.float32):
             raise _damaged(path, f"{name} is of type {values.dtype}")
         if values.ndim != 2 or values.shape[0 if name.endswith(_A) else 1] != info.rank:
-            raise _damaged(path, f"{name} has shape {list(values.shape)}, which is not of rank {info.rank}")
+            raise _damaged(
+                path, f"{name} has shape {list(values.shape)}, which does not have rank {info.rank}"
+            )
         if not np.isfinite(values).all():
             raise _damaged(path, f"{name} has values that are not finite")
         layers[layer] = None
     if not layers:
-        raise _damaged(path, "it has no weights")
+        raise _damaged(path, "it contains no weights")
     for layer in layers:
         for part in (_A, _B):
             if layer + part not in tensors:
@@ -307,20 +336,20 @@ class MergedCheckpoint:
 
     def __init__(self, checkpoint: Checkpoint, adapter: Adapter) -> None:
         self.base, self.adapter = checkpoint, adapter
-        self.name = f"{checkpoint.name}+{adapter.info.task}"
+        self.name = f"{checkpoint.name}+{adapter.label}"
         self.license = _both(checkpoint.license, adapter.info.license)
         self._changed = frozenset(adapter.names)
         self._check()
 
     def _check(self) -> None:
         info, base = self.adapter.info, self.base
-        if (found := fingerprint(base)) != info.base_fingerprint:
+        if info.base_fingerprint and (found := fingerprint(base)) != info.base_fingerprint:
             raise AdapterMismatchError(
                 f"The adapter {self.adapter.path} was trained on {info.base} "
                 f"(weights {info.base_fingerprint[:12]}); this base is {base.name} (weights {found[:12]}).",
-                hint=f"Name {info.base} with --model, the very file, or train an adapter for {base.name}.",
+                hint=f"Name that very {info.base} with --model, or train an adapter for {base.name}.",
             )
-        # The fingerprints agree, so that only an adapter made by hand gets caught here.
+        # Without a fingerprint, names and shapes are all there is to compare.
         shapes = dict(base.config.parameter_shapes())
         for name in self.adapter.names:
             if name not in shapes:
@@ -345,7 +374,7 @@ class MergedCheckpoint:
         return values + self.adapter.delta(name) if name in self._changed else values
 
     def quantized(self, name: str) -> RawTensor | None:
-        """None for a parameter that the adapter changes: its blocks would be the base's."""
+        """None for a parameter that the adapter changes: the stored blocks are the base's."""
         return None if name in self._changed else self.base.quantized(name)
 
     def tokenizer_files(self) -> dict[str, str]:
@@ -356,7 +385,7 @@ class MergedCheckpoint:
 
 
 def _both(base: str | None, adapter: str | None) -> str | None:
-    """The license of a work made of both, as an SPDX expression; None if the base's is not known."""
+    """The license of the combined work, as an SPDX expression; None if the base's is unknown."""
     if base is None or adapter is None or base.casefold() == adapter.casefold():
         return base
     return f"{base} AND {adapter}"

@@ -9,7 +9,6 @@ GPT-2's matrices are stored as (outputs, inputs) already.
 from __future__ import annotations
 
 import itertools
-import re
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -17,8 +16,8 @@ import numpy as np
 import numpy.typing as npt
 
 from nlpsuite.errors import BundleCorruptError, UnsupportedModelError
-from nlpsuite.models.checkpoint import RawTensor, check_tensors
-from nlpsuite.models.config import DecoderConfig
+from nlpsuite.models.checkpoint_base import RawTensor, check_tensors
+from nlpsuite.models.config import DecoderConfig, ModelConfig
 from nlpsuite.models.gguf import UNQUANTIZED, GGUFFile
 from nlpsuite.models.gguf_config import ROPE_FREQS, gguf_config
 from nlpsuite.models.gguf_tokenizer import tokenizer_files
@@ -26,36 +25,6 @@ from nlpsuite.models.gguf_tokenizer import tokenizer_files
 __all__ = ["GGUFCheckpoint"]
 
 _T = TypeVar("_T", np.float32, np.uint8)
-
-_NAMES = {
-    "model.embed_tokens": "token_embd",
-    "model.norm": "output_norm",
-    "lm_head": "output",
-    "self_attn.q_proj": "attn_q",
-    "self_attn.k_proj": "attn_k",
-    "self_attn.v_proj": "attn_v",
-    "self_attn.o_proj": "attn_output",
-    "self_attn.q_norm": "attn_q_norm",
-    "self_attn.k_norm": "attn_k_norm",
-    "mlp.gate_proj": "ffn_gate",
-    "mlp.up_proj": "ffn_up",
-    "mlp.down_proj": "ffn_down",
-    "input_layernorm": "attn_norm",
-    "post_attention_layernorm": "ffn_norm",
-    # GPT-2
-    "transformer.wte": "token_embd",
-    "transformer.wpe": "position_embd",
-    "transformer.ln_f": "output_norm",
-    "attn.c_attn": "attn_qkv",
-    "attn.c_proj": "attn_output",
-    "mlp.c_fc": "ffn_up",
-    "mlp.c_proj": "ffn_down",
-    "ln_1": "attn_norm",
-    "ln_2": "ffn_norm",
-}
-_PARAMETER = re.compile(r"(?:(?:model\.layers|transformer\.h)\.(\d+)\.)?(.+)\.(weight|bias)")
-# Ten times those of the largest models; a file that claims a billion layers costs nothing.
-_MOST_TENSORS = 10_000
 
 
 class GGUFCheckpoint:
@@ -73,10 +42,8 @@ class GGUFCheckpoint:
         self.license = _text(metadata, "general.license")
         self.config = gguf_config(self._file)
         self._permuted = metadata["general.architecture"] == "llama"
-        expected = itertools.islice(self.config.parameter_shapes(), _MOST_TENSORS)
-        # Hugging Face name -> GGUF name
-        self._sources = {name: _gguf_name(name) for name, _ in expected}
-        # What is too much tells more than what is missing: a mixture of experts has both.
+        self._sources = _gguf_names(self._file, self.config)
+        # Surplus tensors say more than missing ones: a mixture of experts has both.
         known = {*self._sources.values(), *((ROPE_FREQS,) if self._permuted else ())}
         if unknown := self._file.tensors.keys() - known:
             raise UnsupportedModelError(
@@ -140,11 +107,20 @@ def _restore_rotary(rows: npt.NDArray[_T], heads: int) -> npt.NDArray[_T]:
     return np.ascontiguousarray(pairs.swapaxes(1, 2)).reshape(outputs, inputs)
 
 
-def _gguf_name(name: str) -> str:
-    match = _PARAMETER.fullmatch(name)
-    assert match is not None, name
-    block = "" if match[1] is None else f"blk.{match[1]}."
-    return f"{block}{_NAMES[match[2]]}.{match[3]}"
+def _gguf_names(file: GGUFFile, config: ModelConfig) -> dict[str, str]:
+    """Hugging Face name -> name in the file, of every parameter that the file may have."""
+    import gguf
+
+    architecture = file.metadata["general.architecture"]
+    # A file that claims a billion layers costs nothing.
+    most = len(file.tensors) + 1
+    blocks = min(file.metadata[f"{architecture}.block_count"], most)
+    names = gguf.get_tensor_name_map(gguf.MODEL_ARCH[architecture.upper()], blocks)
+    found = {}
+    for name, _ in itertools.islice(config.parameter_shapes(), most):
+        if (source := names.get_name(name, try_suffixes=(".weight", ".bias"))) is not None:
+            found[name] = source
+    return found
 
 
 def _text(metadata: dict[str, Any], key: str) -> str | None:

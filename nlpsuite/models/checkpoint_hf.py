@@ -1,9 +1,9 @@
 """A checkpoint in a Hugging Face directory with safetensors weights.
 
-GPT-2's checkpoints store their matrices as (inputs, outputs), and their names with or without
-``transformer.`` in front; both become what ``ModelConfig.parameter_shapes`` says.
+GPT-2's checkpoints store their matrices as (inputs, outputs), and their names may lack the
+prefix ``transformer.``; both are converted to what ``ModelConfig.parameter_shapes`` says.
 Weights in pickles (``pytorch_model.bin`` and the like) are never opened: unpickling runs
-whatever code the file holds.
+arbitrary code.
 """
 
 from __future__ import annotations
@@ -19,28 +19,28 @@ import numpy as np
 import numpy.typing as npt
 
 from nlpsuite.errors import BundleCorruptError, ModelUnavailableError, UnsupportedModelError
-from nlpsuite.models.checkpoint import RawTensor, check_tensors
+from nlpsuite.models.checkpoint_base import RawTensor, check_tensors
 from nlpsuite.models.config import GPT2Config, ModelConfig, config_from_hf
 from nlpsuite.models.hf_tokenizer import DAMAGED, read_json, tokenizer_files
 
-__all__ = ["GPT2_TRANSPOSED", "SafetensorsCheckpoint"]
+__all__ = ["DTYPES", "GPT2_TRANSPOSED", "SafetensorsCheckpoint", "widen_bf16"]
 
 GPT2_TRANSPOSED = ("attn.c_attn.weight", "attn.c_proj.weight", "mlp.c_fc.weight", "mlp.c_proj.weight")
-"""The ends of the names of GPT-2's matrices that Hugging Face checkpoints store as (inputs, outputs)."""
+"""Name endings of the GPT-2 matrices that Hugging Face checkpoints store as (inputs, outputs)."""
 
 _SINGLE, _INDEX = "model.safetensors", "model.safetensors.index.json"
 _PICKLES = ("*.bin", "*.pt", "*.pth", "*.pkl", "*.ckpt")
-# numpy has no bfloat16: its bits are the upper half of a float32.
-_DTYPES = {"F32": "<f4", "F16": "<f2", "BF16": "<u2"}
-# Stored by old checkpoints though they follow from the configuration: rotary frequencies, causal masks.
+DTYPES = {"F32": "<f4", "F16": "<f2", "BF16": "<u2"}
+"""The storage types that are read, as numpy types; see ``widen_bf16``."""
 _SAMPLE_BYTES = 1 << 16
+# Old checkpoints store these although they follow from the configuration: rotary frequencies, causal masks.
 _BUFFERS = re.compile(r".*\.rotary_emb\.inv_freq|transformer\.h\.\d+\.attn\.(bias|masked_bias)")
 
 
 class _Stored(NamedTuple):
     """A tensor in a safetensors file; ``start`` and ``end`` count bytes of ``data``.
 
-    Its numbers have the order of ``shape``, or of ``shape`` reversed if it is ``transposed``.
+    Stored in the order of ``shape``, or of ``shape`` reversed if ``transposed``.
     """
 
     data: npt.NDArray[np.uint8]
@@ -83,9 +83,9 @@ class SafetensorsCheckpoint:
                     f"{path}: tensor {name} is not part of a plain {self.config.to_hf()['architectures'][0]}."
                 )
         for name in self._names:
-            if (dtype := self._tensors[name].dtype) not in _DTYPES:
+            if (dtype := self._tensors[name].dtype) not in DTYPES:
                 raise UnsupportedModelError(
-                    f"{path}: tensor {name} is stored as {dtype}.", hint=f"Supported: {', '.join(_DTYPES)}."
+                    f"{path}: tensor {name} is stored as {dtype}.", hint=f"Supported: {', '.join(DTYPES)}."
                 )
 
     def tensor_names(self) -> list[str]:
@@ -95,11 +95,9 @@ class SafetensorsCheckpoint:
         if name not in self._names:
             raise BundleCorruptError(f"{self._path} has no tensor {name}.")
         stored = self._tensors[name]
-        values = stored.data[stored.start : stored.end].view(_DTYPES[stored.dtype])
-        if stored.dtype == "BF16":
-            floats = (values.astype(np.uint32) << 16).view(np.float32)
-        else:
-            floats = values.astype(np.float32)  # a copy, so that nothing keeps the file mapped
+        values = stored.data[stored.start : stored.end].view(DTYPES[stored.dtype])
+        # A copy either way, so that nothing keeps the file mapped.
+        floats = widen_bf16(values) if stored.dtype == "BF16" else values.astype(np.float32)
         if stored.transposed:
             return np.ascontiguousarray(floats.reshape(stored.shape[::-1]).T)
         return np.asarray(floats).reshape(stored.shape)
@@ -120,13 +118,13 @@ class SafetensorsCheckpoint:
         return None if stored is None else stored.shape
 
     def _repeats_embedding(self, name: str) -> bool:
-        """Whether this is a tied head that was stored though it is a copy of the embedding."""
+        """Whether this is a tied head, stored although it is a copy of the embedding."""
         if name != "lm_head.weight" or self.config.tied_head is None:
             return False
         head, embedding = self._tensors[name], self._tensors[self.config.tied_head]
         if head[1:3] != embedding[1:3]:  # type or shape
             return False
-        # A sample, since opening reads no weights; a head that was trained apart differs everywhere.
+        # A sample, since opening reads no weights; an untied head differs everywhere.
         size = min(head.end - head.start, _SAMPLE_BYTES)
         return np.array_equal(
             head.data[head.start : head.start + size],
@@ -134,8 +132,13 @@ class SafetensorsCheckpoint:
         )
 
 
+def widen_bf16(values: npt.NDArray[np.uint16]) -> npt.NDArray[np.float32]:
+    """bfloat16, which numpy lacks, as float32: its bits are the upper half."""
+    return (values.astype(np.uint32) << 16).view(np.float32)
+
+
 def _gpt2_name(name: str) -> str:
-    """The name with ``transformer.`` in front, as GPT2LMHeadModel has it and GPT2Model has not."""
+    """The name with ``transformer.`` in front, as GPT2LMHeadModel saves it and GPT2Model doesn't."""
     return name if name.startswith(("transformer.", "lm_head.")) else f"transformer.{name}"
 
 
@@ -180,7 +183,7 @@ def _config(path: Path) -> ModelConfig:
         raise BundleCorruptError(f"{path / 'config.json'} has a value of the wrong type: {error}.") from None
     for field in dataclasses.fields(config):
         value = getattr(config, field.name)
-        # Annotations are strings here; those of other types were checked as they were read.
+        # Annotations are strings here; fields of other types were checked when read.
         simple = field.type in ("int", "float", "bool")
         if simple and (type(value).__name__ != field.type or not math.isfinite(value)):
             raise BundleCorruptError(
@@ -208,10 +211,10 @@ def _open_weights(path: Path) -> tuple[list[Path], dict[str, _Stored]]:
     shards: dict[str, dict[str, _Stored]] = {}
     tensors = {}
     for name, shard in weight_map.items():
-        # The index comes with the model: it may name files beside itself and nothing else.
+        # The index comes from outside: it may only name files beside itself.
         if not isinstance(shard, str) or not re.fullmatch(r"[\w-][\w.-]*\.safetensors", shard):
             raise BundleCorruptError(
-                f"{path / _INDEX} names the file {shard!r}, which is no plain file name."
+                f"{path / _INDEX} names the file {shard!r}, which is not a plain file name."
             )
         if shard not in shards:
             shards[shard] = _open_file(path / shard)

@@ -1,7 +1,7 @@
 """The shapes of the models, read from and written to Hugging Face ``config.json``.
 
-A configuration knows the names and shapes of its parameters and of its state; everything that
-handles weights or states (checkpoint readers, exporter, trainer) is generic over these two lists.
+A configuration lists the names and shapes of its parameters and of its state; everything that handles
+weights or states (checkpoint readers, exporter, trainer) is generic over these two lists.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ __all__ = [
 
 @dataclasses.dataclass(frozen=True)
 class ModelConfig(ABC):
-    """What all models' configurations offer; names of fields follow Hugging Face configs.
+    """What every model's configuration offers; field names follow Hugging Face.
 
     Class attributes:
         architectures: name in ``config.json`` to ``model_type``.
@@ -57,7 +57,7 @@ class ModelConfig(ABC):
 
     @property
     def recurrent(self) -> bool:
-        """The state has a fixed size and can't be rolled back (an LSTM's, not a cache)."""
+        """Whether the state has a fixed size and can't be rolled back (an LSTM's, unlike a cache)."""
         return False
 
     @abstractmethod
@@ -179,14 +179,14 @@ class DecoderConfig(ModelConfig):
     def from_hf(cls, config: dict[str, Any]) -> DecoderConfig:
         family = _architecture(config)[1]
         rope = rope_settings(config)
-        neutral = {
+        harmless = {
             "hidden_act": ("silu",),
             "attention_bias": (False, None, *((True,) if family == "qwen2" else ())),
             "pretraining_tp": (1,),
         }
         read = {field.name for field in dataclasses.fields(cls)} - {"family"}
         read |= {"rope_parameters", "sliding_window", "use_sliding_window", "layer_types"}
-        refuse_unknown(config, read, neutral)
+        refuse_unknown(config, read, harmless)
         heads = required(config, "num_attention_heads")
         context = required(config, "max_position_embeddings")
         if (window := sliding_window(config, family)) is not None:
@@ -284,14 +284,14 @@ class GPT2Config(ModelConfig):
     @classmethod
     def from_hf(cls, config: dict[str, Any]) -> GPT2Config:
         read = {field.name for field in dataclasses.fields(cls)} | {"n_ctx"}
-        neutral = {
+        harmless = {
             "activation_function": ("gelu_new", "gelu_pytorch_tanh"),
             "scale_attn_weights": (True,),
             "scale_attn_by_inverse_layer_idx": (False,),
             "reorder_and_upcast_attn": (False, True),  # precision, not arithmetic
             "add_cross_attention": (False,),
         }
-        refuse_unknown(config, read, neutral)
+        refuse_unknown(config, read, harmless)
         width = required(config, "n_embd")
         return cls(
             vocab_size=required(config, "vocab_size"),
@@ -330,7 +330,7 @@ class LSTMConfig(ModelConfig):
 
     @property
     def context_length(self) -> int:
-        # The state has no end; a number keeps arithmetic with it simple.
+        # Unlimited; a large number keeps the arithmetic simple.
         return 1 << 20
 
     @property

@@ -15,7 +15,8 @@ key norms, Qwen3 (arXiv:2505.09388).
 
 from __future__ import annotations
 
-import math
+from collections.abc import Iterable
+from typing import Any
 
 import torch
 import torch.nn.functional as F
@@ -23,7 +24,7 @@ from torch import Tensor, nn
 
 from nlpsuite.models.attention import attend
 from nlpsuite.models.config import DecoderConfig
-from nlpsuite.models.language_module import LanguageModule
+from nlpsuite.models.module_base import AttentionModule
 from nlpsuite.models.state import State
 
 __all__ = ["DecoderLanguageModel"]
@@ -114,9 +115,10 @@ class Decoder(nn.Module):
         self.dropout = nn.Dropout(0.0)
 
 
-class DecoderLanguageModel(LanguageModule):
+class DecoderLanguageModel(AttentionModule):
     """A causal language model; see the module's docstring for shapes."""
 
+    residual_writers = ("o_proj.weight", "down_proj.weight")
     config: DecoderConfig
     inv_freq: Tensor
 
@@ -133,34 +135,14 @@ class DecoderLanguageModel(LanguageModule):
         frequencies = torch.tensor(self.config.rotary_frequencies(), dtype=torch.float32, device="cpu")
         self.register_buffer("inv_freq", frequencies, persistent=False)
 
-    def initialize(self) -> None:
-        # As GPT-2: the layers that write to the residual stream start smaller, since
-        # 2 × layers of them add up.
-        residual = 0.02 / math.sqrt(2 * self.config.num_hidden_layers)
-        for name, parameter in self.named_parameters():
-            if parameter.dim() == 2:
-                writes = name.endswith(("o_proj.weight", "down_proj.weight"))
-                nn.init.normal_(parameter, std=residual if writes else 0.02)
-            elif name.endswith("bias"):
-                nn.init.zeros_(parameter)
-            else:
-                nn.init.ones_(parameter)
-
-    def hidden(self, input_ids: Tensor, state: State | None = None) -> tuple[Tensor, State | None]:
-        B, S = input_ids.shape
-        if state is None:
-            mask = None
-            positions = torch.arange(S, device=input_ids.device)[None, :].expand(B, S)
-        else:
-            mask, positions = state.mask(S), state.positions(S)
+    def embed(self, input_ids: Tensor, positions: Tensor) -> tuple[Tensor, tuple[Any, ...]]:
         x = self.model.dropout(self.model.embed_tokens(input_ids))  # (B, S, D)
         angles = positions[:, :, None].to(torch.float32) * self.inv_freq  # (B, S, d/2)
         rotary = (angles.cos().to(x.dtype), angles.sin().to(x.dtype))
-        caches: list[Tensor] = []
-        for i, layer in enumerate(self.model.layers):
-            x, cache = layer(x, rotary, mask, i, state)
-            caches.extend(cache)
-        return x, None if state is None else state.advanced(S, tuple(caches))
+        return x, (rotary,)
+
+    def layers(self) -> Iterable[nn.Module]:
+        return self.model.layers
 
     def head(self, x: Tensor) -> Tensor:
         logits: Tensor = self.lm_head(self.model.norm(x))

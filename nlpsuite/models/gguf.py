@@ -1,14 +1,16 @@
 """Reading GGUF files: metadata and tensors, straight from a memory map.
 
 ``gguf.GGUFReader`` builds numpy views for every string and takes seconds on a vocabulary
-of 49,000 tokens; this reader takes a fraction of that and trusts nothing in the file:
-each length is checked against the bytes that are left before anything is allocated.
+of 49,000 tokens; this reader takes a fraction of that and doesn't trust the file:
+each length is checked against the remaining bytes before anything is allocated.
 
 Source: the GGUF specification (ggml/docs/gguf.md); the block sizes are those of ggml's types.
 """
 
 from __future__ import annotations
 
+import contextlib
+import functools
 import math
 import mmap
 import struct
@@ -34,40 +36,12 @@ _MAGIC = b"GGUF"
 _VERSIONS = (2, 3)
 _MAX_DIMENSIONS = 4
 # Far above any real file (a vocabulary of 256k tokens with 512k merges has 1.3 million
-# items; a chat template some 10 kB), low enough that a hostile one can't fill the memory.
+# items; a chat template some 10 kB), low enough that a hostile one can't exhaust memory.
 _MAX_ITEMS = 1 << 23
 _MAX_STRING = 1 << 24
 
 _STRING, _ARRAY, _BOOL = 8, 9, 7
 _SCALARS = {0: "B", 1: "b", 2: "H", 3: "h", 4: "I", 5: "i", 6: "f", 7: "B", 10: "Q", 11: "q", 12: "d"}
-
-# ggml type id -> (name, elements per block, bytes per block), for what gguf.quants can dequantise.
-_TENSOR_TYPES: dict[int, tuple[str, int, int]] = {
-    0: ("F32", 1, 4),
-    1: ("F16", 1, 2),
-    2: ("Q4_0", 32, 18),
-    3: ("Q4_1", 32, 20),
-    6: ("Q5_0", 32, 22),
-    7: ("Q5_1", 32, 24),
-    8: ("Q8_0", 32, 34),
-    10: ("Q2_K", 256, 84),
-    11: ("Q3_K", 256, 110),
-    12: ("Q4_K", 256, 144),
-    13: ("Q5_K", 256, 176),
-    14: ("Q6_K", 256, 210),
-    16: ("IQ2_XXS", 256, 66),
-    17: ("IQ2_XS", 256, 74),
-    18: ("IQ3_XXS", 256, 98),
-    19: ("IQ1_S", 256, 50),
-    20: ("IQ4_NL", 32, 18),
-    21: ("IQ3_S", 256, 110),
-    22: ("IQ2_S", 256, 82),
-    23: ("IQ4_XS", 256, 136),
-    29: ("IQ1_M", 256, 56),
-    30: ("BF16", 1, 2),
-    34: ("TQ1_0", 256, 54),
-    35: ("TQ2_0", 256, 66),
-}
 
 
 class TensorInfo(NamedTuple):
@@ -89,7 +63,7 @@ class TensorInfo(NamedTuple):
 
 
 class GGUFFile:
-    """A GGUF file of version 2 or 3, little endian, kept open as a memory map.
+    """A GGUF file of version 2 or 3, little endian, memory-mapped.
 
     Attributes:
         path: the file.
@@ -109,7 +83,7 @@ class GGUFFile:
         Raises:
             ModelNotFoundError: there is no such file.
             ModelUnavailableError: the file can't be read.
-            BundleCorruptError: the file is no GGUF file, cut short or inconsistent.
+            BundleCorruptError: not a GGUF file, truncated or inconsistent.
             UnsupportedModelError: another version, byte order or tensor type.
         """
         try:
@@ -132,22 +106,14 @@ class GGUFFile:
 
         Raises:
             BundleCorruptError: the file has no tensor of that name.
-            UnsupportedModelError: the installed ``gguf`` package can't dequantise its type.
         """
         rows = self._rows(name)
         info = self.tensors[name]
-        import gguf  # takes 0.2 s, which a caller who wants only the metadata need not pay
+        import gguf
 
-        try:
-            # Scales may be infinite or NaN in a damaged file: that is data, not a reason to warn.
-            with np.errstate(all="ignore"):
-                values = gguf.dequantize(rows, gguf.GGMLQuantizationType[info.type])
-        except (KeyError, NotImplementedError):
-            raise UnsupportedModelError(
-                f"{self.path}: tensor {name} has type {info.type}, which the installed gguf package "
-                "can't read.",
-                hint="Update it (pip install -U gguf), or use another quantisation of the model.",
-            ) from None
+        # A damaged file may have infinite or NaN scales, which the caller checks.
+        with np.errstate(all="ignore"):
+            values = gguf.dequantize(rows, gguf.GGMLQuantizationType[info.type])
         # F32 comes back as a read-only view of the map: copy it.
         return values.astype(np.float32, copy=not values.flags.writeable).reshape(info.shape)
 
@@ -181,7 +147,7 @@ class _Header:
     def corrupt(self, what: str) -> BundleCorruptError:
         return BundleCorruptError(
             f"{self.path}: {what} (at byte {self.position} of {self.size}).",
-            hint="The file is damaged or cut short: download it again.",
+            hint="The file is damaged or truncated: download it again.",
         )
 
     def advance(self, count: int) -> int:
@@ -285,6 +251,19 @@ def _parse(path: Path, data: mmap.mmap) -> tuple[dict[str, Any], dict[str, Tenso
     return metadata, tensors
 
 
+@functools.cache
+def _tensor_types() -> dict[int, tuple[str, int, int]]:
+    """Those of ggml's types that the gguf package can dequantise: id -> name, elements and bytes per block."""
+    import gguf
+
+    types = {}
+    for kind, (elements, size) in gguf.GGML_QUANT_SIZES.items():
+        with contextlib.suppress(NotImplementedError):
+            gguf.dequantize(np.zeros((1, size), np.uint8), kind)
+            types[kind.value] = (kind.name, elements, size)
+    return types
+
+
 def _tensor_entry(header: _Header) -> TensorInfo:
     """Read one tensor entry; its offset still counts from the start of the tensor data."""
     name = header.string()
@@ -294,12 +273,13 @@ def _tensor_entry(header: _Header) -> TensorInfo:
     shape = tuple(header.scalar("Q") for _ in range(dimensions))[::-1]
     kind = header.scalar("I")
     offset = header.scalar("Q")
-    if kind not in _TENSOR_TYPES:
+    types = _tensor_types()
+    if kind not in types:
         raise UnsupportedModelError(
             f"{header.path}: tensor {name!r} has storage type {kind}, which is not supported.",
-            hint="Use a quantisation such as Q8_0, Q6_K, Q4_K_M, Q4_1 or F16.",
+            hint="Update gguf (pip install -U gguf), or use a quantisation such as Q8_0, Q6_K, Q4_K_M, Q4_1 or F16.",
         )
-    type_name, block, block_bytes = _TENSOR_TYPES[kind]
+    type_name, block, block_bytes = types[kind]
     if 0 in shape or shape[-1] % block:
         raise header.corrupt(f"tensor {name!r} of type {type_name} can't have the shape {list(shape)}")
     return TensorInfo(name, shape, type_name, offset, math.prod(shape) // block * block_bytes)

@@ -1,7 +1,7 @@
 """From the metadata of a GGUF file to the configuration of its model.
 
 Every setting of the model's architecture is either read here or refused by name, unless its
-value changes nothing. Source: the GGUF specification (ggml/docs/gguf.md) and the keys that
+value is harmless. Source: the GGUF specification (ggml/docs/gguf.md) and the keys that
 llama.cpp's converter writes.
 """
 
@@ -21,7 +21,7 @@ __all__ = ["ROPE_FREQS", "gguf_config"]
 ROPE_FREQS = "rope_freqs.weight"
 """Not a parameter: what Llama 3.1 and later divide each rotary frequency by."""
 
-# Keys that say nothing about the arithmetic of a forward pass, or repeat what the tensors say.
+# Keys that don't affect the arithmetic of a forward pass, or repeat what the tensors say.
 _HARMLESS = frozenset(
     "rope.scaling.finetuned rope.scaling.original_context_length tensor_data_layout".split()
 )
@@ -34,8 +34,8 @@ _DECODER_READ = frozenset(
         "attention.layer_norm_rms_epsilon attention.sliding_window rope.dimension_count rope.freq_base"
     ).split()
 )
-# Keys with the values, besides 0 and false, that change nothing.
-_NEUTRAL: dict[str, tuple[Any, ...]] = {
+# Further harmless values, besides 0 and false.
+_HARMLESS_VALUES: dict[str, tuple[Any, ...]] = {
     "attention.causal": (True,),
     "rope.scaling.type": ("none",),
     "rope.scaling.factor": (1,),
@@ -118,7 +118,7 @@ def _rope_scaling(file: GGUFFile, theta: float, head_dim: int) -> RopeScaling | 
     if ROPE_FREQS not in file.tensors:
         return None
     refused = UnsupportedModelError(
-        f"{file.path}: {ROPE_FREQS} scales rotary embedding in another way than Llama 3.",
+        f"{file.path}: {ROPE_FREQS} scales rotary embedding in a different way from Llama 3.",
         hint="Give the model's Hugging Face directory instead.",
     )
     if file.tensors[ROPE_FREQS].shape != (head_dim // 2,):
@@ -127,7 +127,7 @@ def _rope_scaling(file: GGUFFile, theta: float, head_dim: int) -> RopeScaling | 
     largest = float(stored.max())
     if not 1 <= largest < math.inf:  # also where one is NaN
         raise refused
-    # What all Llama 3 models share; only the factor differs.
+    # All Llama 3 models share these; only the factor differs.
     scaling = RopeScaling(
         largest, low_freq_factor=1.0, high_freq_factor=4.0, original_max_position_embeddings=8192
     )
@@ -143,10 +143,10 @@ def _refuse_unknown(file: GGUFFile, architecture: str, read: frozenset[str]) -> 
     if (parts := metadata.get("split.count", 1)) not in (0, 1):
         raise UnsupportedModelError(
             f"{file.path} is one of {parts} parts of a model.",
-            hint="Put them together first: llama-gguf-split --merge FIRST_PART.gguf WHOLE.gguf.",
+            hint="Merge them first: llama-gguf-split --merge FIRST_PART.gguf WHOLE.gguf.",
         )
     prefix = f"{architecture}."
-    # A type of none makes the other settings of rotary scaling idle.
+    # With type none the other settings of rotary scaling have no effect.
     unscaled = metadata.get(f"{prefix}rope.scaling.type") == "none"
     for key, value in metadata.items():
         name = key.removeprefix(prefix)
@@ -154,7 +154,7 @@ def _refuse_unknown(file: GGUFFile, architecture: str, read: frozenset[str]) -> 
             continue
         if unscaled and name.startswith("rope.scaling."):
             continue
-        if value != 0 and value not in _NEUTRAL.get(name, ()):
+        if value != 0 and value not in _HARMLESS_VALUES.get(name, ()):
             raise UnsupportedModelError(f"{file.path}: {key} = {value!r} is not supported.")
 
 

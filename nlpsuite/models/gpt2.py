@@ -7,15 +7,15 @@ Multitask Learners".
 
 from __future__ import annotations
 
-import math
+from collections.abc import Iterable
+from typing import Any
 
-import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
 from nlpsuite.models.attention import attend
 from nlpsuite.models.config import GPT2Config
-from nlpsuite.models.language_module import LanguageModule
+from nlpsuite.models.module_base import AttentionModule
 from nlpsuite.models.state import State
 
 __all__ = ["GPT2LanguageModel"]
@@ -80,9 +80,10 @@ class Transformer(nn.Module):
         self.dropout = nn.Dropout(0.0)
 
 
-class GPT2LanguageModel(LanguageModule):
+class GPT2LanguageModel(AttentionModule):
     """A causal language model of the GPT-2 architecture."""
 
+    residual_writers = ("c_proj.weight",)
     config: GPT2Config
 
     def __init__(self, config: GPT2Config) -> None:
@@ -92,32 +93,14 @@ class GPT2LanguageModel(LanguageModule):
         self.lm_head = nn.Linear(config.n_embd, config.vocab_size, bias=False)
         self.tie()
 
-    def initialize(self) -> None:
-        residual = 0.02 / math.sqrt(2 * self.config.n_layer)
-        for name, parameter in self.named_parameters():
-            if parameter.dim() == 2:
-                nn.init.normal_(parameter, std=residual if name.endswith("c_proj.weight") else 0.02)
-            elif name.endswith("bias"):
-                nn.init.zeros_(parameter)
-            else:
-                nn.init.ones_(parameter)
-
-    def hidden(self, input_ids: Tensor, state: State | None = None) -> tuple[Tensor, State | None]:
-        B, S = input_ids.shape
-        if state is None:
-            mask = None
-            positions = torch.arange(S, device=input_ids.device)[None, :].expand(B, S)
-        else:
-            mask, positions = state.mask(S), state.positions(S)
-        # Padding behind a row's end may lie past the last position: any embedding will do there.
+    def embed(self, input_ids: Tensor, positions: Tensor) -> tuple[Tensor, tuple[Any, ...]]:
+        # Padding after a row's end may lie past the last position: any embedding will do there.
         positions = positions.clamp(max=self.config.n_positions - 1)
         x = self.transformer.wte(input_ids) + self.transformer.wpe(positions)  # (B, S, D)
-        x = self.transformer.dropout(x)
-        caches: list[Tensor] = []
-        for i, block in enumerate(self.transformer.h):
-            x, cache = block(x, mask, i, state)
-            caches.extend(cache)
-        return x, None if state is None else state.advanced(S, tuple(caches))
+        return self.transformer.dropout(x), ()
+
+    def layers(self) -> Iterable[nn.Module]:
+        return self.transformer.h
 
     def head(self, x: Tensor) -> Tensor:
         logits: Tensor = self.lm_head(self.transformer.ln_f(x))

@@ -1,4 +1,4 @@
-"""The tokenizer files of a Hugging Face directory, brought into the form a bundle needs."""
+"""The tokenizer files of a Hugging Face directory, in the form a bundle needs."""
 
 from __future__ import annotations
 
@@ -8,12 +8,13 @@ from typing import Any
 
 from nlpsuite.errors import BundleCorruptError, ModelUnavailableError
 from nlpsuite.models.config import ModelConfig
-from nlpsuite.models.gguf_tokenizer import choose_pad, generation_config, tokenizer_config
+from nlpsuite.models.sentencepiece import without_strip
+from nlpsuite.models.tokenizer_files import SpecialTokens, make_tokenizer_files
 
 __all__ = ["DAMAGED", "read_json", "read_text", "tokenizer_files"]
 
 DAMAGED = "The model is damaged or incomplete: download it again."
-"""The hint for a directory whose files can't be used."""
+"""The hint for a directory with damaged files."""
 
 
 def read_text(path: Path) -> str:
@@ -37,12 +38,12 @@ def read_json(path: Path, *, optional: bool = False) -> dict[str, Any]:
     except (ValueError, RecursionError):
         raise BundleCorruptError(f"{path} is not valid JSON.", hint=DAMAGED) from None
     if not isinstance(value, dict):
-        raise BundleCorruptError(f"{path} holds no JSON object.", hint=DAMAGED)
+        raise BundleCorruptError(f"{path} is not a JSON object.", hint=DAMAGED)
     return value
 
 
 def tokenizer_files(path: Path, config: ModelConfig) -> dict[str, str]:
-    """The tokenizer files of the directory ``path`` in the form of ``gguf_tokenizer.tokenizer_files``.
+    """The tokenizer files of a bundle, see ``make_tokenizer_files``, from the directory ``path``.
 
     Raises:
         BundleCorruptError: a file is damaged, or has ids outside the model's vocabulary.
@@ -66,34 +67,26 @@ def tokenizer_files(path: Path, config: ModelConfig) -> dict[str, str]:
     older = read_json(path / "special_tokens_map.json", optional=True)
     declared = [read_json(path / name, optional=True) for name in ("generation_config.json", "config.json")]
 
-    ids = {}
-    for role in ("bos", "eos", "unk", "pad"):
+    def ids_of(role: str) -> list[int]:
         token = _content(settings.get(f"{role}_token")) or _content(older.get(f"{role}_token"))
         named = tokenizer.token_to_id(token) if token is not None else None
         found = [i for source in declared for i in _ids(source.get(f"{role}_token_id"), config.vocab_size)]
-        ids[role] = [*([] if named is None else [named]), *found]
-    first = {role: found[0] if found else None for role, found in ids.items()}
+        return found if named is None else [named, *found]
 
+    bos, unk, pad = (next(iter(ids_of(role)), None) for role in ("bos", "unk", "pad"))
     document = json.loads(text)
     # A bundle's tokenizer adds, cuts and pads nothing by itself.
     document.update(post_processor=None, truncation=None, padding=None)
+    document["decoder"] = without_strip(document.get("decoder"))
     control = {t["content"]: t["id"] for t in document.get("added_tokens") or [] if t.get("special")}
-    first["pad"] = choose_pad(control, declared=first["pad"], bos=first["bos"], eos=ids["eos"])
-    files = {
-        "tokenizer.json": json.dumps(document, ensure_ascii=False),
-        "tokenizer_config.json": tokenizer_config(
-            first,
-            tokenizer.id_to_token,
-            add_bos=first["bos"] is not None and tokenizer.encode("").ids[:1] == [first["bos"]],
-            max_length=config.context_length,
-        ),
-        "generation_config.json": generation_config(
-            control, bos=first["bos"], eos=ids["eos"], pad=first["pad"]
-        ),
-    }
-    if template := _chat_template(path, settings):
-        files["chat_template.jinja"] = template
-    return files
+    return make_tokenizer_files(
+        document,
+        SpecialTokens(control, bos, unk, pad, ids_of("eos")),
+        tokenizer.id_to_token,
+        add_bos=bos is not None and tokenizer.encode("").ids[:1] == [bos],
+        max_length=config.context_length,
+        chat_template=_chat_template(path, settings),
+    )
 
 
 def _content(token: object) -> str | None:

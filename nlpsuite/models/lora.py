@@ -14,13 +14,13 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from nlpsuite.errors import OptionError
-from nlpsuite.models.language_module import LanguageModule
+from nlpsuite.models.module_base import LanguageModule
 
 __all__ = ["LoRALinear", "add_lora", "linear_layers", "lora_parameters"]
 
 
 class LoRALinear(nn.Module):
-    """A frozen linear layer with a trainable low-rank part, kept in float32."""
+    """A frozen linear layer with a trainable low-rank part in float32."""
 
     def __init__(self, base: nn.Linear, rank: int, alpha: float) -> None:
         super().__init__()
@@ -55,11 +55,11 @@ def add_lora(module: LanguageModule, *, rank: int, alpha: float, targets: Iterab
             but the head.
 
     Returns:
-        The names of the layers that were changed, in the model's order.
+        The names of the changed layers, in the model's order.
 
     Raises:
-        OptionError: a target that no layer is called, a rank that is no low rank, or a model without
-            linear layers. The model is then as it was.
+        OptionError: an unknown target, a rank that is too high, or a model without linear layers. The
+            model is unchanged then.
     """
     layers = linear_layers(module)
     if not layers:
@@ -79,8 +79,8 @@ def add_lora(module: LanguageModule, *, rank: int, alpha: float, targets: Iterab
         highest = min(layer.in_features, layer.out_features)
         if not 0 < rank <= highest:
             raise OptionError(
-                f"Rank {rank} is no low rank for {name} of {layer.out_features} × {layer.in_features}.",
-                hint=f"Give at most {highest}, or leave {name.rpartition('.')[2]} out of the targets.",
+                f"Rank {rank} is out of range for {name} ({layer.out_features} × {layer.in_features}).",
+                hint=f"Use 1 to {highest}, or leave {name.rpartition('.')[2]} out of the targets.",
             )
     module.requires_grad_(False)
     for name, layer in chosen.items():

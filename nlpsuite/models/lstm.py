@@ -3,8 +3,8 @@
     B  rows (slots)         S  new tokens per row      L  layers
     E  embedding size       D  hidden size             V  vocabulary
 
-Sources: Hochreiter & Schmidhuber 1997; Zaremba et al. 2014 (arXiv:1409.2329), whose rule it
-is to drop out between layers and never along time.
+Sources: Hochreiter & Schmidhuber 1997; Zaremba et al. 2014 (arXiv:1409.2329), which
+applies dropout between layers and never along time.
 """
 
 from __future__ import annotations
@@ -13,17 +13,17 @@ import torch
 from torch import Tensor, nn
 
 from nlpsuite.models.config import LSTMConfig
-from nlpsuite.models.language_module import LanguageModule
+from nlpsuite.models.module_base import LanguageModule
 from nlpsuite.models.state import PastState, State
 
 __all__ = ["LSTMLanguageModel"]
 
-# torch keeps the gates in the order input, forget, cell, output; ONNX as input, output, forget, cell.
+# torch orders the gates input, forget, cell, output; ONNX input, output, forget, cell.
 _ONNX_ORDER = (0, 3, 1, 2)
 
 
 class LSTMLanguageModel(LanguageModule):
-    """A causal language model whose state is (h, c), both (B, L, D): small, but not to be rolled back."""
+    """A causal language model whose state is (h, c), both (B, L, D): small, but it can't be rolled back."""
 
     config: LSTMConfig
 
@@ -54,13 +54,13 @@ class LSTMLanguageModel(LanguageModule):
         self.lstm.dropout = p if self.config.num_layers > 1 else 0.0
 
     def hidden(self, input_ids: Tensor, state: State | None = None) -> tuple[Tensor, State | None]:
-        assert not isinstance(state, PastState), "a recurrent state is no list of past positions"
+        assert not isinstance(state, PastState), "a recurrent state is not a list of past positions"
         x = self.dropout(self.embedding(input_ids))  # (B, S, E)
         if state is None:
             return self.dropout(self.lstm(x)[0]), None
-        # A row at 0 begins afresh: what its slot held before is another text's.
-        begun = (state.write_indices > 0).to(x.dtype)[:, None, None]
-        h, c = (tensor * begun for tensor in state.tensors)  # (B, L, D)
+        # A row at 0 starts afresh: its slot may still hold another text's state.
+        started = (state.write_indices > 0).to(x.dtype)[:, None, None]
+        h, c = (tensor * started for tensor in state.tensors)  # (B, L, D)
         lengths = (
             state.lengths if state.lengths is not None else torch.full_like(state.write_indices, x.shape[1])
         )
@@ -109,7 +109,7 @@ class LSTMLanguageModel(LanguageModule):
                 version=22,
             )
             x = y[:, 0]
-            for kept, new, old in zip(states, (h_after[0], c_after[0]), (h[:, i], c[:, i])):
-                kept.append(torch.where(real, new, old))
-        h, c = (torch.stack(kept, dim=1) for kept in states)
+            for parts, new, old in zip(states, (h_after[0], c_after[0]), (h[:, i], c[:, i])):
+                parts.append(torch.where(real, new, old))
+        h, c = (torch.stack(parts, dim=1) for parts in states)
         return x.transpose(0, 1), h, c

@@ -16,7 +16,7 @@ class RopeScaling:
     """Llama 3.1's stretching of rotary frequencies for contexts longer than pretraining's.
 
     Wavelengths longer than ``original / low_freq_factor`` are stretched by ``factor``, those
-    shorter than ``original / high_freq_factor`` are kept, those between are interpolated.
+    shorter than ``original / high_freq_factor`` are unchanged, those between are interpolated.
     Source: Llama 3 reference code, ``apply_scaling``.
     """
 
@@ -29,9 +29,9 @@ class RopeScaling:
         """What one inverse frequency (radians per position) is divided by."""
         wavelength = 2 * math.pi / frequency
         turns = self.original_max_position_embeddings / wavelength
-        kept = (turns - self.low_freq_factor) / (self.high_freq_factor - self.low_freq_factor)
-        kept = min(1.0, max(0.0, kept))
-        return 1 / ((1 - kept) / self.factor + kept)
+        share = (turns - self.low_freq_factor) / (self.high_freq_factor - self.low_freq_factor)
+        share = min(1.0, max(0.0, share))  # of the unscaled frequency
+        return 1 / ((1 - share) / self.factor + share)
 
     @classmethod
     def from_hf(cls, rope: dict[str, Any]) -> RopeScaling:

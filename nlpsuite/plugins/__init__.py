@@ -17,8 +17,7 @@ if TYPE_CHECKING:
     from nlpsuite.data.tables import Writer
     from nlpsuite.evaluation.metrics.base import Metric, RowMetric, Statistics
     from nlpsuite.evaluation.metrics.lengths import check_lengths, check_references
-    from nlpsuite.export.base import Base as ModelSpec
-    from nlpsuite.export.base import ModelSource
+    from nlpsuite.models.spec import ModelSource, ModelSpec
     from nlpsuite.plugins.discovery import find_plugin, find_task, installed_tasks, known_plugins
     from nlpsuite.plugins.kinds import API_VERSION, ENTRY_POINT_GROUP
     from nlpsuite.plugins.loading import load_metric, load_task, measure
@@ -43,7 +42,7 @@ _LAZY = {
     "data.tables": "Writer",
     "evaluation.metrics.base": "Metric RowMetric Statistics",
     "evaluation.metrics.lengths": "check_lengths check_references",
-    "export.base": "ModelSource ModelSpec=Base",
+    "models.spec": "ModelSource ModelSpec",
     "plugins.discovery": "find_plugin find_task installed_tasks known_plugins",
     "plugins.kinds": "API_VERSION ENTRY_POINT_GROUP",
     "plugins.loading": "load_metric load_task measure",

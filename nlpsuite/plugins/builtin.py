@@ -25,7 +25,7 @@ BUILTIN: Mapping[str, Mapping[str, str]] = {
         "rouge_lsum": f"{_METRICS}.rouge:rouge_lsum",
         "pass_at_k": f"{_METRICS}.pass_at_k:pass_at_k",
     },
-    "source": {"hf": "nlpsuite.export.hub_source:base"},
+    "source": {"hf": "nlpsuite.models.hub:hub_source"},
     "reader": {
         "csv": f"{_READERS}.delimited:read_csv",
         "tsv": f"{_READERS}.delimited:read_tsv",

@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from nlpsuite.data.lines import Reader
     from nlpsuite.data.tables import Writer
     from nlpsuite.evaluation.metrics.base import Metric
-    from nlpsuite.export.base import ModelSource
+    from nlpsuite.models.spec import ModelSource
     from nlpsuite.tasks.base import Task
     from nlpsuite.tasks.guard import Guard
 

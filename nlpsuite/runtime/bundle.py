@@ -43,16 +43,16 @@ class Bundle:
 
     Attributes:
         path: the directory.
-        name: of the model, for people.
-        context_length: tokens the model can see at once.
+        name: display name of the model.
+        context_length: maximum number of tokens in the context.
         end_token_ids: tokens that end a text.
         license: of the weights, as an SPDX identifier where the source gave one.
-        origin: where the weights came from: source, files and their sha256.
+        origin: source of the weights, with files and their sha256.
         files: relative path to ``{"sha256", "bytes"}``.
         created_by: the program and version that wrote the bundle.
-        adapter: what was merged into the weights: ``task``, ``task_version``, ``options`` (those it
-            was trained with), ``sha256`` and more, see docs/bundle.md; None for a plain base.
-        verification: how the graph compared with torch when it was exported; None if it was not.
+        adapter: what was merged into the weights: ``task`` (empty if unknown), ``task_version``,
+            ``options`` (it was trained with), ``sha256`` and more, see docs/bundle.md; None for a plain base.
+        verification: results of the comparison with torch at export; None if there was none.
     """
 
     path: Path
@@ -69,10 +69,10 @@ class Bundle:
 
     @classmethod
     def open(cls, path: Path) -> Bundle:
-        """Read and check the manifest; the files' presence and sizes, not yet their content.
+        """Read the manifest and check the files' presence and sizes, but not their content.
 
         Raises:
-            ModelNotFoundError: no manifest there.
+            ModelNotFoundError: there is no manifest.
             BundleCorruptError: an unreadable manifest, or a file missing or of another size.
         """
         try:
@@ -116,7 +116,7 @@ class Bundle:
                 str(name): {"sha256": str(entry["sha256"]), "bytes": int(entry["bytes"])}
                 for name, entry in manifest["files"].items()
             },
-            license=manifest.get("license", manifest.get("licence")),  # as it was spelled up to 0.1
+            license=manifest.get("license", manifest.get("licence")),  # the spelling before 0.1
             origin=manifest.get("origin", {}),
             created_by=str(manifest.get("created_by", "")),
             adapter=_adapter(manifest.get("adapter")),

@@ -1,8 +1,8 @@
-"""Text to token ids and back, keeping the user's text and the model's control tokens apart.
+"""Text to token ids and back, never confusing the user's text with the model's control tokens.
 
 A control token such as ``<|im_start|>`` tells the model who speaks. Only a chat template may
-write one. The user's text is marked before the template sees it, so that after rendering a
-control token that the template wrote can be told from the same characters in a text.
+write one. The user's text is marked before the template sees it, so that after rendering the
+template's control tokens are distinguishable from the same characters in a text.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
 __all__ = ["Tokenizer"]
 
-# Characters without a meaning; the last two ranges are there for texts full of the first.
+# Characters without a meaning; the last two ranges are for texts that use up the first.
 _PRIVATE_USE = (range(0xE000, 0xF900), range(0xF0000, 0xFFFFE), range(0x100000, 0x10FFFE))
 
 
@@ -43,6 +43,7 @@ class Tokenizer:
         self._chat_template = chat_template
         self._variables = variables
         self._compiled: Any = None
+        self._takes_system = True
         self._healer: TokenHealer | None = None
 
     @classmethod
@@ -82,13 +83,13 @@ class Tokenizer:
 
     def decode(self, ids: Sequence[int]) -> str:
         """Text of ids, without control tokens; invalid UTF-8 becomes U+FFFD."""
-        kept = [i for i in ids if i not in self._control_ids]
-        text: str = self._core.decode(kept, skip_special_tokens=False)
+        visible = [i for i in ids if i not in self._control_ids]
+        text: str = self._core.decode(visible, skip_special_tokens=False)
         return text
 
     @property
     def healer(self) -> TokenHealer:
-        """What white space this vocabulary's tokens begin with."""
+        """The token healer of this vocabulary."""
         if self._healer is None:
             spelled = spellings(
                 lambda rows: self._core.decode_batch(rows, skip_special_tokens=False),
@@ -124,7 +125,7 @@ class Tokenizer:
         """A prompt as the model reads it: pieces of text, and whether each is a control token.
 
         The last is text, perhaps empty, which the model continues. Joined they are the prompt as text,
-        where a text's look-alikes of control tokens can no longer be told from these.
+        where lookalikes of control tokens in the text can no longer be distinguished from real ones.
 
         Raises:
             UnsupportedModelError: as ``encode_prompt``.
@@ -142,7 +143,7 @@ class Tokenizer:
         return [*segments, (rendered[at:].replace(marker, "") + prompt.prefill, False)]
 
     def has_controls(self, text: str) -> bool:
-        """Somewhere in the text stand the characters of a control token."""
+        """Whether the text contains the characters of a control token."""
         return self._control_pattern is not None and self._control_pattern.search(text) is not None
 
     def _pieces(self, prompt: Prompt) -> tuple[list[int], str]:
@@ -163,33 +164,53 @@ class Tokenizer:
         used = set(self._chat_template).union(*(m.content for m in messages))
         marker = next((c for c in map(chr, chain(*_PRIVATE_USE)) if c not in used), None)
         if marker is None:
-            raise InputInvalidError(
-                "The text contains every private-use character of Unicode; it is no text."
-            )
-        marked = [{"role": m.role, "content": self._mark(m.content, marker)} for m in messages]
+            raise InputInvalidError("The text contains every private-use character of Unicode.")
         try:
             if self._compiled is None:
                 self._compiled = _compile(self._chat_template)
-            rendered: str = self._compiled.render(
-                messages=marked, add_generation_prompt=True, **self._variables
-            )
-        except Exception as error:  # whatever a template does
+                self._takes_system = self._supports_system()
+            if not self._takes_system:
+                messages = _without_system(messages)
+            marked = [{"role": m.role, "content": self._mark(m.content, marker)} for m in messages]
+            return self._rendered(marked), marker
+        except Exception as error:  # a template can raise anything
             raise UnsupportedModelError(
                 f"The model's chat template refused the conversation: {error}"
             ) from None
-        return rendered, marker
+
+    def _rendered(self, messages: Sequence[dict[str, str]]) -> str:
+        text: str = self._compiled.render(messages=messages, add_generation_prompt=True, **self._variables)
+        return text
+
+    def _supports_system(self) -> bool:
+        """Whether the template writes a system message; some refuse it, others drop it silently."""
+        probe = [{"role": "system", "content": "instruction"}, {"role": "user", "content": "question"}]
+        try:
+            return "instruction" in self._rendered(probe)
+        except Exception:  # a template can raise anything
+            return False
 
     def _mark(self, content: str, marker: str) -> str:
-        """Put a marker behind every character that could begin a control token.
+        """Insert a marker after every character that could begin a control token.
 
-        One more goes in front of a content that could go on with a control token which the
-        template's own text began, also if the template strips it.
+        Another one goes in front of content that could complete a control token whose beginning is the
+        template's own text, even if the template strips it.
         """
         firsts = {control[0] for control in self._controls}
         ends = (control[i:] for control in self._controls for i in range(1, len(control)))
         bare = content.strip()
         lead = marker if any(bare.startswith(end) or (bare and bare in end) for end in ends) else ""
         return lead + "".join(c + marker if c in firsts else c for c in content)
+
+
+def _without_system(messages: Sequence[Message]) -> Sequence[Message]:
+    """The conversation with its system message put before the first user message."""
+    if not messages or messages[0].role != "system":
+        return messages
+    system, *rest = messages
+    if rest and rest[0].role == "user":
+        return [Message("user", f"{system.content}\n\n{rest[0].content}"), *rest[1:]]
+    return [Message("user", system.content), *rest]
 
 
 def common_prefix(rows: Sequence[Sequence[int]]) -> int:
@@ -216,7 +237,9 @@ def _compile(source: str) -> Any:
     def refuse(message: str) -> None:
         raise ValueError(message)
 
-    environment = ImmutableSandboxedEnvironment(trim_blocks=True, lstrip_blocks=True)
+    environment = ImmutableSandboxedEnvironment(
+        trim_blocks=True, lstrip_blocks=True, extensions=["jinja2.ext.loopcontrols"]
+    )
     environment.filters["tojson"] = lambda value, **kw: json.dumps(value, ensure_ascii=False, **kw)
     environment.globals["raise_exception"] = refuse
     environment.globals["strftime_now"] = lambda form: datetime.datetime.now().strftime(form)

@@ -1,4 +1,4 @@
-"""The adapter that a task brings along: where its file is, and what the user is told if it is not used."""
+"""The adapter that ships with a task: where its file is, and the notice when it isn't used."""
 
 from __future__ import annotations
 
@@ -17,32 +17,31 @@ if TYPE_CHECKING:
 __all__ = ["NO_ADAPTER", "adapter_fault", "own_adapter", "why_not_merged"]
 
 NO_ADAPTER = "none"
-"""What a user says who wants a task without the adapter that it names. A file of that name is ``./none``."""
+"""Runs a task without its own adapter. A file of that name is ``./none``."""
 
 
 def own_adapter(task: Task[Any]) -> Path | None:
-    """The file of the adapter that a task names, in the package of the class that names it; None if it
-    names none.
+    """The file of the task's adapter, in the package of the class that declares it; None if it has none.
 
     Raises:
-        PluginError: the name leads out of the package, or there is no such file.
+        PluginError: the path leaves the package, or the file doesn't exist.
     """
     if not task.adapter:
         return None
-    # A task derived from another one of somebody else's takes the adapter from there.
+    # A task may inherit its adapter from a class in another package.
     owner = next(cls for cls in type(task).__mro__ if "adapter" in vars(cls))
     place = Path(str(getattr(sys.modules.get(owner.__module__), "__file__", None) or "")).parent
     name = PurePosixPath(task.adapter)
     if name.is_absolute() or ".." in name.parts or name.suffix != ".safetensors":
-        raise _fault(task, f"its adapter {task.adapter!r} is no .safetensors file of its package")
+        raise _fault(task, f"its adapter {task.adapter!r} is not a .safetensors file in its package")
     path = place / name
     if not path.is_file():
-        raise _fault(task, f"its adapter {path} is not there")
+        raise _fault(task, f"its adapter {path} does not exist")
     return path
 
 
 def adapter_fault(task: Task[Any], path: Path) -> PluginError | None:
-    """What is wrong with the adapter that a task brings along; None if nothing is. Reads all of it."""
+    """What is wrong with a task's own adapter, if anything. Reads the whole file."""
     from nlpsuite.models.adapter import Adapter
 
     try:
@@ -54,36 +53,34 @@ def adapter_fault(task: Task[Any], path: Path) -> PluginError | None:
     return None
 
 
-def why_not_merged(task: Task[Any], path: Path, bundle: Bundle, *, built: bool) -> str:
-    """Why ``bundle`` does without the adapter of a task; empty if it has one.
+def why_not_merged(task: Task[Any], path: Path, bundle: Bundle, *, is_bundle: bool) -> str:
+    """Why ``bundle`` lacks the task's own adapter; empty if it has an adapter.
 
     Args:
-        path: of the adapter's file.
-        built: the user named the bundle itself, no base.
+        path: the adapter's file.
+        is_bundle: the user named a bundle rather than a base model.
     """
     if bundle.adapter is not None:
-        return ""  # whose it is, the pipeline says
-    if built:
+        return ""  # the pipeline says which one
+    if is_bundle:
         return (
-            f"{bundle.name} is a bundle that is built already: the adapter of {task.name} is not merged into it. "
-            "Name its base with --model, or use --adapter none."
+            f"{bundle.name} is an exported bundle: the adapter of {task.name} can't be merged into it. "
+            "Name its base model with --model, or use --adapter none."
         )
-    from nlpsuite.export.store import base_fingerprint
+    from nlpsuite.export.cache import base_fingerprint
     from nlpsuite.models.adapter import Adapter
 
     info = Adapter.open(path).info
     if base_fingerprint(bundle) == info.base_fingerprint:
-        return (
-            f"{bundle.name} could not be got to merge the adapter of {task.name} into it: running without it."
-        )
+        return f"The weights of {bundle.name} are unavailable: running without the adapter of {task.name}."
     return (
         f"The adapter of {task.name} was trained on {info.base}, not on {bundle.name}: running without it. "
-        "--adapter none says the same."
+        "--adapter none silences this notice."
     )
 
 
 def _fault(task: Task[Any], problem: str) -> PluginError:
     try:
         return failure(find_task(task.name), problem)
-    except UnknownTaskError:  # a task that is used in Python without being installed
+    except UnknownTaskError:  # used in Python without being installed
         return PluginError(f"The task {task.name!r} failed: {problem}", hint="Use adapter='none'.")

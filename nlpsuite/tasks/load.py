@@ -5,9 +5,9 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from nlpsuite.errors import NlpsuiteError
-from nlpsuite.export import store
-from nlpsuite.export.base import find_base
-from nlpsuite.export.schemes import base_named
+from nlpsuite.export.cache import get_bundle
+from nlpsuite.models.resolve import resolve_model
+from nlpsuite.models.spec import ModelSpec
 from nlpsuite.plugins import load_task
 from nlpsuite.runtime.bundle import Bundle
 from nlpsuite.tasks.adapters import NO_ADAPTER, adapter_fault, own_adapter, why_not_merged
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     import os
     from pathlib import Path
 
-    from nlpsuite.export.store import Reporter
+    from nlpsuite.models.spec import Reporter
     from nlpsuite.runtime.device import DeviceChoice
     from nlpsuite.tasks.adjust import ShotsGiven
     from nlpsuite.tasks.base import Task
@@ -29,7 +29,7 @@ __all__ = ["load", "resolve_bundle"]
 def load(
     task: str,
     *,
-    model: str | None = None,
+    model: str | os.PathLike[str] | None = None,
     adapter: str | os.PathLike[str] | None = None,
     precision: str | None = None,
     device: DeviceChoice = "auto",
@@ -45,28 +45,27 @@ def load(
 ) -> Pipeline:
     """A task with a model, ready to be called with texts.
 
-    The first call on a machine fetches the default model (93 MB) and caches it.
+    The first call on a machine downloads the default model (93 MB) and caches it.
 
     Args:
         task: a name that ``nlpsuite list`` shows.
-        model: None for the default, a bundle directory, a ``.gguf`` file, a Hugging Face
-            checkpoint directory, ``hf:owner/name``, or a name that ``nlpsuite models`` shows.
-        adapter: a file that ``nlpsuite train adapter`` wrote, merged into the model, which must be
-            the base that it was trained on. None for the one that the task brings along, if it does and the
-            model is that base; ``none`` for none at all.
+        model: None for the default, a bundle directory, a ``.gguf`` file, a Hugging Face directory or
+            training run, ``hf:owner/name``, or a name that ``nlpsuite models`` shows.
+        adapter: a file from ``nlpsuite train adapter`` or a LoRA directory from peft, merged into the
+            model, which must be the one it was trained on. None uses the task's own adapter if it has
+            one and the model fits; ``none`` uses no adapter at all.
         precision: ``int8`` (default), ``int4``, ``fp32``, or ``fp16``, which is for CUDA.
         device: ``auto``, ``cuda`` or ``cpu``.
-        threads: of the CPU; 0 uses every core.
-        max_parts: most parts a long text may be split into.
-        prompt_file: a prompt of your own, a text file with ``{text}`` in it; see docs/prompts.md.
-        prompt_template: the same as a text.
-        shots: examples that the model is shown first: a file as for training, or pairs of a text
-            and its answer.
-        max_shots: show only the first so many of them.
-        guard: screen the outputs; ``warn`` adds a notice to what is flagged, ``block`` replaces it.
+        threads: CPU threads; 0 uses every core.
+        max_parts: maximum number of parts a long text is split into.
+        prompt_file: a text file with a prompt of your own, with ``{text}`` in it; see docs/prompts.md.
+        prompt_template: the same as a string.
+        shots: examples to show the model first: a file as for training, or pairs of text and answer.
+        max_shots: use only the first ``max_shots`` of them.
+        guard: screen the outputs; ``warn`` adds a notice to flagged ones, ``block`` replaces them.
             See docs/guard.md.
-        reporter: told of progress while a model is fetched and built.
-        options: the task's own.
+        reporter: receives progress while a model is downloaded and built.
+        options: the task's own options.
 
     Raises:
         NlpsuiteError: its subclasses say what to do next.
@@ -77,7 +76,7 @@ def load(
     from nlpsuite.tasks.guard import GuardedPipeline, check_mode
     from nlpsuite.tasks.pipeline import Pipeline
 
-    # What is wrong with options and files should not wait for the model.
+    # Errors in options and files should not wait for the model.
     loaded = adjust(
         load_task(task),
         prompt_file=prompt_file,
@@ -108,44 +107,43 @@ def load(
 def resolve_bundle(
     task: Task[Any],
     *,
-    model: str | None = None,
+    model: str | os.PathLike[str] | ModelSpec | None = None,
     adapter: str | os.PathLike[str] | None = None,
     precision: str | None = None,
     reporter: Reporter | None = None,
     offline: bool = False,
 ) -> tuple[Path, list[str]]:
-    """The bundle that runs a task, built in the cache if need be, and what the user should know about it.
+    """The bundle that runs a task, built in the cache if necessary, and notices for the user.
 
-    A task's own adapter is merged where nobody names another and the model is the base that it was trained
-    on. With any other model the task runs without it, and a notice says so.
+    A task's own adapter is merged if no other is named and the model is the one it was trained on. With
+    any other model the task runs without it, and a notice says so.
 
     Args:
         task, model, adapter, precision, reporter: as for ``load``.
-        offline: fetch nothing; so do NLPSUITE_OFFLINE=1 and HF_HUB_OFFLINE=1.
+        offline: download nothing; NLPSUITE_OFFLINE=1 and HF_HUB_OFFLINE=1 have the same effect.
 
     Raises:
         PluginError: the task's own adapter is missing or damaged.
-        NlpsuiteError: as ``store.resolve``.
+        NlpsuiteError: as ``get_bundle``.
     """
     given = None if adapter == NO_ADAPTER else adapter
     own = own_adapter(task) if adapter is None else None
-    base = base_named(model, offline=offline)
+    found = resolve_model(model, precision=precision, offline=offline)
     try:
-        path = store.resolve(
-            base,
+        path = get_bundle(
+            found,
             precision=precision,
             adapter=own or given,
-            if_it_fits=own is not None,
+            adapter_optional=own is not None,
             reporter=reporter,
             offline=offline,
         )
     except NlpsuiteError as error:
-        # It may have been the adapter's fault, and then its author's.
+        # If the adapter caused it, the plugin is to blame.
         if own and (fault := adapter_fault(task, own)):
             raise fault from error
         raise
     if own is None:
         return path, []
-    built = find_base(base, offline=offline) is None
-    notice = why_not_merged(task, own, Bundle.open(path), built=built)
+    notice = why_not_merged(task, own, Bundle.open(path), is_bundle=not isinstance(found, ModelSpec))
     return path, [notice] if notice else []

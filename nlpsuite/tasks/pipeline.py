@@ -189,7 +189,7 @@ def preset_options(task: Task[Any], bundle: Bundle) -> tuple[dict[str, Any], lis
     few-shot examples.
     """
     adapter = bundle.adapter
-    if adapter is None:
+    if adapter is None or not adapter["task"]:  # peft doesn't record a task
         return dict(task.adjusted.options), []
     if adapter["task"] != task.name:
         notice = f"The model was adapted to {adapter['task']}; it may be worse at {task.name}."

@@ -12,7 +12,7 @@ from typing import Any
 from unittest import mock
 
 from nlpsuite.errors import ModelNotFoundError, ModelUnavailableError
-from nlpsuite.export.base import Base, Silent
+from nlpsuite.models.spec import ModelSpec, Silent
 from nlpsuite.testing.findings import CheckFailed, expect
 from nlpsuite.testing.subject import Subject, shown
 
@@ -46,7 +46,7 @@ def refuses_what_is_not_there(subject: Subject) -> str:
             _no_network(f"obtaining {shown(rest)} with offline=True"),
         ):
             try:
-                path = base.obtain(Path(place), Silent(), 1.0)
+                path = base.obtain(Path(place), Silent())
             except (ModelNotFoundError, ModelUnavailableError):
                 continue
         raise CheckFailed(
@@ -65,15 +65,15 @@ def is_quick(subject: Subject) -> str:
     return ""
 
 
-def _ask(subject: Subject, rest: str) -> Base | None:
+def _ask(subject: Subject, rest: str) -> ModelSpec | None:
     """The base of a name; None if it is refused properly."""
     with _no_network(f"naming the base {shown(rest)}"):
         try:
             base = subject.offered(rest, offline=True)
         except (ModelNotFoundError, ModelUnavailableError):
             return None
-    if not isinstance(base, Base):
-        raise CheckFailed(f"it gave {type(base).__name__} instead of a {Base.__name__} for {shown(rest)}")
+    if not isinstance(base, ModelSpec):
+        raise CheckFailed(f"it gave {type(base).__name__} instead of a ModelSpec for {shown(rest)}")
     for attribute in ("label", "key", "origin"):
         value = getattr(base, attribute)
         expect(

@@ -6,34 +6,16 @@ import json
 from typing import TYPE_CHECKING
 
 from nlpsuite.errors import AdapterMismatchError, BundleCorruptError, OptionError
-from nlpsuite.export.base import Base, find_base, open_base
-from nlpsuite.export.schemes import base_named
 from nlpsuite.files import atomic_write_text, storage_errors
 from nlpsuite.models.adapter import fingerprint
 from nlpsuite.models.checkpoint import Checkpoint
-from nlpsuite.paths import bundles_dir
+from nlpsuite.models.resolve import open_model, resolve_spec
 from nlpsuite.training.launch import RunContext
 
 if TYPE_CHECKING:
     from nlpsuite.models.language_module import LanguageModule
 
-__all__ = ["find_trainable", "load_base"]
-
-
-def find_trainable(spec: str | None) -> Base:
-    """The base that ``spec`` names; None for the default model.
-
-    Raises:
-        OptionError: it is a bundle.
-        ModelNotFoundError, ModelUnavailableError: it can't be found.
-    """
-    base = find_base(base_named(spec))
-    if base is None:
-        raise OptionError(
-            f"{spec} is a bundle; its weights can't be trained.",
-            hint="Name the model it was built from: a .gguf file, a model directory, hf:owner/name.",
-        )
-    return base
+__all__ = ["load_base"]
 
 
 def load_base(context: RunContext, spec: str | None) -> tuple[Checkpoint, str, LanguageModule]:
@@ -52,9 +34,7 @@ def load_base(context: RunContext, spec: str | None) -> tuple[Checkpoint, str, L
     # Frozen weights can be stored in the precision they are multiplied in; shards of a layer share one type.
     half = not settings.full and not settings.fsdp and uses_bf16(settings.precision, context.world.device)
     try:
-        with open_base(
-            find_trainable(spec), bundles_dir(), context.reporter, precision="fp32", keep=True
-        ) as checkpoint:
+        with open_model(resolve_spec(spec), reporter=context.reporter, keep=True) as checkpoint:
             length = checkpoint.config.context_length
             if settings.max_length > length:
                 raise OptionError(

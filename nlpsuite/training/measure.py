@@ -12,10 +12,11 @@ import onnxruntime
 
 from nlpsuite.data.examples import Example
 from nlpsuite.errors import NlpsuiteError
-from nlpsuite.export.base import WEIGHT_BYTES, Reporter
 from nlpsuite.export.build import build_bundle
-from nlpsuite.export.store import DEFAULT_PRECISION
+from nlpsuite.models.bundle_cache import DEFAULT_PRECISION
 from nlpsuite.models.checkpoint import Checkpoint
+from nlpsuite.models.resolve import WEIGHT_BYTES
+from nlpsuite.models.spec import Reporter
 from nlpsuite.runtime.device import DeviceChoice
 from nlpsuite.runtime.language_model import LanguageModel
 from nlpsuite.tasks.base import Task

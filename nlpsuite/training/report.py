@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal, TypeAlias
 
-from nlpsuite.export.base import Silent
+from nlpsuite.models.spec import Silent
 
 if TYPE_CHECKING:
     from nlpsuite.training.preflight import Preflight

@@ -19,11 +19,12 @@ from nlpsuite.files import atomic_directory, atomic_write_text, sha256_file
 from nlpsuite.models.adapter import Adapter, AdapterInfo, MergedCheckpoint, save_adapter
 from nlpsuite.models.checkpoint import Checkpoint, open_checkpoint
 from nlpsuite.models.checkpoint_write import write_checkpoint
+from nlpsuite.models.resolve import resolve_spec
 from nlpsuite.options import make_options
 from nlpsuite.plugins import find_task, load_task
 from nlpsuite.runtime.tokenizer import Tokenizer
 from nlpsuite.tasks.base import Task
-from nlpsuite.training.base import find_trainable, load_base
+from nlpsuite.training.base import load_base
 from nlpsuite.training.launch import RunContext, RunTarget, finish_run, fit, open_run
 from nlpsuite.training.report import Outcome, TrainReport, TrainReporter
 from nlpsuite.training.run_directory import default_run_directory
@@ -98,7 +99,7 @@ def train_adapter(
         # Mistakes that show at once should leave no run behind.
         loaded = load_task(task)
         make_options(loaded.options, {**loaded.adapter_options, **options})
-        find_trainable(base)
+        resolve_spec(base)
         extra = {"task": task, "base": base, "options": options}
         files = [str(data)]
         if not resume:

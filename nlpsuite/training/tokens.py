@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 
 from nlpsuite.errors import BundleCorruptError, InputInvalidError, InputNotFoundError, OptionError
 from nlpsuite.files import atomic_write, atomic_write_text, sha256_file
-from nlpsuite.models.gguf_tokenizer import generation_config, tokenizer_config
+from nlpsuite.models.tokenizer_files import SpecialTokens, make_tokenizer_files
 
 if TYPE_CHECKING:
     from tokenizers import Tokenizer
@@ -123,7 +123,7 @@ def load_tokenizer(path: Path) -> Tokenizer:
 
 
 def tokenizer_files(tokenizer: Tokenizer, context_length: int | None) -> dict[str, str]:
-    """Name -> text of the tokenizer's files, in the form of ``gguf_tokenizer.tokenizer_files``.
+    """Name -> text of the tokenizer's files, see ``make_tokenizer_files``.
 
     ``<|endoftext|>`` is the bos, eos and padding token. It isn't added to prompts, since the model learns
     from windows that start anywhere.
@@ -132,14 +132,14 @@ def tokenizer_files(tokenizer: Tokenizer, context_length: int | None) -> dict[st
         context_length: in tokens; None for a recurrent model, which has no limit.
     """
     end = _end_id(tokenizer)
-    names = {end: END_OF_TEXT}
-    return {
-        "tokenizer.json": tokenizer.to_str(),
-        "tokenizer_config.json": tokenizer_config(
-            {"bos": end, "eos": end, "pad": end}, names.get, add_bos=False, max_length=context_length
-        ),
-        "generation_config.json": generation_config({END_OF_TEXT: end}, bos=end, eos=[end], pad=end),
-    }
+    return make_tokenizer_files(
+        json.loads(tokenizer.to_str()),
+        SpecialTokens({END_OF_TEXT: end}, bos=end, unk=None, pad=end, ends=[end]),
+        {end: END_OF_TEXT}.get,
+        add_bos=False,
+        max_length=context_length,
+        chat_template=None,
+    )
 
 
 @dataclass(frozen=True)

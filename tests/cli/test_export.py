@@ -86,7 +86,7 @@ def test_errors_have_their_codes_and_say_what_to_do(cli, base: Path, here: Path)
         ((base, "--precision", "int3"), 2, "int3"),
         ((base, "--layout", "genai"), 2, "genai"),
         ((base, "--precision", "fp32", "-o", "out"), 2, "--overwrite"),
-        (("out", "-o", "again"), 2, "is exported already"),
+        (("out", "-o", "again"), 2, "is already exported"),
         (("absent.gguf",), 5, "absent.gguf"),
         ((base, "--adapter", "absent.safetensors"), 5, "absent.safetensors"),
         ((base, "-o", "file/out"), 7, "-o"),

@@ -15,7 +15,7 @@ from tiny import write_tiny_checkpoint
 
 import nlpsuite
 from nlpsuite.errors import AdapterMismatchError, BundleCorruptError, ModelNotFoundError, OptionError
-from nlpsuite.export import store
+from nlpsuite.export.cache import get_bundle
 from nlpsuite.models.adapter import Adapter, AdapterInfo, fingerprint, save_adapter
 from nlpsuite.models.checkpoint import open_checkpoint
 from nlpsuite.runtime.bundle import Bundle
@@ -72,7 +72,7 @@ def build(base: str, adapter: Path) -> Path:
     with warnings.catch_warnings():  # torch's and the exporter's own
         warnings.simplefilter("ignore")
         pytest.importorskip("onnxscript")
-        return store.resolve(base, precision="fp32", adapter=adapter)
+        return get_bundle(base, precision="fp32", adapter=adapter)
 
 
 def test_both_become_one_bundle(adapter: Path, merged: Path, tiny_bundle: Path) -> None:
@@ -88,7 +88,7 @@ def test_both_become_one_bundle(adapter: Path, merged: Path, tiny_bundle: Path) 
 
 def test_the_adapters_content_is_the_key(base: Path, adapter: Path, merged: Path, tmp_path: Path) -> None:
     shutil.copy(adapter, tmp_path / "copy")
-    assert store.resolve(str(base), precision="fp32", adapter=str(tmp_path / "copy")) == merged
+    assert get_bundle(str(base), precision="fp32", adapter=str(tmp_path / "copy")) == merged
 
 
 def test_recorded_options_are_defaults(base: Path, adapter: Path, merged: Path, tiny_bundle: Path) -> None:
@@ -139,25 +139,25 @@ def test_another_version_and_options_that_are_gone_get_a_notice(outdated: Path) 
 def test_a_name_of_two_bundles_is_refused(merged: Path, outdated: Path) -> None:
     assert merged != outdated
     with pytest.raises(OptionError, match="names 2 bundles"):
-        store.resolve("tiny-random+sentiment")
-    assert store.resolve(outdated.name) == outdated
+        get_bundle("tiny-random+sentiment")
+    assert get_bundle(outdated.name) == outdated
 
 
 def test_what_can_not_be_merged(base: Path, adapter: Path, merged: Path, tmp_path: Path) -> None:
     with pytest.raises(ModelNotFoundError, match="no adapter"):
-        store.resolve(str(base), adapter=tmp_path / "none")
+        get_bundle(str(base), adapter=tmp_path / "none")
     for built in (str(merged), merged.name):
         with pytest.raises(OptionError, match="built already"):
-            store.resolve(built, adapter=adapter)
+            get_bundle(built, adapter=adapter)
     with pytest.raises(ModelNotFoundError, match="no model 'tiny-rondam'"):
-        store.resolve("tiny-rondam", adapter=adapter)
+        get_bundle("tiny-rondam", adapter=adapter)
     damaged = tmp_path / "damaged"
     damaged.write_bytes(adapter.read_bytes()[:-1])
     with pytest.raises(BundleCorruptError, match="damaged"):
-        store.resolve(str(base), adapter=damaged)
+        get_bundle(str(base), adapter=damaged)
     other = write_tiny_checkpoint(tmp_path / "other", seed=1)
     with pytest.raises(AdapterMismatchError, match="this base is other"):
-        store.resolve(str(other), adapter=adapter)
+        get_bundle(str(other), adapter=adapter)
 
 
 def test_a_mismatch_has_its_own_exit_code(cli, adapter: Path, tmp_path: Path) -> None:

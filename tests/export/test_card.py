@@ -107,9 +107,7 @@ def test_what_the_base_says_of_itself(tmp_path: Path) -> None:
     own = own_card(open_checkpoint(tmp_path / "base"))
     assert own == "# My model\n\nTrained on toast.\n\n## Figures"
     text = model_card(manifest(), own=own, weights=1)
-    assert text.endswith(
-        "## What the base says of itself\n\n### My model\n\nTrained on toast.\n\n### Figures\n"
-    )
+    assert text.endswith("## Card of the base model\n\n### My model\n\nTrained on toast.\n\n### Figures\n")
 
 
 def test_whatever_lies_beside_a_gguf_file_is_not_its_card(tmp_path: Path) -> None:

@@ -13,9 +13,15 @@ import onnx
 import pytest
 
 from nlpsuite.errors import UnsupportedModelError
-from nlpsuite.export.template import CONFIG_KEY, WEIGHTS_PLACEHOLDER, DType, Layout, template_for
+from nlpsuite.export.template import (
+    CONFIG_KEY,
+    SMOLLM2_135M_CONFIG,
+    WEIGHTS_PLACEHOLDER,
+    DType,
+    Layout,
+    template_for,
+)
 from nlpsuite.models.config import DecoderConfig, GPT2Config, LSTMConfig, ModelConfig
-from nlpsuite.models.sources import SMOLLM2_135M_CONFIG
 
 TEMPLATES = Path(__file__).parents[2] / "nlpsuite" / "export" / "templates"
 SHIPPED = TEMPLATES / "smollm2-135m.slots.fp32.onnx"

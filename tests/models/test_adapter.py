@@ -111,19 +111,28 @@ def test_bfloat16(tmp_path: Path) -> None:
 def test_a_file_that_is_not_there(tmp_path: Path) -> None:
     with pytest.raises(ModelNotFoundError, match="no adapter"):
         Adapter.open(tmp_path / "none")
-    with pytest.raises(ModelUnavailableError, match="directory"):
+    with pytest.raises(ModelNotFoundError, match="no adapter .*adapter.safetensors"):
         Adapter.open(tmp_path)
+    (tmp_path / "a").mkdir()
+    (tmp_path / "a" / "adapter.safetensors").mkdir()
+    with pytest.raises(ModelUnavailableError, match="directory"):
+        Adapter.open(tmp_path / "a")
+
+
+def test_a_training_run_is_named_by_its_directory(saved: Callable[..., Path]) -> None:
+    path = saved()
+    assert Adapter.open(path.parent).sha256 == Adapter.open(path).sha256
 
 
 @pytest.mark.parametrize(
     "changes, message",
     [
         ({f"{Q}.lora_A.weight": np.full((2, 64), np.nan, np.float32)}, "not finite"),
-        ({f"{Q}.lora_B.weight": np.zeros((64, 3), np.float32)}, "not of rank 2"),
-        ({f"{Q}.lora_B.weight": np.zeros(2, np.float32)}, "not of rank 2"),
+        ({f"{Q}.lora_B.weight": np.zeros((64, 3), np.float32)}, "does not have rank 2"),
+        ({f"{Q}.lora_B.weight": np.zeros(2, np.float32)}, "does not have rank 2"),
         ({f"{Q}.lora_B.weight": np.zeros((64, 2), np.float64)}, "float64"),
         ({"head.lora_A.weight": np.zeros((2, 4), np.float32)}, "head.lora_B.weight is missing"),
-        ({"model.norm.weight": np.zeros(64, np.float32)}, "no pair"),
+        ({"model.norm.weight": np.zeros(64, np.float32)}, "does not belong to a pair"),
     ],
 )
 def test_damaged_weights_are_neither_saved_nor_opened(
@@ -152,15 +161,15 @@ def test_no_weights_and_an_overflow(tmp_path: Path, saved: Callable[..., Path]) 
 @pytest.mark.parametrize(
     "metadata, error, message",
     [
-        (None, UnsupportedModelError, "other programs"),
-        ({"format": "pt"}, UnsupportedModelError, "other programs"),
+        (None, UnsupportedModelError, "not written by `nlpsuite train adapter`"),
+        ({"format": "pt"}, UnsupportedModelError, "not written by `nlpsuite train adapter`"),
         ({"version": 2}, UnsupportedModelError, "version 2"),
         ({"format": "x"}, BundleCorruptError, "another format"),
         ({"rank": 0}, BundleCorruptError, "rank is 0"),
         ({"alpha": "8"}, BundleCorruptError, "alpha is '8'"),
-        ({"task": 7}, BundleCorruptError, "no text"),
-        ({"options": []}, BundleCorruptError, "no mapping"),
-        ({"data": [1]}, BundleCorruptError, "no mapping"),
+        ({"task": 7}, BundleCorruptError, "not a string"),
+        ({"options": []}, BundleCorruptError, "not a mapping"),
+        ({"data": [1]}, BundleCorruptError, "not a mapping"),
     ],
 )
 def test_metadata_of_others_and_damaged(

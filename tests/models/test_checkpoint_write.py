@@ -14,9 +14,10 @@ import pytest
 from safetensors.numpy import load_file, save_file
 from tiny import CONFIGS, GPT2, LLAMA, LSTM, random_weights, tiny_tokenizer_files, write_tiny_checkpoint
 
-from nlpsuite.errors import UnsupportedModelError
+from nlpsuite.errors import ModelUnavailableError, UnsupportedModelError
 from nlpsuite.models.checkpoint import open_checkpoint
 from nlpsuite.models.checkpoint_write import write_checkpoint
+from nlpsuite.models.resolve import resolve_model
 
 
 @pytest.mark.parametrize("name", CONFIGS)
@@ -182,3 +183,25 @@ def test_unknown_tensors_of_gpt2_are_refused_by_name(tmp_path: Path, name: str) 
     save_file({**stored, name: np.ones(64, np.float32)}, directory / "model.safetensors")
     with pytest.raises(UnsupportedModelError, match=name.removeprefix("transformer.")):
         open_checkpoint(directory)
+
+
+@pytest.mark.parametrize("kind", ["lm", "adapter"])
+def test_an_unfinished_run_says_how_to_continue(tmp_path: Path, kind: str) -> None:
+    run = tmp_path / "run"
+    (run / "checkpoints").mkdir(parents=True)
+    (run / "run.json").write_text(json.dumps({"format": "nlpsuite-run", "kind": kind}))
+    for action in (open_checkpoint, resolve_model):
+        with pytest.raises(ModelUnavailableError, match="hasn't finished") as caught:
+            action(run)
+        assert caught.value.hint == f"To continue it: nlpsuite train {kind} --resume -o {run}"
+    (run / "run.json").write_text("{")
+    with pytest.raises(ModelUnavailableError, match="hasn't finished"):
+        open_checkpoint(run)
+
+
+def test_the_run_of_an_adapter_is_not_a_model(tmp_path: Path) -> None:
+    (tmp_path / "run.json").write_text(json.dumps({"kind": "adapter"}))
+    (tmp_path / "adapter.safetensors").touch()
+    with pytest.raises(ModelUnavailableError, match="of an adapter") as caught:
+        resolve_model(tmp_path)
+    assert f"--adapter {tmp_path / 'adapter.safetensors'}" in caught.value.hint

@@ -464,3 +464,19 @@ def test_any_value_in_place_of_another_is_read_or_refused(
     with pytest.raises(NlpsuiteError) as raised:
         open_checkpoint(tmp_path)
     assert raised.value.message
+
+
+@pytest.mark.parametrize(
+    "settings",
+    [
+        {"do_sample": True, "max_length": 50},
+        {"temperature": 0.6, "top_k": 50, "top_p": 0.9, "repetition_penalty": 1.1},
+        {"num_beams": 4, "early_stopping": True, "length_penalty": 2.0, "no_repeat_ngram_size": 3},
+        {"max_new_tokens": 20, "min_length": 5, "bad_words_ids": [[7]], "forced_eos_token_id": 2},
+    ],
+    ids=str,
+)
+@pytest.mark.parametrize("name", CONFIGS)
+def test_settings_for_generation_are_harmless(name: str, settings: dict[str, Any]) -> None:
+    config = CONFIGS[name]
+    assert config_from_hf({**config.to_hf(), **settings}) == config

@@ -12,7 +12,8 @@ from tokenizers import Tokenizer, pre_tokenizers
 
 from nlpsuite.errors import BundleCorruptError, UnsupportedModelError
 from nlpsuite.models.gguf import GGUFFile
-from nlpsuite.models.gguf_tokenizer import choose_pad, tokenizer_files
+from nlpsuite.models.gguf_tokenizer import tokenizer_files
+from nlpsuite.models.tokenizer_files import SpecialTokens, choose_pad
 
 HERE = Path(__file__).parent
 ROWS = json.loads((HERE / "golden_token_ids.json").read_text(encoding="utf-8"))
@@ -106,10 +107,10 @@ def test_padding_is_no_token_that_ends_a_prompt() -> None:
     assert config["pad_token"] == "<|endoftext|>"
     assert (config["bos_token"], config["eos_token"]) == ("<|im_start|>", "<|im_end|>")
     assert config["model_max_length"] == 128
-    assert choose_pad({"<pad>": 7}, declared=5, bos=1, eos=[2]) == 5
-    assert choose_pad({"<pad>": 7}, declared=2, bos=1, eos=[2]) == 7
-    assert choose_pad({}, declared=None, bos=0, eos=[0]) == 0
-    assert choose_pad({}, declared=None, bos=None, eos=[]) is None
+    assert choose_pad(SpecialTokens({"<pad>": 7}, bos=1, unk=None, pad=5, ends=[2])) == 5
+    assert choose_pad(SpecialTokens({"<pad>": 7}, bos=1, unk=None, pad=2, ends=[2])) == 7
+    assert choose_pad(SpecialTokens({}, bos=0, unk=None, pad=None, ends=[0])) == 0
+    assert choose_pad(SpecialTokens({}, bos=None, unk=None, pad=None, ends=[])) is None
 
 
 def test_a_beginning_marked_as_text_is_still_a_control_token() -> None:
@@ -131,7 +132,7 @@ def test_the_chat_template_is_a_file_of_its_own() -> None:
 @pytest.mark.parametrize(
     ("changes", "name"),
     [
-        ({"model": "llama"}, "'llama'"),
+        ({"model": "t5"}, "'t5'"),
         ({"model": None}, "None"),
         ({"pre": "deepseek-coder"}, "'deepseek-coder'"),
         ({"pre": ["smollm"]}, "smollm"),

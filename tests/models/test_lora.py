@@ -102,8 +102,8 @@ def test_targets_are_chosen_by_name() -> None:
     [
         ("llama", {"targets": ["q_proj", "query"]}, "no linear layer called 'query'", "o_proj"),
         ("llama", {"targets": ["lm_head"]}, "no linear layer called 'lm_head'", "q_proj"),
-        ("llama", {"rank": 33}, "Rank 33 is no low rank for .*k_proj of 32 × 64", "at most 32"),
-        ("llama", {"rank": 0}, "Rank 0", "at most"),
+        ("llama", {"rank": 33}, "Rank 33 is out of range for .*k_proj \\(32 × 64\\)", "1 to 32"),
+        ("llama", {"rank": 0}, "Rank 0", "1 to"),
         ("lstm", {}, "no linear layers", "--full"),
     ],
 )

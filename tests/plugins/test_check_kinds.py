@@ -94,7 +94,7 @@ import time
 from nlpsuite import hookimpl
 from nlpsuite.errors import ModelNotFoundError, ModelUnavailableError
 from nlpsuite.plugins import ModelSpec
-def obtain(workspace, reporter, weight_bytes):
+def obtain(directory, reporter):
     raise ModelUnavailableError("Offline.")
 def it(rest, *, offline):
     if not rest.strip(): raise ModelNotFoundError("No name.")
@@ -177,8 +177,8 @@ def test_good_ones_pass(tmp_path: Path, monkeypatch, kind: str, name: str, code:
         ("guard", "it", "at, at + 1", "at, at + 5, detail=text", "points_into_the_text", "may be a secret"),
         ("guard", "it", "0.5)", "50)", "points_into_the_text", "must be from 0 to 1"),
         ("guard", "it", "return [] if at < 0 else", "return 0 if at < 0 else", "screens_each_text", "raised TypeError"),
-        ("source", "it", "return ModelSpec(rest,", "return str(rest) or ModelSpec(rest,", "gives_a_base_or_an_error", "gave str instead of a "),
-        ("source", "it", "raise ModelUnavailableError(\"Offline.\")", "return Path(workspace)", "refuses_what_is_not_there", "which nobody has"),
+        ("source", "it", "return ModelSpec(rest,", "return str(rest) or ModelSpec(rest,", "gives_a_base_or_an_error", "gave str instead of a ModelSpec"),
+        ("source", "it", "raise ModelUnavailableError(\"Offline.\")", "return Path(directory)", "refuses_what_is_not_there", "which nobody has"),
         ("source", "it", "raise ModelUnavailableError(\"Offline.\")", "raise OSError(\"x\")", "refuses_what_is_not_there", "raised OSError"),
         ("source", "it", "if not rest.strip()", "if not {}[rest]", "gives_a_base_or_an_error", "raised KeyError"),
         ("source", "it", "\"key \" + rest", "str(time.perf_counter())", "gives_a_base_or_an_error", "and then"),

