@@ -11,10 +11,10 @@ from typing import Any, BinaryIO
 from nlpsuite.batch.job import Job, JobRow
 from nlpsuite.batch.storage import canonical, job_errors
 from nlpsuite.data.openai_batch import response_line
-from nlpsuite.data.records import OPENAI_BATCH
+from nlpsuite.data.tables import OPENAI_BATCH
+from nlpsuite.data.writing import find_writer
 from nlpsuite.errors import InputInvalidError, JobRefusedError, JobStorageError, StorageError
 from nlpsuite.files import atomic_write, sha256_file
-from nlpsuite.plugins.discovery import known_plugins
 from nlpsuite.plugins.loading import load
 
 __all__ = ["check_columns", "check_output_format", "check_replaceable", "merge", "result_columns"]
@@ -29,12 +29,7 @@ def check_output_format(output: Path, format: str = "") -> str:
     Raises:
         InputInvalidError: there is none; lists those that there are.
     """
-    known = sorted(plugin.name for plugin in known_plugins() if plugin.kind == "writer")
-    suffix = output.suffix.lower().removeprefix(".")
-    if suffix not in known:
-        raise InputInvalidError(
-            f"{output} is of no kind that can be written.", hint=f"Name a file .{', .'.join(known)}."
-        )
+    suffix = find_writer(output)
     if format == OPENAI_BATCH and suffix not in ("jsonl", "ndjson"):
         raise InputInvalidError(
             f"Responses of the OpenAI Batch API are lines of JSON, {output.name} is named as something else.",

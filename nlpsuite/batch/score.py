@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import os
 import shutil
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -14,13 +14,14 @@ from nlpsuite.batch.fingerprint import check_same, job_keys, request_values
 from nlpsuite.batch.job import FORMAT, FORMAT_VERSION, Job, job_directory, write_manifest
 from nlpsuite.batch.merge import check_columns, check_output_format, result_columns
 from nlpsuite.batch.run import JobReport, JobReporter, most_errors, run_job, terminating
-from nlpsuite.batch.stage import hash_files, stage, stamps
+from nlpsuite.batch.stage import stage, stamps
 from nlpsuite.batch.storage import INPUT, MANIFEST, canonical_sha256, clear, discard, job_errors, locked
-from nlpsuite.data.records import OPENAI_BATCH, text_columns_of
+from nlpsuite.data.columns import Selection, check_option_columns, select_columns
 from nlpsuite.data.tables import Table, open_table
-from nlpsuite.errors import InputInvalidError, JobRefusedError, OptionError, StorageError
+from nlpsuite.data.writing import check_writable
+from nlpsuite.errors import JobRefusedError, OptionError, StorageError
 from nlpsuite.files import sha256_file
-from nlpsuite.options import make_options, option_specs
+from nlpsuite.options import make_options
 from nlpsuite.plugins.discovery import find_plugin
 from nlpsuite.runtime.bundle import Bundle
 
@@ -28,6 +29,8 @@ if TYPE_CHECKING:
     from nlpsuite.tasks.base import Task
 
 __all__ = ["ScoreRequest", "resume", "score"]
+
+_RAGGED = ("json", "jsonl", "ndjson", "openai-batch")  # rows need not have the same columns
 
 
 @dataclass(frozen=True)
@@ -40,7 +43,7 @@ class ScoreRequest:
         dataset: name of a standard data set, such as ``sst2:dev``.
         output: the file of results; the job is kept beside it.
         format: of the input, where its name doesn't say.
-        encoding: of the input, where it is text.
+        encoding, delimiter, escape: of the input, where it is text; see ``open_table``.
         text_columns: with the text, or its parts; by default the task's usual one.
         id_column: with a unique id; without it a row's id is its index.
         option_columns: option of the task to the column that has its value.
@@ -63,6 +66,8 @@ class ScoreRequest:
     dataset: str = ""
     format: str = ""
     encoding: str = "utf-8"
+    delimiter: str = ""
+    escape: str = ""
     text_columns: tuple[str, ...] = ()
     id_column: str = ""
     option_columns: Mapping[str, str] = field(default_factory=dict)
@@ -109,7 +114,7 @@ def score(request: ScoreRequest, reporter: JobReporter | None = None) -> JobRepo
         max_shots=request.max_shots,
     )
     make_options(task.options, dict(request.options))
-    _check_option_columns(task, request)
+    check_option_columns(task, request.option_columns)
     check_output_format(request.output, request.format)
     most_errors(request.max_errors, 0)
     find_plugin("engine", request.engine)
@@ -160,7 +165,9 @@ def _job(request: ScoreRequest, task: Task[Any], directory: Path, reporter: JobR
     bundle = Bundle.open(path)
     for notice in [*notices, *preset_options(task, bundle)[1]]:
         reporter.notice(notice)
-    keys = job_keys(request, task, table, hash_files(table.files), bundle)
+    with job_errors(directory):
+        input_sha256 = table.sha256()
+    keys = job_keys(request, task, table, input_sha256, bundle)
     where = os.fspath(bundle.path.resolve())
     if there is not None:
         _settle(request, task, table, keys, there.manifest["columns"])
@@ -172,7 +179,7 @@ def _job(request: ScoreRequest, task: Task[Any], directory: Path, reporter: JobR
 
     def on_rows(rows: int, columns: Sequence[str]) -> None:
         # Where all rows have the same columns, what is wrong with them shows in the first chunk.
-        if rows <= keys["chunk_rows"] and keys["reader"]["format"] not in ("jsonl", "ndjson"):
+        if columns and rows <= keys["chunk_rows"] and keys["reader"]["format"] not in _RAGGED:
             _settle(request, task, table, dict(keys), columns)
 
     staged = stage(
@@ -209,6 +216,8 @@ def _job(request: ScoreRequest, task: Task[Any], directory: Path, reporter: JobR
         "request": request_values(request),
         "recorded": reporter.recorded(),
     }
+    if not table.is_openai_batch:
+        _check_writable(Job(directory, manifest), request.output)
     job = write_manifest(directory, manifest)
     _forget_stdin(table, directory)
     return job, where
@@ -218,19 +227,25 @@ def _settle(
     request: ScoreRequest, task: Task[Any], table: Table, keys: dict[str, Any], columns: Sequence[str]
 ) -> None:
     """Check what is asked of the columns, and put the text's into the keys."""
-    if not columns:
-        raise InputInvalidError(
-            f"{table.name} has no row that can be read.", hint="Is it of the kind that its name says?"
-        )
-    if keys["reader"].get("format") != OPENAI_BATCH:
-        keys["text_columns"] = list(text_columns_of(task, table, columns, request.text_columns))
-        check_columns(columns, result_columns(bool(task.labels), bool(request.guard), request.prefix))
-    for option, column in request.option_columns.items():
-        if column not in columns:
-            raise OptionError(
-                f"{table.name} has no column {column!r} for the option {option}.",
-                hint=f"Columns: {', '.join(map(repr, columns))}.",
-            )
+    asked = Selection(request.text_columns, id=request.id_column, options=request.option_columns)
+    chosen = select_columns(task, table, columns, asked)
+    if chosen.requests:
+        return
+    keys["text_columns"] = list(chosen.text)
+    if chosen.messages:  # jobs of earlier versions don't have the key
+        keys["messages_column"] = chosen.messages
+    check_columns(columns, result_columns(bool(task.labels), bool(request.guard), request.prefix))
+
+
+def _check_writable(job: Job, output: Path) -> None:
+    """Refuse what couldn't be written after hours of scoring. Raises InputInvalidError with the column."""
+
+    def rows() -> Iterator[Mapping[str, Any]]:
+        return (row["values"] for chunk in range(job.chunks) for row in job.staged(chunk))
+
+    check_writable(
+        check_output_format(output), rows, job.manifest["columns"], bytes.fromhex(job.manifest["schema"])
+    )
 
 
 def _forget_stdin(table: Table, directory: Path) -> None:
@@ -250,15 +265,13 @@ def _table(request: ScoreRequest, directory: Path) -> Table:
         return open_dataset(request.dataset)
     with job_errors(directory):
         return open_table(
-            request.input, format=request.format, directory_for_stdin=directory, encoding=request.encoding
+            request.input,
+            format=request.format,
+            encoding=request.encoding,
+            delimiter=request.delimiter,
+            escape=request.escape,
+            directory_for_stdin=directory,
         )
-
-
-def _check_option_columns(task: Task[Any], request: ScoreRequest) -> None:
-    known = [spec.name for spec in option_specs(task.options)]
-    for name in request.option_columns:
-        if name not in known:
-            raise OptionError(f"There is no option {name!r}.", hint=f"Options: {', '.join(known)}.")
 
 
 def _check_output(request: ScoreRequest, directory: Path) -> None:

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from nlpsuite.cli.evaluation import FAILED_ROWS, check_targets, give_out, names_of, today
-from nlpsuite.data.records import text_columns_of
+from nlpsuite.data.columns import Selection, select_columns
 from nlpsuite.errors import InputInvalidError, NlpsuiteError, OptionError
 from nlpsuite.evaluation.compare import compare
 from nlpsuite.evaluation.predictions import PredictionFile, open_predictions
@@ -99,7 +99,7 @@ def _text_columns(
 ) -> tuple[str, ...]:
     known = asked or next((file.text_columns for file in files if file.text_columns), ())
     try:
-        return text_columns_of(task, files[0].table, columns, known)
+        return select_columns(task, files[0].table, columns, Selection(tuple(known))).shown
     except NlpsuiteError:
         if asked:
             raise

@@ -79,7 +79,7 @@ command = click.Command(
 
 
 def _file_texts(files: Iterable[str], encoding: str) -> Iterator[str]:
-    from nlpsuite.cli.inputs import read_input
+    from nlpsuite.data.text import read_input
 
     return (read_input(path, encoding).text for path in files)
 

@@ -42,10 +42,20 @@ def _data_flags() -> list[click.Parameter]:
     return [
         click.Option(["--dataset"], metavar="NAME", default="", help="A standard data set, such as sst2:dev."),
         click.Option(["--format"], metavar="KIND", default="", help="Of the data, where its name doesn't say."),
+        click.Option(["--encoding"], metavar="NAME", default="utf-8", show_default=True,
+                     help="Encoding of text files; a byte order mark takes precedence."),
+        click.Option(["--delimiter"], metavar="CHAR", default="",
+                     help="Delimiter of a CSV or TSV file, such as ';' or tab.  [default: detected]"),
+        click.Option(["--escape"], metavar="CHAR", default="",
+                     help="Character that escapes quotes in a CSV file, such as \\.  [default: quotes are doubled]"),
         click.Option(["--text-column", "text_columns"], metavar="COLUMN", multiple=True,
                      help="With the text; several are put together.  [default: the task's usual one]"),
         click.Option(["--reference-column", "--label-column", "reference_column"], metavar="COLUMN", default="",
                      help="With the right answers.  [default: the task's usual one]"),
+        click.Option(["--label-map"], metavar="VALUE=LABEL,…", default="",
+                     help="What labels in the data mean, such as 5=positive,1=negative."),
+        click.Option(["--option-column", "option_columns"], metavar="OPTION=COLUMN", multiple=True,
+                     help="A task option that each row sets, such as to=lang; repeatable."),
         click.Option(["--limit"], type=click.IntRange(1), metavar="N", help="Only the first N rows."),
     ]  # fmt: skip
 

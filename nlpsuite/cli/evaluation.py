@@ -11,9 +11,10 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from nlpsuite.data.records import text_columns_of
+from nlpsuite.data.columns import Selection, check_option_columns, parse_option_columns, select_columns
+from nlpsuite.data.labels import with_label_map
 from nlpsuite.data.tables import Table, open_table
-from nlpsuite.errors import NlpsuiteError, OptionError, StorageError
+from nlpsuite.errors import OptionError, StorageError
 from nlpsuite.evaluation.evaluate import evaluate
 from nlpsuite.evaluation.predictions import open_predictions, write_predictions
 from nlpsuite.evaluation.provenance import provenance
@@ -39,8 +40,13 @@ def evaluate_task(
     *,
     dataset: str,
     format: str,
+    encoding: str,
+    delimiter: str,
+    escape: str,
     text_columns: tuple[str, ...],
     reference_column: str,
+    label_map: str,
+    option_columns: tuple[str, ...],
     limit: int | None,
     predictions: str,
     prediction_column: str,
@@ -65,10 +71,16 @@ def evaluate_task(
             "--predictions and --baseline exclude each other.", hint="Evaluate them one by one."
         )
     check_targets(html, markdown, output if predictions or baseline else "", overwrite=overwrite)
+    task = with_label_map(task, label_map)
+    by_row = parse_option_columns(option_columns)
+    check_option_columns(task, by_row)
+    how = {"format": format, "encoding": encoding, "delimiter": delimiter, "escape": escape}
     with tempfile.TemporaryDirectory(prefix="nlpsuite-eval-") as directory:
-        table = _table(data, dataset, format, predictions, Path(directory))
-        rows = rows_of(task, table, reference_column, limit)
-        columns = _text_columns(task, table, rows, text_columns, needed=not predictions)
+        table = _table(data, dataset, how, predictions, Path(directory))
+        rows = rows_of(task, table, reference_column, limit, text_columns)
+        asked = Selection(text_columns, reference=reference_column)
+        selection = select_columns(task, table, list(rows[0].values), asked, text=not predictions)
+        columns = selection.shown
         options = {**(table.options or {}), **options}
         chosen = make_options(task.options, options)
         answers, about = None, None
@@ -81,8 +93,8 @@ def evaluate_task(
             rows = _baseline(baseline, task, rows, columns, train, reference_column, resample_seed)
         else:
             request = {
-                "dataset": dataset, "format": format, "text_columns": text_columns, "limit": limit,
-                "overwrite": overwrite, "options": options,
+                **how, "dataset": dataset, "text_columns": () if selection.requests else selection.text, "limit": limit,
+                "option_columns": by_row, "overwrite": overwrite, "options": options,
             }  # fmt: skip
             rows, about = _by_model(task, data, table, rows, output, request, model)
         if execute:
@@ -116,7 +128,7 @@ def evaluate_task(
         return FAILED_ROWS if report.n_errors else 0
 
 
-def _table(data: str | None, dataset: str, format: str, predictions: str, directory: Path) -> Table:
+def _table(data: str | None, dataset: str, how: dict[str, str], predictions: str, directory: Path) -> Table:
     if data and dataset:
         raise OptionError("DATA and --dataset exclude each other.", hint="Name one of the two.")
     if dataset:
@@ -124,7 +136,7 @@ def _table(data: str | None, dataset: str, format: str, predictions: str, direct
 
         return open_dataset(dataset)
     if data:
-        return open_table(data, format=format, directory_for_stdin=directory)
+        return open_table(data, **how, directory_for_stdin=directory)
     if predictions:
         answers = open_predictions(predictions)
         return dataclasses.replace(
@@ -133,18 +145,6 @@ def _table(data: str | None, dataset: str, format: str, predictions: str, direct
     raise OptionError(
         "There is nothing to evaluate on.", hint="Name a file, or a standard data set: --dataset sst2:dev"
     )
-
-
-def _text_columns(
-    task: Task[Any], table: Table, rows: Sequence[EvaluatedRow], asked: tuple[str, ...], *, needed: bool
-) -> tuple[str, ...]:
-    """The columns of the text; where none is needed, and none is found, there is just none to show."""
-    try:
-        return text_columns_of(task, table, list(rows[0].values), asked)
-    except NlpsuiteError:
-        if needed or asked:
-            raise
-        return ()
 
 
 def _first(table: Table, limit: int | None) -> Table:

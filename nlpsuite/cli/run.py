@@ -14,9 +14,9 @@ import click
 
 from nlpsuite import __version__
 from nlpsuite.cli import show_error
-from nlpsuite.cli.inputs import Input, check_text, read_input
 from nlpsuite.cli.pieces import Pieces
 from nlpsuite.cli.progress import Progress
+from nlpsuite.data.text import Input, check_text, read_input
 from nlpsuite.errors import NlpsuiteError, OptionError, StorageError
 from nlpsuite.plugins import find_task
 from nlpsuite.plugins.discovery import find_plugin

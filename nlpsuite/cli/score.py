@@ -14,7 +14,7 @@ import click
 from nlpsuite.batch.run import JobReport, JobReporter, Terminated, pluralize
 from nlpsuite.batch.score import ScoreRequest, score
 from nlpsuite.cli.progress import Progress
-from nlpsuite.errors import OptionError
+from nlpsuite.data.columns import parse_option_columns
 
 __all__ = ["ShownJob", "drive", "print_report", "score_task"]
 
@@ -39,7 +39,7 @@ def score_task(
         task=task.name,
         output=Path(output).expanduser(),
         input=files or "",
-        option_columns=_columns(option_columns),
+        option_columns=parse_option_columns(option_columns),
         options=options,
         address=ray_address,
         threads=threads or 0,
@@ -91,16 +91,6 @@ def print_report(report: JobReport, as_json: bool) -> None:
             "  The column 'error' says why. The same command tries what failed again.",
             err=True,
         )
-
-
-def _columns(given: tuple[str, ...]) -> dict[str, str]:
-    columns = {}
-    for pair in given:
-        option, equals, column = pair.partition("=")
-        if not (option and equals and column):
-            raise OptionError(f"--option-column is {pair!r}.", hint="Give OPTION=COLUMN, such as to=lang.")
-        columns[option.replace("-", "_")] = column
-    return columns
 
 
 class ShownJob(Progress, JobReporter):

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from nlpsuite.data.tables import Rows, Table, open_table
-from nlpsuite.errors import InputInvalidError, OptionError
+from nlpsuite.errors import InputInvalidError
 from nlpsuite.evaluation.rows import EvaluatedRow, prediction_column_of, prediction_of, rows_of
 from nlpsuite.files import atomic_write
 
@@ -45,7 +45,8 @@ class PredictionFile:
 
     @property
     def text_columns(self) -> tuple[str, ...]:
-        return tuple(self.manifest.get("keys", {}).get("text_columns", ()))
+        keys = self.manifest.get("keys", {})
+        return (keys["messages_column"],) if "messages_column" in keys else tuple(keys.get("text_columns", ()))
 
     @property
     def reference_column(self) -> str:
@@ -131,19 +132,13 @@ def write_predictions(path: Path, rows: Sequence[EvaluatedRow], schema: bytes = 
         schema: of the columns of the input, as ``Table.schema``.
 
     Raises:
-        OptionError: of no kind that can be written.
-        InputInvalidError: the kind of file can't hold a value.
+        InputInvalidError: an unsupported type of file, or one that can't hold a value.
         StorageError: the place can't be written.
     """
-    from nlpsuite.plugins.discovery import known_plugins
+    from nlpsuite.data.writing import find_writer
     from nlpsuite.plugins.loading import load
 
-    suffix = path.suffix.lower().removeprefix(".")
-    known = sorted(plugin.name for plugin in known_plugins() if plugin.kind == "writer")
-    if suffix not in known:
-        raise OptionError(
-            f"{path} is of no kind that can be written.", hint=f"Name a file .{', .'.join(known)}."
-        )
+    suffix = find_writer(path)
     labels = any(row.answered.probabilities for row in rows)
     data = any(row.answered.data for row in rows)
     left_out = {*(() if labels else ("confidence", "probabilities")), *(() if data else ("data",))}

@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
-from itertools import islice
 from typing import TYPE_CHECKING, Any
 
+from nlpsuite.data.columns import Selection, select_columns
+from nlpsuite.data.conversation import open_question, read_messages
+from nlpsuite.data.examples import ReferenceReader, good_rows, located
+from nlpsuite.data.labels import read_label
 from nlpsuite.data.lines import shortened
 from nlpsuite.errors import InputInvalidError
 from nlpsuite.evaluation.metrics.base import Prediction
@@ -24,7 +28,6 @@ __all__ = [
     "predicted",
     "prediction_column_of",
     "prediction_of",
-    "reference_column_of",
     "rows_of",
     "same_value",
     "text_of",
@@ -33,8 +36,6 @@ __all__ = [
 
 # Columns that hold what a system answered, the likeliest first; the first is that of `nlpsuite score`.
 _PREDICTION_COLUMNS = ("output", "prediction", "predicted", "hypothesis", "answer")
-
-_REFERENCE_COLUMN = "reference"  # in every standard data set, and so in what was written of one
 
 
 @dataclass(frozen=True)
@@ -64,28 +65,32 @@ class EvaluatedRow:
 
 
 def rows_of(
-    task: Task[Any], table: Table, reference_column: str = "", limit: int | None = None
+    task: Task[Any],
+    table: Table,
+    reference_column: str = "",
+    limit: int | None = None,
+    text_columns: tuple[str, ...] = (),
 ) -> list[EvaluatedRow]:
     """The rows of a data set, without predictions.
 
     Args:
         reference_column: empty for the data set's own, or the first that the task usually has.
         limit: read only so many rows.
+        text_columns: that the user names; without them a column of conversations goes first.
 
     Raises:
         InputInvalidError: no such column, a damaged row, one without reference or with an unknown label;
             names file and line. Each row counts, so none can be left out.
     """
     rows: list[EvaluatedRow] = []
-    column = ""
-    for line, values in islice(table.read(), limit):
-        if isinstance(values, InputInvalidError):
-            raise InputInvalidError(f"{table.name}:{line}: {values.message}", hint=values.hint)
-        column = column or reference_column_of(task, table, list(values), reference_column)
-        try:
-            references = _references(task, values.get(column), column)
-        except InputInvalidError as error:
-            raise InputInvalidError(f"{table.name}:{line}: {error.message}", hint=error.hint) from None
+    selection: Selection | None = None
+    for line, values in good_rows(table, limit):
+        if selection is None:
+            asked = Selection(text_columns, reference=reference_column)
+            selection = select_columns(task, table, list(values), asked, text=False, reference=True)
+            references_of = ReferenceReader(task, selection)
+        with located(table, line):
+            references = references_of(values)
         row_id = values.get(table.id) if table.id else None
         rows.append(EvaluatedRow(len(rows), len(rows) if row_id is None else row_id, values, references))
     if not rows:
@@ -93,53 +98,13 @@ def rows_of(
     return rows
 
 
-def reference_column_of(task: Task[Any], table: Table, columns: Sequence[str], asked: str = "") -> str:
-    """The column with the reference answers: the one asked for, else the data set's, else the first that the
-    task usually has them in.
-
-    Raises:
-        InputInvalidError: there is no such column; lists those that there are.
-    """
-    there = ", ".join(map(repr, columns)) or "none"
-    if asked or table.reference:
-        wanted = asked or table.reference
-        if wanted not in columns:
-            raise InputInvalidError(f"{table.name} has no column {wanted!r}.", hint=f"Columns: {there}.")
-        return wanted
-    by_name = {name.strip().casefold(): name for name in reversed(columns)}
-    for usual in (*task.columns.reference, _REFERENCE_COLUMN):
-        if usual in by_name:
-            return by_name[usual]
-    raise InputInvalidError(
-        f"{table.name} has no column called {' or '.join(task.columns.reference)}.",
-        hint=f"Say which has the right answers with --reference-column. Columns: {there}.",
-    )
-
-
-def _references(task: Task[Any], value: Any, column: str) -> tuple[str, ...]:
-    values = value if isinstance(value, list) and value else [value]
-    found = []
-    for entry in values:
-        if type(entry) is int:  # a label's number
-            entry = str(entry)
-        if not isinstance(entry, str):
-            what = "missing" if entry is None else f"{shortened(entry)}, no text"
-            raise InputInvalidError(
-                f"The reference in {column!r} is {what}.", hint="Complete the row or remove it."
-            )
-        if not entry.strip():
-            raise InputInvalidError(
-                f"The reference in {column!r} is empty.", hint="Complete the row or remove it."
-            )
-        found.append(task.reference(entry))
-    return tuple(found)
-
-
 def text_of(row: EvaluatedRow, text_columns: Sequence[str]) -> str:
     """The input text, to be shown to people."""
     parts = []
     for name in text_columns:
         value = row.values.get(name, "")
+        with contextlib.suppress(InputInvalidError):  # of a conversation, the question
+            value = open_question(read_messages(value)).text
         parts.append(" ".join(map(str, value)) if isinstance(value, list) else str(value))
     return "\n\n".join(parts)
 
@@ -175,7 +140,7 @@ def with_predictions(
         InputInvalidError: there are more or fewer, they belong to another input (a column that both have
             differs), or there is no such column.
     """
-    found = list(_rows_read(table, len(rows) + 1))
+    found = list(good_rows(table, len(rows) + 1))
     if len(found) != len(rows):
         many = f"more than {len(rows):,}" if len(found) > len(rows) else f"{len(found):,}"
         raise InputInvalidError(
@@ -207,13 +172,6 @@ def _bare(value: Any) -> str:
     return "" if value is None else str(value)
 
 
-def _rows_read(table: Table, limit: int) -> Iterator[tuple[int, Mapping[str, Any]]]:
-    for line, values in islice(table.read(), limit):
-        if isinstance(values, InputInvalidError):
-            raise InputInvalidError(f"{table.name}:{line}: {values.message}", hint=values.hint)
-        yield line, values
-
-
 def prediction_of(
     task: Task[Any], values: Mapping[str, Any], column: str = "", place: str = "The row"
 ) -> tuple[Prediction | None, str]:
@@ -243,7 +201,7 @@ def prediction_of(
         # `score` writes a label as people read it, with its probability behind.
         numbers = {str(label): float(each) for label, each in probabilities.items()}
         return Prediction(max(numbers, key=numbers.__getitem__), numbers, data), ""
-    return Prediction(task.labels.get(value.strip().casefold(), value.strip()), None, data), ""
+    return Prediction(read_label(value, task.labels) or value.strip(), None, data), ""
 
 
 def prediction_column_of(values: Mapping[str, Any], asked: str = "", place: str = "The row") -> str:

@@ -18,6 +18,7 @@ from nlpsuite.data.examples import Example
 from nlpsuite.errors import InputInvalidError
 from nlpsuite.models.language_module import LanguageModule
 from nlpsuite.models.lora import lora_parameters
+from nlpsuite.options import make_options
 from nlpsuite.runtime.prompt import Completion, Prompt
 from nlpsuite.runtime.tokenizer import Tokenizer
 from nlpsuite.tasks.base import Task
@@ -62,14 +63,21 @@ class ExampleEncoder:
         """What stands in for an empty prompt in running."""
         return [min(self.end_ids)]
 
+    def _options_of(self, example: Example) -> Any:
+        """The options to ask an example with: its own take precedence. Raises OptionError."""
+        if not example.options:
+            return self.options
+        return make_options(self.task.options, {**vars(self.options), **example.options})
+
     def lesson(self, example: Example) -> EncodedExample:
         """The prompt as running encodes it, and the tokens of the reference answer after it.
 
         Raises:
             InputInvalidError: the reference is none of the task's labels.
         """
-        prompt = self.task.prompt(example.record, self.options)
-        target = self.task.target(example.reference, example.record, self.options)
+        options = self._options_of(example)
+        prompt = self.task.prompt(example.record, options)
+        target = self.task.target(example.reference, example.record, options)
         if prompt.choices:
             context, choices = self.tokenizer.encode_choices(prompt)
             given = context or self._begin
@@ -79,12 +87,13 @@ class ExampleEncoder:
 
     def evaluate(self, loss: LossModule, examples: Sequence[Example]) -> tuple[dict[str, float], str]:
         """The task's metrics on the model's own answers, and the first answer as text."""
-        prompts = [self.task.prompt(example.record, self.options) for example in examples]
+        options = [self._options_of(example) for example in examples]
+        prompts = [self.task.prompt(example.record, own) for example, own in zip(examples, options)]
         scored = [prompt.choices != () for prompt in prompts]
         completions = self._choose(loss, prompts) if all(scored) else self._write(loss, prompts)
         outputs = [
-            self.task.parse(completion, example.record, self.options)
-            for completion, example in zip(completions, examples)
+            self.task.parse(completion, example.record, own)
+            for completion, example, own in zip(completions, examples, options)
         ]
         references = [example.reference for example in examples]
         metrics = self.task.evaluate(outputs, references, self.options)

@@ -12,7 +12,10 @@ from typing import Any
 import torch
 
 from nlpsuite import __version__
-from nlpsuite.data.examples import Example, example_files, read_examples
+from nlpsuite.data.columns import Selection, check_option_columns, parse_option_columns
+from nlpsuite.data.examples import Example, examples_of
+from nlpsuite.data.labels import with_label_map
+from nlpsuite.data.tables import Table, open_table
 from nlpsuite.errors import AdapterMismatchError, BundleCorruptError, InputInvalidError, OptionError
 from nlpsuite.export.base import Base, Reporter, Silent, find_base, open_base
 from nlpsuite.export.schemes import base_named
@@ -44,7 +47,7 @@ class AdapterRequest:
 
     Attributes:
         task: a name that ``nlpsuite list`` shows.
-        data: a file that ``tasks.examples.read_examples`` reads.
+        data: what ``open_table`` takes, but for standard input.
         base: as ``--model`` takes it; None for the default model.
         options: of the task, over its ``adapter_options``.
     """
@@ -92,36 +95,54 @@ def train_adapter(
     extra: dict[str, Any] = {}
     data: list[str] = []
     if request is not None:
-        _check(request)  # what can be seen to be wrong should not leave a run behind
+        settings = make_options(AdapterSettings, dict(given))
+        table = _table(request.data, settings)
+        _check(request, table, settings)  # what can be seen to be wrong should not leave a run behind
         extra = {"task": request.task, "base": request.base, "options": dict(request.options)}
         if not where.resume:
-            extra["data_sha256"] = [sha256_file(path) for path in example_files(request.data)]
+            extra["data_sha256"] = [sha256_file(path) for path in table.files]
         data = [request.data]
     with begin(where, "adapter", AdapterSettings, given, data, extra) as begun:
         recorded = begun.run.settings
         request = AdapterRequest(recorded["task"], begun.run.data[0], recorded["base"], recorded["options"])
-        _check_data(request.data, recorded["data_sha256"])
-        task = load_task(request.task)
+        table = _table(request.data, begun.settings)
+        _check_data(table, recorded["data_sha256"])
+        task = with_label_map(load_task(request.task), begun.settings.label_map)
         # As a JSON round trip leaves them: what the adapter's file will say.
-        options = {**task.adapter_options, **request.options}
+        options = {**task.adapter_options, **(table.options or {}), **request.options}
         base = _load(request.base, begun, fetching or Silent())
         _check_base(begun, base)
-        return _train(begun, task, options, request, base, reporter)
+        return _train(begun, task, options, request, table, base, reporter)
 
 
-def _check(request: AdapterRequest) -> None:
+def _table(data: str, settings: AdapterSettings) -> Table:
+    return open_table(
+        data,
+        format=settings.format,
+        encoding=settings.encoding,
+        delimiter=settings.delimiter,
+        escape=settings.escape,
+    )
+
+
+def _check(request: AdapterRequest, table: Table, settings: AdapterSettings) -> None:
     """Look at all that can be looked at without the base. Raises as ``train_adapter``."""
     task = load_task(request.task)
-    make_options(task.options, {**task.adapter_options, **request.options})
-    example_files(request.data)
+    make_options(task.options, {**task.adapter_options, **(table.options or {}), **request.options})
+    with_label_map(task, settings.label_map)
+    check_option_columns(task, _option_columns(settings))
     _found(request.base)
 
 
-def _check_data(data: str, recorded: Sequence[str]) -> None:
-    found = [sha256_file(path) for path in example_files(data)]
+def _option_columns(settings: AdapterSettings) -> dict[str, str]:
+    return parse_option_columns(filter(None, settings.option_column.split(",")))
+
+
+def _check_data(table: Table, recorded: Sequence[str]) -> None:
+    found = [sha256_file(path) for path in table.files]
     if found != recorded:
         raise InputInvalidError(
-            f"{data} is no longer what the run was begun with.",
+            f"{table.name} has changed since the run was started.",
             hint="Restore the file to go on with the run, or start a new one in another directory.",
         )
 
@@ -201,12 +222,13 @@ def _train(
     task: Task[Any],
     options: Mapping[str, Any],
     request: AdapterRequest,
+    table: Table,
     base: _Base,
     reporter: TrainReporter,
 ) -> AdapterReport:
     run, settings, world, module = begun.run, begun.settings, begun.world, base.module
     teacher = _teacher(begun, task, options, base)
-    lessons, heldout, left_out = _lessons(request, teacher, settings)
+    lessons, heldout, left_out = _lessons(table, teacher, settings)
     if world.main and left_out:
         reporter.notice(f"{left_out:,} examples with more than {settings.max_length:,} tokens are left out.")
     if not settings.full:
@@ -223,7 +245,7 @@ def _train(
     result = run.path / ("model" if settings.full else "adapter.safetensors")
     if world.main:
         figures = {"validation_loss": evaluation.loss, **evaluation.metrics}
-        info = _info(begun, task, options, request, base, figures, len(lessons) + len(heldout))
+        info = _info(begun, task, options, table, base, figures, len(lessons) + len(heldout))
         if settings.full:
             with atomic_directory(result, replace=True) as building:
                 arrays = {name: tensor.float().numpy() for name, tensor in weights.items()}
@@ -258,17 +280,12 @@ def _end_id(tokenizer: Tokenizer, ends: Sequence[int]) -> int:
 
 
 def _lessons(
-    request: AdapterRequest, teacher: ExampleEncoder, settings: AdapterSettings
+    table: Table, teacher: ExampleEncoder, settings: AdapterSettings
 ) -> tuple[list[EncodedExample], list[tuple[Example, EncodedExample]], int]:
     """Lessons to learn, those held out with their examples, and how many were too long."""
-    examples = list(
-        read_examples(
-            request.data,
-            teacher.task,
-            text_column=settings.text_column,
-            reference_column=settings.reference_column,
-        )
-    )
+    text = (settings.text_column,) if settings.text_column else ()
+    asked = Selection(text, reference=settings.reference_column or "", options=_option_columns(settings))
+    examples = list(examples_of(teacher.task, table, asked))
     train, heldout = split_examples(examples, settings)
     lessons = [teacher.lesson(example) for example in train]
     kept = [lesson for lesson in lessons if len(lesson.ids) <= settings.max_length]
@@ -285,12 +302,12 @@ def _info(
     begun: RunContext,
     task: Task[Any],
     options: Mapping[str, Any],
-    request: AdapterRequest,
+    table: Table,
     base: _Base,
     figures: Mapping[str, Any],
     rows: int,
 ) -> AdapterInfo:
-    plugin, settings = find_task(request.task), begun.settings
+    plugin, settings = find_task(task.name), begun.settings
     return AdapterInfo(
         task=task.name,
         task_version=task.version,
@@ -303,7 +320,7 @@ def _info(
         options=dict(options),
         data=tuple(
             {"name": path.name, "sha256": sha256_file(path), "rows": rows, "license": settings.license}
-            for path in example_files(request.data)
+            for path in table.files
         ),
         evaluation=dict(figures),
         license=base.license,
