@@ -50,7 +50,7 @@ def select_columns(
     task: Task[Any],
     table: Table,
     columns: Sequence[str],
-    asked: Selection = Selection(),
+    asked: Selection | None = None,
     *,
     text: bool = True,
     reference: bool = False,
@@ -66,6 +66,7 @@ def select_columns(
     Raises:
         InputInvalidError: there is no such column; lists those that there are.
     """
+    asked = asked or Selection()
     there = ", ".join(map(repr, columns)) or "none"
     wanted = (asked.text or table.text, asked.reference or (table.reference if reference else ""))
     identity = asked.id or table.id

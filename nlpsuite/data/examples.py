@@ -12,6 +12,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from decimal import Decimal
 from itertools import islice
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from nlpsuite.data.columns import Selection, select_columns
@@ -19,7 +20,7 @@ from nlpsuite.data.conversation import answered_turns, last_answer, open_questio
 from nlpsuite.data.lines import shortened
 from nlpsuite.data.openai_batch import read_request
 from nlpsuite.data.record import Record, check_unicode
-from nlpsuite.data.tables import Table
+from nlpsuite.data.tables import Table, open_table
 from nlpsuite.errors import InputInvalidError, OptionError
 from nlpsuite.options import Options, OptionSpec, option_specs
 
@@ -34,6 +35,7 @@ __all__ = [
     "is_blank",
     "located",
     "option_value",
+    "read_examples",
     "record_of",
     "row_options",
 ]
@@ -64,7 +66,14 @@ class Example:
         return self.references[0]
 
 
-def examples_of(task: Task[Any], table: Table, asked: Selection = Selection()) -> Iterator[Example]:
+def read_examples(
+    source: str | Path, task: Task[Any], asked: Selection | None = None, **how: str
+) -> Iterator[Example]:
+    """``examples_of`` the table that ``open_table(source, **how)`` opens."""
+    return examples_of(task, open_table(str(source), **how), asked)
+
+
+def examples_of(task: Task[Any], table: Table, asked: Selection | None = None) -> Iterator[Example]:
     """The examples of a table, in its order. Blank rows are skipped; a conversation gives an example for
     each answer in it.
 

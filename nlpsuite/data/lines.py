@@ -26,8 +26,8 @@ __all__ = [
 # What stands in a row, by column; an error in place of a damaged row's values.
 Values: TypeAlias = Mapping[str, Any] | InputInvalidError
 
-# What `surrogateescape` makes of invalid bytes, and NUL.
-_UNREADABLE = re.compile("[\0\udc80-\udcff]")
+# What `surrogateescape` makes of invalid bytes.
+_ESCAPED = re.compile("[\udc80-\udcff]")
 
 
 class DamagedRow(InputInvalidError):
@@ -101,13 +101,8 @@ def _lines(blocks: Iterable[str]) -> Iterator[str]:
 
 def undecoded(path: Path, number: int, text: str, encoding: str = "utf-8") -> InputInvalidError | None:
     """The error of a line or value, read with ``surrogateescape``, that isn't valid text."""
-    if (text.isascii() and "\0" not in text) or not (found := _UNREADABLE.search(text)):
+    if text.isascii() or not (found := _ESCAPED.search(text)):
         return None
-    if found[0] == "\0":
-        return InputInvalidError(
-            f"{path}:{number}: there is a NUL character.",
-            hint="Is it a text file? If it is UTF-16 without a byte order mark: --encoding utf-16-le.",
-        )
     return InputInvalidError(
         f"{path}:{number}: byte 0x{ord(found[0]) - 0xDC00:02x} is not valid {encoding.replace('utf', 'UTF')}.",
         hint="Name its encoding, for example --encoding latin-1 or --encoding cp1252.",

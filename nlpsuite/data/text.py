@@ -72,8 +72,8 @@ def read_blocks(
     Args:
         source: a file, decompressed by its suffix; ``-`` for standard input.
         encoding: a byte order mark takes precedence over it.
-        errors: ``surrogateescape`` also yields what isn't valid in the encoding, and NUL characters, for
-            callers that report single lines; invalid UTF-16 and UTF-32 raise all the same.
+        errors: ``surrogateescape`` also yields what isn't valid in the encoding, and NUL, for callers that
+            report single lines; invalid UTF-16 and UTF-32 raise all the same.
 
     Raises:
         InputNotFoundError: it doesn't exist or can't be read.
@@ -93,6 +93,11 @@ def read_blocks(
                     encoding = marked_encoding(block) or encoding
                     decoder = codecs.getincrementaldecoder(encoding)(errors)
                     wide = encoding.startswith(("utf-16", "utf-32"))
+                    if not wide and _looks_like_utf16(block):
+                        raise InputInvalidError(
+                            f"{name} looks like UTF-16 without a byte order mark.",
+                            hint="Name its encoding: --encoding utf-16-le or utf-16-be.",
+                        )
                 if errors == "strict" and not wide and (at := block.find(0)) >= 0:
                     raise InputInvalidError(
                         f"{name} is not a text file: it has a NUL byte at offset {offset + at:,}.",
@@ -144,6 +149,11 @@ def known_encoding(encoding: str) -> str:
 def marked_encoding(data: bytes) -> str:
     """The encoding that a byte order mark at the start of ``data`` announces; empty without one."""
     return next((encoding for mark, encoding in _MARKS if data.startswith(mark)), "")
+
+
+def _looks_like_utf16(data: bytes) -> bool:
+    head = data[:64]
+    return len(head) >= 16 and any(not any(head[start::2]) for start in (0, 1))
 
 
 def stdin_bytes() -> BinaryIO:

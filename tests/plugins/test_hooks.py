@@ -183,7 +183,7 @@ def test_hook_nlpsuite_reader(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -
         list(read_examples(file, task))
     for name, error, message in (
         ("a.odd", PluginError, r"odd-reader 1.2.* gave a dict instead of a line and its values"),
-        ("a.xyz", InputInvalidError, "of no kind that can be read"),
+        ("a.xyz", InputInvalidError, "Unsupported file type"),
     ):
         (tmp_path / name).touch()
         with pytest.raises(error, match=message) as caught:

@@ -310,7 +310,7 @@ def test_a_lesson_is_the_running_prompt_and_its_answer(
 ) -> None:
     teacher = teacher_of(name, tiny_checkpoint, tmp_path / "tokenizer")
     record = Record("Is the text\nshort? <|im_end|>", (Message("user", "Hello"), Message("assistant", "Hi")))
-    lesson = teacher.lesson(Example(record, reference, 1))
+    lesson = teacher.lesson(Example(record, (reference,)))
     prompt = teacher.task.prompt(record, teacher.options)
     assert lesson.ids[: lesson.given] == teacher.tokenizer.encode_prompt(prompt)
     learnt = lesson.ids[lesson.given :]
@@ -327,7 +327,7 @@ def test_a_lesson_with_choices_is_scored_as_in_running(
     record = Record("A fine film.")
     prompt = teacher.task.prompt(record, teacher.options)
     context, choices = teacher.tokenizer.encode_choices(prompt)
-    lesson = teacher.lesson(Example(record, label, 1))
+    lesson = teacher.lesson(Example(record, (label,)))
     assert lesson.ids[: lesson.given] == context
     assert lesson.ids[lesson.given :] == choices[prompt.choices.index(f" {label}")]
     assert teacher.tokenizer.decode(lesson.ids) == f"{prompt.text} {label}"
@@ -335,7 +335,7 @@ def test_a_lesson_with_choices_is_scored_as_in_running(
 
 def test_an_empty_prompt_begins_as_in_running(tiny_checkpoint: Checkpoint, tmp_path: Path) -> None:
     teacher = teacher_of("complete", tiny_checkpoint, tmp_path / "tokenizer")
-    lesson = teacher.lesson(Example(Record(""), "x", 1))
+    lesson = teacher.lesson(Example(Record(""), ("x",)))
     assert (lesson.ids[0], lesson.given) == (0, 1)  # the lowest end token, as the scheduler takes
 
 
@@ -364,7 +364,7 @@ def test_a_batch_that_teaches_nothing_has_no_loss_but_gradients(tiny_checkpoint:
 
 def test_what_is_held_out_is_not_learnt() -> None:
     def example(text: str, *history: Message) -> Example:
-        return Example(Record(text, history), "yes", 1)
+        return Example(Record(text, history), ("yes",))
 
     examples = [example(f"text {i % 30}") for i in range(60)]
     settings = AdapterSettings(steps=1, heldout=0.2)
