@@ -177,6 +177,6 @@ def _choice(prompt: Prompt, reference: str, task: str) -> str:
         if choice.strip().casefold() == wanted:
             return choice
     raise InputInvalidError(
-        f"{reference!r} is no label of {task}.",
+        f"{reference!r} is not a label of {task}.",
         hint=f"Labels: {', '.join(choice.strip() for choice in prompt.choices)}.",
     )

@@ -53,7 +53,7 @@ class Shots:
         """Examples of texts and their answers.
 
         Raises:
-            InputInvalidError: an answer is no label of the task.
+            InputInvalidError: an answer isn't a label of the task.
             OptionError: none at all, or ``most`` is below 1.
         """
         chosen = list(itertools.islice(pairs, _checked(most)))

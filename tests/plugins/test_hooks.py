@@ -174,7 +174,7 @@ def test_hook_nlpsuite_reader(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -
     file = tmp_path / "some.qa"
     file.write_text("Q: Where?\nA: Here.\n\nQ: When?\nA: Now.\n")
     examples = list(read_examples(file, task))
-    assert [(e.record.text, e.reference, e.row) for e in examples] == [
+    assert [(e.record.text, e.reference, e.line) for e in examples] == [
         ("Where?", "Here.", 1), ("When?", "Now.", 4),
     ]  # fmt: skip
     assert nlpsuite(tmp_path, "plugins", "check", "reader:qa").returncode == 0
