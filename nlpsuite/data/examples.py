@@ -30,6 +30,7 @@ if TYPE_CHECKING:
 __all__ = [
     "Example",
     "ReferenceReader",
+    "as_text",
     "examples_of",
     "good_rows",
     "is_blank",
@@ -149,14 +150,14 @@ def record_of(values: Mapping[str, Any], selection: Selection) -> Record:
     if selection.messages:
         messages = read_messages(values.get(selection.messages), selection.messages)
         return open_question(messages, selection.messages)
-    fields = {name: _text(values.get(name), name) for name in selection.text}
+    fields = {name: as_text(values.get(name), name) for name in selection.text}
     text = "\n\n".join(part for part in fields.values() if part.strip())
     if not text:
         raise InputInvalidError("The text is empty.", hint="There must be some text to work on.")
     return Record(text, fields=fields)
 
 
-def _text(value: Any, column: str) -> str:
+def as_text(value: Any, column: str) -> str:
     """A value as text: a number as it is written, a list of texts joined by spaces, bytes as UTF-8."""
     if isinstance(value, str):
         return value
@@ -200,7 +201,7 @@ class ReferenceReader:
         for entry in value if isinstance(value, list) and value else [value]:
             if isinstance(entry, bool) and self._task.labels:
                 entry = str(entry)
-            text = _text(entry, column)
+            text = as_text(entry, column)
             if not text.strip():
                 what = "missing" if entry is None or entry == [] else "empty"
                 raise InputInvalidError(

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from nlpsuite.data.columns import Selection, select_columns
 from nlpsuite.data.conversation import open_question, read_messages
-from nlpsuite.data.examples import ReferenceReader, good_rows, located
+from nlpsuite.data.examples import ReferenceReader, as_text, good_rows, located
 from nlpsuite.data.labels import read_label
 from nlpsuite.data.lines import shortened
 from nlpsuite.errors import InputInvalidError
@@ -103,9 +103,12 @@ def text_of(row: EvaluatedRow, text_columns: Sequence[str]) -> str:
     parts = []
     for name in text_columns:
         value = row.values.get(name, "")
-        with contextlib.suppress(InputInvalidError):  # of a conversation, the question
-            value = open_question(read_messages(value)).text
-        parts.append(" ".join(map(str, value)) if isinstance(value, list) else str(value))
+        try:
+            parts.append(as_text(value, name))
+        except InputInvalidError:  # a conversation is shown by its question
+            with contextlib.suppress(InputInvalidError):
+                value = open_question(read_messages(value)).text
+            parts.append(str(value))
     return "\n\n".join(parts)
 
 
