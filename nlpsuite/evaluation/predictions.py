@@ -46,7 +46,9 @@ class PredictionFile:
     @property
     def text_columns(self) -> tuple[str, ...]:
         keys = self.manifest.get("keys", {})
-        return (keys["messages_column"],) if "messages_column" in keys else tuple(keys.get("text_columns", ()))
+        return (
+            (keys["messages_column"],) if "messages_column" in keys else tuple(keys.get("text_columns", ()))
+        )
 
     @property
     def reference_column(self) -> str:

@@ -103,12 +103,11 @@ def text_of(row: EvaluatedRow, text_columns: Sequence[str]) -> str:
     parts = []
     for name in text_columns:
         value = row.values.get(name, "")
-        try:
-            parts.append(as_text(value, name))
-        except InputInvalidError:  # a conversation is shown by its question
-            with contextlib.suppress(InputInvalidError):
-                value = open_question(read_messages(value)).text
-            parts.append(str(value))
+        with contextlib.suppress(InputInvalidError):  # of a conversation, the question
+            value = open_question(read_messages(value)).text
+        with contextlib.suppress(InputInvalidError):
+            value = as_text(value, name)
+        parts.append(str(value))
     return "\n\n".join(parts)
 
 

@@ -289,7 +289,12 @@ def test_ids_that_will_not_do(lines: list[str], said: str, tiny_bundle: Path, tm
 
 
 def test_a_row_without_an_id_is_one_error_row(tiny_bundle: Path, tmp_path: Path) -> None:
-    lines = ['{"n": "a", "text": "fine"}', '{"text": "dull"}', '{"n": null, "text": "x"}', '{"n": 2, "text": "bad"}']
+    lines = [
+        '{"n": "a", "text": "fine"}',
+        '{"text": "dull"}',
+        '{"n": null, "text": "x"}',
+        '{"n": 2, "text": "bad"}',
+    ]
     (tmp_path / "in.jsonl").write_text("\n".join(lines))
     assert run(tiny_bundle, tmp_path / "in.jsonl", tmp_path / "out.jsonl", id_column="n").errors == 2
     rows = read_back(tmp_path / "out.jsonl")
@@ -302,7 +307,11 @@ def test_a_row_without_an_id_is_one_error_row(tiny_bundle: Path, tmp_path: Path)
 @pytest.mark.parametrize(
     "name, content, kept",
     [
-        ("in.jsonl", '{"n":"a","text":"fine","x":NaN}\n{"n":"b","text":"x"}', {"n": "a", "text": "fine", "x": None}),
+        (
+            "in.jsonl",
+            '{"n":"a","text":"fine","x":NaN}\n{"n":"b","text":"x"}',
+            {"n": "a", "text": "fine", "x": None},
+        ),
         ("in.jsonl", '{"n":"a","text":"fine","x":1e999}\n{"n":"b","text":"x"}', {"n": "a", "text": "fine"}),
         ("in.jsonl", '{"n":"a","x":1,"x":2}\n{"n":"b","text":"x"}', {"n": "a"}),
         ("in.jsonl", '{"n":"a","x":"\\ud800"}\n{"n":"b","text":"x"}', {"n": "a"}),
@@ -359,10 +368,15 @@ def test_parquet_that_python_has_no_types_for_passes_through(tiny_bundle: Path, 
     run(tiny_bundle, tmp_path / "in.parquet", tmp_path / "out.parquet")
     assert pq.read_table(tmp_path / "out.parquet").select(source.column_names).equals(source)
     for suffix in ("jsonl", "csv"):
-        assert run(tiny_bundle, tmp_path / "in.parquet", tmp_path / f"other.{suffix}", overwrite=True).errors == 0
+        assert (
+            run(tiny_bundle, tmp_path / "in.parquet", tmp_path / f"other.{suffix}", overwrite=True).errors
+            == 0
+        )
 
 
-def test_what_a_file_can_not_hold_is_refused_by_name_before_scoring(tiny_bundle: Path, tmp_path: Path) -> None:
+def test_what_a_file_can_not_hold_is_refused_by_name_before_scoring(
+    tiny_bundle: Path, tmp_path: Path
+) -> None:
     write_rows(tmp_path / "in.jsonl", [{"text": "fine", "note": "a"}, {"text": "dull", "note": "a\tb"}])
     with pytest.raises(InputInvalidError, match="Row 2 has a tab or a line break in 'note', which TSV"):
         run(tiny_bundle, tmp_path / "in.jsonl", tmp_path / "out.tsv")

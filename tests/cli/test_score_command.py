@@ -90,7 +90,6 @@ def test_flags_of_columns(score, tmp_path) -> None:
         (["reviews.csv", "-o", "there.csv"], 2, "there.csv exists", "--overwrite"),
         (["reviews.csv", "-o", "a.csv", "--text-column", "x"], 4, "no column 'x'", "'text', 'mood'"),
         (["reviews.csv", "-o", "a.csv", "--id-column", "x"], 4, "no column 'x'", "'text', 'mood'"),
-        (["reviews.csv", "-o", "a.csv", "--id-column", "mood"], 4, "the id is empty", "--id-column"),
         (["reviews.csv", "-o", "a.csv", "--option-column", "to"], 2, "--option-column is 'to'", "OPTION=COLUMN"),
         (["reviews.csv", "-o", "a.csv", "--max-errors", "x"], 2, "max-errors is 'x'", "5%"),
         (["reviews.csv", "-o", "a.csv", "--max-errors", "0"], 4, "allows 0", "--overwrite"),

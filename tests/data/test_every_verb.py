@@ -113,7 +113,9 @@ def score_rows(tiny_bundle: Path, tmp_path: Path) -> Callable[..., list[dict[str
 def evaluate(capsys: pytest.CaptureFixture[str]) -> Callable[..., dict[str, Any]]:
     """``nlpsuite eval`` with a baseline; its report."""
 
-    def run(path: Path | str, *flags: str, task: str = "sentiment", baseline: str = "majority") -> dict[str, Any]:
+    def run(
+        path: Path | str, *flags: str, task: str = "sentiment", baseline: str = "majority"
+    ) -> dict[str, Any]:
         code = _run(["eval", task, str(path), "--baseline", baseline, "--json", *flags])
         captured = capsys.readouterr()
         if code not in (0, 3):
@@ -171,12 +173,19 @@ def test_text_lines_that_end_in_carriage_returns(tmp_path: Path, score_rows: Any
     source = f"{pair[0]},{pair[1]}"
     examples = read_examples(source, load_task("translate"))
     assert [(e.record.text, e.reference) for e in examples] == [("one", "eins"), ("two", "zwei")]
-    assert [row["reference"] for row in score_rows(source, "translate", options={"max_tokens": 2})] == ["eins", "zwei"]
+    assert [row["reference"] for row in score_rows(source, "translate", options={"max_tokens": 2})] == [
+        "eins",
+        "zwei",
+    ]
 
 
 REFUSED: dict[str, tuple[str, str | bytes, str]] = {
     "unknown type": ("a.xlsx", "PK", "Unsupported file type: "),
-    "no such column": ("a.csv", "a,label,b\nx,1,y\n", "has no column called text or sentence or content or review"),
+    "no such column": (
+        "a.csv",
+        "a,label,b\nx,1,y\n",
+        "has no column called text or sentence or content or review",
+    ),
     "two columns of a name": ("a.csv", "text,text,label\nx,y,1\n", ":1: two columns are called 'text'"),
     "misplaced quote": ("a.csv", 'text,label\nx,1\n"y"z,0\n', ":3: "),
     "damaged gzip": ("a.csv.gz", gzip.compress(b"text,label\nx,1\n")[:-9], "a.csv.gz is damaged"),
@@ -266,8 +275,14 @@ def test_label_maps(tmp_path: Path, evaluate: Any) -> None:
     assert "--label-map" in caught.value.hint
     mapped = with_label_map(load_task("sentiment"), "5=positive,1=negative")
     assert [example.reference for example in read_examples(path, mapped)] == ["positive", "negative"]
-    assert [row["n"] for row in evaluate(path, "--label-map", "5=positive,1=negative")["labels"]["classes"]] == [1, 1]
-    for text, said in (("5=great", "'great' is not a label"), ("5", "has '5'"), ("=positive", "has '=positive'")):
+    assert [
+        row["n"] for row in evaluate(path, "--label-map", "5=positive,1=negative")["labels"]["classes"]
+    ] == [1, 1]
+    for text, said in (
+        ("5=great", "'great' is not a label"),
+        ("5", "has '5'"),
+        ("=positive", "has '=positive'"),
+    ):
         with pytest.raises(NlpsuiteError, match=said):
             with_label_map(load_task("sentiment"), text)
     with pytest.raises(NlpsuiteError, match="translate has no labels"):
@@ -335,7 +350,7 @@ def test_conversations_in_every_verb(form: str, tmp_path: Path, score_rows: Any,
     answers = [(e.record.text, len(e.record.history), e.reference) for e in read_examples(path, task)]
     if form == "question":
         assert answers == [("a", 1, "b")]
-        with pytest.raises(InputInvalidError, match="messages is \"user\"; it must end with an answer"):
+        with pytest.raises(InputInvalidError, match='messages is "user"; it must end with an answer'):
             evaluate(path, task="chat", baseline="copy")
         return
     assert answers == [("a", 1, "b"), ("c", 3, "d")]
@@ -358,7 +373,9 @@ def test_options_of_each_row_in_every_verb(tmp_path: Path, score_rows: Any) -> N
         list(read_examples(path, load_task("translate"), Selection(options={"to": "language"})))
 
 
-def test_a_data_set_by_name_is_a_table(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, score_rows: Any) -> None:
+def test_a_data_set_by_name_is_a_table(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, score_rows: Any
+) -> None:
     monkeypatch.setenv("NLPSUITE_DATA", str(tmp_path))
     write(tmp_path / "dev.tsv", "sentence\tlabel\nGreat\t1\nBad\t0\n")
     examples = read_examples("sst2:dev", load_task("sentiment"))

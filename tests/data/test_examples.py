@@ -143,7 +143,11 @@ def test_conversations_that_can_not_be_used(tmp_path: Path, messages: Any, messa
         ("a.csv", 'text,label\na,1\n"x"y,1\n', r"a.csv:3: "),
         ("a.jsonl", '{"text": "x", "label": 1}\n{"text"\n', r"a.jsonl:2: not valid JSON"),
         ("a.jsonl", "[1]\n", r"a.jsonl:1: \[1\] isn't a JSON object"),
-        ("a.jsonl", '{"text": {"a": 1}, "label": 1}', r"a.jsonl:1: The value of 'text' is not a text: {\"a\": 1}"),
+        (
+            "a.jsonl",
+            '{"text": {"a": 1}, "label": 1}',
+            r"a.jsonl:1: The value of 'text' is not a text: {\"a\": 1}",
+        ),
         ("a.jsonl", '{"text": "x", "label": {}}', r"a.jsonl:1: The value of 'label' is not a text: {}"),
         ("a.jsonl", '{"text": "x", "label": null}', r"a.jsonl:1: The reference in 'label' is missing"),
         ("a.jsonl", '{"text": "x", "label": []}', r"a.jsonl:1: The reference in 'label' is missing"),

@@ -43,7 +43,9 @@ def test_a_file_by_its_name(tmp_path: Path) -> None:
 def test_a_file_by_the_format_given(tmp_path: Path) -> None:
     path = tmp_path / "a.data"
     path.write_bytes(b"text\nna\xefve\n")
-    with pytest.raises(InputInvalidError, match=r"Unsupported file type: .*a\.data.*\n.*\.csv, \.json, \.jsonl, .*\.txt"):
+    with pytest.raises(
+        InputInvalidError, match=r"Unsupported file type: .*a\.data.*\n.*\.csv, \.json, \.jsonl, .*\.txt"
+    ):
         open_table(str(path))
     with pytest.raises(InputInvalidError, match="Unsupported file type"):
         open_table(str(path), format="xlsx")
@@ -157,7 +159,7 @@ def test_the_text_files_of_a_directory(tmp_path: Path) -> None:
         (b"a\n\n", "", "stdin.txt", [(1, {"text": "a"}), (2, {"text": ""})]),
         (b"", "", "stdin.txt", []),
         (b'[{"a": 1}]', "", "stdin.json", [(1, {"a": 1})]),
-        ("{\"a\": 1}\n".encode("utf-16"), "", "stdin.jsonl", [(1, {"a": 1})]),
+        ('{"a": 1}\n'.encode("utf-16"), "", "stdin.jsonl", [(1, {"a": 1})]),
         (b"text\n007\n", "csv", "stdin.csv", [(2, {"text": "007"})]),
         (gzip.compress(b"text\n007\n"), "csv.gz", "stdin.csv.gz", [(2, {"text": "007"})]),
     ],
