@@ -68,7 +68,7 @@ class Example:
 
 
 def read_examples(
-    source: str | Path, task: Task[Any], asked: Selection | None = None, **how: str
+    source: str | Path, task: Task[Any], asked: Selection | None = None, **how: Any
 ) -> Iterator[Example]:
     """``examples_of`` the table that ``open_table(source, **how)`` opens."""
     return examples_of(task, open_table(str(source), **how), asked)
