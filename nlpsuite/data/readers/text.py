@@ -17,7 +17,6 @@ __all__ = ["read_json", "read_json_lines", "read_text_lines"]
 
 _SPACE = re.compile(r"\s*")
 _MAX_DEPTH = 100  # of nested arrays and objects; what writes results recurses for each level
-_MAX_ELEMENT = 1 << 27  # characters of an array's element
 
 
 def read_text_lines(path: Path, encoding: str = "utf-8") -> Iterator[tuple[int, Values]]:
@@ -41,87 +40,38 @@ def read_json_lines(path: Path, encoding: str = "utf-8") -> Iterator[tuple[int, 
 
 
 def read_json(path: Path, encoding: str = "utf-8") -> Iterator[tuple[int, Values]]:
-    """The objects of a JSON array, or one object a line, as both are found in ``.json`` files. Memory
-    stays flat; a syntax error ends the reading.
+    """The objects of a JSON array, or one object a line: ``.json`` files hold either. An array is read into
+    memory, and a syntax error in it ends the reading.
     """
-    source = _Text(path, encoding)
-    first = source.next_character()
-    if first == "[":
-        return _elements(source, _Decoder(path, encoding))
-    if first not in ("", "{"):
+    text = "".join(read_blocks(path, encoding, "surrogateescape"))
+    at = _skip_space(text, 0)
+    if text[at : at + 1] in ("", "{"):
+        yield from read_json_lines(path, encoding)
+        return
+    line = 1 + text.count("\n", 0, at)
+    if text[at] != "[":
         raise InputInvalidError(
-            f"{path}:{source.line}: neither a JSON array of objects nor one object a line.",
+            f"{path}:{line}: neither a JSON array of objects nor one object a line.",
             hint='Write [{"text": "…"}, …].',
         )
-    return read_json_lines(path, encoding)
+    decoder = _Decoder(path, encoding)
+    start = _skip_space(text, at + 1)
+    while text[start : start + 1] != "]":
+        line += text.count("\n", at, start)
+        if start == len(text):
+            raise InputInvalidError(f"{path}:{line}: the JSON array isn't closed.")
+        end = decoder.end(line, text, start)
+        yield line, decoder.row(line, text[start:end])
+        at, start = start, _skip_space(text, end)
+        if text[start : start + 1] == ",":
+            start = _skip_space(text, start + 1)
+        elif text[start : start + 1] not in ("]", ""):
+            raise InputInvalidError(f"{path}:{line}: expected a comma or ] after an object.")
 
 
-def _elements(source: _Text, decoder: _Decoder) -> Iterator[tuple[int, Values]]:
-    source.take(1)
-    while (character := source.next_character()) != "]":
-        if not character:
-            raise InputInvalidError(f"{source.path}:{source.line}: the JSON array isn't closed.")
-        line = source.line
-        yield line, decoder.row(line, source.element(decoder))
-        if source.next_character() == ",":
-            source.take(1)
-        elif source.next_character() != "]":
-            raise InputInvalidError(f"{source.path}:{source.line}: expected a comma or ] after an object.")
-
-
-class _Text:
-    """The text of a file, of which only the part around one element is in memory.
-
-    Attributes:
-        line: of the next character, from 1.
-    """
-
-    def __init__(self, path: Path, encoding: str) -> None:
-        self.path, self.line = path, 1
-        self._blocks = read_blocks(path, encoding, "surrogateescape")
-        self._text, self._at = "", 0
-
-    def next_character(self) -> str:
-        """The next character that isn't white space; empty at the end."""
-        while True:
-            space = _SPACE.match(self._text, self._at)
-            self.take(len(space[0]) if space else 0)
-            if self._at < len(self._text):
-                return self._text[self._at]
-            if not self._more():
-                return ""
-
-    def take(self, count: int) -> str:
-        """Read the next characters."""
-        taken = self._text[self._at : self._at + count]
-        self._at += count
-        self.line += taken.count("\n")
-        return taken
-
-    def element(self, decoder: _Decoder) -> str:
-        """The text of the element that begins here."""
-        while True:
-            try:
-                end = decoder.end(self._text, self._at)
-            except (ValueError, RecursionError) as error:
-                length = len(self._text) - self._at
-                # Reading twice as much each time keeps an element of many blocks linear.
-                if length < _MAX_ELEMENT and self._more(length):
-                    continue
-                raise InputInvalidError(
-                    f"{self.path}:{self.line}: not valid JSON: {_reason(error)}."
-                ) from None
-            return self.take(end - self._at)
-
-    def _more(self, least: int = 1) -> bool:
-        pieces, length = [self._text[self._at :]], 0
-        for block in self._blocks:
-            pieces.append(block)
-            length += len(block)
-            if length >= least:
-                break
-        self._text, self._at = "".join(pieces), 0
-        return length > 0
+def _skip_space(text: str, at: int) -> int:
+    space = _SPACE.match(text, at)
+    return space.end() if space else at
 
 
 class _Decoder:
@@ -134,12 +84,12 @@ class _Decoder:
             object_pairs_hook=self._object, parse_constant=self._constant, parse_float=self._float
         )
 
-    def end(self, text: str, start: int) -> int:
-        """Where the value that begins at ``start`` ends. Raises ValueError if it isn't complete."""
-        end = self._json.raw_decode(text, start)[1]
-        if text[start] != "{" and end == len(text):
-            raise ValueError("the file ends too early")  # a number could go on
-        return end
+    def end(self, line: int, text: str, start: int) -> int:
+        """Where the value that begins at ``start`` ends. Raises InputInvalidError."""
+        try:
+            return self._json.raw_decode(text, start)[1]
+        except (ValueError, RecursionError) as error:
+            raise InputInvalidError(f"{self._path}:{line}: not valid JSON: {_reason(error)}.") from None
 
     def row(self, line: int, text: str) -> Values:
         """The values of an object's text, or what is wrong with it."""
