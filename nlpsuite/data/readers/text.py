@@ -16,6 +16,7 @@ from nlpsuite.errors import InputInvalidError
 __all__ = ["read_json", "read_json_lines", "read_text_lines"]
 
 _SPACE = re.compile(r"\s*")
+_ARRAY_HINT = 'Each line must be an object such as {"text": "…"}. If the file is one array: --format json.'
 _MAX_DEPTH = 100  # of nested arrays and objects; what writes results recurses for each level
 
 
@@ -103,13 +104,14 @@ class _Decoder:
                 return damage
             hint = "Each line must be one JSON object."
             if text.startswith("["):
-                hint = "Is the file one JSON array? Then use --format json."
+                hint = _ARRAY_HINT
             elif text.endswith(","):
                 hint = "Remove the comma at the end of the line."
             return InputInvalidError(f"{place}: not valid JSON: {_reason(error)}.", hint=hint)
         if not isinstance(values, dict):
             return damage or InputInvalidError(
-                f"{place}: {shortened(values)} isn't a JSON object.", hint='Write {"text": "…"}.'
+                f"{place}: {shortened(values)} isn't a JSON object.",
+                hint=_ARRAY_HINT if isinstance(values, list) else 'Write {"text": "…"}.',
             )
         problem, hint = "", ""
         if damage:
