@@ -11,10 +11,10 @@ from typing import Any, BinaryIO
 from nlpsuite.batch.job import Job
 from nlpsuite.batch.storage import canonical, job_errors
 from nlpsuite.data.openai_batch import response_line
-from nlpsuite.data.records import OPENAI_BATCH
+from nlpsuite.data.tables import OPENAI_BATCH
+from nlpsuite.data.writing import find_writer
 from nlpsuite.errors import InputInvalidError, JobRefusedError, JobStorageError, StorageError
 from nlpsuite.files import atomic_write, sha256_file
-from nlpsuite.plugins.discovery import known_plugins
 from nlpsuite.plugins.loading import load
 from nlpsuite.tasks.result import Result
 
@@ -42,10 +42,7 @@ def check_output_format(output: Path, format: str = "") -> str:
     Raises:
         InputInvalidError: there is none; the hint lists the file types that can be written.
     """
-    known = sorted(plugin.name for plugin in known_plugins() if plugin.kind == "writer")
-    suffix = output.suffix.lower().removeprefix(".")
-    if suffix not in known:
-        raise InputInvalidError(f"Unsupported output file type: {output}.", hint=f"Use .{', .'.join(known)}.")
+    suffix = find_writer(output)
     if format == OPENAI_BATCH and suffix not in ("jsonl", "ndjson"):
         raise InputInvalidError(
             f"Responses of the OpenAI Batch API are JSON lines, but the output is named {output.name}.",

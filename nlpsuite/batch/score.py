@@ -21,11 +21,12 @@ from nlpsuite.batch.merge import check_columns, check_output_format, result_colu
 from nlpsuite.batch.run import JobReport, JobReporter, parse_max_errors, run_job, terminating
 from nlpsuite.batch.stage import hash_files, stage, stamps
 from nlpsuite.batch.storage import INPUT, MANIFEST, canonical_sha256, clear, discard, job_errors, locked
-from nlpsuite.data.records import OPENAI_BATCH, text_columns_of
+from nlpsuite.data.columns import Selection, check_option_columns, select_columns
 from nlpsuite.data.tables import Table, open_table
-from nlpsuite.errors import InputInvalidError, JobRefusedError, OptionError, StorageError
+from nlpsuite.data.writing import check_writable
+from nlpsuite.errors import JobRefusedError, OptionError, StorageError
 from nlpsuite.files import sha256_file
-from nlpsuite.options import make_options, option_specs
+from nlpsuite.options import make_options
 from nlpsuite.plugins.discovery import find_plugin
 from nlpsuite.runtime.bundle import Bundle
 
@@ -45,6 +46,8 @@ def score(
     option_columns: Mapping[str, str] | None = None,
     format: str = "",
     encoding: str = "utf-8",
+    delimiter: str = "",
+    escape: str = "",
     text_columns: Sequence[str] = (),
     id_column: str | None = None,
     limit: int | None = None,
@@ -80,7 +83,7 @@ def score(
         options: of the task.
         option_columns: option of the task to the column that holds its value.
         format: file type of the data, where its name doesn't say.
-        encoding: of the data, where it is text.
+        encoding, delimiter, escape: of the data, where it is text; see ``open_table``.
         text_columns: columns of the text, joined; by default the task's usual one.
         id_column: column with a unique id; without it a row's id is its index.
         limit: score only the first rows, this many.
@@ -110,6 +113,9 @@ def score(
     return score_request(ScoreRequest.of(**arguments), reporter)
 
 
+_RAGGED = ("json", "jsonl", "ndjson", "openai-batch")  # rows need not have the same columns
+
+
 @dataclass(frozen=True)
 class ScoreRequest:
     """The arguments of ``score``.
@@ -127,6 +133,8 @@ class ScoreRequest:
     option_columns: Mapping[str, str] = field(default_factory=dict)
     format: str = ""
     encoding: str = "utf-8"
+    delimiter: str = ""
+    escape: str = ""
     text_columns: tuple[str, ...] = ()
     id_column: str = ""
     limit: int | None = None
@@ -158,6 +166,11 @@ class ScoreRequest:
             if name in given:
                 given[name] = kind(given[name])
         return cls(**given, output=Path(output).expanduser() if output else None)
+
+    @property
+    def reading(self) -> dict[str, Any]:
+        """How the data are read: keywords of ``open_table``."""
+        return {name: getattr(self, name) for name in ("format", "encoding", "delimiter", "escape")}
 
     @property
     def directory(self) -> Path:
@@ -218,7 +231,7 @@ def open_job(request: ScoreRequest, reporter: JobReporter) -> Iterator[OpenJob]:
         max_shots=request.max_shots,
     )
     make_options(task.options, dict(request.options))
-    _check_option_columns(task, request)
+    check_option_columns(task, request.option_columns)
     parse_max_errors(request.max_errors, 0)
     find_plugin("engine", request.engine)
     directory = request.directory
@@ -290,7 +303,7 @@ def _prepare(
 
     def on_rows(rows: int, columns: Sequence[str]) -> None:
         # Where all rows have the same columns, a wrong one shows in the first chunk.
-        if rows <= keys["chunk_rows"] and keys["reader"]["format"] not in ("jsonl", "ndjson"):
+        if columns and rows <= keys["chunk_rows"] and keys["reader"]["format"] not in _RAGGED:
             _check_table(request, task, table, dict(keys), columns)
 
     staged = stage(
@@ -338,6 +351,8 @@ def _prepare(
             "directory": os.getcwd(),
         },
     }
+    if request.output and not table.is_openai_batch:
+        _check_writable(Job(directory, manifest), request.output)
     job = write_manifest(directory, manifest)
     _forget_stdin(table, directory)
     return job, sources, bundle_path
@@ -347,19 +362,25 @@ def _check_table(
     request: ScoreRequest, task: Task[Any], table: Table, keys: dict[str, Any], columns: Sequence[str]
 ) -> None:
     """Check the requested columns, and put those of the text into the keys."""
-    if not columns:
-        raise InputInvalidError(
-            f"{table.name} has no row that can be read.", hint="Is it of the type that its name says?"
-        )
-    if keys["reader"].get("format") != OPENAI_BATCH:
-        keys["text_columns"] = list(text_columns_of(task, table, columns, request.text_columns))
-        check_columns(columns, result_columns(bool(task.labels), bool(request.guard), request.prefix))
-    for option, column in request.option_columns.items():
-        if column not in columns:
-            raise OptionError(
-                f"{table.name} has no column {column!r} for the option {option}.",
-                hint=f"Columns: {', '.join(map(repr, columns))}.",
-            )
+    asked = Selection(request.text_columns, id=request.id_column, options=request.option_columns)
+    chosen = select_columns(task, table, columns, asked)
+    if chosen.requests:
+        return
+    keys["text_columns"] = list(chosen.text)
+    if chosen.messages:  # jobs of earlier versions don't have the key
+        keys["messages_column"] = chosen.messages
+    check_columns(columns, result_columns(bool(task.labels), bool(request.guard), request.prefix))
+
+
+def _check_writable(job: Job, output: Path) -> None:
+    """Refuse what couldn't be written after hours of scoring. Raises InputInvalidError with the column."""
+
+    def rows() -> Iterator[Mapping[str, Any]]:
+        return (row["values"] for chunk in range(job.chunks) for row in job.staged(chunk))
+
+    check_writable(
+        check_output_format(output), rows, job.manifest["columns"], bytes.fromhex(job.manifest["schema"])
+    )
 
 
 def _forget_stdin(table: Table, directory: Path) -> None:
@@ -378,16 +399,7 @@ def _table(request: ScoreRequest, directory: Path) -> Table:
 
         return open_dataset(request.dataset)
     with job_errors(directory):
-        return open_table(
-            request.data, format=request.format, directory_for_stdin=directory, encoding=request.encoding
-        )
-
-
-def _check_option_columns(task: Task[Any], request: ScoreRequest) -> None:
-    known = [spec.name for spec in option_specs(task.options)]
-    for name in request.option_columns:
-        if name not in known:
-            raise OptionError(f"There is no option {name!r}.", hint=f"Options: {', '.join(known)}.")
+        return open_table(request.data, **request.reading, directory_for_stdin=directory)
 
 
 def _check_output(request: ScoreRequest, output: Path, directory: Path) -> None:

@@ -10,7 +10,7 @@ import array
 import hashlib
 import itertools
 import os
-from collections.abc import Callable, Iterator, Mapping, Sequence, Set
+from collections.abc import Callable, Iterator, Sequence, Set
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -19,13 +19,13 @@ import numpy as np
 
 from nlpsuite.batch.job import write_staged
 from nlpsuite.batch.storage import job_errors
-from nlpsuite.data.lines import shortened
-from nlpsuite.data.record import check_unicode
+from nlpsuite.data.columns import id_of
+from nlpsuite.data.lines import DamagedRow
 from nlpsuite.data.tables import Rows, Table
 from nlpsuite.errors import InputInvalidError
 from nlpsuite.files import sha256_file
 
-__all__ = ["Staged", "hash_files", "stage", "stamps"]
+__all__ = ["Staged", "stage", "stamps"]
 
 
 @dataclass(frozen=True)
@@ -51,6 +51,7 @@ class _Seen:
     ids: array.array[int] = field(default_factory=lambda: array.array("Q"))
     rows: int = 0
     damaged: int = 0
+    first_damage: InputInvalidError | None = None
 
 
 def hash_files(files: tuple[Path, ...]) -> list[str]:
@@ -74,11 +75,13 @@ def stage(
     """Write a table's rows to ``directory/input``.
 
     Args:
-        id_column: column of unique ids; without one a row's id is its index.
+        id_column: column of unique ids; a row without one is damaged. Without the column a row's id is its
+            index.
         on_rows: called after each chunk with the number of rows read so far, and their columns.
 
     Raises:
-        InputInvalidError: there are no rows, an id is missing, or two rows have the same; names the lines.
+        InputInvalidError: there are no rows, or none that can be used, with the reason of the first; or an id
+            occurs twice, with both lines.
         InputNotFoundError, JobStorageError: a file can't be read or written.
     """
     seen = _Seen()
@@ -91,6 +94,11 @@ def stage(
         on_rows(seen.rows, tuple(seen.columns))
     if not seen.rows:
         raise InputInvalidError(f"{table.name} has no rows.", hint="Add at least one row.")
+    if seen.first_damage and seen.damaged == seen.rows:
+        raise InputInvalidError(
+            f"No row of {table.name} can be used. The first: {seen.first_damage.message}",
+            hint=seen.first_damage.hint,
+        )
     if id_column:
         _check_ids(seen.ids, lambda: table.read(), id_column, table.name)
     return Staged(seen.rows, tuple(seen.columns), seen.damaged)
@@ -98,38 +106,29 @@ def stage(
 
 def _rows(rows: Rows, id_column: str, name: str, seen: _Seen) -> Iterator[dict[str, Any]]:
     known: Set[str] = frozenset()
-    for line, values in rows:
-        row_id: Any = seen.rows
-        seen.rows += 1
+    for index, (line, values) in enumerate(rows):
+        row: dict[str, Any] = {"line": line, "id": None if id_column else index}
+        damage: InputInvalidError | None = None
         if isinstance(values, InputInvalidError):
-            seen.damaged += 1
-            row_id = None if id_column else row_id
-            yield {"line": line, "id": row_id, "error": {"message": values.message, "hint": values.hint}}
-            continue
+            damage = values
+            values = values.values if isinstance(values, DamagedRow) else {}
         if values.keys() != known:
             for column in values:
                 seen.columns.setdefault(column)
             known = values.keys()
         if id_column:
-            row_id = _id(values, id_column, f"{name}:{line}")
-            seen.ids.append(_hash(row_id))
-        yield {"line": line, "id": row_id, "values": dict(values)}
-
-
-def _id(values: Mapping[str, Any], column: str, place: str) -> str | int:
-    if column not in values:
-        raise InputInvalidError(
-            f"{place}: there is no {column!r}, and each row needs its id.",
-            hint=f"Columns: {', '.join(map(repr, values)) or 'none'}.",
-        )
-    value = values[column]
-    if isinstance(value, bool) or not isinstance(value, (str, int)) or value == "":
-        raise InputInvalidError(
-            f"{place}: the id is {shortened(value) if value != '' else 'empty'}.",
-            hint=f"Each row needs a text or a whole number in {column!r}, or leave --id-column out.",
-        )
-    check_unicode(str(value), f"{place}: the id")
-    return value
+            try:
+                row["id"] = id_of(values, id_column)
+                seen.ids.append(_hash(row["id"]))
+            except InputInvalidError as error:
+                damage = damage or InputInvalidError(f"{name}:{line}: {error.message}", hint=error.hint)
+        row["values"] = dict(values)
+        if damage:
+            seen.damaged += 1
+            seen.first_damage = seen.first_damage or damage
+            row["error"] = {"message": damage.message, "hint": damage.hint}
+        seen.rows += 1
+        yield row
 
 
 def _hash(value: str | int) -> int:
@@ -144,7 +143,8 @@ def _check_ids(hashes: array.array[int], read: Callable[[], Rows], column: str, 
         return
     first: dict[str | int, int] = {}
     for line, row in read():
-        value = None if isinstance(row, InputInvalidError) else row.get(column)
+        readable = row.values if isinstance(row, DamagedRow) else row
+        value = None if isinstance(readable, InputInvalidError) else readable.get(column)
         if isinstance(value, (str, int)) and _hash(value) in doubled:
             if value in first:
                 raise InputInvalidError(

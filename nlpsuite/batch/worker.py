@@ -10,7 +10,9 @@ from typing import TYPE_CHECKING, Any
 from nlpsuite.batch.engine import Beat, Done, OnBeat, RunChunk
 from nlpsuite.batch.job import Job
 from nlpsuite.batch.storage import canonical, canonical_sha256
-from nlpsuite.data.records import record_of, row_options
+from nlpsuite.data.columns import Selection
+from nlpsuite.data.examples import record_of, row_options
+from nlpsuite.data.tables import OPENAI_BATCH
 from nlpsuite.data.values import to_json
 from nlpsuite.errors import InputInvalidError, NlpsuiteError, PluginError
 from nlpsuite.tasks.result import Result
@@ -61,8 +63,12 @@ class _Worker:
     def __init__(self, job: Job, pipeline: Pipeline) -> None:
         self._job, self._pipeline = job, pipeline
         keys = job.manifest["keys"]
-        self._text_columns, self._option_columns = keys["text_columns"], keys["option_columns"]
-        self._format = keys["reader"].get("format", "")
+        self._selection = Selection(
+            tuple(keys["text_columns"]),
+            keys.get("messages_column", ""),
+            options=keys["option_columns"],
+            requests=keys["reader"].get("format") == OPENAI_BATCH,
+        )
 
     def run(self, chunk: int, on_beat: OnBeat) -> Done:
         """Score a chunk and commit it.
@@ -96,10 +102,8 @@ class _Worker:
             try:
                 if "error" in row:
                     raise InputInvalidError(row["error"]["message"], hint=row["error"]["hint"])
-                record = record_of(row["values"], self._text_columns, self._format)
-                own = row_options(
-                    row["values"], self._option_columns, self._pipeline.task.options, self._format
-                )
+                record = record_of(row["values"], self._selection)
+                own = row_options(row["values"], self._selection, self._pipeline.task.options)
             except NlpsuiteError as error:
                 failed[i] = error
             else:

@@ -14,8 +14,8 @@ __all__ = ["command"]
 
 
 def _evaluate(files: tuple[str, ...], encoding: str, as_json: bool, **values: Any) -> None:
-    from nlpsuite.cli.inputs import read_input
     from nlpsuite.cli.score import JobProgress
+    from nlpsuite.data.text import read_input
     from nlpsuite.evaluation.perplexity import evaluate_lm
 
     texts = (read_input(path, encoding).text for path in files) if files else None

@@ -46,8 +46,10 @@ def _evaluate(
     **values: Any,
 ) -> int:
     from nlpsuite.cli.score import with_progress
+    from nlpsuite.data.columns import parse_option_columns
     from nlpsuite.evaluation.run import evaluate
 
+    values["option_columns"] = parse_option_columns(values["option_columns"])
     check_targets(html, markdown)
     report = with_progress(
         lambda reporter: evaluate(
@@ -94,6 +96,8 @@ def _answer_flags() -> list[click.Parameter]:
     return [
         click.Option(["--reference-column", "--label-column", "reference_column"], metavar="COLUMN", default="",
                      help="Column of the right answers.  [default: the task's usual one]"),
+        click.Option(["--label-map"], metavar="VALUE=LABEL,…", default="",
+                     help="Say what labels in the data mean, such as 5=positive,1=negative."),
         click.Option(["--predictions"], metavar="FILE", default="",
                      help="Evaluate answers from a file, one per row, without a model."),
         click.Option(["--prediction-column"], metavar="COLUMN", default="",

@@ -9,9 +9,9 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from nlpsuite.cli.inputs import Input, check_text, read_input
 from nlpsuite.cli.output import print_json
 from nlpsuite.cli.progress import Progress
+from nlpsuite.data.text import Input, check_text, read_input
 from nlpsuite.errors import PluginError
 from nlpsuite.plugins import load_task
 

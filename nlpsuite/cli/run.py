@@ -11,11 +11,11 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from nlpsuite.cli.inputs import Input, check_text, read_input
 from nlpsuite.cli.output import dump_json, error_object, show_error
 from nlpsuite.cli.pieces import Pieces
 from nlpsuite.cli.progress import Progress
 from nlpsuite.data.record import Record
+from nlpsuite.data.text import Input, check_text, read_input
 from nlpsuite.errors import NlpsuiteError, StdoutError
 from nlpsuite.files import atomic_write_bytes, check_output
 

@@ -35,8 +35,9 @@ def _score(
 ) -> int:
     from nlpsuite.batch.score import score
     from nlpsuite.cli.score import print_report, with_progress
+    from nlpsuite.data.columns import parse_option_columns
 
-    values["option_columns"] = _columns(values["option_columns"])
+    values["option_columns"] = parse_option_columns(values["option_columns"])
     again = "run the same command without --overwrite." if values["overwrite"] else "rerun the same command."
     report = with_progress(
         lambda reporter: score(task.name, data, options=options, reporter=reporter, **values),
@@ -46,26 +47,10 @@ def _score(
     return print_report(report, as_json)
 
 
-def _columns(pairs: tuple[str, ...]) -> dict[str, str]:
-    from nlpsuite.errors import OptionError
-
-    columns = {}
-    for pair in pairs:
-        option, _, column = pair.partition("=")
-        if not (option and column):
-            raise OptionError(
-                f"--option-column can't be {pair!r}.", hint="Give OPTION=COLUMN, such as to=lang."
-            )
-        columns[option.replace("-", "_")] = column
-    return columns
-
-
 def _input_flags() -> list[click.Parameter]:
     return [
         *text_flags(),
         click.Option(["--id-column"], metavar="COLUMN", default="", help="Column of unique ids."),
-        click.Option(["--option-column", "option_columns"], metavar="OPTION=COLUMN", multiple=True,
-                     help="Set a task option from a column, such as to=lang; repeatable."),
     ]  # fmt: skip
 
 
@@ -75,9 +60,16 @@ def text_flags() -> list[click.Parameter]:
         click.Option(["--dataset"], metavar="NAME", default="", help="Use a standard data set, such as sst2:dev."),
         click.Option(["--format"], metavar="TYPE", default="",
                      help="File type, if the name doesn't say: csv, jsonl, txt, openai-batch …"),
-        click.Option(["--encoding"], metavar="NAME", default="utf-8", show_default=True, help="Encoding of text files."),
+        click.Option(["--encoding"], metavar="NAME", default="utf-8", show_default=True,
+                     help="Encoding of text files; a byte order mark takes precedence."),
+        click.Option(["--delimiter"], metavar="CHAR", default="",
+                     help="Delimiter of a CSV or TSV file, such as ';' or tab.  [default: detected]"),
+        click.Option(["--escape"], metavar="CHAR", default="",
+                     help="Character that escapes quotes in a CSV file, such as \\.  [default: quotes are doubled]"),
         click.Option(["--text-column", "text_columns"], metavar="COLUMN", multiple=True,
                      help="Text column; repeat to concatenate several.  [default: the task's usual one]"),
+        click.Option(["--option-column", "option_columns"], metavar="OPTION=COLUMN", multiple=True,
+                     help="Set a task option from a column, such as to=lang; repeatable."),
         click.Option(["--limit"], type=click.IntRange(1), metavar="N", help="Read only the first N rows."),
     ]  # fmt: skip
 

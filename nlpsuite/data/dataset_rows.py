@@ -1,4 +1,4 @@
-"""Rows of standard data sets, from the files as their authors publish them."""
+"""Rows of standard data sets, from the files that their authors publish."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ _TITLE = re.compile(r" = [^=].* = \r?\n|\A = [^=] = \r?\n")
 
 
 def _mapped(path: Path, suffix: str, change: Callable[[Mapping[str, Any]], Mapping[str, Any]]) -> Rows:
-    """Rows of a file, each changed; one that lacks a value that it must have is damaged."""
+    """Rows of a file, each changed; one that lacks a required value is damaged."""
     for line, values in try_rows(suffix, path):
         if isinstance(values, InputInvalidError):
             yield line, values
@@ -52,20 +52,20 @@ def scitldr(files: Sequence[Path]) -> Rows:
 
     def change(values: Mapping[str, Any]) -> Mapping[str, Any]:
         text = " ".join(sentence.strip() for sentence in values["source"])
-        kept = {"title": values["title"]} if "title" in values else {}
-        return {"paper_id": values["paper_id"], **kept, "text": text, "reference": list(values["target"])}
+        title = {"title": values["title"]} if "title" in values else {}
+        return {"paper_id": values["paper_id"], **title, "text": text, "reference": list(values["target"])}
 
     return _mapped(files[0], "jsonl", change)
 
 
 def humaneval(files: Sequence[Path]) -> Rows:
-    """Problems as they are: the columns of the tests are there for who runs them."""
+    """Problems as they are, with the columns of their tests."""
     names = ("task_id", "prompt", "entry_point", "canonical_solution", "test")
     return _mapped(files[0], "jsonl", lambda values: {name: values[name] for name in names})
 
 
 def infilling(files: Sequence[Path]) -> Rows:
-    """Problems with a line missing; the reference is that line without its end."""
+    """Problems with a missing line; the reference is that line without its end."""
     names = ("task_id", "prompt", "suffix", "entry_point", "test")
 
     def change(values: Mapping[str, Any]) -> Mapping[str, Any]:
@@ -76,7 +76,7 @@ def infilling(files: Sequence[Path]) -> Rows:
 
 
 def aligned(files: Sequence[Path]) -> Rows:
-    """Two files whose lines belong together."""
+    """Two files whose lines correspond."""
     return read_aligned(files[0], files[1], ("text", "reference"))
 
 

@@ -1,7 +1,7 @@
 """Standard data sets by name: ``sst2:dev``, ``multi30k:test2016:en-de``, ``wikitext2:valid@/path/to/it``.
 
-None is in the package. Files are looked for below ``NLPSUITE_DATA`` (by default where dialogues are kept,
-the platform's directory for a user's data), as their authors call them.
+None is in the package. Files are looked for in ``NLPSUITE_DATA`` (by default where dialogues are saved, the
+platform's directory for a user's data), under their authors' names.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from nlpsuite.data.compression import kind_of
+from nlpsuite.data.compression import split_suffixes
 from nlpsuite.data.tables import Rows, Table
 from nlpsuite.errors import InputInvalidError, InputNotFoundError
 from nlpsuite.paths import history_path
@@ -32,7 +32,7 @@ _LANGUAGES = {
     "nl": ("Dutch", "nld"),
     "pt": ("Portuguese", "por"),
 }
-_PACKINGS = ("", ".gz", ".zst")
+_COMPRESSIONS = ("", ".gz", ".zst")
 # Where a problem's function ends: Chen et al. 2021 (arXiv:2107.03374), of whose stops the task takes one.
 _FUNCTION = {"max_tokens": 384, "stop": "\ndef "}
 
@@ -42,11 +42,11 @@ class Dataset:
     """A standard data set.
 
     Attributes:
-        name: as it is asked for.
-        task: that it is for; ``lm`` for plain text, whose perplexity is measured.
+        name: as users type it.
+        task: that it is meant for; ``lm`` for plain text, whose perplexity is measured.
         summary: one line, for people.
         files: names that each file may have, the authors' first.
-        folders: below the directory of data, where it may be.
+        folders: in the directory of data, where they may be.
         published: where its authors publish it.
         rows: name of a function of ``dataset_rows``, and its keywords.
         text, reference, id, options: as in ``Table``.
@@ -67,7 +67,7 @@ class Dataset:
 
 
 def datasets() -> dict[str, Dataset]:
-    """All standard data sets by name, in the order in which they should be shown. Reads no file."""
+    """All standard data sets by name, in display order. Reads no file."""
     every = [*_sst2(), *_multi30k(), *_scitldr(), *_code(), *_wikitext(), *_tatoeba()]
     return {dataset.name: dataset for dataset in every}
 
@@ -76,12 +76,12 @@ def open_dataset(name: str) -> Table:
     """The table of a standard data set.
 
     Args:
-        name: as ``datasets`` has it, perhaps with ``@`` and a path behind: of its file, or of the directory
-            that its files are in.
+        name: as ``datasets`` has it, optionally followed by ``@`` and a path: of its file, or of the
+            directory with its files.
 
     Raises:
-        InputInvalidError: there is no such data set; lists those that are like it.
-        InputNotFoundError: a file is missing; says where it was looked for and where its authors publish it.
+        InputInvalidError: there is no such data set; lists similar ones.
+        InputNotFoundError: a file is missing; says where it was looked for and where it is published.
     """
     wanted, _, place = name.partition("@")
     every = datasets()
@@ -137,16 +137,16 @@ def _find(dataset: Dataset, names: Sequence[str], place: str) -> Path:
             if (folder / name).is_file():
                 return folder / name
     looked = ", ".join(str(folder) for folder in folders)
-    plain = " or ".join(name for name in names if kind_of(name)[1] == "" or len(names) == 1)
+    plain = " or ".join(name for name in names if split_suffixes(name)[1] == "" or len(names) == 1)
     raise InputNotFoundError(
-        f"The data set {dataset.name} needs a file {plain} (packed or not); there is none in {looked}.",
-        hint=f"It is published at {dataset.published}. Put it there, set NLPSUITE_DATA to the directory where "
-        f"you keep data, or name its place: {dataset.name}@PATH",
+        f"The data set {dataset.name} needs a file {plain} (compressed or not); there is none in {looked}.",
+        hint=f"It is published at {dataset.published}. Put it there, set NLPSUITE_DATA to the directory of "
+        f"your data, or give its path: {dataset.name}@PATH",
     )
 
 
-def _packed(*names: str) -> tuple[str, ...]:
-    return tuple(name + packing for name in names for packing in _PACKINGS)
+def _compressed(*names: str) -> tuple[str, ...]:
+    return tuple(name + compression for name in names for compression in _COMPRESSIONS)
 
 
 def _sst2() -> list[Dataset]:
@@ -155,7 +155,7 @@ def _sst2() -> list[Dataset]:
             f"sst2:{split}",
             "sentiment",
             f"sentences of film reviews, positive or negative: {rows} rows",
-            (_packed(f"{split}.tsv"),),
+            (_compressed(f"{split}.tsv"),),
             ("sentiment/sst2_glue", "SST-2", "sst2"),
             "https://gluebenchmark.com/tasks (SST-2)",
             "sst2",
@@ -177,7 +177,7 @@ def _multi30k() -> list[Dataset]:
             f"multi30k:{split}:{source}-{target}",
             "translate",
             f"captions of pictures, {_LANGUAGES[source][0]} to {_LANGUAGES[target][0]}: {rows} rows",
-            tuple(_packed(f"{file}.{language}") for language in (source, target)),
+            tuple(_compressed(f"{file}.{language}") for language in (source, target)),
             ("translation/multi30k", "multi30k", "data/task1/raw"),
             "https://github.com/multi30k/dataset (data/task1/raw)",
             "aligned",
@@ -194,7 +194,7 @@ def _scitldr() -> list[Dataset]:
             f"scitldr:{split}",
             "summarize",
             f"abstracts of papers, one sentence to sum them up: {rows} rows",
-            (_packed(f"{split}.jsonl"),),
+            (_compressed(f"{split}.jsonl"),),
             ("summarization/scitldr_a", "SciTLDR-A", "scitldr"),
             "https://github.com/allenai/scitldr (SciTLDR-Data/SciTLDR-A)",
             "scitldr",
@@ -211,7 +211,7 @@ def _code() -> list[Dataset]:
             "humaneval",
             "complete",
             "Python functions to be written, with tests: 164 rows",
-            (_packed("HumanEval.jsonl"),),
+            (_compressed("HumanEval.jsonl"),),
             ("code/humaneval", "humaneval"),
             "https://github.com/openai/human-eval (data/HumanEval.jsonl.gz)",
             "humaneval",
@@ -224,7 +224,7 @@ def _code() -> list[Dataset]:
             "humaneval-infilling:single-line",
             "complete",
             "Python functions of which a line is missing: 1,033 rows",
-            (_packed("HumanEval-SingleLineInfilling.jsonl"),),
+            (_compressed("HumanEval-SingleLineInfilling.jsonl"),),
             ("code/humaneval_infilling", "humaneval-infilling"),
             "https://github.com/openai/human-eval-infilling (data)",
             "infilling",
@@ -241,7 +241,7 @@ def _wikitext() -> list[Dataset]:
             f"wikitext2:{split}",
             "lm",
             f"articles of Wikipedia, in words: {rows} rows",
-            (_packed(f"wiki.{split}.tokens", f"{split}.txt"),),
+            (_compressed(f"wiki.{split}.tokens", f"{split}.txt"),),
             ("lm/wikitext2", "wikitext-2", "wikitext2"),
             "https://github.com/pytorch/examples (word_language_model/data/wikitext-2; Merity et al. 2016, "
             "arXiv:1609.07843)",

@@ -1,206 +1,256 @@
-"""Examples for training and evaluation: records with reference answers, read from files.
+"""From a row of a table to a task's record, its references and its options; and examples made of all three.
 
-What kinds of files there are, plugins say: ``.csv``, ``.tsv``, ``.jsonl`` and ``.parquet`` come with the
-suite (plugins/nlpsuite_readers), those of text with or without ``.gz`` or ``.zst`` behind. Pairs of text files whose lines belong together
-(``train.en.gz,train.de.gz``) are read here. Values are taken as they stand:
-``007`` and ``NA`` are texts like any other.
+Values are taken as they stand: ``007`` and ``NA`` are texts like any other. Every verb reads rows through
+here, so that a file means the same to all of them.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+import contextlib
+import math
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from decimal import Decimal
+from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from nlpsuite.data.lines import read_aligned, shortened
-from nlpsuite.data.reading import find_reader, read_rows
+from nlpsuite.data.columns import Selection, select_columns
+from nlpsuite.data.conversation import answered_turns, last_answer, open_question, read_messages
+from nlpsuite.data.lines import shortened
+from nlpsuite.data.openai_batch import read_request
 from nlpsuite.data.record import Record, check_unicode
-from nlpsuite.errors import InputInvalidError, InputNotFoundError
-from nlpsuite.runtime.prompt import Message
+from nlpsuite.data.tables import Table, open_table
+from nlpsuite.errors import InputInvalidError, OptionError
+from nlpsuite.options import Options, OptionSpec, option_specs
 
 if TYPE_CHECKING:
     from nlpsuite.tasks.base import Task
 
-__all__ = ["Example", "example_files", "read_examples"]
-
-_FORMS = "Name a .csv, .tsv, .jsonl or .parquet file, or two text files as in a.en,a.de."
+__all__ = [
+    "Example",
+    "ReferenceReader",
+    "as_text",
+    "examples_of",
+    "good_rows",
+    "is_blank",
+    "located",
+    "option_value",
+    "read_examples",
+    "record_of",
+    "row_options",
+]
 
 
 @dataclass(frozen=True)
 class Example:
-    """A record and the answer that is right for it.
+    """A record and the answers that are right for it.
 
     Attributes:
-        row: the line of the file on which it begins, counted from 1.
+        references: one or more; for a task with labels, the label.
+        id: value of the id column; else the row's index, from 0.
+        options: of the task, that the row brings.
+        values: of the row, by column.
+        line: where the row begins, from 1.
     """
 
     record: Record
-    reference: str
-    row: int
+    references: tuple[str, ...]
+    id: Any = None
+    options: Mapping[str, Any] = field(default_factory=dict, hash=False)
+    values: Mapping[str, Any] = field(default_factory=dict, hash=False)
+    line: int = 0
 
-
-@dataclass(frozen=True)
-class _Row:
-    """Where a row stands, and its values by column."""
-
-    place: str
-    line: int
-    values: Mapping[str, Any]
-
-
-def example_files(path: str | Path) -> list[Path]:
-    """The files that ``path`` means: itself, or the two of a pair.
-
-    Raises:
-        InputNotFoundError: one of them is missing or a directory.
-        InputInvalidError: neither a file nor a pair.
-    """
-    if Path(path).exists() or "," not in str(path):
-        names = [str(path)]
-    else:
-        names = str(path).split(",")
-        if len(names) != 2:
-            raise InputInvalidError(f"{path} names {len(names)} files; a pair has two.", hint=_FORMS)
-    for name in names:
-        if Path(name).is_dir():
-            raise InputNotFoundError(f"{name} is a directory.", hint=_FORMS)
-        if not Path(name).exists():
-            raise InputNotFoundError(f"There is no file {name}.", hint="Check the name.")
-    return [Path(name) for name in names]
+    @property
+    def reference(self) -> str:
+        """The first reference, which is the one to learn."""
+        return self.references[0]
 
 
 def read_examples(
-    path: str | Path,
-    task: Task[Any],
-    *,
-    text_column: str | None = None,
-    reference_column: str | None = None,
+    source: str | Path, task: Task[Any], asked: Selection | None = None, **how: Any
 ) -> Iterator[Example]:
-    """The examples of a file, in its order; lines without content are passed over.
+    """``examples_of`` the table that ``open_table(source, **how)`` opens."""
+    return examples_of(task, open_table(str(source), **how), asked)
 
-    Where a value is a list, its strings are joined by spaces to make the text; of several
-    references the first is taken. A conversation gives an example for each answer in it.
+
+def examples_of(task: Task[Any], table: Table, asked: Selection | None = None) -> Iterator[Example]:
+    """The examples of a table, in its order. Blank rows are skipped; a conversation gives an example for
+    each answer in it.
 
     Args:
-        path: of a file, or of a pair of text files with a comma between them.
-        text_column, reference_column: where they stand; by default the first of ``task.columns``
-            that the file has.
+        asked: the columns that the user names.
 
     Raises:
-        InputNotFoundError: no such file.
-        InputInvalidError: no such column, an unknown label, an empty or damaged row; names file
-            and line.
+        InputInvalidError: no such column, no examples, or a row that is damaged, lacks something or has an
+            unknown label; names file and line.
+        InputNotFoundError, OptionError: as the table's reader says.
     """
-    files = example_files(path)
-    columns = task.columns
-    if len(files) == 2:
-        rows = _aligned(files[0], files[1], text_column or "text", reference_column or "reference")
-        text_column, reference_column = text_column or "text", reference_column or "reference"
-    else:
-        rows = _rows(files[0])
+    selection: Selection | None = None
     found = False
-    for row in rows:
-        messages = None if text_column or reference_column else _find(row.values, columns.messages)
-        try:
-            if messages is not None:
-                examples = list(_conversation(row, row.values[messages]))
+    for index, (line, values) in enumerate(good_rows(table)):
+        if selection is None:
+            selection = select_columns(task, table, list(values), asked, reference=True)
+            references_of = ReferenceReader(task, selection)
+        needed = (selection.messages,) if selection.messages else (*selection.text, selection.reference)
+        if all(is_blank(values.get(column)) for column in needed):
+            continue
+        with located(table, line):
+            own = row_options(values, selection, task.options)
+            row_id = values.get(selection.id, index) if selection.id else index
+            if selection.messages:
+                messages = read_messages(values.get(selection.messages), selection.messages)
+                answered = answered_turns(messages, selection.messages)
+                examples = [Example(record, (said,), row_id, own, values, line) for record, said in answered]
             else:
-                text = _column(row, text_column, columns.text, "text", "--text-column")
-                answer = _column(row, reference_column, columns.reference, "reference", "--reference-column")
-                examples = _pair(task, row, row.values[text], row.values[answer])
-        except InputInvalidError as error:
-            raise InputInvalidError(f"{row.place}: {error.message}", hint=error.hint) from None
-        found = found or bool(examples)
+                right = references_of(values)
+                examples = [Example(record_of(values, selection), right, row_id, own, values, line)]
+        found = True
         yield from examples
     if not found:
-        raise InputInvalidError(f"{path} has no examples.", hint="Give at least one row with an answer.")
-
-
-def _pair(task: Task[Any], row: _Row, text: Any, reference: Any) -> list[Example]:
-    """The example of a row; none of a row without content."""
-    text, reference = _text(text, "text", join=True), _text(reference, "reference", join=False)
-    for value, name in ((text, "text"), (reference, "reference")):
-        check_unicode(value, f"The {name}")
-        if not value.strip():
-            if not text.strip() and not reference.strip():
-                return []
-            raise InputInvalidError(f"The {name} is empty.", hint="Complete the row or remove it.")
-    return [Example(Record(text), task.reference(reference), row.line)]
-
-
-def _find(values: Mapping[str, Any], names: Sequence[str]) -> str | None:
-    """The first of the names that there is a column for, whatever its case."""
-    by_name = {name.strip().casefold(): name for name in reversed(list(values))}
-    return next((by_name[name] for name in names if name in by_name), None)
-
-
-def _column(row: _Row, wanted: str | None, usual: Sequence[str], what: str, flag: str) -> str:
-    there = ", ".join(repr(name) for name in row.values) or "none"
-    if wanted is not None:
-        if wanted not in row.values:
-            raise InputInvalidError(f"There is no column {wanted!r}.", hint=f"Columns: {there}.")
-        return wanted
-    if (found := _find(row.values, usual)) is None:
         raise InputInvalidError(
-            f"No column is called {' or '.join(usual)}.",
-            hint=f"Say which has the {what} with {flag}. Columns: {there}.",
+            f"{table.name} has no examples.", hint="Give at least one row with an answer."
         )
-    return found
 
 
-def _text(value: Any, what: str, *, join: bool) -> str:
-    if isinstance(value, list) and all(isinstance(item, str) for item in value):
-        return " ".join(item.strip() for item in value) if join else next(iter(value), "")
-    if value is None:
-        return ""
-    if type(value) is int:  # a label's number
-        return str(value)
-    if not isinstance(value, str):
-        raise InputInvalidError(
-            f"The {what} is {shortened(value)}, neither a text nor a list of texts.",
-            hint="Name another column, or convert the file.",
-        )
-    return value
+def is_blank(value: Any) -> bool:
+    """Whether a value is missing or a blank text."""
+    return value is None or (isinstance(value, str) and not value.strip())
 
 
-def _conversation(row: _Row, messages: Any) -> Iterator[Example]:
-    """An example for each answer of the assistant's: what came before it, and the answer."""
-    if not isinstance(messages, list) or not messages:
-        raise InputInvalidError("The conversation is no list of messages.")
-    turns: list[Message] = []
-    answers = 0
-    for entry in messages:
-        role = entry.get("role") if isinstance(entry, dict) else None
-        content = entry.get("content") if isinstance(entry, dict) else None
-        if role not in ("system", "user", "assistant") or not isinstance(content, str):
-            raise InputInvalidError(
-                f"The message {shortened(entry)} can't be used.",
-                hint='A message is {"role": "system"|"user"|"assistant", "content": "…"}.',
-            )
-        check_unicode(content, "A message")
-        if role == "assistant":
-            if not turns or turns[-1].role != "user":
-                raise InputInvalidError("An answer follows no question of the user's.")
-            yield Example(Record(turns[-1].content, tuple(turns[:-1])), content, row.line)
-            answers += 1
-        turns.append(Message(role, content))
-    if not answers:
-        raise InputInvalidError("The conversation has no answer of the assistant's.")
-
-
-# Files, from bytes to rows.
-
-
-def _rows(path: Path) -> Iterator[_Row]:
-    for line, values in read_rows(find_reader(path), path):
-        if values and all(value == "" for value in values.values()):
-            continue  # a table's empty row
-        yield _Row(f"{path}:{line}", line, values)
-
-
-def _aligned(texts: Path, references: Path, text: str, reference: str) -> Iterator[_Row]:
-    for line, values in read_aligned(texts, references, (text, reference)):
+def good_rows(table: Table, limit: int | None = None) -> Iterator[tuple[int, Mapping[str, Any]]]:
+    """Line and values of the first rows of a table, or of all; a damaged one is raised with file and line."""
+    for line, values in islice(table.read(), limit):
         if isinstance(values, InputInvalidError):
-            raise values
-        yield _Row(f"{texts}:{line}", line, values)
+            with located(table, line):
+                raise values
+        yield line, values
+
+
+@contextlib.contextmanager
+def located(table: Table, line: int) -> Iterator[None]:
+    """Name the table and the line in what the body raises about a row."""
+    try:
+        yield
+    except (InputInvalidError, OptionError) as error:
+        if error.message.startswith(tuple(f"{name}:{line}:" for name in (table.name, *table.files))):
+            raise
+        raise InputInvalidError(f"{table.name}:{line}: {error.message}", hint=error.hint) from None
+
+
+def record_of(values: Mapping[str, Any], selection: Selection) -> Record:
+    """The record of a row: a conversation's last question, or the texts of its columns with an empty line
+    between them.
+
+    Raises:
+        InputInvalidError: a value is missing, empty, or can't be text.
+    """
+    if selection.requests:
+        return read_request(values)[0]
+    if selection.messages:
+        messages = read_messages(values.get(selection.messages), selection.messages)
+        return open_question(messages, selection.messages)
+    fields = {name: as_text(values.get(name), name) for name in selection.text}
+    text = "\n\n".join(part for part in fields.values() if part.strip())
+    if not text:
+        raise InputInvalidError("The text is empty.", hint="There must be some text to work on.")
+    return Record(text, fields=fields)
+
+
+def as_text(value: Any, column: str) -> str:
+    """A value as text: a number as it is written, a list of texts joined by spaces, bytes as UTF-8."""
+    if isinstance(value, str):
+        return value
+    if value is None or (isinstance(value, float) and math.isnan(value)):
+        return ""
+    if isinstance(value, int | float | Decimal) and not isinstance(value, bool):
+        return str(value)
+    if isinstance(value, list) and all(isinstance(item, str) for item in value):
+        return " ".join(item.strip() for item in value)
+    if isinstance(value, bytes):
+        with contextlib.suppress(UnicodeDecodeError):
+            return value.decode()
+    raise InputInvalidError(
+        f"The value of {column!r} is not a text: {shortened(value)}.",
+        hint="Name another column, or convert the file.",
+    )
+
+
+class ReferenceReader:
+    """Reads the references of a table's rows.
+
+    Args:
+        selection: with the column of references, or of conversations.
+    """
+
+    def __init__(self, task: Task[Any], selection: Selection) -> None:
+        self._task, self._selection = task, selection
+        self._binary: set[str] = set()
+
+    def __call__(self, values: Mapping[str, Any]) -> tuple[str, ...]:
+        """The references of a row, one or more.
+
+        Raises:
+            InputInvalidError: it is missing, empty, can't be text, or is not a label of the task.
+        """
+        if column := self._selection.messages:
+            return (last_answer(read_messages(values.get(column), column), column),)
+        column = self._selection.reference
+        value = values.get(column)
+        found = []
+        for entry in value if isinstance(value, list) and value else [value]:
+            if isinstance(entry, bool) and self._task.labels:
+                entry = str(entry)
+            text = as_text(entry, column)
+            if not text.strip():
+                what = "missing" if entry is None or entry == [] else "empty"
+                raise InputInvalidError(
+                    f"The reference in {column!r} is {what}.", hint="Complete the row or remove it."
+                )
+            check_unicode(text, f"The reference in {column!r}")
+            found.append(self._task.reference(text))
+            self._check_binary(text.strip())
+        return tuple(found)
+
+    def _check_binary(self, text: str) -> None:
+        """Where -1 and 0 occur, 0 is likely a third class."""
+        if self._task.labels and "-1" not in self._task.labels and text in ("-1", "0"):
+            self._binary.add(text)
+            if len(self._binary) > 1:
+                raise InputInvalidError(
+                    f"Both -1 and 0 occur in {self._selection.reference!r}.",
+                    hint="Say what they mean: --label-map=-1=LABEL,0=LABEL",
+                )
+
+
+def row_options(values: Mapping[str, Any], selection: Selection, options: type[Options]) -> dict[str, Any]:
+    """The task's options that a row brings; an empty value leaves the option as it is for the others.
+
+    Raises:
+        InputInvalidError, OptionError: a value that the option can't take.
+    """
+    if not selection.options and not selection.requests:
+        return {}
+    specs = {spec.name: spec for spec in option_specs(options)}
+    if selection.requests:
+        return {name: value for name, value in read_request(values)[1].items() if name in specs}
+    given = {name: values.get(column) for name, column in selection.options.items()}
+    return {
+        name: option_value(specs[name], value) for name, value in given.items() if value not in (None, "")
+    }
+
+
+def option_value(spec: OptionSpec, value: Any) -> Any:
+    """A value from a file without types as the option's type; others are left to be checked.
+
+    Raises:
+        OptionError: the text can't be of that type.
+    """
+    if not isinstance(value, str) or spec.type is str:
+        return value
+    try:
+        if spec.type is bool:
+            return {"true": True, "false": False, "1": True, "0": False}[value.strip().casefold()]
+        return spec.type(value)
+    except (KeyError, ValueError):
+        raise OptionError(f"{spec.name} is {value!r}, must be of type {spec.type.__name__}.") from None

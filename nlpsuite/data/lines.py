@@ -1,21 +1,19 @@
-"""What readers of files share: unpacking by name, the lines of a file, and values shown in messages."""
+"""What readers of text share: the lines of a file, damaged rows, and values shortened for messages."""
 
 from __future__ import annotations
 
-import codecs
-import contextlib
-import io
 import json
 import re
-from collections.abc import Generator, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from itertools import zip_longest
 from pathlib import Path
-from typing import Any, BinaryIO, Literal, Protocol, TypeAlias
+from typing import Any, Protocol, TypeAlias
 
-from nlpsuite.data.compression import open_unpacked, packing_errors
-from nlpsuite.errors import InputInvalidError, InputNotFoundError, OptionError
+from nlpsuite.data.text import Errors, read_blocks
+from nlpsuite.errors import InputInvalidError
 
 __all__ = [
+    "DamagedRow",
     "Reader",
     "Values",
     "read_aligned",
@@ -25,14 +23,23 @@ __all__ = [
     "without_end",
 ]
 
-# What stands in a row, by column; an error in place of the values of a damaged one.
+# What stands in a row, by column; an error in place of a damaged row's values.
 Values: TypeAlias = Mapping[str, Any] | InputInvalidError
 
-_CONVERT = "Convert the file to UTF-8, for example with iconv."
-# What `surrogateescape` makes of bytes that are no text.
+# What `surrogateescape` makes of invalid bytes.
 _ESCAPED = re.compile("[\udc80-\udcff]")
-# How the marks of UTF-16 come out; such a file has no line that can be read.
-_UTF_16_MARKS = ("\udcff\udcfe", "\udcfe\udcff")
+
+
+class DamagedRow(InputInvalidError):
+    """A row that can't be used as a whole.
+
+    Attributes:
+        values: what could be read of it, by column; results keep it.
+    """
+
+    def __init__(self, message: str, *, hint: str = "", values: Mapping[str, Any] | None = None) -> None:
+        super().__init__(message, hint=hint)
+        self.values: Mapping[str, Any] = values or {}
 
 
 class Reader(Protocol):
@@ -42,11 +49,12 @@ class Reader(Protocol):
         """Line and values by column of each row, in the file's order. The line, counted from 1, is
         where the row begins; in a file without lines it is the row's number.
 
-        Values are texts, lists of texts, or what JSON has. The name may end in ``.gz`` or ``.zst``;
-        ``read_lines`` unpacks that. A reader of text may take a keyword ``encoding`` as well.
+        Values are texts, lists of texts, or JSON values. The name may end in ``.gz`` or ``.zst``;
+        ``read_lines`` decompresses it. A reader may also take keywords that users can set: ``encoding``,
+        ``delimiter`` (between values) and ``escape`` (in front of a quote within quotes).
 
-        A row that is damaged where the next is not may be told by yielding an InputInvalidError in place of
-        its values: training ends at it, a batch job goes on.
+        In place of a damaged row's values it may yield an InputInvalidError, or a DamagedRow with what can
+        be read of it: training stops there, a batch job reports the row and continues.
 
         Raises:
             InputInvalidError, InputNotFoundError: the file is damaged or can't be read; names file and
@@ -54,86 +62,50 @@ class Reader(Protocol):
         """
 
 
-def read_lines(
-    path: Path, encoding: str = "utf-8", errors: Literal["strict", "surrogateescape"] = "strict"
-) -> Iterator[tuple[int, str]]:
-    """Number, counted from 1, and text of each line of a file, its end included. What ends in ``.gz`` or
-    ``.zst`` is unpacked. Only a line feed ends a line. A byte-order mark is left out.
+def read_lines(path: Path, encoding: str = "utf-8", errors: Errors = "strict") -> Iterator[tuple[int, str]]:
+    """Number, counted from 1, and text of each line, which ends in ``\\n`` or ``\\r\\n``; the last may not.
+
+    The file is decompressed by its suffix and decoded as ``read_blocks`` says. A line feed ends a line; in
+    a file whose first line ends in a lone carriage return, as old Macs wrote, a carriage return does.
 
     Args:
-        errors: ``surrogateescape`` gives lines that are not of the encoding all the same; ``undecoded``
-            finds them. UTF-16 and UTF-32 have no lines then, and raise.
+        errors: ``surrogateescape`` also yields lines that aren't valid in the encoding; ``undecoded``
+            finds them.
 
     Raises:
-        InputInvalidError: not of the encoding, or damaged; names file and line.
-        InputNotFoundError: it can't be read.
-        MissingExtraError: it ends in ``.zst``, and zstandard is not installed.
-        OptionError: there is no such encoding.
+        InputInvalidError: not valid in the encoding, or damaged; names file and line.
+        InputNotFoundError, MissingExtraError, OptionError: as ``read_blocks``.
     """
-    encoding = _known(encoding)
-    number = 0  # of the last line that was given
-    try:
-        with (
-            packing_errors(path),
-            open_unpacked(path) as file,
-            contextlib.closing(_decoded(file, encoding, errors)) as lines,
-        ):
-            for line in lines:
-                number += 1
-                if number == 1:
-                    if encoding == "utf-8" and line.startswith(_UTF_16_MARKS):
-                        raise _wrong_byte(path, 1, ord(line[0]) & 0xFF, encoding)
-                    line = line.removeprefix("\ufeff")
-                yield number, line
-    except UnicodeError as error:
-        if _is_wide(encoding) or not isinstance(error, UnicodeDecodeError):
-            raise InputInvalidError(f"{path} is not valid {encoding}: {error}.", hint=_CONVERT) from None
-        raise _wrong_byte(path, number + 1, error.object[error.start], encoding) from None
-    except OSError as error:
-        raise InputNotFoundError(f"Can't read {path}: {error.strerror or error}.") from None
+    for number, line in enumerate(_lines(read_blocks(path, encoding, "surrogateescape")), start=1):
+        if errors == "strict" and (damage := undecoded(path, number, line, encoding)):
+            raise damage
+        yield number, line
 
 
-def _known(encoding: str) -> str:
-    """An encoding's name as Python has it; byte-order marks are seen to in any case."""
-    try:
-        name = codecs.lookup(encoding).name.removesuffix("-sig")
-        with contextlib.suppress(UnicodeError):
-            b"a".decode(name)  # which a codec that is not for text refuses
-    except (LookupError, ValueError):
-        raise OptionError(
-            f"There is no encoding {encoding!r}.", hint="Common ones: utf-8, latin-1, utf-16."
-        ) from None
-    return name
-
-
-def _decoded(file: BinaryIO, encoding: str, errors: str) -> Generator[str, None, None]:
-    if not _is_wide(encoding):
-        yield from (line.decode(encoding, errors) for line in file)
-        return
-    wrapper = io.TextIOWrapper(file, encoding, newline="\n")
-    try:
-        yield from (line for line in wrapper)  # not from the wrapper itself, which would be closed
-    finally:
-        wrapper.detach()
-
-
-def _is_wide(encoding: str) -> bool:
-    """Whether a byte 0x0a need not be the end of a line."""
-    return encoding.startswith(("utf-16", "utf-32"))
+def _lines(blocks: Iterable[str]) -> Iterator[str]:
+    end = ""
+    parts: list[str] = []  # of the line that is not complete yet
+    for block in blocks:
+        if not end:
+            block = "".join([*parts, block])
+            parts = []
+            end = "\n" if "\n" in block else "\r" if "\r" in block[:-1] else ""
+        first, *others = block.split(end) if end else [block]
+        parts.append(first)
+        for other in others:
+            yield "".join(parts) + "\n"
+            parts = [other]
+    if rest := "".join(parts):
+        yield rest[:-1] + "\n" if not end and rest.endswith("\r") else rest
 
 
 def undecoded(path: Path, number: int, text: str, encoding: str = "utf-8") -> InputInvalidError | None:
-    """The error of a line or value, read with ``surrogateescape``, that is not of the encoding."""
+    """The error of a line or value, read with ``surrogateescape``, that isn't valid text."""
     if text.isascii() or not (found := _ESCAPED.search(text)):
         return None
-    return _wrong_byte(path, number, ord(found[0]) - 0xDC00, encoding)
-
-
-def _wrong_byte(path: Path, number: int, byte: int, encoding: str) -> InputInvalidError:
-    name = {"utf-8": "UTF-8"}.get(encoding, encoding)
     return InputInvalidError(
-        f"{path}:{number}: byte 0x{byte:02x} is not valid {name}.",
-        hint=_CONVERT,
+        f"{path}:{number}: byte 0x{ord(found[0]) - 0xDC00:02x} is not valid {encoding.replace('utf', 'UTF')}.",
+        hint="Name its encoding, for example --encoding latin-1 or --encoding cp1252.",
     )
 
 
@@ -145,10 +117,10 @@ def without_end(line: str) -> str:
 def read_aligned(
     texts: Path, references: Path, columns: tuple[str, str], encoding: str = "utf-8"
 ) -> Iterator[tuple[int, Values]]:
-    """Rows of two files whose lines belong together, as a ``Reader`` gives them.
+    """Rows of two files whose lines correspond, as a ``Reader`` gives them.
 
     Args:
-        columns: what the two values of a row are called.
+        columns: names of a row's two values.
 
     Raises:
         InputInvalidError: one file has more lines, or is damaged.
@@ -171,5 +143,5 @@ def read_aligned(
 
 def shortened(value: Any) -> str:
     """A value as JSON, cut to 40 characters."""
-    text = json.dumps(value, ensure_ascii=False)
+    text = json.dumps(value, ensure_ascii=False, default=str)
     return text if len(text) <= 40 else text[:40] + "…"

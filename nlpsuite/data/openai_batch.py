@@ -10,19 +10,19 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any
 
-from nlpsuite.data.lines import shortened
-from nlpsuite.data.record import Record, check_unicode
+from nlpsuite.data.conversation import open_question, read_messages, refused
+from nlpsuite.data.record import Record
 from nlpsuite.errors import InputInvalidError
-from nlpsuite.runtime.prompt import Message
 
 if TYPE_CHECKING:
     from nlpsuite.batch.job import JobRow
+    from nlpsuite.data.tables import Rows
 
-__all__ = ["URL", "read_request", "response_line"]
+__all__ = ["URL", "flat_requests", "read_request", "response_line"]
 
 URL = "/v1/chat/completions"
 
-_ROLES = {"system": "system", "developer": "system", "user": "user", "assistant": "assistant"}
+_HINT = "Requests are lines of the OpenAI Batch API for chat completions, with texts in and a text out."
 # The options of GenerationOptions that a body can set.
 _OPTIONS = {
     "max_tokens": "max_tokens",
@@ -31,12 +31,12 @@ _OPTIONS = {
     "top_p": "top_p",
     "seed": "seed",
 }
-# Names that say nothing about what the answer is.
+# Names that have no bearing on the answer.
 _WITHOUT_EFFECT = frozenset(
     "custom_id method url messages model user metadata store service_tier safety_identifier prompt_cache_key "
     "prompt_cache_retention parallel_tool_calls stream_options".split()
 )
-# The one value that asks for nothing but a text.
+# The one value of each that asks for nothing but a text.
 _ONLY: Mapping[str, Callable[[Any], bool]] = {
     "n": lambda value: value == 1 and value is not True,
     "stream": lambda value: value is False,
@@ -61,7 +61,7 @@ def read_request(values: Mapping[str, Any]) -> tuple[Record, dict[str, Any]]:
         values: of the row that ``open_table`` makes of a request: its own, and those of its body.
 
     Raises:
-        InputInvalidError: it is no request for a chat completion, or asks for what can't be served; names
+        InputInvalidError: it isn't a request for a chat completion, or asks for what can't be served; names
             the value.
     """
     identity = values.get("custom_id")
@@ -83,54 +83,33 @@ def read_request(values: Mapping[str, Any]) -> tuple[Record, dict[str, Any]]:
                 raise _refused(f"body.{name}", value, f"contradicts {option}")
         elif name not in _ONLY or not _ONLY[name](value):
             raise _refused(f"body.{name}", value, "can't be served")
-    messages = _messages(values.get("messages"))
-    if messages[-1].role != "user":
-        raise _refused("body.messages", messages[-1].role, "must end with a message of the user's")
-    if not messages[-1].content.strip():
-        raise _refused("body.messages", messages[-1].content, "must end with a message that is not empty")
-    return Record(messages[-1].content, tuple(messages[:-1])), options
-
-
-def _messages(value: Any) -> list[Message]:
-    if not isinstance(value, list) or not value:
-        raise _refused("body.messages", value, "must be a list of messages")
-    messages = []
-    for i, entry in enumerate(value):
-        place = f"body.messages[{i}]"
-        if not isinstance(entry, dict):
-            raise _refused(place, entry, "must be an object with role and content")
-        role = entry.get("role")
-        if not isinstance(role, str) or role not in _ROLES:
-            raise _refused(f"{place}.role", role, f"must be one of {', '.join(_ROLES)}")
+    value = values.get("messages")
+    try:
+        messages = read_messages(value, "body.messages")
+        record = open_question(messages, "body.messages")
+    except InputInvalidError as error:
+        raise InputInvalidError(error.message, hint=_HINT) from None
+    for i, entry in enumerate(value or ()):
         for name, other in entry.items():
             if name not in ("role", "content") and other not in (None, []):
-                raise _refused(f"{place}.{name}", other, "can't be served")
-        content = _content(entry.get("content"), f"{place}.content")
-        check_unicode(content, f"{place}.content")
-        messages.append(Message(_ROLES[role], content))  # type: ignore[arg-type]
-    return messages
-
-
-def _content(value: Any, place: str) -> str:
-    """A message's text, which may come in pieces."""
-    if isinstance(value, str):
-        return value
-    if not isinstance(value, list) or not value:
-        raise _refused(place, value, "must be a text")
-    texts = []
-    for i, part in enumerate(value):
-        kind = part.get("type") if isinstance(part, dict) else part
-        if kind != "text" or not isinstance(part.get("text"), str):
-            raise _refused(f"{place}[{i}].type", kind, 'can\'t be served; only "text" can')
-        texts.append(part["text"])
-    return "".join(texts)
+                raise _refused(f"body.messages[{i}].{name}", other, "can't be served")
+    if messages[-1].role != "user":
+        raise _refused("body.messages", messages[-1].role, "must end with a message of the user's")
+    return record, options
 
 
 def _refused(name: str, value: Any, why: str) -> InputInvalidError:
-    return InputInvalidError(
-        f"{name} is {shortened(value)}; it {why}.",
-        hint="Requests are lines of the OpenAI Batch API for chat completions, with texts in and a text out.",
-    )
+    return refused(name, value, why, _HINT)
+
+
+def flat_requests(rows: Rows) -> Rows:
+    """Requests with their body's values as columns of their own, which is what ``read_request`` takes."""
+    for line, values in rows:
+        body = None if isinstance(values, InputInvalidError) else values.get("body")
+        if isinstance(values, InputInvalidError) or not isinstance(body, dict) or values.keys() & body.keys():
+            yield line, values  # what is wrong is reported when the request is read
+        else:
+            yield line, {**{name: value for name, value in values.items() if name != "body"}, **body}
 
 
 def response_line(row: JobRow, manifest: Mapping[str, Any]) -> dict[str, Any]:

@@ -1,36 +1,41 @@
-"""Tables: rows by column, from a file of any kind, a directory or standard input; and how results are written."""
+"""Tables: rows by column from a file of any kind, two files, a folder, standard input or a data set."""
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, BinaryIO, Protocol, TypeAlias
 
+from nlpsuite.data.lines import Values
 from nlpsuite.errors import InputInvalidError, InputNotFoundError
+from nlpsuite.files import sha256_file
 
 __all__ = ["OPENAI_BATCH", "Rows", "Table", "Writer", "open_table"]
 
 OPENAI_BATCH = "openai-batch"
 """The format of the OpenAI Batch API's files."""
 
-# Line (or number) and values of each row, in order; an error in place of the values of a damaged row.
-Rows: TypeAlias = Iterator[tuple[int, Mapping[str, Any] | InputInvalidError]]
+# Line (or number) and values of each row, in order; an error in place of a damaged row's values.
+Rows: TypeAlias = Iterator[tuple[int, Values]]
+
+_DELIMITERS = {"tab": "\t", "\\t": "\t"}
 
 
 @dataclass(frozen=True)
 class Table:
-    """Rows that can be read again and again.
+    """Rows that can be read any number of times.
 
     Attributes:
-        name: for people, as the user gave it.
-        files: what is read, in order; their bytes are what the table's identity is made of.
-        reader: how, with what else decides the rows: JSON values such as ``{"format": "csv"}``.
-        read: gives the rows from the first on, without keeping them.
-        schema: the columns' types as an Arrow schema (its serialised bytes) where the file has types of
-            its own; empty where values are texts or JSON.
-        text, reference, id: columns that a standard data set is known to have; empty where the task or
-            the user says so.
+        name: for messages, as the user gave it.
+        files: what is read, in order; their bytes identify the table.
+        reader: format, encoding and whatever else decides the rows, as JSON values.
+        read: yields the rows from the first on, without keeping them.
+        schema: the columns' types as a serialized Arrow schema, where the file has types of its own; empty
+            where values are texts or JSON.
+        text, reference, id: columns that a data set is known to have; empty where the task or the user
+            says so.
         options: of the task, that the data set asks for.
     """
 
@@ -43,6 +48,15 @@ class Table:
     reference: str = ""
     id: str = ""
     options: Mapping[str, Any] | None = None
+
+    @property
+    def is_openai_batch(self) -> bool:
+        return self.reader.get("format") == OPENAI_BATCH
+
+    def sha256(self) -> str:
+        """One sha256 for the bytes of the files, in order. Raises OSError."""
+        digests = [sha256_file(file) for file in self.files]
+        return digests[0] if len(digests) == 1 else hashlib.sha256("\n".join(digests).encode()).hexdigest()
 
 
 class Writer(Protocol):
@@ -61,75 +75,68 @@ class Writer(Protocol):
         The same rows give the same bytes. Memory stays flat however many there are.
 
         Args:
-            rows: gives them from the first on, each time it is called. A row may lack columns (its value
-                is then null); values are texts, what JSON has, or, from a file with types, what Arrow
+            rows: yields them from the first on, each time it is called. A row may lack columns, whose
+                value is then null; values are texts, JSON values, or, from a file with types, what Arrow
                 makes of them in Python.
             columns: of the file, in order.
             schema: of those columns whose types are known, as ``Table.schema``; may be empty.
+
+        Raises:
+            InputInvalidError: the kind of file can't hold a value.
         """
 
 
 def open_table(
-    source: str, *, format: str = "", directory_for_stdin: Path | None = None, encoding: str = "utf-8"
+    source: str,
+    *,
+    format: str = "",
+    encoding: str = "utf-8",
+    delimiter: str = "",
+    escape: str = "",
+    directory_for_stdin: Path | None = None,
 ) -> Table:
-    """The table that a user's input names. Nothing is read yet, but a file's schema.
+    """The table that a user's input names. Only a file's schema is read yet.
 
     Args:
-        source: a file; two text files whose lines belong together, as ``a.en,a.de`` (columns ``text`` and
-            ``reference``); a directory, each text file below which is a row (columns ``file`` and
-            ``text``); or ``-`` for standard input.
-        format: a suffix that there is a reader for, or ``openai-batch``; by default, what the file's name
-            says. Standard input is taken for JSON lines if it begins with ``{``, else for lines of text.
-            For packed standard input, name both: ``csv.gz``.
-        directory_for_stdin: where standard input is kept, so that it can be read again.
-        encoding: of files of text.
+        source: a file; two text files whose lines correspond, as ``a.en,a.de`` (columns ``text`` and
+            ``reference``); a folder, each text file in which is a row (columns ``file`` and ``text``);
+            ``-`` for standard input; or the name of a standard data set such as ``sst2:dev``.
+        format: a suffix that there is a reader for, or ``openai-batch``; by default the file's own suffix.
+            Standard input is taken for JSON if it begins with ``{`` or ``[``, else for lines of text. For
+            compressed standard input, give both suffixes: ``csv.gz``.
+        encoding: of text files; a byte order mark takes precedence.
+        delimiter: between the values of a CSV or TSV file, ``tab`` for a tab; by default it is detected.
+        escape: of quotes in a CSV file, if they aren't doubled.
+        directory_for_stdin: where standard input is saved, so that it can be read more than once.
 
     Raises:
-        InputInvalidError: of no kind that can be read; lists those that can.
-        InputNotFoundError: there is no such file or directory.
+        InputInvalidError: an unsupported type; lists the supported ones.
+        InputNotFoundError: there is no such file or folder.
+        OptionError: an unknown encoding, or an option that the reader doesn't take.
     """
     from nlpsuite.data import sources
+    from nlpsuite.data.datasets import datasets, open_dataset
 
+    how = {"encoding": encoding, "delimiter": _DELIMITERS.get(delimiter, delimiter), "escape": escape}
     if source == "-":
-        path = sources.keep_stdin(directory_for_stdin, format)
-        return _of_file("standard input", path, "" if format != OPENAI_BATCH else format, encoding)
+        path = sources.save_stdin(directory_for_stdin, format)
+        return sources.open_file("standard input", path, format if format == OPENAI_BATCH else "", how)
     path = Path(source)
     if path.is_dir():
         if format:
             raise InputInvalidError(
                 f"{source} is a directory; its files are read as texts.",
-                hint="Leave --format out, or name a file.",
+                hint="Omit --format, or name a file.",
             )
         return sources.open_directory(path, encoding)
-    if not path.exists() and "," in source:
-        return sources.open_pair(source, encoding)
-    if not path.exists():
-        raise InputNotFoundError(f"There is no file {source}.", hint="Check the name.")
-    if not path.is_file():  # a pipe such as /dev/fd/63
+    if path.is_file():
+        return sources.open_file(source, path, format, how)
+    if path.exists():  # a pipe such as /dev/fd/63
         raise InputInvalidError(
-            f"{source} is no file that can be read again.", hint=f"Give it as standard input: - < {source}"
+            f"{source} can't be read more than once.", hint=f"Pass it as standard input: - < {source}"
         )
-    return _of_file(source, path, format, encoding)
-
-
-def _of_file(name: str, path: Path, format: str, encoding: str) -> Table:
-    from nlpsuite.data import sources
-    from nlpsuite.data.reading import find_reader, try_rows
-
-    batch = format == OPENAI_BATCH
-    suffix = "jsonl" if batch else find_reader(path, format.removeprefix(".").lower())
-    reader = {"format": format if batch else suffix, **sources.reader_keys(suffix, path, encoding)}
-
-    def read() -> Rows:
-        rows = try_rows(suffix, path, encoding)
-        return sources.flat_requests(rows) if batch else rows
-
-    return Table(
-        name,
-        (path,),
-        reader,
-        read,
-        schema=sources.schema_of(suffix, path),
-        text=("messages",) if batch else (),
-        id="custom_id" if batch else "",
-    )
+    if source.partition("@")[0] in datasets():
+        return open_dataset(source)
+    if "," in source:
+        return sources.open_pair(source, encoding)
+    raise InputNotFoundError(f"There is no file {source}.", hint="Check the name.")

@@ -1,4 +1,4 @@
-"""Values that JSON does not have, as JSON: what a file with types of its own, such as Parquet, may hold."""
+"""Values that JSON doesn't have, as JSON: those of files with types of their own, such as Parquet."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ def to_json(value: Any) -> Any:
 
 
 def from_json(value: Any) -> Any:
-    """What ``to_json`` was given; values of other types than it knows have become texts."""
+    """The value that ``to_json`` was given; one of a type that it doesn't know comes back as text."""
     if isinstance(value, list):
         return [from_json(inner) for inner in value]
     if not isinstance(value, dict):

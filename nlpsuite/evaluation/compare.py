@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from nlpsuite.data.columns import Selection, select_columns
 from nlpsuite.data.lines import shortened
-from nlpsuite.data.records import text_columns_of
 from nlpsuite.errors import InputInvalidError, NlpsuiteError, OptionError
 from nlpsuite.evaluation.evaluate import best_row_metric
 from nlpsuite.evaluation.measure import LengthRatio, RowMeasure, measure_of, metrics_of
@@ -297,7 +297,7 @@ def _text_columns(
 ) -> tuple[str, ...]:
     known = requested or next((file.text_columns for file in files if file.text_columns), ())
     try:
-        return text_columns_of(task, files[0].table, columns, known)
+        return select_columns(task, files[0].table, columns, Selection(tuple(known))).shown
     except NlpsuiteError:
         if requested:
             raise

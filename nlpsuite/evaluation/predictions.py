@@ -46,7 +46,10 @@ class PredictionFile:
 
     @property
     def text_columns(self) -> tuple[str, ...]:
-        return tuple(self.manifest.get("keys", {}).get("text_columns", ()))
+        keys = self.manifest.get("keys", {})
+        return (
+            (keys["messages_column"],) if "messages_column" in keys else tuple(keys.get("text_columns", ()))
+        )
 
     @property
     def reference_column(self) -> str:

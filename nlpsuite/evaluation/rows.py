@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from itertools import islice
 from typing import TYPE_CHECKING, Any
 
+from nlpsuite.data.columns import Selection, select_columns
+from nlpsuite.data.conversation import open_question, read_messages
+from nlpsuite.data.examples import ReferenceReader, as_text, good_rows, located
+from nlpsuite.data.labels import read_label
 from nlpsuite.data.lines import shortened
 from nlpsuite.errors import InputInvalidError
 from nlpsuite.tasks.result import Output, Result
@@ -20,7 +24,6 @@ __all__ = [
     "EvaluatedRow",
     "plain",
     "prediction_column_of",
-    "reference_column_of",
     "result_of",
     "rows_of",
     "same_value",
@@ -30,8 +33,6 @@ __all__ = [
 
 # Columns of predictions, the likeliest first; the first is that of `nlpsuite score`.
 _PREDICTION_COLUMNS = ("output", "prediction", "predicted", "hypothesis", "answer")
-
-_REFERENCE_COLUMN = "reference"  # of every standard data set, and so of files that were scored from one
 
 
 @dataclass(frozen=True)
@@ -63,28 +64,32 @@ class EvaluatedRow:
 
 
 def rows_of(
-    task: Task[Any], table: Table, reference_column: str = "", limit: int | None = None
+    task: Task[Any],
+    table: Table,
+    reference_column: str = "",
+    limit: int | None = None,
+    text_columns: tuple[str, ...] = (),
 ) -> list[EvaluatedRow]:
     """The rows of a data set, without results.
 
     Args:
         reference_column: column of the reference answers; empty for the data set's own or the task's usual one.
         limit: read only the first rows, this many.
+        text_columns: that the user names; without them a column of conversations goes first.
 
     Raises:
         InputInvalidError: there is no such column; or a row can't be read, has no reference or an unknown
             label: names file and line. Every row counts, so none is skipped.
     """
     rows: list[EvaluatedRow] = []
-    column = ""
-    for line, values in islice(table.read(), limit):
-        if isinstance(values, InputInvalidError):
-            raise InputInvalidError(f"{table.name}:{line}: {values.message}", hint=values.hint)
-        column = column or reference_column_of(task, table, list(values), reference_column)
-        try:
-            references = _references(task, values.get(column), column)
-        except InputInvalidError as error:
-            raise InputInvalidError(f"{table.name}:{line}: {error.message}", hint=error.hint) from None
+    selection: Selection | None = None
+    for line, values in good_rows(table, limit):
+        if selection is None:
+            asked = Selection(text_columns, reference=reference_column)
+            selection = select_columns(task, table, list(values), asked, text=False, reference=True)
+            references_of = ReferenceReader(task, selection)
+        with located(table, line):
+            references = references_of(values)
         row_id = values.get(table.id) if table.id else None
         rows.append(EvaluatedRow(len(rows), len(rows) if row_id is None else row_id, values, references))
     if not rows:
@@ -92,54 +97,16 @@ def rows_of(
     return rows
 
 
-def reference_column_of(task: Task[Any], table: Table, columns: Sequence[str], asked: str = "") -> str:
-    """The column of the reference answers: the requested one, else the data set's, else the first of the task's
-    usual ones.
-
-    Raises:
-        InputInvalidError: there is no such column; the hint lists the columns.
-    """
-    available = ", ".join(map(repr, columns)) or "none"
-    if asked or table.reference:
-        wanted = asked or table.reference
-        if wanted not in columns:
-            raise InputInvalidError(f"{table.name} has no column {wanted!r}.", hint=f"Columns: {available}.")
-        return wanted
-    by_name = {name.strip().casefold(): name for name in reversed(columns)}
-    for usual in (*task.columns.reference, _REFERENCE_COLUMN):
-        if usual in by_name:
-            return by_name[usual]
-    raise InputInvalidError(
-        f"{table.name} has no column called {' or '.join(task.columns.reference)}.",
-        hint=f"Name the column of the right answers with --reference-column. Columns: {available}.",
-    )
-
-
-def _references(task: Task[Any], value: Any, column: str) -> tuple[str, ...]:
-    values = value if isinstance(value, list) and value else [value]
-    found = []
-    for entry in values:
-        if type(entry) is int:  # a label's number
-            entry = str(entry)
-        if not isinstance(entry, str):
-            what = "missing" if entry is None else f"{shortened(entry)}, not text"
-            raise InputInvalidError(
-                f"The reference in {column!r} is {what}.", hint="Complete the row or remove it."
-            )
-        if not entry.strip():
-            raise InputInvalidError(
-                f"The reference in {column!r} is empty.", hint="Complete the row or remove it."
-            )
-        found.append(task.reference(entry))
-    return tuple(found)
-
-
 def text_of(row: EvaluatedRow, text_columns: Sequence[str]) -> str:
     """The input text, for display."""
     parts = []
     for name in text_columns:
         value = row.values.get(name, "")
-        parts.append(" ".join(map(str, value)) if isinstance(value, list) else str(value))
+        with contextlib.suppress(InputInvalidError):  # of a conversation, the question
+            value = open_question(read_messages(value)).text
+        with contextlib.suppress(InputInvalidError):
+            value = as_text(value, name)
+        parts.append(str(value))
     return "\n\n".join(parts)
 
 
@@ -156,7 +123,7 @@ def with_predictions(
         InputInvalidError: there are more or fewer predictions than rows; they belong to other rows (the values
             of a column that both have differ); or there is no such column.
     """
-    found = list(_rows_read(table, len(rows) + 1))
+    found = list(good_rows(table, len(rows) + 1))
     if len(found) != len(rows):
         many = f"more than {len(rows):,}" if len(found) > len(rows) else f"{len(found):,}"
         raise InputInvalidError(
@@ -187,13 +154,6 @@ def _bare(value: Any) -> str:
     return "" if value is None else str(value)
 
 
-def _rows_read(table: Table, limit: int) -> Iterator[tuple[int, Mapping[str, Any]]]:
-    for line, values in islice(table.read(), limit):
-        if isinstance(values, InputInvalidError):
-            raise InputInvalidError(f"{table.name}:{line}: {values.message}", hint=values.hint)
-        yield line, values
-
-
 def result_of(task: Task[Any], values: Mapping[str, Any], column: str = "", place: str = "The row") -> Result:
     """The result that a row of a file of predictions holds.
 
@@ -221,7 +181,7 @@ def result_of(task: Task[Any], values: Mapping[str, Any], column: str = "", plac
         numbers = {str(label): float(each) for label, each in probabilities.items()}
         label = max(numbers, key=numbers.__getitem__)
         return Result(Output(label, label, numbers, data))
-    label = task.labels.get(value.strip().casefold(), value.strip())
+    label = read_label(value, task.labels) or value.strip()
     return Result(Output(label, label, None, data))
 
 

@@ -17,10 +17,11 @@ from nlpsuite.batch.merge import check_output_format
 from nlpsuite.batch.run import JobReporter
 from nlpsuite.batch.score import ScoreRequest, open_job
 from nlpsuite.batch.storage import canonical, discard
+from nlpsuite.data.columns import Selection, select_columns
 from nlpsuite.data.datasets import open_dataset
-from nlpsuite.data.records import text_columns_of
+from nlpsuite.data.labels import with_label_map
 from nlpsuite.data.tables import Rows, Table, open_table
-from nlpsuite.errors import InputInvalidError, NlpsuiteError, OptionError, StorageError
+from nlpsuite.errors import InputInvalidError, OptionError, StorageError
 from nlpsuite.evaluation.baselines import predict_baseline
 from nlpsuite.evaluation.evaluate import WORST, evaluate_rows
 from nlpsuite.evaluation.metrics.resampling import RESAMPLES
@@ -51,8 +52,12 @@ def evaluate(
     options: Mapping[str, Any] | None = None,
     format: str = "",
     encoding: str = "utf-8",
+    delimiter: str = "",
+    escape: str = "",
     text_columns: Sequence[str] = (),
     reference_column: str = "",
+    label_map: str = "",
+    option_columns: Mapping[str, str] | None = None,
     limit: int | None = None,
     by: Sequence[str] = (),
     metrics: Sequence[str] = (),
@@ -92,9 +97,11 @@ def evaluate(
         train: a file in which the baseline ``majority`` counts labels; by default the data.
         options: of the task.
         format: file type of the data, where its name doesn't say.
-        encoding: of the data, where it is text.
+        encoding, delimiter, escape: of the data, where it is text; see ``open_table``.
         text_columns: columns of the text, joined; by default the task's usual one.
         reference_column: column of the right answers; by default the task's usual one.
+        label_map: what labels in the data mean, such as ``5=positive,1=negative``.
+        option_columns: option of the task to the column that holds its value.
         limit: evaluate only the first rows, this many.
         by: columns whose values divide the rows into slices.
         metrics: names, in place of the task's own.
@@ -125,10 +132,10 @@ def evaluate(
         raise OptionError(
             "There is nothing to evaluate on.", hint="Name a file, or a standard data set: --dataset sst2:dev"
         )
-    loaded = load_task(task)
+    loaded = with_label_map(load_task(task), label_map)
     request = ScoreRequest.of(
-        task=task, data=data, output=output, dataset=dataset, options=options, format=format,
-        encoding=encoding, text_columns=text_columns, limit=limit, overwrite=overwrite, model=model,
+        task=task, data=data, output=output, dataset=dataset, options=options, option_columns=option_columns,
+        format=format, encoding=encoding, delimiter=delimiter, escape=escape, text_columns=text_columns, limit=limit, overwrite=overwrite, model=model,
         adapter=adapter, precision=precision, device=device, max_parts=max_parts, prompt_file=prompt_file,
         shots=shots, max_shots=max_shots, workers=workers, threads=threads,
     )  # fmt: skip
@@ -198,12 +205,12 @@ def _from_model(
     with open_job(request, reporter) as opened:
         job = opened.job
         # A reference that is missing should show before hours of scoring.
-        rows = rows_of(task, _staged_table(job), reference_column)
+        rows = rows_of(task, _staged_table(job), reference_column, text_columns=request.text_columns)
         opened.run()
         keys = job.manifest["keys"]
         yield _Answered(
             [dataclasses.replace(row, result=result) for row, result in zip(rows, job.results())],
-            tuple(keys["text_columns"]),
+            (keys["messages_column"],) if "messages_column" in keys else tuple(keys["text_columns"]),
             keys["options"],
             {
                 **_made_of(
@@ -245,18 +252,14 @@ def _from_file(
             table = dataclasses.replace(
                 answers.table, text=answers.text_columns, reference=answers.reference_column
             )
-        rows = rows_of(task, table, reference_column, request.limit)
+        rows = rows_of(task, table, reference_column, request.limit, request.text_columns)
         made_of = _made_of(_described(table), request, {})
     few = answers.table
     if request.limit is not None:
         few = dataclasses.replace(few, read=lambda: islice(answers.table.read(), request.limit))
     rows = with_predictions(task, rows, few, column or answers.column)
-    try:
-        text_columns = text_columns_of(task, table, list(rows[0].values), request.text_columns)
-    except NlpsuiteError:  # the text is only shown here
-        if request.text_columns:
-            raise
-        text_columns = ()
+    # The text is only shown here, so there may be none.
+    text_columns = _text_columns(task, table, rows, request, required=False)
     made_of |= {"predictions": _described(answers.table), "model": answers.model}
     return _Answered(rows, text_columns, {**(table.options or {}), **request.options}, made_of, table.schema)
 
@@ -273,12 +276,24 @@ def _from_baseline(
     _check_output(request)
     with _table(request) as table:
         assert table is not None
-        rows = rows_of(task, table, reference_column, request.limit)
+        rows = rows_of(task, table, reference_column, request.limit, request.text_columns)
         made_of = _made_of(_described(table), request, {}) | {"baseline": baseline}
     counted = rows_of(task, open_table(os.fspath(train)), reference_column) if train else ()
-    text_columns = text_columns_of(task, table, list(rows[0].values), request.text_columns)
+    text_columns = _text_columns(task, table, rows, request)
     rows = predict_baseline(baseline, task, rows, text_columns=text_columns, train=counted, seed=seed)
     return _Answered(rows, text_columns, {**(table.options or {}), **request.options}, made_of, table.schema)
+
+
+def _text_columns(
+    task: Task[Any],
+    table: Table,
+    rows: Sequence[EvaluatedRow],
+    request: ScoreRequest,
+    *,
+    required: bool = True,
+) -> tuple[str, ...]:
+    asked = Selection(request.text_columns)
+    return select_columns(task, table, list(rows[0].values), asked, text=required).shown
 
 
 @contextmanager
@@ -288,11 +303,9 @@ def _table(request: ScoreRequest) -> Iterator[Table | None]:
         yield open_dataset(request.dataset)
     elif request.data == "-":  # a table is read twice, once for its sha256
         with tempfile.TemporaryDirectory(prefix="nlpsuite-stdin-") as place:
-            yield open_table(
-                "-", format=request.format, directory_for_stdin=Path(place), encoding=request.encoding
-            )
+            yield open_table("-", **request.reading, directory_for_stdin=Path(place))
     elif request.data:
-        yield open_table(request.data, format=request.format, encoding=request.encoding)
+        yield open_table(request.data, **request.reading)
     else:
         yield None
 

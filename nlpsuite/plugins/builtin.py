@@ -29,6 +29,7 @@ BUILTIN: Mapping[str, Mapping[str, str]] = {
     "reader": {
         "csv": f"{_READERS}.delimited:read_csv",
         "tsv": f"{_READERS}.delimited:read_tsv",
+        "json": f"{_READERS}.text:read_json",
         "jsonl": f"{_READERS}.text:read_json_lines",
         "ndjson": f"{_READERS}.text:read_json_lines",
         "txt": f"{_READERS}.text:read_text_lines",

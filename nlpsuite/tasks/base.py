@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, ClassVar, Generic, Literal, TypeVar
 
+from nlpsuite.data.labels import read_label
 from nlpsuite.data.record import Columns, Record
 from nlpsuite.errors import InputInvalidError
 from nlpsuite.options import Options
@@ -120,12 +121,13 @@ class Task(ABC, Generic[O]):
         """
         if not self.labels:
             return value
-        known = self.labels.get(value.strip().casefold())
-        if known is None:
+        label = read_label(value, self.labels)
+        if label is None:
             raise InputInvalidError(
-                f"{value!r} is no label of {self.name}.", hint=f"Labels: {', '.join(self.labels)}."
+                f"{value!r} is not a label of {self.name}.",
+                hint=f"Labels: {', '.join(self.labels)}. To map others: --label-map 5={next(iter(self.labels.values()))}",
             )
-        return known
+        return label
 
     def target(self, reference: str, record: Record, options: O) -> str:
         """What the model should write after ``prompt`` to give the reference answer.
@@ -175,6 +177,6 @@ def _choice(prompt: Prompt, reference: str, task: str) -> str:
         if choice.strip().casefold() == wanted:
             return choice
     raise InputInvalidError(
-        f"{reference!r} is no label of {task}.",
+        f"{reference!r} is not a label of {task}.",
         hint=f"Labels: {', '.join(choice.strip() for choice in prompt.choices)}.",
     )

@@ -15,10 +15,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from nlpsuite.data.examples import Example, read_examples
+from nlpsuite.data.examples import Example, examples_of
 from nlpsuite.data.record import Record
+from nlpsuite.data.tables import open_table
 from nlpsuite.errors import InputTooLongError, OptionError
-from nlpsuite.files import sha256_file
 from nlpsuite.runtime.prompt import Message, Prompt
 from nlpsuite.tasks.base import Task
 
@@ -38,29 +38,30 @@ class Shots:
 
     @classmethod
     def read(cls, path: str | os.PathLike[str], task: Task[Any], most: int | None = None) -> Shots:
-        """The first ``most`` examples of a file, or all, as ``read_examples`` reads it for the task.
+        """The first ``most`` examples of a file, or all, as ``examples_of`` reads it for the task.
 
         Raises:
-            InputNotFoundError, InputInvalidError: as ``read_examples``.
+            InputNotFoundError, InputInvalidError: as ``open_table`` and ``examples_of``.
             OptionError: ``most`` is below 1.
         """
-        file = Path(path).expanduser()
-        examples = tuple(itertools.islice(read_examples(file, task), _checked(most)))
-        return cls(examples, sha256_file(file))
+        table = open_table(str(Path(path).expanduser()))
+        examples = tuple(itertools.islice(examples_of(task, table), _checked(most)))
+        return cls(examples, table.sha256())
 
     @classmethod
     def of(cls, pairs: Iterable[tuple[str, str]], task: Task[Any], most: int | None = None) -> Shots:
         """Examples of texts and their answers.
 
         Raises:
-            InputInvalidError: an answer is no label of the task.
+            InputInvalidError: an answer isn't a label of the task.
             OptionError: none at all, or ``most`` is below 1.
         """
         chosen = list(itertools.islice(pairs, _checked(most)))
         if not chosen:
             raise OptionError("shots is empty.", hint="Give at least one text with its answer.")
         examples = tuple(
-            Example(Record(text), task.reference(answer), row) for row, (text, answer) in enumerate(chosen, 1)
+            Example(Record(text), (task.reference(answer),), line=row)
+            for row, (text, answer) in enumerate(chosen, 1)
         )
         return cls(examples, hashlib.sha256(repr(chosen).encode()).hexdigest())
 

@@ -17,6 +17,7 @@ from nlpsuite.data.examples import Example
 from nlpsuite.errors import InputInvalidError
 from nlpsuite.models.language_module import LanguageModule
 from nlpsuite.models.lora import lora_parameters
+from nlpsuite.options import make_options
 from nlpsuite.runtime.tokenizer import Tokenizer
 from nlpsuite.tasks.base import Task
 from nlpsuite.training.batch import Batch, pad_rows
@@ -63,9 +64,13 @@ class ExampleEncoder:
 
         Raises:
             InputInvalidError: the reference isn't one of the task's labels.
+            OptionError: the example has an option that the task doesn't take.
         """
-        prompt = self.task.prompt(example.record, self.options)
-        target = self.task.target(example.reference, example.record, self.options)
+        options = self.options
+        if example.options:  # of its own
+            options = make_options(self.task.options, {**vars(options), **example.options})
+        prompt = self.task.prompt(example.record, options)
+        target = self.task.target(example.reference, example.record, options)
         if prompt.choices:
             context, choices = self.tokenizer.encode_choices(prompt)
             answer = choices[prompt.choices.index(target)]

@@ -1,35 +1,45 @@
-"""A corpus: documents from text files, folders, JSONL and standard input, and a part held out.
+"""A corpus: documents from text files, tables, folders and standard input, and a part held out.
 
 What counts as a document:
 
 - a text file, whatever its suffix; one of more than 16 million characters is given in several
   documents, cut at a paragraph's end, so that a file of any size can be read
-- a line of a ``.jsonl`` or ``.ndjson`` file: the text under one of its keys
+- a row of a table (JSONL, JSON, CSV, TSV, Parquet and what plugins read): the text in one of its columns
 - standard input (``-``), read as one text file
 
-Every one of them may be compressed (``.gz``). In a folder, the files with the suffixes of
-``SUFFIXES`` are read, at any depth, in sorted order, without hidden ones; other files, such as
-source code, are named one by one or with a pattern (``'src/**/*.py'``). Line ends become ``\\n``.
+Files may be compressed (``.gz``, ``.zst``). Of a folder, the files with the suffixes of ``SUFFIXES`` are
+read, at any depth, in sorted order, without hidden ones; other files, such as source code, are named one by
+one or with a pattern (``'src/**/*.py'``). Line ends become ``\\n``.
 """
 
 from __future__ import annotations
 
-import codecs
-import json
+import glob
+import io
 import os
 import re
+from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from hashlib import blake2b
+from pathlib import Path
 
+from nlpsuite.data.columns import Selection
+from nlpsuite.data.compression import split_suffixes
+from nlpsuite.data.examples import good_rows, is_blank, located, record_of
+from nlpsuite.data.reading import has_reader
 from nlpsuite.data.record import check_unicode
+from nlpsuite.data.sources import files_below
+from nlpsuite.data.tables import open_table
+from nlpsuite.data.text import display_name, known_encoding, read_blocks
 from nlpsuite.errors import InputInvalidError, InputNotFoundError, OptionError
-from nlpsuite.training.text_files import file_name, find_files, read_blocks, read_lines, suffix_of
 
-__all__ = ["Corpus", "Document", "read_corpus", "split_corpus"]
+__all__ = ["SUFFIXES", "Corpus", "Document", "read_corpus", "split_corpus"]
 
-_JSON_LINES = (".jsonl", ".ndjson")
-# RunTarget a text may be cut, best first: after a paragraph, a line, a word.
+SUFFIXES = ("txt", "text", "md", "jsonl", "ndjson")
+"""The files that are read in a folder, compressed or not."""
+
+# Where a text may be cut, best first: after a paragraph, a line, a word.
 _ENDS = (re.compile(r"\n[ \t]*\n"), re.compile(r"\n"), re.compile(r"\s+"))
 
 
@@ -62,23 +72,26 @@ class Corpus:
                 empty = False
                 yield document
         if empty:
-            what = file_name(self.files[0]) if len(self.files) == 1 else f"Each of {len(self.files):,} files"
+            what = (
+                display_name(self.files[0]) if len(self.files) == 1 else f"Each of {len(self.files):,} files"
+            )
             raise InputInvalidError(f"{what} is empty.", hint="There must be some text to learn from.")
 
     def _documents(self, file: str) -> Iterable[Document]:
         if file in self._kept:
             return self._kept[file]
-        documents = self._json_lines(file) if suffix_of(file) in _JSON_LINES else self._texts(file)
+        documents = self._rows(file) if _is_table(file) else self._texts(file)
         if file == "-" or not os.path.isfile(file):
             return self._kept.setdefault(file, list(documents))
         return documents
 
     def _texts(self, file: str) -> Iterator[Document]:
         """A text file as one document, or as several if it is very long."""
-        name, part = file_name(file), 1
+        name, part = display_name(file), 1
         waiting: list[str] = []
         length = 0
-        for block in read_blocks(file, self._encoding):
+        line_ends = io.IncrementalNewlineDecoder(None, translate=True)
+        for block in map(line_ends.decode, read_blocks(file, self._encoding)):
             waiting.append(block)
             length += len(block)
             if length <= self._longest:
@@ -90,20 +103,32 @@ class Corpus:
                 yield Document(rest[:at], f"{name} (part {part})")
                 rest, part = rest[at:], part + 1
             waiting, length = [rest], len(rest)
-        text = "".join(waiting)
+        text = "".join(waiting) + line_ends.decode("", final=True)
         check_unicode(text, name)
         if text.strip():
             yield Document(text, name if part == 1 else f"{name} (part {part})")
 
-    def _json_lines(self, file: str) -> Iterator[Document]:
-        for number, line in enumerate(read_lines(file, self._encoding), start=1):
-            if not line.strip():
-                continue
-            place = f"{file_name(file)}:{number}"
-            text = _text_of(line, self._text_key, place)
-            check_unicode(text, place)
-            if text.strip():
-                yield Document(text, place)
+    def _rows(self, file: str) -> Iterator[Document]:
+        table = open_table(file, encoding=self._encoding_of(file))
+        for line, values in good_rows(table):
+            with located(table, line):
+                if self._text_key not in values:
+                    raise InputInvalidError(
+                        f"There is no column {self._text_key!r}.",
+                        hint=f"Columns: {', '.join(values) or 'none'}. Name the text's: --text-key KEY.",
+                    )
+                if is_blank(values[self._text_key]):
+                    continue
+                text = record_of(values, Selection((self._text_key,))).text
+            yield Document(text, f"{file}:{line}")
+
+    def _encoding_of(self, file: str) -> str:
+        return "utf-8" if split_suffixes(file)[0] == "parquet" else self._encoding
+
+
+def _is_table(file: str) -> bool:
+    suffix = split_suffixes(file)[0]
+    return suffix != "txt" and os.path.isfile(file) and has_reader(suffix)
 
 
 def read_corpus(
@@ -117,24 +142,20 @@ def read_corpus(
 
     Args:
         sources: files, folders, patterns such as ``'src/**/*.py'``, or ``-``.
-        text_key: the key of the text in the objects of JSONL files.
-        encoding: of all files; a byte-order mark overrules it.
+        text_key: the column with the text, in tables.
+        encoding: of all text files; a byte order mark takes precedence.
         longest: characters of a document of a text file.
 
     Raises:
         InputNotFoundError: missing, not readable, or a folder without such files.
-        InputInvalidError: binary, wrongly encoded, a line that is not JSON or has no such key,
-            or no text at all. Raised while iterating, with the byte's offset or ``file:line``.
+        InputInvalidError: binary, wrongly encoded, a row that is damaged or lacks the column, or no text at
+            all. Raised while iterating, with the byte's offset or ``file:line``.
+        OptionError: there is no such encoding.
     """
-    try:
-        codecs.lookup(encoding)
-    except LookupError:
-        raise InputInvalidError(
-            f"There is no encoding {encoding!r}.", hint="Examples: utf-8, latin-1, cp1252, utf-16."
-        ) from None
+    known_encoding(encoding)
     files: dict[str, str] = {}
     for source in sources:
-        for file in find_files(source):
+        for file in _find_files(source):
             files.setdefault(file if file == "-" else os.path.realpath(file), file)
     if not files:
         raise InputNotFoundError(
@@ -221,7 +242,7 @@ def _digest(text: str) -> bytes:
 
 
 def _end(text: str, fraction: float) -> int:
-    """RunTarget the part to train on ends; the whole text if it can't be cut."""
+    """Where the part to train on ends; the whole text if it can't be cut."""
     at = _cut(
         text,
         int(len(text) * (1 - 1.5 * fraction)),
@@ -239,33 +260,40 @@ def _cut(text: str, low: int, target: int, high: int) -> int | None:
     return None
 
 
-def _text_of(line: str, key: str, place: str) -> str:
+def _find_files(source: str) -> list[str]:
+    """The files that a source names: a file, a folder, a pattern or ``-``; sorted.
+
+    Raises:
+        InputNotFoundError: there are none, or they can't be read.
+    """
+    if source == "-":
+        return ["-"]
     try:
-        row = json.loads(line)
-    except ValueError as error:
-        reason = error.msg if isinstance(error, json.JSONDecodeError) else error
-        raise InputInvalidError(
-            f"{place} is not valid JSON: {reason}.", hint="Each line must be one JSON object."
+        if os.path.isdir(source):
+            return _texts_in(source)
+        os.stat(source)
+        return [source]
+    except FileNotFoundError:
+        if not glob.has_magic(source):
+            raise InputNotFoundError(
+                f"There is no file or folder {source}.", hint="Check the name."
+            ) from None
+    except (OSError, ValueError) as error:
+        raise InputNotFoundError(
+            f"Can't read {source}: {getattr(error, 'strerror', None) or error}."
         ) from None
-    except RecursionError:
-        raise InputInvalidError(f"{place} is nested too deeply.") from None
-    if not isinstance(row, dict):
-        raise InputInvalidError(
-            f"{place} is a JSON {_KINDS.get(type(row), 'number')}, not an object.",
-            hint=f'Each line must be one JSON object: {{"{key}": "…"}}.',
-        )
-    if key not in row:
-        keys = ", ".join(map(str, row)) or "none"
-        raise InputInvalidError(
-            f"{place} has no key {key!r}.", hint=f"Its keys: {keys}. Name the text's: --text-key KEY."
-        )
-    text = row[key]
-    if not isinstance(text, str):
-        raise InputInvalidError(
-            f"{place}: {key!r} is a JSON {_KINDS.get(type(text), 'number')}, not a string.",
-            hint="Name the key of the text: --text-key KEY.",
-        )
-    return text
+    if found := sorted(file for file in glob.glob(source, recursive=True) if os.path.isfile(file)):
+        return found
+    raise InputNotFoundError(f"No file matches {source}.", hint="Check the pattern.")
 
 
-_KINDS = {list: "array", dict: "object", str: "string", bool: "boolean", type(None): "null"}
+def _texts_in(folder: str) -> list[str]:
+    names = files_below(Path(folder))
+    found = [os.path.join(folder, name) for name in names if split_suffixes(name)[0] in SUFFIXES]
+    if found:
+        return found
+    hint = f"Of a folder, {', '.join(f'.{suffix}' for suffix in SUFFIXES)} files are read."
+    if names:
+        [(suffix, count)] = Counter(Path(name).suffix or Path(name).name for name in names).most_common(1)
+        hint += f" For its {count:,} {suffix} files, name them: '{folder.rstrip('/')}/**/*{suffix}'."
+    raise InputNotFoundError(f"The folder {folder} has no text files.", hint=hint)

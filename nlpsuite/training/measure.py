@@ -70,7 +70,9 @@ def measure(
             reporter.stage(f"Answering {len(examples):,} held-out rows", None)
             model = LanguageModel.load(path, device=device, threads=threads)
             pipeline = Pipeline(task, model, **options)
-            results = pipeline.run_each([example.record for example in examples])
+            results = pipeline.run_each(
+                [example.record for example in examples], [example.options for example in examples]
+            )
         finally:
             reporter.close()
     errors = [result for result in results if isinstance(result, NlpsuiteError)]

@@ -13,7 +13,10 @@ from typing import TYPE_CHECKING, Any
 from safetensors.numpy import load_file
 
 from nlpsuite import __version__
-from nlpsuite.data.examples import Example, example_files, read_examples
+from nlpsuite.data.columns import Selection, check_option_columns, parse_option_columns
+from nlpsuite.data.examples import Example, examples_of
+from nlpsuite.data.labels import with_label_map
+from nlpsuite.data.tables import Table, open_table
 from nlpsuite.errors import InputInvalidError, NlpsuiteError, OptionError
 from nlpsuite.files import atomic_directory, atomic_write_text, sha256_file
 from nlpsuite.models.adapter import Adapter, AdapterInfo, MergedCheckpoint, save_adapter
@@ -97,13 +100,16 @@ def train_adapter(
     if task is not None and data is not None:
         options = dict(options or {})
         # Mistakes that show at once should leave no run behind.
-        loaded = load_task(task)
-        make_options(loaded.options, {**loaded.adapter_options, **options})
+        chosen = make_options(AdapterSettings, dict(settings))
+        table = _table(str(data), chosen)
+        loaded = with_label_map(load_task(task), chosen.label_map)
+        make_options(loaded.options, {**loaded.adapter_options, **(table.options or {}), **options})
+        check_option_columns(loaded, _option_columns(chosen))
         resolve_spec(base)
         extra = {"task": task, "base": base, "options": options}
         files = [str(data)]
         if not resume:
-            extra["data_sha256"] = _sha256(str(data))
+            extra["data_sha256"] = [sha256_file(path) for path in table.files]
     elif not resume:
         raise OptionError("Training an adapter needs a task and data.", hint="Give --task and --data.")
     elif not (task is None and data is None and base is None and not options):
@@ -120,8 +126,13 @@ def train_adapter(
         return _Run(context).train()
 
 
-def _sha256(data: str) -> list[str]:
-    return [sha256_file(path) for path in example_files(data)]
+def _table(data: str, settings: AdapterSettings) -> Table:
+    reading = {name: getattr(settings, name) for name in ("format", "encoding", "delimiter", "escape")}
+    return open_table(data, **reading)
+
+
+def _option_columns(settings: AdapterSettings) -> dict[str, str]:
+    return parse_option_columns(filter(None, settings.option_column.split(",")))
 
 
 class _Run:
@@ -130,13 +141,14 @@ class _Run:
     def __init__(self, context: RunContext) -> None:
         self.context, self.run, self.settings = context, context.run, context.settings
         recorded = self.run.settings
-        self.base, self.data = recorded["base"], self.run.data[0]
-        self.task: Task[Any] = load_task(recorded["task"])
+        self.base, self.table = recorded["base"], _table(self.run.data[0], self.settings)
+        self.task: Task[Any] = with_label_map(load_task(recorded["task"]), self.settings.label_map)
         # As a JSON round trip leaves them: what the adapter's file will say.
-        self.options = {**self.task.adapter_options, **recorded["options"]}
-        if context.target.resume and _sha256(self.data) != recorded["data_sha256"]:
+        self.options = {**self.task.adapter_options, **(self.table.options or {}), **recorded["options"]}
+        self.sha256 = recorded["data_sha256"]
+        if context.target.resume and [sha256_file(path) for path in self.table.files] != self.sha256:
             raise InputInvalidError(
-                f"{self.data} has changed since the run was started.",
+                f"{self.table.name} has changed since the run was started.",
                 hint="Restore the file to resume the run, or start a new one in another directory.",
             )
 
@@ -195,8 +207,12 @@ class _Run:
         end_ids = ids if isinstance(ids, list) else [ids]
         options = make_options(self.task.options, dict(self.options))
         encoder = ExampleEncoder(self.task, options, Tokenizer.open(directory), end_ids)
-        columns = {name: getattr(self.settings, name) for name in ("text_column", "reference_column")}
-        return prepare_examples(list(read_examples(self.data, self.task, **columns)), encoder, self.settings)
+        settings = self.settings
+        columns = (settings.text_column,) if settings.text_column else ()
+        asked = Selection(
+            columns, reference=settings.reference_column or "", options=_option_columns(settings)
+        )
+        return prepare_examples(list(examples_of(self.task, self.table, asked)), encoder, settings)
 
     def _save(self, result: Path, base: Checkpoint, info: AdapterInfo) -> None:
         """Write the best weights, as an adapter or a checkpoint directory."""
@@ -241,7 +257,7 @@ class _Run:
 
     def _info(self, base: Checkpoint, fingerprint: str, rows: int, figures: Mapping[str, Any]) -> AdapterInfo:
         plugin, settings = find_task(self.task.name), self.settings
-        files = zip(example_files(self.data), self.run.settings["data_sha256"])
+        files = zip(self.table.files, self.sha256)
         return AdapterInfo(
             task=self.task.name,
             task_version=self.task.version,

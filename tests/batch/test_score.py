@@ -21,7 +21,14 @@ from job_help import IDS, TEXTS, ask, read_back, run, write_rows
 
 from nlpsuite.batch.job import Job, job_directory
 from nlpsuite.batch.score import score_request
-from nlpsuite.errors import InputInvalidError, JobRefusedError, OptionError, StorageError, TooManyErrorsError
+from nlpsuite.errors import (
+    InputInvalidError,
+    JobRefusedError,
+    NlpsuiteError,
+    OptionError,
+    StorageError,
+    TooManyErrorsError,
+)
 from nlpsuite.tasks.result import Output
 
 ROWS = [{"n": n, "text": text} for n, text in zip(IDS, TEXTS)]
@@ -215,7 +222,7 @@ def test_options_of_each_row(tiny_bundle: Path, tmp_path: Path) -> None:
     assert four["output"] == default["output"] != one["output"]
     assert "'many'" in no_number["error"] and "max_tokens" in none["error"]
     for asked in ({"to": "language"}, {"into": "most"}):
-        with pytest.raises(OptionError, match="no column 'language'|no option 'into'"):
+        with pytest.raises(NlpsuiteError, match="no column 'language'|no option 'into'"):
             run(tiny_bundle, tmp_path / "in.csv", tmp_path / "a.jsonl", option_columns=asked, **more)
 
 
@@ -269,8 +276,7 @@ def test_ids(tiny_bundle: Path, tmp_path: Path) -> None:
     "lines, said",
     [
         (['{"n": 1}', '{"n": 2}', "", '{"n": 1}'], r"in.jsonl:4: the id 1 is also that of line 1\."),
-        (['{"n": "a"}', '{"text": ""}'], r"in.jsonl:2: there is no 'n'"),
-        (['{"text": ""}', '{"n": "a"}'], r"in.jsonl:1: there is no 'n'"),
+        (['{"text": ""}'], r"No row .* The first: .*in.jsonl:1: there is no 'n'"),
         (['{"n": ""}'], "in.jsonl:1: the id is empty"),
         (['{"n": null}'], "in.jsonl:1: the id is null"),
         (['{"n": true}'], "in.jsonl:1: the id is true"),
@@ -281,6 +287,101 @@ def test_ids_that_will_not_do(lines: list[str], said: str, tiny_bundle: Path, tm
     (tmp_path / "in.jsonl").write_text("\n".join(lines))
     with pytest.raises(InputInvalidError, match=said):
         run(tiny_bundle, tmp_path / "in.jsonl", tmp_path / "out.jsonl", id_column="n")
+    assert not (tmp_path / "out.job").exists()
+
+
+def test_a_row_without_an_id_is_one_error_row(tiny_bundle: Path, tmp_path: Path) -> None:
+    lines = [
+        '{"n": "a", "text": "fine"}',
+        '{"text": "dull"}',
+        '{"n": null, "text": "x"}',
+        '{"n": 2, "text": "bad"}',
+    ]
+    (tmp_path / "in.jsonl").write_text("\n".join(lines))
+    assert run(tiny_bundle, tmp_path / "in.jsonl", tmp_path / "out.jsonl", id_column="n").errors == 2
+    rows = read_back(tmp_path / "out.jsonl")
+    assert [(row["n"], row["text"], row["status"]) for row in rows] == [
+        ("a", "fine", "ok"), (None, "dull", "error"), (None, "x", "error"), (2, "bad", "ok"),
+    ]  # fmt: skip
+    assert "in.jsonl:2: there is no 'n'" in rows[1]["error"] and "the id is null" in rows[2]["error"]
+
+
+@pytest.mark.parametrize(
+    "name, content, kept",
+    [
+        (
+            "in.jsonl",
+            '{"n":"a","text":"fine","x":NaN}\n{"n":"b","text":"x"}',
+            {"n": "a", "text": "fine", "x": None},
+        ),
+        ("in.jsonl", '{"n":"a","text":"fine","x":1e999}\n{"n":"b","text":"x"}', {"n": "a", "text": "fine"}),
+        ("in.jsonl", '{"n":"a","x":1,"x":2}\n{"n":"b","text":"x"}', {"n": "a"}),
+        ("in.jsonl", '{"n":"a","x":"\\ud800"}\n{"n":"b","text":"x"}', {"n": "a"}),
+        ("in.jsonl", '{"n":"a","x":%s}\n{"n":"b","text":"x"}' % ("[" * 900 + "]" * 900), {"n": "a"}),
+        ("in.jsonl", b'{"n":"a","x":"\xff"}\n{"n":"b","text":"x"}', {"n": "a"}),
+        ("in.json", '[{"n":"a","text":"fine","x":NaN},{"n":"b","text":"x"}]', {"n": "a", "text": "fine"}),
+        ("in.csv", "n,text,x\na,fine\nb,x,y\n", {"n": "a", "text": "fine"}),
+        ("in.csv", b"n,text,x\na,fine,\xff\nb,x,y\n", {"n": "a", "text": "fine"}),
+        ("in.tsv", "n\ttext\na\nb\tx\n", {"n": "a"}),
+    ],
+)
+def test_what_can_be_read_of_a_damaged_row_is_in_the_result(
+    name: str, content: str | bytes, kept: dict[str, Any], tiny_bundle: Path, tmp_path: Path
+) -> None:
+    (tmp_path / name).write_bytes(content if isinstance(content, bytes) else content.encode())
+    assert run(tiny_bundle, tmp_path / name, tmp_path / "out.jsonl", id_column="n").errors == 1
+    damaged, good = read_back(tmp_path / "out.jsonl")
+    assert damaged["status"] == "error" and f"{name}:" in damaged["error"] and good["status"] == "ok"
+    assert {column: damaged[column] for column in kept} == kept
+    assert [row.id for row in Job.open(tmp_path / "out.job").rows()] == ["a", "b"]
+
+
+def test_a_table_without_a_usable_row_names_the_first_reason(tiny_bundle: Path, tmp_path: Path) -> None:
+    for text, said in (
+        ('{"text":"Great","text":"Bad"}\n', "in.jsonl:1: not valid JSON: two values are called 'text'"),
+        ('{"text":"Great"},\n{"text":"Bad"},\n', "in.jsonl:1: .*\nRemove the comma at the end"),
+        ('[{"text":"Great"}]', "in.jsonl:1: .*\n.*--format json"),
+    ):
+        (tmp_path / "in.jsonl").write_text(text)
+        with pytest.raises(InputInvalidError, match=f"No row of .* can be used. The first: .*{said}"):
+            run(tiny_bundle, tmp_path / "in.jsonl", tmp_path / "out.jsonl")
+
+
+# What can't be written is refused before it is scored.
+
+
+def test_parquet_that_python_has_no_types_for_passes_through(tiny_bundle: Path, tmp_path: Path) -> None:
+    far = 900_000_000_000_000_000  # in the year 30489, in microseconds
+    pairs = pa.struct([("x", pa.map_(pa.string(), pa.int32()))])
+    columns = {
+        "text": pa.array(["fine", "dull"]),
+        "far": pa.array([far, 1], pa.timestamp("us")),
+        "days": pa.array([10_000_000, None], pa.int32()).cast(pa.date32()),
+        "exact": pa.array([1, None], pa.timestamp("ns", "Europe/Berlin")),
+        "took": pa.array([1, None], pa.duration("ns")),
+        "clock": pa.array([1, None], pa.time64("ns")),
+        "pairs": pa.array([{"x": [("k", 1)]}, None], pairs),
+        "list": pa.array([[far], []], pa.list_(pa.timestamp("us"))),
+        "times": pa.array([[1], None], pa.list_(pa.timestamp("ns"))),
+        "raw": pa.array([b"\xff", b"x"], pa.large_binary()),
+    }
+    pq.write_table(pa.table(columns), tmp_path / "in.parquet")
+    source = pq.read_table(tmp_path / "in.parquet")
+    run(tiny_bundle, tmp_path / "in.parquet", tmp_path / "out.parquet")
+    assert pq.read_table(tmp_path / "out.parquet").select(source.column_names).equals(source)
+    for suffix in ("jsonl", "csv"):
+        assert (
+            run(tiny_bundle, tmp_path / "in.parquet", tmp_path / f"other.{suffix}", overwrite=True).errors
+            == 0
+        )
+
+
+def test_what_a_file_can_not_hold_is_refused_by_name_before_scoring(
+    tiny_bundle: Path, tmp_path: Path
+) -> None:
+    write_rows(tmp_path / "in.jsonl", [{"text": "fine", "note": "a"}, {"text": "dull", "note": "a\tb"}])
+    with pytest.raises(InputInvalidError, match="Row 2 has a tab or a line break in 'note', which TSV"):
+        run(tiny_bundle, tmp_path / "in.jsonl", tmp_path / "out.tsv")
     assert not (tmp_path / "out.job").exists()
 
 
@@ -377,7 +478,7 @@ def test_outputs_that_are_refused(tiny_bundle: Path, tmp_path: Path) -> None:
     assert caught.value.exit_code == 2 and (tmp_path / "there.jsonl").read_text() == "mine"
     with pytest.raises(StorageError, match="no directory"):
         run(tiny_bundle, source, tmp_path / "no" / "out.jsonl")
-    with pytest.raises(InputInvalidError, match="Unsupported output file type"):
+    with pytest.raises(InputInvalidError, match="Unsupported file type"):
         run(tiny_bundle, source, tmp_path / "out.xlsx")
     folder = Path(source_of("folder", tmp_path))
     with pytest.raises(JobRefusedError, match="whose files are the input"):

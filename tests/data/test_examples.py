@@ -13,6 +13,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from nlpsuite.data.columns import Selection
 from nlpsuite.data.examples import Example, read_examples
 from nlpsuite.errors import InputInvalidError, InputNotFoundError, NlpsuiteError
 from nlpsuite.plugins import load_task
@@ -23,8 +24,9 @@ TEXTS = st.text(st.characters(exclude_categories=["Cs"]), max_size=20)
 IN_TMP = settings(suppress_health_check=[HealthCheck.function_scoped_fixture])
 
 
-def read(path: Path | str, task: str = "sentiment", **columns: Any) -> list[Example]:
-    return list(read_examples(path, load_task(task), **columns))
+def read(path: Path | str, task: str = "sentiment", text: str = "", reference: str = "") -> list[Example]:
+    asked = Selection((text,) if text else (), reference=reference)
+    return list(read_examples(path, load_task(task), asked))
 
 
 def pairs(examples: list[Example]) -> list[tuple[str, str]]:
@@ -40,14 +42,14 @@ def test_tsv_as_glue_writes_it(tmp_path: Path) -> None:
     text = 'sentence\tlabel\nit "works \t1\r\n\n so, so \t0\n'
     examples = read(write(tmp_path / "a.tsv", text))
     assert pairs(examples) == [('it "works ', "positive"), (" so, so ", "negative")]
-    assert [example.row for example in examples] == [2, 4]
+    assert [example.line for example in examples] == [2, 4]
 
 
 def test_csv_with_quotes_and_line_breaks(tmp_path: Path) -> None:
     text = '\ufeffLabel,id,Text\nPositive,007,"a ""b"",\nc"\n\nnegative,NA,d\n'
     examples = read(write(tmp_path / "a.csv", text))
     assert pairs(examples) == [('a "b",\nc', "positive"), ("d", "negative")]
-    assert [example.row for example in examples] == [2, 5]
+    assert [example.line for example in examples] == [2, 5]
 
 
 def test_a_long_value(tmp_path: Path) -> None:
@@ -70,7 +72,7 @@ def test_compressed_and_aligned(tmp_path: Path) -> None:
     german = write(tmp_path / "t.de", "Ein Hund.\r\n\nEine Katze.")
     examples = read(f"{english},{german}", "translate")
     assert pairs(examples) == [("A dog.", "Ein Hund."), ("A cat.", "Eine Katze.")]
-    assert [example.row for example in examples] == [1, 3]
+    assert [example.line for example in examples] == [1, 3]
     write(tmp_path / "t.de", "Ein Hund.\n")
     with pytest.raises(InputInvalidError, match="t.en.gz has a line 2, .*t.de has only 1"):
         read(f"{english},{german}", "translate")
@@ -85,9 +87,9 @@ def test_a_comma_in_a_files_name(tmp_path: Path) -> None:
 def test_columns_by_name(tmp_path: Path) -> None:
     path = write(tmp_path / "a.tsv", "text\tmine\tright\tlabel\nx\ty\t1\t0\n")
     assert pairs(read(path)) == [("x", "negative")]
-    assert pairs(read(path, text_column="mine", reference_column="right")) == [("y", "positive")]
-    with pytest.raises(InputInvalidError, match="a.tsv:2: There is no column 'rihgt'") as caught:
-        read(path, reference_column="rihgt")
+    assert pairs(read(path, text="mine", reference="right")) == [("y", "positive")]
+    with pytest.raises(InputInvalidError, match="a.tsv has no column 'rihgt'") as caught:
+        read(path, reference="rihgt")
     assert "'text', 'mine', 'right', 'label'" in str(caught.value)
     with pytest.raises(InputInvalidError, match="source or en or text") as caught:
         read(write(tmp_path / "b.tsv", "a\tb\nx\ty\n"), "translate")
@@ -109,12 +111,12 @@ def test_a_conversation_gives_an_example_for_each_answer(tmp_path: Path) -> None
 @pytest.mark.parametrize(
     "messages, message",
     [
-        ("hello", "no list"),
-        ([{"role": "user", "content": "a"}], "no answer"),
-        ([{"role": "assistant", "content": "a"}], "follows no question"),
-        ([{"role": "tool", "content": "a"}], "can't be used"),
-        ([{"role": "user", "content": 7}], "can't be used"),
-        ([7], "can't be used"),
+        ("hello", 'messages is "hello"; it must be a list of messages'),
+        ([{"role": "user", "content": "a"}], "has no answer"),
+        ([{"role": "assistant", "content": "a"}], "must end with a message of the user's"),
+        ([{"role": "tool", "content": "a"}], r'messages\[0\].role is "tool"'),
+        ([{"role": "user", "content": 7}], r"messages\[0\].content is 7; it must be a text"),
+        ([7], r"messages\[0\] is 7; it must be an object"),
     ],
 )
 def test_conversations_that_can_not_be_used(tmp_path: Path, messages: Any, message: str) -> None:
@@ -128,28 +130,32 @@ def test_conversations_that_can_not_be_used(tmp_path: Path, messages: Any, messa
         (
             "a.tsv",
             "text\tlabel\nx\t2\n",
-            r"a.tsv:2: '2' is no label of sentiment.\nLabels: negative, positive",
+            r"a.tsv:2: '2' is not a label of sentiment.\nLabels: negative, positive",
         ),
-        ("a.tsv", "text\tlabel\nx\t1\ny\n", r"a.tsv:3: there are 1 values for 2 columns"),
+        ("a.tsv", "text\tlabel\nx\t1\ny\n", r"a.tsv:3: 1 values for 2 columns"),
         ("a.tsv", "text\ttext\nx\t1\n", r"a.tsv:1: two columns are called 'text'"),
         ("a.tsv", "text\tlabel\n \t1\n", r"a.tsv:2: The text is empty"),
-        ("a.tsv", "text\tlabel\nx\t\n", r"a.tsv:2: The reference is empty"),
+        ("a.tsv", "text\tlabel\nx\t\n", r"a.tsv:2: The reference in 'label' is empty"),
         ("a.tsv", b"text\tlabel\nx\t1\nn\xff\t1\n", r"a.tsv:3: byte 0xff is not valid UTF-8"),
         ("a.tsv", "", r"no examples"),
         ("a.tsv", "text\tlabel\n\t\n", r"no examples"),
         ("a.csv", 'text,label\n"x,1\n', r"a.csv:2: unexpected end of data"),
         ("a.csv", 'text,label\na,1\n"x"y,1\n', r"a.csv:3: "),
         ("a.jsonl", '{"text": "x", "label": 1}\n{"text"\n', r"a.jsonl:2: not valid JSON"),
-        ("a.jsonl", "[1]\n", r"a.jsonl:1: \[1\] is no JSON object"),
-        ("a.jsonl", '{"text": {"a": 1}, "label": 1}', r"a.jsonl:1: The text is {\"a\": 1}, neither"),
-        ("a.jsonl", '{"text": "x", "label": true}', r"a.jsonl:1: The reference is true, neither"),
-        ("a.jsonl", '{"text": "x", "label": null}', r"a.jsonl:1: The reference is empty"),
-        ("a.jsonl", '{"text": "x", "label": []}', r"a.jsonl:1: The reference is empty"),
+        ("a.jsonl", "[1]\n", r"a.jsonl:1: \[1\] isn't a JSON object"),
+        (
+            "a.jsonl",
+            '{"text": {"a": 1}, "label": 1}',
+            r"a.jsonl:1: The value of 'text' is not a text: {\"a\": 1}",
+        ),
+        ("a.jsonl", '{"text": "x", "label": {}}', r"a.jsonl:1: The value of 'label' is not a text: {}"),
+        ("a.jsonl", '{"text": "x", "label": null}', r"a.jsonl:1: The reference in 'label' is missing"),
+        ("a.jsonl", '{"text": "x", "label": []}', r"a.jsonl:1: The reference in 'label' is missing"),
         ("a.jsonl", r'{"text": "x\ud800", "label": 1}', r"a.jsonl:1: The text has a lone surrogate"),
         ("a.jsonl", "[" * 100_000, r"a.jsonl:1: not valid JSON"),
         ("a.tsv.gz", "text\tlabel\n", r"a.tsv.gz is damaged"),
         ("a.tsv.gz", gzip.compress(b"text\tlabel\n" + b"x\t1\n" * 99)[:-12], r"a.tsv.gz is damaged"),
-        ("a.xlsx", "PK", r"a.xlsx is of no kind that can be read"),
+        ("a.xlsx", "PK", r"Unsupported file type: .*a.xlsx"),
     ],
 )
 def test_what_is_wrong_is_said_with_file_and_line(
@@ -160,7 +166,8 @@ def test_what_is_wrong_is_said_with_file_and_line(
 
 
 def test_files_that_are_not_there(tmp_path: Path) -> None:
-    for path in (tmp_path / "a.tsv", f"{tmp_path}/a.en,{tmp_path}/a.de", tmp_path):
+    (tmp_path / "empty").mkdir()
+    for path in (tmp_path / "a.tsv", f"{tmp_path}/a.en,{tmp_path}/a.de", tmp_path / "empty"):
         with pytest.raises(InputNotFoundError):
             read(path)
 

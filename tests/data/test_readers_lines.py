@@ -48,15 +48,15 @@ def test_lines_of_text_keep_their_numbers(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     "name, content, good, message",
     [
-        ("a.csv", b"id,text\n1,a\n2\n3,c\n", [2, 4], "a.csv:3: there are 1 values for 2 columns."),
+        ("a.csv", b"id,text\n1,a\n2\n3,c\n", [2, 4], "a.csv:3: 1 values for 2 columns."),
         ("a.csv", b'id,text\n1,a\n2,"x\n\xff"\n3,c\n', [2, 5], "a.csv:3: byte 0xff is not valid UTF-8."),
-        ("a.tsv", b"id\ttext\n1\ta\n2\n3\tc\n", [2, 4], "a.tsv:3: there are 1 values for 2 columns."),
+        ("a.tsv", b"id\ttext\n1\ta\n2\n3\tc\n", [2, 4], "a.tsv:3: 1 values for 2 columns."),
         ("a.tsv", b"id\ttext\n1\ta\n2\t\xe9\n3\tc\n", [2, 4], "a.tsv:3: byte 0xe9 is not valid UTF-8."),
         ("a.txt", b"a\n\xed\xa0\x80\nc\n", [1, 3], "a.txt:2: byte 0xed is not valid UTF-8."),
         ("a.jsonl", b'{"a":1}\n{"a"\n{"a":2}', [1, 3], "a.jsonl:2: not valid JSON: Expecting ':' delimiter"),
         ("a.jsonl", b'{"a":1}\n{"a":"\xff"}\n{}', [1, 3], "a.jsonl:2: byte 0xff is not valid UTF-8."),
-        ("a.jsonl", b'{"a":1}\n7\n{"a":2}', [1, 3], "a.jsonl:2: 7 is no JSON object."),
-        ("a.jsonl", b'{"a":1}\n{"a":NaN}\n{}', [1, 3], "a.jsonl:2: not valid JSON: NaN is no number"),
+        ("a.jsonl", b'{"a":1}\n7\n{"a":2}', [1, 3], "a.jsonl:2: 7 isn't a JSON object."),
+        ("a.jsonl", b'{"a":1}\n{"a":NaN}\n{}', [1, 3], "a.jsonl:2: not valid JSON: NaN isn't a JSON number"),
         ("a.jsonl", b'{"a":1}\n{"a":1e999}\n{}', [1, 3], "a.jsonl:2: not valid JSON: 1e999 is too large"),
         (
             "a.jsonl",
@@ -113,8 +113,7 @@ def test_encodings(tmp_path: Path) -> None:
     assert rows(tmp_path / "a.txt", "\u0a0a\r\n".encode("utf-16-le"), "utf-16-le") == [
         (1, {"text": "\u0a0a"})
     ]
-    with pytest.raises(InputInvalidError, match="a.tsv:1: byte 0xff is not valid UTF-8"):
-        rows(tmp_path / "a.tsv", text.encode("utf-16"))
+    assert rows(tmp_path / "a.tsv", text.encode("utf-16")) == expected  # by its byte order mark
     with pytest.raises(InputInvalidError, match="a.tsv is not valid utf-16-le: "):
         rows(tmp_path / "a.tsv", text.encode("utf-16-le") + b"\x00\xd8\x0a\x00", "utf-16-le")
     (tmp_path / "a.txt").write_bytes("a\nb\n".encode("utf-16"))
@@ -124,7 +123,7 @@ def test_encodings(tmp_path: Path) -> None:
     for name in ("uft-8", "base64", "a\0b"):
         with pytest.raises(OptionError, match="There is no encoding"):
             rows(tmp_path / "a.tsv", text, name)
-    with pytest.raises(OptionError, match=r"Files \.parquet are not read by an encoding"):
+    with pytest.raises(OptionError, match=r"Files of type \.parquet take no --encoding"):
         rows(tmp_path / "a.parquet", text, "latin-1")
 
 

@@ -37,10 +37,10 @@ def test_references(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     "row, message",
     [
-        ({"text": "x", "label": "maybe"}, "'maybe' is no label"),
+        ({"text": "x", "label": "maybe"}, "'maybe' is not a label"),
         ({"text": "x", "label": None}, "'label' is missing"),
         ({"text": "x", "label": " "}, "'label' is empty"),
-        ({"text": "x", "label": {"a": 1}}, "not text"),
+        ({"text": "x", "label": {"a": 1}}, "not a text"),
         ({"text": "x"}, "'label' is missing"),
     ],
 )
@@ -174,7 +174,7 @@ def test_the_job_beside_a_file_says_what_it_is(tmp_path: Path) -> None:
 
 
 def test_a_kind_that_can_not_be_written(tmp_path: Path) -> None:
-    with pytest.raises(InputInvalidError, match="Unsupported output file type"):
+    with pytest.raises(InputInvalidError, match="Unsupported file type"):
         write_predictions(tmp_path / "a.xlsx", labelled("p", "p"))
 
 

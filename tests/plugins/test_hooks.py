@@ -186,7 +186,7 @@ def test_hook_nlpsuite_reader(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -
     file = tmp_path / "some.qa"
     file.write_text("Q: Where?\nA: Here.\n\nQ: When?\nA: Now.\n")
     examples = list(read_examples(file, task))
-    assert [(e.record.text, e.reference, e.row) for e in examples] == [
+    assert [(e.record.text, e.reference, e.line) for e in examples] == [
         ("Where?", "Here.", 1), ("When?", "Now.", 4),
     ]  # fmt: skip
     assert nlpsuite(tmp_path, "plugins", "check", "reader:qa").returncode == 0
@@ -195,7 +195,7 @@ def test_hook_nlpsuite_reader(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -
         list(read_examples(file, task))
     for name, error, message in (
         ("a.odd", PluginError, r"odd-reader 1.2.* gave a dict instead of a line and its values"),
-        ("a.xyz", InputInvalidError, "of no kind that can be read"),
+        ("a.xyz", InputInvalidError, "Unsupported file type"),
     ):
         (tmp_path / name).touch()
         with pytest.raises(error, match=message) as caught:

@@ -112,10 +112,10 @@ def test_a_conversation_in_a_file_comes_once(tmp_path: Path) -> None:
 
 def test_faults(tmp_path: Path) -> None:
     sentiment = load_task("sentiment")
-    with pytest.raises(InputInvalidError, match="'good' is no label"):
+    with pytest.raises(InputInvalidError, match="'good' is not a label"):
         adjust(sentiment, shots=[("A joy.", "good")])
     path = write(tmp_path / "s.jsonl", {"text": "A joy.", "label": "good"})
-    with pytest.raises(InputInvalidError, match=r"s\.jsonl:1: 'good' is no label"):
+    with pytest.raises(InputInvalidError, match=r"s\.jsonl:1: 'good' is not a label"):
         adjust(sentiment, shots=path)
     with pytest.raises(InputNotFoundError, match="no file"):
         adjust(sentiment, shots=tmp_path / "nothing.jsonl")

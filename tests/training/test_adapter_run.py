@@ -350,7 +350,7 @@ def test_an_encoded_example_is_the_prompt_of_inference_and_its_answer(
 ) -> None:
     encoder = encoder_of(name, tiny_checkpoint, tmp_path / "tokenizer")
     record = Record("Is the text\nshort? <|im_end|>", (Message("user", "Hello"), Message("assistant", "Hi")))
-    encoded = encoder.encode(Example(record, reference, 1))
+    encoded = encoder.encode(Example(record, (reference,)))
     prompt = encoder.task.prompt(record, encoder.options)
     assert encoded.ids[: encoded.prompt_length] == encoder.tokenizer.encode_prompt(prompt)
     learned = encoded.ids[encoded.prompt_length :]
@@ -367,7 +367,7 @@ def test_an_encoded_example_with_choices_is_scored_as_in_inference(
     record = Record("A fine film.")
     prompt = encoder.task.prompt(record, encoder.options)
     context, choices = encoder.tokenizer.encode_choices(prompt)
-    encoded = encoder.encode(Example(record, label, 1))
+    encoded = encoder.encode(Example(record, (label,)))
     assert encoded.ids[: encoded.prompt_length] == context
     assert encoded.ids[encoded.prompt_length :] == choices[prompt.choices.index(f" {label}")]
     assert encoder.tokenizer.decode(encoded.ids) == f"{prompt.text} {label}"
@@ -375,7 +375,7 @@ def test_an_encoded_example_with_choices_is_scored_as_in_inference(
 
 def test_an_empty_prompt_begins_as_in_inference(tiny_checkpoint: Checkpoint, tmp_path: Path) -> None:
     encoder = encoder_of("complete", tiny_checkpoint, tmp_path / "tokenizer")
-    encoded = encoder.encode(Example(Record(""), "x", 1))
+    encoded = encoder.encode(Example(Record(""), ("x",)))
     assert (encoded.ids[0], encoded.prompt_length) == (0, 1)  # the lowest end token, as the scheduler takes
 
 
@@ -404,7 +404,7 @@ def test_a_batch_that_teaches_nothing_has_no_loss_but_gradients(tiny_checkpoint:
 
 def test_what_is_held_out_is_not_learned() -> None:
     def example(text: str, *history: Message) -> Example:
-        return Example(Record(text, history), "yes", 1)
+        return Example(Record(text, history), ("yes",))
 
     examples = [example(f"text {i % 30}") for i in range(60)]
     settings = AdapterSettings(steps=1, heldout=0.2)
@@ -459,8 +459,8 @@ def test_a_mistake_is_named_and_the_same_command_works_once_it_is_fixed(
 @pytest.mark.parametrize(
     "rows, message, hint",
     [
-        (["sentence\tlabel", "good\t1", "bad\tawful"], ":3: 'awful' is no label of sentiment", "negative"),
-        (["review\tstars", "good\t5"], "No column is called label", "--reference-column"),
+        (["sentence\tlabel", "good\t1", "bad\tawful"], ":3: 'awful' is not a label of sentiment", "negative"),
+        (["review\tstars", "good\t5"], "data.tsv has no column called label", "--reference-column"),
         (["sentence\tlabel", "good\t1"], "1 examples are too few", "--heldout"),
         (["sentence\tlabel"], "has no examples", "at least one"),
         (["sentence\tlabel", *["good\t1"] * 20], "same text", "--text-column"),
@@ -473,6 +473,55 @@ def test_data_that_do_not_serve(rows: list[str], message: str, hint: str, run: R
     assert hint in caught.value.hint
     table(data, "sentence\tlabel", *[f"good {i}\t1" for i in range(20)])
     assert run(tmp_path / "run", data, steps=1, evaluations=1).result is not None
+
+
+def test_labels_delimiters_and_encodings_as_elsewhere(run: Run, tmp_path: Path) -> None:
+    rows = "".join(
+        f"{word} {thing}; really|{stars}\n"
+        for thing in THINGS
+        for word, stars in zip(GOOD + BAD, "5555511111")
+    )
+    data = tmp_path / "data.csv"
+    data.write_bytes(f"text|label\n{rows}".encode("utf-16"))
+    given: dict[str, Any] = {"steps": 1, "evaluations": 1, "scored_examples": 0}
+    with pytest.raises(InputInvalidError, match=r"data\.csv:2: '5' is not a label") as caught:
+        run(tmp_path / "run", data, **given)
+    assert "--label-map" in caught.value.hint
+    with pytest.raises(OptionError, match="'great' is not a label"):
+        run(tmp_path / "run", data, label_map="5=great", **given)
+    assert (
+        run(tmp_path / "run", data, label_map="5=positive,1=negative", delimiter="|", **given).result
+        is not None
+    )
+
+
+def test_conversations_are_taught_answer_by_answer(run: Run, tmp_path: Path) -> None:
+    data = tmp_path / "data.jsonl"
+    turns = [{"role": role, "content": f"{role} %d"} for role in ("user", "assistant", "user", "assistant")]
+    data.write_text("".join(json.dumps({"messages": turns}).replace("%d", str(i)) + "\n" for i in range(10)))
+    report = run(tmp_path / "run", data, "chat", steps=1, evaluations=1, scored_examples=0)
+    assert report.result is not None and Adapter.open(report.result).info.data[0]["rows"] == 20
+
+
+def test_options_of_each_row_go_before_those_of_the_adapter(
+    run: Run, phrases: Path, tiny_checkpoint: Checkpoint, tmp_path: Path
+) -> None:
+    encoder = teacher_of("translate", tiny_checkpoint, tmp_path / "tokenizer", to="German")
+    own = encoder.lesson(Example(Record("dog"), ("chien",), options={"to": "French"}))
+    prompts = [
+        encoder.tokenizer.decode(lesson.ids)
+        for lesson in (own, encoder.lesson(Example(Record("dog"), ("Hund",))))
+    ]
+    assert "French:" in prompts[0] and "German:" in prompts[1]
+    with pytest.raises(OptionError, match="max_tokens is 'many'"):
+        encoder.lesson(Example(Record("dog"), ("chien",), options={"max_tokens": "many"}))
+    for column, message in (
+        ("to=lang", "no column 'lang'"),
+        ("into=lang", "no option 'into'"),
+        ("to", "'to'"),
+    ):
+        with pytest.raises(NlpsuiteError, match=message):
+            run(tmp_path / "run", phrases, "translate", option_column=column, steps=1)
 
 
 def test_a_bundle_is_no_base(run: Run, reviews: Path, tmp_path: Path) -> None:

@@ -1,1 +1,1 @@
-"""Readers of CSV, TSV, JSON lines, plain text and Parquet."""
+"""Readers of CSV, TSV, JSON, JSON lines, plain text and Parquet."""

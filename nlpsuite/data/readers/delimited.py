@@ -3,24 +3,39 @@
 from __future__ import annotations
 
 import csv
-from collections.abc import Iterator
+import itertools
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
-from nlpsuite.data.lines import Values, read_lines, undecoded, without_end
+from nlpsuite.data.lines import DamagedRow, Values, read_lines, undecoded, without_end
 from nlpsuite.errors import InputInvalidError
 
 __all__ = ["read_csv", "read_tsv"]
 
 _CSV_FIELD_LIMIT = 1 << 27  # characters; csv's own limit, 131,072, is less than a long article
+_DELIMITERS = ",;\t|"
+_SAMPLE_LINES = 50
 
 
-def read_csv(path: Path, encoding: str = "utf-8") -> Iterator[tuple[int, Values]]:
-    """Rows of RFC 4180. Blank lines are passed over. A misplaced quote ends the reading: where the next
-    row begins, nobody can say then.
+def read_csv(
+    path: Path, encoding: str = "utf-8", delimiter: str = "", escape: str = ""
+) -> Iterator[tuple[int, Values]]:
+    """Rows of RFC 4180. Blank lines are skipped. A misplaced quote ends the reading, because nothing says
+    where the next row begins.
+
+    Args:
+        delimiter: by default the one of ``, ; tab |`` that divides the first lines evenly.
+        escape: of a quote within quotes, usually a backslash; by default quotes are doubled.
     """
     csv.field_size_limit(_CSV_FIELD_LIMIT)  # of the whole process, but only ever to this
-    lines = read_lines(path, encoding, "surrogateescape")
-    reader = csv.reader((line for _, line in lines), strict=True)
+    lines = (line for _, line in read_lines(path, encoding, "surrogateescape"))
+    sample = list(itertools.islice(lines, _SAMPLE_LINES))
+    reader = csv.reader(
+        itertools.chain(sample, lines),
+        delimiter=delimiter or _sniffed(sample),
+        escapechar=escape or None,
+        strict=True,
+    )
     begins = 1
     header: list[str] | None = None
     while True:
@@ -28,7 +43,8 @@ def read_csv(path: Path, encoding: str = "utf-8") -> Iterator[tuple[int, Values]
             cells = next(reader, None)
         except csv.Error as error:
             raise InputInvalidError(
-                f"{path}:{begins}: {error}.", hint='A quoted value ends with " and has "" for a quote in it.'
+                f"{path}:{begins}: {error}.",
+                hint='Within quotes a quote is written "". If the file has \\" instead: --escape "\\\\".',
             ) from None
         if cells is None:
             return
@@ -39,13 +55,27 @@ def read_csv(path: Path, encoding: str = "utf-8") -> Iterator[tuple[int, Values]
         begins = reader.line_num + 1
 
 
-def read_tsv(path: Path, encoding: str = "utf-8") -> Iterator[tuple[int, Values]]:
-    """Rows of lines with tabs between the values, as they stand. Blank lines are passed over, unless there
-    is but one column, which is empty then.
+def _sniffed(sample: Sequence[str]) -> str:
+    """The delimiter that gives most rows as many values as the first; a comma in doubt."""
+    best, best_share = ",", 0.5
+    for delimiter in _DELIMITERS:
+        try:
+            widths = [len(cells) for cells in csv.reader(sample, delimiter=delimiter) if cells]
+        except csv.Error:
+            continue
+        share = sum(width == widths[0] for width in widths) / len(widths) if widths else 0
+        if widths and widths[0] > 1 and share > best_share:
+            best, best_share = delimiter, share
+    return best
+
+
+def read_tsv(path: Path, encoding: str = "utf-8", delimiter: str = "") -> Iterator[tuple[int, Values]]:
+    """Rows of lines with tabs between the values, without quoting. Blank lines are skipped, unless there
+    is only one column, which is empty then.
     """
     header: list[str] | None = None
     for number, line in read_lines(path, encoding, "surrogateescape"):
-        cells = without_end(line).split("\t")
+        cells = without_end(line).split(delimiter or "\t")
         if header is None:
             header = _header(path, number, cells, encoding) if any(cells) else None
         elif cells != [""] or len(header) == 1:
@@ -55,21 +85,31 @@ def read_tsv(path: Path, encoding: str = "utf-8") -> Iterator[tuple[int, Values]
 def _header(path: Path, line: int, cells: list[str], encoding: str) -> list[str]:
     if damage := undecoded(path, line, "\t".join(cells), encoding):
         raise damage
-    for i, name in enumerate(cells):
-        if name in cells[:i]:
+    names: list[str] = []
+    for number, name in enumerate(cells, start=1):
+        if not name.strip():  # as spreadsheets write columns that have been cleared
+            name = f"column_{number}"
+            while name in names or name in cells:
+                name += "_"
+        if name in names:
             raise InputInvalidError(
                 f"{path}:{line}: two columns are called {name!r}.",
-                hint="The first line must name the columns, each by its own name.",
+                hint="The first line must give each column a name of its own.",
             )
-    return cells
+        names.append(name)
+    return names
 
 
 def _values(path: Path, line: int, header: list[str], cells: list[str], encoding: str) -> Values:
-    if damage := undecoded(path, line, "\t".join(cells), encoding):
-        return damage
-    if len(cells) != len(header):
-        return InputInvalidError(
-            f"{path}:{line}: there are {len(cells)} values for {len(header)} columns.",
+    damage = undecoded(path, line, "\t".join(cells), encoding)
+    if damage is None and len(cells) == len(header):
+        return dict(zip(header, cells))
+    readable = {
+        name: cell for name, cell in zip(header, cells) if undecoded(path, line, cell, encoding) is None
+    }
+    if damage is None:
+        damage = InputInvalidError(
+            f"{path}:{line}: {len(cells)} values for {len(header)} columns.",
             hint=f"Columns, as the first line names them: {', '.join(map(repr, header))}.",
         )
-    return dict(zip(header, cells))
+    return DamagedRow(damage.message, hint=damage.hint, values=readable)

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
-from nlpsuite.data.compression import kind_of
+from nlpsuite.data.arrow import as_numbers, require_pyarrow, with_nanoseconds_as_text
+from nlpsuite.data.compression import split_suffixes
 from nlpsuite.data.lines import Values
-from nlpsuite.errors import InputInvalidError, InputNotFoundError, MissingExtraError
+from nlpsuite.errors import InputInvalidError, InputNotFoundError
 
 if TYPE_CHECKING:
     import pyarrow
@@ -22,19 +23,14 @@ _BUFFER_BYTES = 1 << 20  # of each column; without it, a whole row group is read
 def read_parquet(path: Path) -> Iterator[tuple[int, Values]]:
     """Rows with the values that Arrow makes of them in Python; the line is the row's number, from 1.
 
-    Points of time in nanoseconds, which Python has no type for, are texts in ISO 8601.
+    Timestamps in nanoseconds, for which Python has no type, become texts in ISO 8601. Other times that
+    Python can't represent become whole numbers of their unit, as Arrow stores them.
     """
-    try:
-        import pyarrow
-        import pyarrow.parquet
-    except ImportError:
-        raise MissingExtraError(
-            f"Reading {path} needs pyarrow.", hint="Install it: pip install 'nlpsuite[data]'."
-        ) from None
-    if packing := kind_of(path.name)[1]:
+    pyarrow = require_pyarrow(f"Reading {path}")
+    if compression := split_suffixes(path.name)[1]:
         raise InputInvalidError(
-            f"{path} is a Parquet file in .{packing}, which can't be read piece by piece.",
-            hint="Unpack it: Parquet is compressed inside.",
+            f"{path} is a Parquet file in .{compression}, which can't be read piece by piece.",
+            hint="Decompress it: Parquet is compressed inside.",
         )
     number = 0
     try:
@@ -44,13 +40,14 @@ def read_parquet(path: Path) -> Iterator[tuple[int, Values]]:
                 if names.count(name) > 1:
                     raise InputInvalidError(f"{path}: two columns are called {name!r}.")
             for batch in file.iter_batches(_BATCH_ROWS, use_threads=False):
-                for values in _exact_times(batch).to_pylist():
+                columns = [_python_values(column) for column in batch.columns]
+                for i in range(batch.num_rows):
                     number += 1
-                    yield number, values
+                    yield number, {name: column[i] for name, column in zip(names, columns)}
     except (pyarrow.ArrowException, ValueError) as error:
         reason = " ".join(str(error).split())[:300]
         raise InputInvalidError(
-            f"{path} can't be read behind row {number:,}: {reason}", hint="Is it a whole Parquet file?"
+            f"{path} can't be read after row {number:,}: {reason}", hint="Is it a complete Parquet file?"
         ) from None
     except OSError as error:
         if error.errno is None:  # what Arrow says of a damaged page
@@ -58,11 +55,11 @@ def read_parquet(path: Path) -> Iterator[tuple[int, Values]]:
         raise InputNotFoundError(f"Can't read {path}: {error.strerror or error}.") from None
 
 
-def _exact_times(batch: pyarrow.RecordBatch) -> pyarrow.RecordBatch:
-    import pyarrow
-
-    for i, field in enumerate(batch.schema):
-        if pyarrow.types.is_timestamp(field.type) and field.type.unit == "ns":
-            texts = batch.column(i).cast(pyarrow.string())
-            batch = batch.set_column(i, field.name, texts)
-    return batch
+def _python_values(column: pyarrow.Array) -> list[Any]:
+    column = column.cast(with_nanoseconds_as_text(column.type))
+    values: list[Any]
+    try:
+        values = column.to_pylist()
+    except (OverflowError, ValueError):
+        values = column.cast(as_numbers(column.type)).to_pylist()
+    return values

@@ -1,13 +1,14 @@
-"""Parquet, through Arrow: types where they are known, else those that all values of a column have."""
+"""Parquet, through Arrow, with the types of the input where it has some, else with those of the values."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, BinaryIO
 
+from nlpsuite.data.arrow import from_python, require_pyarrow
 from nlpsuite.data.writers.types import Kind, arrow_type, kind_of, unified
 from nlpsuite.data.writers.values import as_text, not_unicode
-from nlpsuite.errors import InputInvalidError, MissingExtraError
+from nlpsuite.errors import InputInvalidError
 
 if TYPE_CHECKING:
     import pyarrow
@@ -23,20 +24,14 @@ _GROUP_CHARACTERS = 1 << 25  # so that rows of long texts stay small in memory a
 def write_parquet(
     file: BinaryIO, rows: Callable[[], Iterable[_Row]], columns: Sequence[str], schema: bytes
 ) -> None:
-    """Write Parquet. Where ``schema`` does not say a column's type, all rows are looked at first: a column of
-    values of several kinds is written as texts.
+    """Write Parquet. The types of columns that ``schema`` doesn't know are found by reading all rows first: a
+    column of values of several kinds is written as text.
 
     Raises:
         MissingExtraError: pyarrow is not installed.
-        InputInvalidError: a value that is not of its column's type.
+        InputInvalidError: a value isn't of its column's type.
     """
-    try:
-        import pyarrow
-        import pyarrow.parquet
-    except ImportError:
-        raise MissingExtraError(
-            "Writing Parquet needs pyarrow.", hint="Install it: pip install 'nlpsuite[data]'."
-        ) from None
+    pyarrow = require_pyarrow("Writing Parquet")
     known = pyarrow.ipc.read_schema(pyarrow.BufferReader(schema)) if schema else pyarrow.schema([])
     types = {field.name: field.type for field in known if field.name in columns}
     kinds = _kinds(rows(), [column for column in columns if column not in types])
@@ -81,28 +76,18 @@ def _array(group: Sequence[_Row], field: pyarrow.Field, as_texts: bool, before: 
     values = [row.get(field.name) for row in group]
     if as_texts:
         values = [None if value is None else as_text(value) for value in values]
-    if pyarrow.types.is_map(field.type):  # JSON has no pairs
-        values = [None if value is None else [tuple(pair) for pair in value] for value in values]
     try:
-        if _in_nanoseconds(field.type):  # they came as texts
-            return pyarrow.array(values, pyarrow.string()).cast(field.type)
-        return pyarrow.array(values, field.type)
+        return from_python(values, field.type)
     except (pyarrow.ArrowException, UnicodeEncodeError, TypeError, ValueError, OverflowError) as error:
         for i, value in enumerate(values):
             try:
-                pyarrow.array([value], field.type)
+                from_python([value], field.type)
             except UnicodeEncodeError:
                 raise not_unicode(before + i + 1) from None
             except Exception:
                 raise InputInvalidError(
-                    f"Row {before + i + 1:,} of the results has a value in {field.name!r} that is no {field.type}: "
-                    f"{error}",
+                    f"Row {before + i + 1:,} has a value in {field.name!r} that can't be written as {field.type}: "
+                    f"{error}.",
                     hint="Write .jsonl.",
                 ) from None
         raise
-
-
-def _in_nanoseconds(kind: pyarrow.DataType) -> bool:
-    import pyarrow
-
-    return bool(pyarrow.types.is_timestamp(kind) and kind.unit == "ns")

@@ -1,4 +1,4 @@
-"""Files of text, in UTF-8, with a line feed behind each row."""
+"""Text files in UTF-8, with a line feed after each row."""
 
 from __future__ import annotations
 
@@ -14,13 +14,13 @@ __all__ = ["write_csv", "write_json_lines", "write_tsv"]
 
 _Rows = Callable[[], Iterable[Mapping[str, Any]]]
 
-# RFC 4180 asks for quotes around the first four; some programs take white space at the ends away, and one
-# in front as a byte-order mark.
+# RFC 4180 asks for quotes around the first four; some programs strip white space at the ends, and read
+# U+FEFF in front as a byte order mark.
 _QUOTED = re.compile(r'[",\n\r]|\A[\s\ufeff]|\s\Z')
 
 
 def write_csv(file: BinaryIO, rows: _Rows, columns: Sequence[str], schema: bytes) -> None:
-    """Write CSV (RFC 4180). Null is an empty value, which is what an empty text is as well."""
+    """Write CSV (RFC 4180). Null and an empty text are both an empty value."""
     alone = len(columns) == 1
     _write(file, _csv_line(columns, alone), 0)
     for number, row in enumerate(rows(), start=1):
@@ -30,7 +30,7 @@ def write_csv(file: BinaryIO, rows: _Rows, columns: Sequence[str], schema: bytes
 def _csv_line(cells: Sequence[str], alone: bool) -> str:
     quoted = ['"' + cell.replace('"', '""') + '"' if _QUOTED.search(cell) else cell for cell in cells]
     if alone and not quoted[0]:
-        return '""\n'  # an empty line would be none
+        return '""\n'  # a blank line is not a row
     return ",".join(quoted) + "\n"
 
 
@@ -51,7 +51,7 @@ def _tsv_line(cells: Sequence[str], columns: Sequence[str], row: int) -> str:
         column = next(name for name, cell in zip(columns, cells) if re.search(r"[\t\n\r]", cell))
         place = f"Row {row:,}" if row else "The first line"
         raise InputInvalidError(
-            f"{place} of the results has a tab or a line break in {column!r}, which TSV can't hold.",
+            f"{place} has a tab or a line break in {column!r}, which TSV can't hold.",
             hint="Write .csv, .jsonl or .parquet.",
         )
     return line + "\n"

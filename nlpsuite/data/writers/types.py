@@ -1,4 +1,4 @@
-"""The kind that all values of a column have, where nothing says it beforehand."""
+"""The kind that all values of a column have, where no schema says it."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ if TYPE_CHECKING:
 
 __all__ = ["Kind", "arrow_type", "kind_of", "unified"]
 
-# None of null alone; a name; ("list", kind of the items); ("object", (name, kind), …). "mixed" has no type
+# None for null alone; a name; ("list", kind of the items); ("object", (name, kind), …). "mixed" has no type
 # but text.
 Kind: TypeAlias = str | tuple[Any, ...] | None
 
@@ -53,7 +53,7 @@ def unified(one: Kind, other: Kind) -> Kind:
         return other
     if isinstance(one, tuple) and isinstance(other, tuple) and one[0] == other[0]:
         return _unified_parts(one, other)
-    # A set of names, so that neither's place matters.
+    # Sets, so that the order doesn't matter.
     for kinds, both in (({"int", "long"}, "long"), ({"int", "float"}, "float")):
         if {one, other} == kinds:
             return both
@@ -64,7 +64,7 @@ def _unified_parts(one: tuple[Any, ...], other: tuple[Any, ...]) -> Kind:
     if one[0] == "list":
         inner = unified(one[1], other[1])
         return "mixed" if inner == "mixed" else ("list", inner)
-    # Objects of other names would get values that they don't have.
+    # Objects of other names would gain nulls that they don't have.
     if [name for name, _ in one[1:]] != [name for name, _ in other[1:]]:
         return "mixed"
     kinds = [unified(left, right) for (_, left), (_, right) in zip(one[1:], other[1:])]

@@ -17,7 +17,7 @@ __all__ = ["as_json", "as_text", "not_unicode"]
 
 def as_json(value: Any) -> Any:
     """A value as JSON has it: times in ISO 8601, decimal numbers as texts, bytes in base64, and null for
-    what is no number.
+    NaN and infinities.
     """
     if value is None or isinstance(value, bool | int | str):
         return value
@@ -37,13 +37,13 @@ def as_json(value: Any) -> Any:
 
 
 def _plain(value: Any) -> Any:
-    """What a value of another library's stands for: NumPy's numbers know it, others are texts."""
+    """The plain value of another library's: a number for NumPy's scalars, else a text."""
     inner = value.item() if hasattr(value, "item") else str(value)
     return str(value) if type(inner) is type(value) else inner
 
 
 def as_text(value: Any) -> str:
-    """A value as a file of texts has it: texts as they are, nothing for null, JSON for all else."""
+    """A value as a file of texts has it: texts as they are, nothing for null, JSON for everything else."""
     if isinstance(value, str):
         return value
     plain = as_json(value)
@@ -55,6 +55,6 @@ def as_text(value: Any) -> str:
 def not_unicode(row: int) -> InputInvalidError:
     """The error of a row, counted from 1, with a text that UTF-8 can't hold."""
     return InputInvalidError(
-        f"Row {row:,} of the results has a lone surrogate, which no file of UTF-8 can hold.",
-        hint="Text was decoded wrongly: mend the row in the input.",
+        f"Row {row:,} has a lone surrogate, which UTF-8 can't hold.",
+        hint="Its text was decoded wrongly: fix the row in the input.",
     )
