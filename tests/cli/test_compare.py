@@ -45,7 +45,7 @@ def test_two_files(cli, files: tuple[Path, Path]) -> None:
     found = report["differences"][0]
     assert (found["metric"], found["system"], found["difference"]) == ("accuracy", "b", 0.25)
     assert (found["wins"], found["ties"], found["losses"]) == (2, 1, 1)
-    assert report["systems"] == ["a", "b"] and len(report["provenance"]["a"]["sha256"]["a.jsonl"]) == 2
+    assert report["systems"] == ["a", "b"] and len(report["provenance"]["a"]["sha256"]["a.jsonl"]) == 64
     assert report["changes"][0]["text"] == "Text 1."
     shown = cli("compare", *files, "--task", "sentiment").out
     assert "win / tie / loss" in shown and "10,000 trials" in shown

@@ -79,7 +79,7 @@ def test_predictions(cli, data: Path, predictions: Path) -> None:
         ("long", 2, 1.0),
     }
     made_of = report["provenance"]
-    assert made_of["dataset"]["name"] == str(data) and len(made_of["dataset"]["sha256"]["films.csv"]) == 2
+    assert made_of["dataset"]["name"] == str(data) and len(made_of["dataset"]["sha256"]["films.csv"]) == 64
     assert (
         made_of["predictions"]["name"] == str(predictions) and made_of["plugin"]["distribution"] == "nlpsuite"
     )
@@ -202,7 +202,7 @@ def test_a_model(cli, data: Path, tiny_bundle: Path, tmp_path: Path, isolated_ca
     assert outcome.code == 0, outcome.err
     report = json.loads(outcome.out)
     assert report["n"] == 4 and [f["metric"] for f in report["figures"]] == ["accuracy", "macro_f1", "ece"]
-    assert len(report["provenance"]["model"]["sha256"]) == 2
+    assert len(report["provenance"]["model"]["sha256"]) == 64
     assert report["provenance"]["options"] == {"examples": False}
     # What it wrote gives the same figures without the model.
     again = json.loads(cli("eval", "sentiment", "--predictions", tmp_path / "out.jsonl", "--json").out)

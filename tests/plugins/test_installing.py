@@ -7,7 +7,6 @@ import hashlib
 import json
 import os
 import shutil
-import site
 import subprocess
 import sys
 import venv
@@ -52,7 +51,7 @@ def python(tmp_path: Path) -> Path:
         ).strip()
     )
     seen = [path for path in sys.path if path and Path(path).is_dir() and "site-packages" in path]
-    assert seen or site.getsitepackages()
+    assert seen
     # addsitedir also follows the .pth files there, as editable installs have them.
     lines = [f"import site; site.addsitedir({path!r})\n" for path in seen]
     (place / "outer.pth").write_text("".join(lines))

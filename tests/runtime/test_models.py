@@ -70,7 +70,7 @@ def test_greedy_text_is_torchs(exported: Exported) -> None:
         Prompt(messages=(Message("user", "Is it 3?"),), max_tokens=12),
         Prompt(text="Köln while it was raining", max_tokens=5),
     ]
-    for prompt, completion in zip(prompts, model.complete(prompts)):
+    for prompt, completion in zip(prompts, model.complete(prompts), strict=True):
         ids = model.tokenizer.encode_prompt(prompt)
         drawn: list[int] = []
         while len(drawn) < prompt.max_tokens:

@@ -98,7 +98,7 @@ def test_a_full_context_ends_the_text() -> None:
 def test_scores_are_the_sum_of_each_tokens_log_probability(loss: LossModule) -> None:
     continuations = [[[7], [8, 9, 10]], [[1, 2]], [[5], [5, 6], [9]], []]
     scores = score_continuations(loss, PROMPTS, continuations, batch_rows=4)
-    for context, choices, found in zip(PROMPTS, continuations, scores):
+    for context, choices, found in zip(PROMPTS, continuations, scores, strict=True):
         expected = [
             sum(float(next_logprobs(loss, [*context, *ids[:i]])[ids[i]]) for i in range(len(ids)))
             for ids in choices
