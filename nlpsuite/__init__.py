@@ -1,7 +1,10 @@
 """nlpsuite: NLP applications as plugins on one language model.
 
 import nlpsuite
-print(nlpsuite.load("summarize")(text))
+print(nlpsuite.load("summarize")("A long text …"))
+
+The functions below do what the commands of the same names do; docs/python.md has an example of each.
+What a plugin needs beyond these names is in ``nlpsuite.plugins``.
 """
 
 from __future__ import annotations
@@ -9,8 +12,18 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from nlpsuite.api import load as load
+    from nlpsuite.batch.run import JobReport as JobReport
+    from nlpsuite.batch.score import score as score
     from nlpsuite.data.record import Record as Record
+    from nlpsuite.errors import NlpsuiteError as NlpsuiteError
+    from nlpsuite.evaluation.compare import Comparison as Comparison
+    from nlpsuite.evaluation.compare import compare as compare
+    from nlpsuite.evaluation.evaluate import Evaluation as Evaluation
+    from nlpsuite.evaluation.run import evaluate as evaluate
+    from nlpsuite.evaluation.run import evaluate_bias as evaluate_bias
+    from nlpsuite.evaluation.run import evaluate_lm as evaluate_lm
+    from nlpsuite.export.export import ExportReport as ExportReport
+    from nlpsuite.export.export import export as export
     from nlpsuite.options import GenerationOptions as GenerationOptions
     from nlpsuite.options import Options as Options
     from nlpsuite.options import option as option
@@ -20,25 +33,49 @@ if TYPE_CHECKING:
     from nlpsuite.runtime.prompt import Prompt as Prompt
     from nlpsuite.runtime.prompt import Sampling as Sampling
     from nlpsuite.tasks.base import Task as Task
+    from nlpsuite.tasks.load import load as load
+    from nlpsuite.tasks.pipeline import Pipeline as Pipeline
     from nlpsuite.tasks.result import Output as Output
+    from nlpsuite.tasks.result import Result as Result
+    from nlpsuite.training.report import TrainReport as TrainReport
+    from nlpsuite.training.run_adapter import train_adapter as train_adapter
+    from nlpsuite.training.run_lm import train_lm as train_lm
 
 __version__ = "0.1.0"
 
-# Public name to the module that has it, imported at first use: `nlpsuite --help` must not
-# wait for numpy.
+# Public name to its module, which is imported at first use: `nlpsuite --help` must not wait for numpy.
 _LAZY = {
-    "load": "nlpsuite.api",
-    "hookimpl": "nlpsuite.plugins.hookspecs",
-    "Completion": "nlpsuite.runtime.prompt",
-    "Message": "nlpsuite.runtime.prompt",
-    "Prompt": "nlpsuite.runtime.prompt",
-    "Sampling": "nlpsuite.runtime.prompt",
+    # What the command line does.
+    "load": "nlpsuite.tasks.load",
+    "score": "nlpsuite.batch.score",
+    "evaluate": "nlpsuite.evaluation.run",
+    "evaluate_lm": "nlpsuite.evaluation.run",
+    "evaluate_bias": "nlpsuite.evaluation.run",
+    "compare": "nlpsuite.evaluation.compare",
+    "train_adapter": "nlpsuite.training.run_adapter",
+    "train_lm": "nlpsuite.training.run_lm",
+    "export": "nlpsuite.export.export",
+    # What these return or raise.
+    "Pipeline": "nlpsuite.tasks.pipeline",
     "Output": "nlpsuite.tasks.result",
-    "Record": "nlpsuite.data.record",
+    "Result": "nlpsuite.tasks.result",
+    "JobReport": "nlpsuite.batch.run",
+    "Evaluation": "nlpsuite.evaluation.evaluate",
+    "Comparison": "nlpsuite.evaluation.compare",
+    "TrainReport": "nlpsuite.training.report",
+    "ExportReport": "nlpsuite.export.export",
+    "NlpsuiteError": "nlpsuite.errors",
+    # What a task is written with.
+    "hookimpl": "nlpsuite.plugins.hookspecs",
     "Task": "nlpsuite.tasks.base",
-    "GenerationOptions": "nlpsuite.options",
+    "Record": "nlpsuite.data.record",
     "Options": "nlpsuite.options",
+    "GenerationOptions": "nlpsuite.options",
     "option": "nlpsuite.options",
+    "Prompt": "nlpsuite.runtime.prompt",
+    "Message": "nlpsuite.runtime.prompt",
+    "Sampling": "nlpsuite.runtime.prompt",
+    "Completion": "nlpsuite.runtime.prompt",
 }
 
 __all__ = ["__version__", *_LAZY]  # noqa: PLE0604
@@ -49,7 +86,9 @@ def __getattr__(name: str) -> Any:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
     import importlib
 
-    return getattr(importlib.import_module(_LAZY[name]), name)
+    value = getattr(importlib.import_module(_LAZY[name]), name)
+    # `export` is now the package of that name, which importing the function has bound here. It is callable.
+    return globals().setdefault(name, value)
 
 
 def __dir__() -> list[str]:

@@ -1,7 +1,8 @@
 """Every error a user can meet, with its stable code and its exit status.
 
 An error says what happened (``message``) and what to do next (``hint``). The command line prints both
-on stderr, or with ``--json`` an object with the error's ``code``, and exits with ``exit_code``:
+on stderr and exits with ``exit_code``; with ``--json`` it also prints an object with the error's
+``code`` on stdout. Programs should rely on codes, never on messages.
 
 0  success
 1  a bug in nlpsuite
@@ -10,7 +11,7 @@ on stderr, or with ``--json`` an object with the error's ``code``, and exits wit
 4  the input can't be used
 5  the model or the device can't be used
 6  a plugin failed, or an extra is missing
-7  a file can't be written, or a job or a training run broke off
+7  an output can't be written, or a job or a training run broke off
 
 130 and 143 are the shell's own: interrupted and terminated. A traceback appears only with ``--debug``.
 """
@@ -35,22 +36,28 @@ __all__ = [
     "OptionError",
     "PluginError",
     "PluginInstallError",
+    "StdoutError",
     "StorageError",
     "TooManyErrorsError",
     "TrainingError",
     "UnknownTaskError",
     "UnsupportedModelError",
+    "UsageError",
     "VerificationError",
     "WorkerLostError",
 ]
 
 
 class NlpsuiteError(Exception):
-    """Base of all errors that are the user's to mend.
+    """Base of all errors that the user can fix.
 
     Args:
         message: what happened, with the names and numbers involved.
         hint: what to do next; empty only where the message already says it.
+
+    Attributes:
+        code: stable name of the class of error, for programs.
+        exit_code: exit status of the command line.
     """
 
     code = "internal"
@@ -61,7 +68,7 @@ class NlpsuiteError(Exception):
         self.message = message
         self.hint = hint
 
-    def __reduce__(self) -> Any:  # it may have to travel from a worker's process to ours
+    def __reduce__(self) -> Any:  # workers send errors to the parent process
         return _rebuild, (type(self), self.message, self.hint)
 
     def __str__(self) -> str:
@@ -72,109 +79,101 @@ def _rebuild(cls: type[NlpsuiteError], message: str, hint: str) -> NlpsuiteError
     return cls(message, hint=hint)
 
 
+# 2: wrong usage
+
+
 class OptionError(NlpsuiteError):
-    """An option has a value it can't take."""
+    """An option is unknown or has an invalid value."""
 
     code = "option-invalid"
     exit_code = 2
 
 
+class UsageError(NlpsuiteError):
+    """The command line can't be parsed: an unknown command or flag, or a missing argument."""
+
+    code = "usage"
+    exit_code = 2
+
+
 class UnknownTaskError(NlpsuiteError):
-    """No installed plugin offers a task of that name; or a metric, or what else plugins are asked for."""
+    """No installed plugin provides a task, metric or other kind of that name."""
 
     code = "unknown-name"
     exit_code = 2
 
 
+class JobRefusedError(NlpsuiteError):
+    """A job can't start or resume as requested: its fingerprint differs, another process runs it, or its
+    output exists."""
+
+    code = "job-refused"
+    exit_code = 2
+
+
+# 3: some rows failed (or an output was blocked, which is not an error)
+
+
+class TooManyErrorsError(NlpsuiteError):
+    """More rows failed than ``--max-errors`` allows. Finished rows are saved."""
+
+    code = "too-many-errors"
+    exit_code = 3
+
+
+# 4: the input can't be used
+
+
 class InputInvalidError(NlpsuiteError):
-    """The input can be read but not used: empty, binary, wrongly encoded."""
+    """The input can be read but not used: empty, binary or wrongly encoded."""
 
     code = "input-invalid"
     exit_code = 4
 
 
 class InputNotFoundError(NlpsuiteError):
-    """The input does not exist or can't be opened."""
+    """The input doesn't exist or can't be opened."""
 
     code = "input-not-found"
     exit_code = 4
 
 
 class InputTooLongError(NlpsuiteError):
-    """The input is longer than the task takes; the message states both lengths."""
+    """The input is longer than the task accepts; the message states both lengths."""
 
     code = "input-too-long"
     exit_code = 4
 
 
+# 5: the model or the device can't be used
+
+
 class ModelNotFoundError(NlpsuiteError):
-    """The name given with ``--model`` names nothing."""
+    """Nothing has the name given with ``--model``."""
 
     code = "model-not-found"
     exit_code = 5
 
 
 class ModelUnavailableError(NlpsuiteError):
-    """The model exists but can't be had now: no network, wrong checksum, no pip."""
+    """The model exists but can't be fetched now: no network, wrong checksum, no pip."""
 
     code = "model-unavailable"
     exit_code = 5
 
 
-class PluginError(NlpsuiteError):
-    """A plugin failed to load or broke its contract; the message names the plugin."""
-
-    code = "plugin-failed"
-    exit_code = 6
-
-
-class DeviceUnavailableError(NlpsuiteError):
-    """The device asked for can't be used; the message carries the provider's reason."""
-
-    code = "device-unavailable"
-    exit_code = 5
-
-
-class BundleCorruptError(NlpsuiteError):
-    """A bundle is incomplete or differs from its manifest."""
-
-    code = "model-damaged"
-    exit_code = 5
-
-
-class StorageError(NlpsuiteError):
-    """The output or the cache can't be written: permissions, disk full."""
-
-    code = "storage-failed"
-    exit_code = 7
-
-
-class PluginInstallError(NlpsuiteError):
-    """pip or uv could not install or uninstall a plugin, or neither is there."""
-
-    code = "plugin-install-failed"
-    exit_code = 6
-
-
-class MissingExtraError(NlpsuiteError):
-    """An optional dependency is needed that is not installed."""
-
-    code = "extra-missing"
-    exit_code = 6
-
-
 class UnsupportedModelError(NlpsuiteError):
-    """The checkpoint's architecture, tensor type or tokenizer is not one we can run."""
+    """The checkpoint has an unsupported architecture, tensor type or tokenizer."""
 
     code = "model-unsupported"
     exit_code = 5
 
 
-class TrainingError(NlpsuiteError):
-    """Training can't go on: the loss is not a number, or memory ran out. The last checkpoint is kept."""
+class BundleCorruptError(NlpsuiteError):
+    """A bundle is incomplete or doesn't match its manifest."""
 
-    code = "training-failed"
-    exit_code = 7
+    code = "model-damaged"
+    exit_code = 5
 
 
 class AdapterMismatchError(NlpsuiteError):
@@ -185,37 +184,75 @@ class AdapterMismatchError(NlpsuiteError):
 
 
 class VerificationError(NlpsuiteError):
-    """The exported graph does not compute what the model computes; nothing was written."""
+    """The exported graph doesn't compute what the model computes; nothing was written."""
 
     code = "export-mismatch"
     exit_code = 5
 
 
-class JobRefusedError(NlpsuiteError):
-    """A job can't be begun or gone on with as asked: another fingerprint, a second process, an output that
-    exists."""
+class DeviceUnavailableError(NlpsuiteError):
+    """The requested device can't be used; the message gives the provider's reason."""
 
-    code = "job-refused"
-    exit_code = 2
+    code = "device-unavailable"
+    exit_code = 5
 
 
-class JobStorageError(StorageError):
-    """A file of a job can't be read or written while it runs. What was scored is kept; the job goes on with
-    the same command."""
+# 6: a plugin failed, or an extra is missing
 
-    code = "job-storage-failed"
+
+class PluginError(NlpsuiteError):
+    """A plugin failed to load or broke its contract; the message names the plugin."""
+
+    code = "plugin-failed"
+    exit_code = 6
+
+
+class PluginInstallError(NlpsuiteError):
+    """pip or uv is missing, or could not install or uninstall a plugin."""
+
+    code = "plugin-install-failed"
+    exit_code = 6
+
+
+class MissingExtraError(NlpsuiteError):
+    """An optional dependency is needed but not installed."""
+
+    code = "extra-missing"
+    exit_code = 6
+
+
+# 7: an output can't be written, or a job or a training run broke off
+
+
+class StorageError(NlpsuiteError):
+    """The output or the cache can't be written: permissions, disk full."""
+
+    code = "storage-failed"
     exit_code = 7
 
 
-class TooManyErrorsError(InputInvalidError):
-    """More rows failed than ``--max-errors`` allows. What was scored is kept."""
+class StdoutError(StorageError):
+    """Standard output can't be written: disk full, or a broken redirection."""
 
-    code = "too-many-errors"
-    exit_code = 3
+    code = "stdout-failed"
+
+
+class JobStorageError(StorageError):
+    """A file of a running job can't be read or written. Finished rows are saved; rerun the same command to
+    resume."""
+
+    code = "job-storage-failed"
+
+
+class TrainingError(NlpsuiteError):
+    """Training broke off: the loss is not finite, or memory ran out. The last checkpoint is saved."""
+
+    code = "training-failed"
+    exit_code = 7
 
 
 class WorkerLostError(NlpsuiteError):
-    """The workers of a job died again and again on the same chunk, most likely for want of memory."""
+    """A job's workers died repeatedly on the same chunk, most likely for lack of memory."""
 
     code = "worker-lost"
     exit_code = 7

@@ -2,20 +2,22 @@
 
 from __future__ import annotations
 
-import os
+import contextlib
+import shlex
 import sys
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import click
 
 from nlpsuite import __version__
 from nlpsuite.cli.lazy import LazyGroup
-from nlpsuite.errors import NlpsuiteError
+from nlpsuite.cli.output import error_object, open_streams, print_json, show_error
+from nlpsuite.errors import NlpsuiteError, StdoutError, UsageError
 
 if TYPE_CHECKING:
     from nlpsuite.plugins import Plugin
 
-__all__ = ["cli", "main"]
+__all__ = ["cli", "main", "show_error"]
 
 # Verb to its line in --help. Its module is imported only when the verb is used. Plugins add others.
 _VERBS = {
@@ -40,9 +42,13 @@ Exit status:
   0  success                        4  the input can't be used
   1  a bug in nlpsuite              5  the model or the device can't be used
   2  wrong usage                    6  a plugin failed, or an extra is missing
-  3  some rows failed, or an        7  a file can't be written, or a job or
-     output was blocked                a training run broke off
-  130 interrupted, 143 terminated"""
+  3  some rows failed, or an        7  an output can't be written, or a job
+     output was blocked                or a training run broke off
+  130 interrupted, 143 terminated
+
+\b
+With --json, an error is also printed on stdout as an object:
+{"error": {"code": ..., "message": ..., "hint": ...}}"""
 
 
 class _Verbs(LazyGroup):
@@ -64,6 +70,14 @@ class _Verbs(LazyGroup):
 
         command: click.Command = load("command", cmd_name)
         return command
+
+    def resolve_command(self, ctx: click.Context, args: list[str]) -> Any:
+        from nlpsuite.plugins import installed_tasks
+
+        if args and not self.has(args[0]) and args[0] in installed_tasks():
+            command = shlex.join(["nlpsuite", "run", *args])
+            raise click.UsageError(f"{args[0]!r} is a task, not a command. Did you mean `{command}`?", ctx)
+        return super().resolve_command(ctx, args)
 
     def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
         # Without a value the option means all; click would take the verb for its value.
@@ -121,62 +135,62 @@ def cli(debug: bool) -> None:
 
 def main(args: list[str] | None = None) -> None:
     """Entry point of the ``nlpsuite`` script. Ends the process with one of the documented codes."""
+    open_streams()
     sys.exit(_run(sys.argv[1:] if args is None else args))
 
 
 def _run(args: list[str]) -> int:
     stdout = sys.stdout
-    # Looked up by hand: the error may come before the options are parsed.
+    # Looked up by hand: an error may come before the options are parsed.
     debug = "--debug" in args
-    args = [arg for arg in args if arg != "--debug"]
+    as_json = "--json" in args[: args.index("--")] if "--" in args else "--json" in args
     try:
-        code = cli.main(args, prog_name="nlpsuite", standalone_mode=False)
+        code = cli.main(
+            [arg for arg in args if arg != "--debug"], prog_name="nlpsuite", standalone_mode=False
+        )
         sys.stdout.flush()
         return code if isinstance(code, int) else 0
-    except click.ClickException as error:
-        error.show()
-        return error.exit_code
     except (click.Abort, KeyboardInterrupt):
         click.echo("Interrupted.", err=True)
         return 130
     except SystemExit as error:
-        # click ends so when the reader (head, less) has gone, after replacing stdout by one that
-        # no longer complains.
+        # click exits like this when the reader (head, less) has gone, after replacing stdout by a
+        # stream that no longer complains.
         if sys.stdout is not stdout:
             return 0
         return error.code if isinstance(error.code, int) else 1
     except BrokenPipeError:  # the same, in the flush above
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 0
-    except NlpsuiteError as error:
-        if debug:
-            raise
-        show_error(error)
-        return error.exit_code
     except Exception as error:
-        if debug:
+        if debug and not isinstance(error, click.ClickException):
             raise
-        from nlpsuite.plugins.loading import blame, failure
-
-        plugin = blame(error)
-        if plugin is not None:
-            blamed = failure(plugin, error)
-            show_error(blamed)
-            return blamed.exit_code
-        click.echo(f"Unexpected error: {type(error).__name__}: {error}", err=True)
-        click.echo(
-            "  This is a fault of nlpsuite. Run again with --debug and report what it prints.", err=True
-        )
-        return 1
+        return _fail(error, as_json)
 
 
-def show_error(error: NlpsuiteError) -> None:
-    """Print an error and what to do next on stderr."""
-    click.echo(f"{_red('Error:')} {error.message}", err=True)
-    if error.hint:
-        click.echo(f"  {error.hint}", err=True)
+def _fail(error: Exception, as_json: bool) -> int:
+    """Show an error; returns its exit code."""
+    if isinstance(error, click.ClickException):
+        error.show()
+        known: NlpsuiteError = UsageError(error.format_message())
+    else:
+        known = _known(error)
+        show_error(known)
+    if as_json:
+        with contextlib.suppress(StdoutError, BrokenPipeError):
+            print_json(error_object(known), indent=None)
+    return known.exit_code
 
 
-def _red(text: str) -> str:
-    coloured = sys.stderr.isatty() and "NO_COLOR" not in os.environ
-    return click.style(text, fg="red", bold=True) if coloured else text
+def _known(error: Exception) -> NlpsuiteError:
+    """The error itself, or the one to show for an exception that nlpsuite did not expect."""
+    if isinstance(error, NlpsuiteError):
+        return error
+    from nlpsuite.plugins.loading import blame, failure
+
+    plugin = blame(error)
+    if plugin is not None:
+        return failure(plugin, error)
+    return NlpsuiteError(
+        f"{type(error).__name__}: {error}",
+        hint="This is a bug in nlpsuite. Run the command again with --debug and report its output.",
+    )

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
-import json
 from typing import TYPE_CHECKING, Any
 
 import click
+
+from nlpsuite.cli.help import HelpGroup
+from nlpsuite.cli.output import print_json
 
 if TYPE_CHECKING:
     from nlpsuite.config import Configuration
@@ -14,7 +16,7 @@ if TYPE_CHECKING:
 __all__ = ["command"]
 
 
-@click.group()
+@click.group(cls=HelpGroup)
 def command() -> None:
     """Show the configuration file and what it sets.
 
@@ -52,7 +54,7 @@ def show(tasks: tuple[str, ...], as_json: bool) -> None:
             "exists": configuration.exists,
             **{name: _sourced(section) for name, section in sections.items()},
         }
-        click.echo(json.dumps(report, indent=2, ensure_ascii=False))
+        print_json(report)
         return
     click.echo(f"# {configuration.path}{'' if configuration.exists else ' (there is no such file)'}")
     for name, section in sections.items():
@@ -78,7 +80,7 @@ def schema() -> None:
             tasks[name] = load_task(name).options
         except NlpsuiteError as error:  # one broken plugin must not hide the others
             show_error(error)
-    click.echo(json.dumps(configuration_schema(tasks), indent=2, ensure_ascii=False))
+    print_json(configuration_schema(tasks))
 
 
 def _sections(configuration: Configuration, tasks: tuple[str, ...]) -> dict[str, dict[str, tuple[Any, str]]]:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 import platform
 import shutil
@@ -14,6 +13,7 @@ from typing import TYPE_CHECKING
 import click
 
 from nlpsuite import __version__
+from nlpsuite.cli.output import print_json
 
 if TYPE_CHECKING:
     from nlpsuite.plugins import Plugin
@@ -39,7 +39,7 @@ def command(as_json: bool) -> int:
     """
     findings = [*_versions(), *_runtime(), *_cache(), *_plugins()]
     if as_json:
-        click.echo(json.dumps([asdict(f) for f in findings], indent=2, ensure_ascii=False))
+        print_json([asdict(f) for f in findings])
     else:
         width = max(len(f.subject) for f in findings)
         for f in findings:

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import json
 from typing import TYPE_CHECKING, Any
 
 import click
 
+from nlpsuite.cli.output import print_json
 from nlpsuite.cli.task_commands import model_flags
 
 if TYPE_CHECKING:
@@ -39,7 +39,7 @@ def _measure(as_json: bool, device: str, threads: int, **model_options: Any) -> 
     bundle = pipeline.model.bundle
     if as_json:
         report = _report(bundle, tests, len(sentences), comparisons, singles)
-        click.echo(json.dumps(report, indent=2, ensure_ascii=False))
+        print_json(report)
     else:
         click.echo(_text(bundle, tests, len(sentences), comparisons, singles))
 

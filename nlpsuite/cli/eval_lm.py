@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterable, Iterator
 from itertools import islice
 from typing import TYPE_CHECKING, Any
 
 import click
+
+from nlpsuite.cli.output import print_json
 
 if TYPE_CHECKING:
     from nlpsuite.evaluation.perplexity import TextLikelihood
@@ -39,7 +40,10 @@ def _measure(
     first = next(chosen, None)  # what is wrong with it should not wait for the model
     language_model = _loaded(model, precision, device, threads)
     report = _report(language_model, dataset or list(files), _chained(first, chosen), context, stride)
-    click.echo(json.dumps(report, indent=2, ensure_ascii=False) if as_json else _text(report))
+    if as_json:
+        print_json(report)
+    else:
+        click.echo(_text(report))
 
 
 command = click.Command(

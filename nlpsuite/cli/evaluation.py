@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from nlpsuite.cli.output import print_json
 from nlpsuite.data.records import text_columns_of
 from nlpsuite.data.tables import Table, open_table
 from nlpsuite.errors import NlpsuiteError, OptionError, StorageError
@@ -249,4 +250,7 @@ def give_out(
         atomic_write_text(Path(html), page(report, made_of))
     if markdown:
         atomic_write_text(Path(markdown), forms.markdown(report, made_of))
-    click.echo(forms.to_json(report, made_of) if as_json else forms.text(report, made_of))
+    if as_json:
+        print_json(forms.document(report, made_of))
+    else:
+        click.echo(forms.text(report, made_of))

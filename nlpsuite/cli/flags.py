@@ -15,13 +15,19 @@ __all__ = ["flag", "given_options"]
 def flag(spec: OptionSpec) -> click.Option:
     """The flag of one option. Its value is None unless it was given."""
     name = f"--{spec.name.rstrip('_').replace('_', '-')}"
-    help_text = spec.help
+    help_text = _sentence(spec.help)
     if spec.type is bool:
         return click.Option([f"{name}/--no-{name[2:]}", spec.name], default=None, help=help_text)
     if spec.default is not None:
         help_text += f"  [default: {spec.default}]"
     kind: Any = click.Choice(spec.choices) if spec.choices else spec.type
     return click.Option([name, spec.name], type=kind, default=None, help=help_text)
+
+
+def _sentence(text: str) -> str:
+    """Plugins declare help as a phrase or a sentence; ``--help`` shows sentences."""
+    text = text[:1].upper() + text[1:]
+    return text if not text or text.endswith((".", "!", "?", ")")) else f"{text}."
 
 
 def given_options(specs: Sequence[OptionSpec], values: dict[str, Any]) -> dict[str, Any]:

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 from typing import Any
 
 import click
 
+from nlpsuite.cli.help import HelpGroup
+from nlpsuite.cli.output import print_json
 from nlpsuite.cli.score_command import engine_flags
 
 __all__ = ["command"]
@@ -15,7 +16,7 @@ __all__ = ["command"]
 _JOB = click.Path(path_type=Path)
 
 
-@click.group()
+@click.group(cls=HelpGroup)
 def command() -> None:
     """List, resume, verify or remove jobs of `score`.
 
@@ -36,7 +37,7 @@ def list_jobs(directory: Path, as_json: bool) -> None:
 
     jobs = list_jobs(directory)
     if as_json:
-        click.echo(json.dumps(jobs, indent=2, ensure_ascii=False))
+        print_json(jobs)
     elif not jobs:
         click.echo(f"There are no jobs in {directory}.", err=True)
     for job in [] if as_json else jobs:
@@ -51,7 +52,7 @@ def show(job: Path) -> None:
     """Print what JOB is and how its last run ended, as JSON."""
     from nlpsuite.batch.manage import describe
 
-    click.echo(json.dumps(describe(job), indent=2, ensure_ascii=False))
+    print_json(describe(job))
 
 
 @command.command("resume", params=[*engine_flags(begun=True)])

@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-import json
-
 import click
 
+from nlpsuite.cli.output import print_json
 from nlpsuite.plugins import installed_tasks
 from nlpsuite.plugins.discovery import unavailable
 from nlpsuite.plugins.kinds import TASK
@@ -24,7 +23,7 @@ def command(as_json: bool) -> None:
             {"task": p.name, "summary": p.summary, "distribution": p.distribution, "version": p.version}
             for p in plugins
         ]
-        click.echo(json.dumps(rows, indent=2, ensure_ascii=False))
+        print_json(rows)
         return
     width = max((len(p.name) for p in plugins), default=0)
     for p in plugins:

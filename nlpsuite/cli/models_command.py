@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-import json
-
 import click
 
+from nlpsuite.cli.help import HelpGroup
+from nlpsuite.cli.output import print_json
 from nlpsuite.export import store
 
 __all__ = ["command"]
 
 
-@click.group(invoke_without_command=True)
+@click.group(cls=HelpGroup, invoke_without_command=True)
 @click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 @click.pass_context
 def command(ctx: click.Context, as_json: bool) -> None:
@@ -25,7 +25,7 @@ def command(ctx: click.Context, as_json: bool) -> None:
              "bytes": b.size_bytes, "origin": b.origin, "error": b.error}
             for b in bundles
         ]  # fmt: skip
-        click.echo(json.dumps(rows, indent=2, ensure_ascii=False))
+        print_json(rows)
         return
     if not bundles:
         click.echo("No models yet. `nlpsuite pull` fetches the default one.", err=True)

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterable
 from dataclasses import asdict
 from typing import TYPE_CHECKING
 
 import click
+
+from nlpsuite.cli.output import print_json
 
 if TYPE_CHECKING:
     from nlpsuite.plugins import Plugin
@@ -67,7 +68,7 @@ def _find(name: str) -> Plugin:
 
 def _print(name: str, finding: Finding, as_json: bool) -> None:
     if as_json:
-        click.echo(json.dumps({"name": name, **asdict(finding)}, ensure_ascii=False))
+        print_json({"name": name, **asdict(finding)}, indent=None)
         return
     said = finding.message + (f" ({finding.where})" if finding.where else "")
     # One line, whatever the plugin's own messages have in them.

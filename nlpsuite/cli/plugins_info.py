@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import json
 from importlib import metadata
 from typing import Any
 
 import click
 
+from nlpsuite.cli.output import print_json
 from nlpsuite.cli.plugins_report import called, complete_name, report, trouble
 from nlpsuite.plugins import Plugin
 from nlpsuite.plugins.registry import module_file, normalized
@@ -28,7 +28,7 @@ def command(name: str, as_json: bool) -> None:
     plugins = called(name)
     reports = [report(plugin) | _origin(plugin) for plugin in plugins]
     if as_json:
-        click.echo(json.dumps(reports, indent=2, ensure_ascii=False))
+        print_json(reports)
         return
     for i, (plugin, found) in enumerate(zip(plugins, reports)):
         if i:

@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-import json
-
 import click
 
+from nlpsuite.cli.output import print_json
 from nlpsuite.cli.plugins_report import checked_plugins, report, trouble
 
 __all__ = ["command"]
@@ -29,7 +28,7 @@ def command(as_json: bool) -> None:
     """
     plugins = checked_plugins()
     if as_json:
-        click.echo(json.dumps([report(plugin) for plugin in plugins], indent=2, ensure_ascii=False))
+        print_json([report(plugin) for plugin in plugins])
         return
     rows = [
         (

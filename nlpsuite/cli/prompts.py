@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from nlpsuite.cli.inputs import Input, check_text, read_input
+from nlpsuite.cli.output import print_json
 from nlpsuite.cli.progress import Progress
 from nlpsuite.errors import PluginError
 from nlpsuite.plugins import load_task
@@ -68,7 +69,7 @@ def show_prompts(
             if as_json:
                 origin = {"task": task.name, "source": item.source, **place, "model": bundle.name}
                 whole = origin | report | dict(task.adjusted.report) | {"notices": found.notices}
-                click.echo(json.dumps(whole, ensure_ascii=False))
+                print_json(whole, indent=None)
                 continue
             if len(inputs) > 1 or len(found.prompts) > 1:
                 part = f", part {number} of {len(found.prompts)}" if len(found.prompts) > 1 else ""

@@ -2,18 +2,19 @@
 
 from __future__ import annotations
 
-import json
 from typing import Any
 
 import click
 
+from nlpsuite.cli.help import HelpGroup
+from nlpsuite.cli.output import print_json
 from nlpsuite.cli.task_commands import TaskGroup, input_flags, model_flags, prompt_flags, task_command
 from nlpsuite.plugins import installed_tasks
 
 __all__ = ["command"]
 
 
-@click.group()
+@click.group(cls=HelpGroup)
 def command() -> None:
     """Show the text that a task sends to the model.
 
@@ -62,7 +63,7 @@ def list_command(as_json: bool) -> None:
         except NlpsuiteError as error:  # one broken plugin must not hide the others
             show_error(error)
     if as_json:
-        click.echo(json.dumps(rows, indent=2, ensure_ascii=False))
+        print_json(rows)
         return
     width = max((len(row["task"]) for row in rows), default=0)
     for row in rows:

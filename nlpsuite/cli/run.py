@@ -2,29 +2,26 @@
 
 from __future__ import annotations
 
-import json
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
 
-from nlpsuite import __version__
-from nlpsuite.cli import show_error
 from nlpsuite.cli.inputs import Input, check_text, read_input
+from nlpsuite.cli.output import dump_json, error_object, show_error
 from nlpsuite.cli.pieces import Pieces
 from nlpsuite.cli.progress import Progress
-from nlpsuite.errors import NlpsuiteError, OptionError, StorageError
-from nlpsuite.plugins import find_task
-from nlpsuite.plugins.discovery import find_plugin
+from nlpsuite.data.record import Record
+from nlpsuite.errors import NlpsuiteError, StdoutError
+from nlpsuite.files import atomic_write_bytes, check_output
 
 if TYPE_CHECKING:
     from nlpsuite.tasks.base import Task
     from nlpsuite.tasks.pipeline import Pipeline
-    from nlpsuite.tasks.result import Result
 
 __all__ = ["run_task"]
 
@@ -43,111 +40,102 @@ def run_task(
     overwrite: bool,
     **model_options: Any,
 ) -> int:
-    """Run a task on every input; one bad input does not stop the others.
+    """Run a task on every input; a bad input doesn't stop the others.
 
     Returns:
-        The exit code: 0, that of the first error, or 3 where a guard has blocked an output.
+        The exit code: 0, that of the first error, or 3 if a guard blocked an output.
     """
     dialogue = task.conversational and not (files or texts or as_json or output)
-    readers = [] if dialogue else list(_readers(files, texts, encoding))
+    sources = [] if dialogue else _sources(files, texts)
     if output:
-        _check_output(Path(output), files, overwrite)
-    # Read before the model is loaded: a mistyped name should not wait for it.
-    inputs = [_attempt(reader) for reader in readers]
-    errors = [item for item in inputs if isinstance(item, NlpsuiteError)]
-    if inputs and len(errors) == len(inputs):
-        for error in errors:
-            show_error(error)
-        return errors[0].exit_code
-    started = time.perf_counter()
-    pipeline = _load(task, options, model_options)
-    loaded_in = time.perf_counter() - started
-    for notice in pipeline.notices:
-        _notice(notice)
-    if dialogue:
+        check_output(Path(output), overwrite=overwrite, inputs=[Path(path) for path in files if path != "-"])
+    # Read before the model is loaded: a mistyped name should not have to wait for it.
+    inputs = [(source, _attempt(partial(_read, source, text, encoding))) for source, text in sources]
+    printer = _Printer(task.name, as_json, to_file=output is not None, several=len(inputs) > 1)
+    pipeline = None
+    if dialogue or any(isinstance(item, Input) for _, item in inputs):
+        pipeline = printer.load(options, model_options)
+    if pipeline is not None and dialogue:
         from nlpsuite.cli.dialogue import hold_dialogue
 
         return hold_dialogue(pipeline, encoding) or (_BLOCKED if pipeline.blocked else 0)
-    printer = _Printer(
-        task, as_json, to_file=output is not None, several=len(inputs) > 1, loaded_in=loaded_in
-    )
-    code = 0
-    for item in inputs:
-        failed = item if isinstance(item, NlpsuiteError) else _attempt(partial(printer.run, pipeline, item))
-        if isinstance(failed, NlpsuiteError):
-            show_error(failed)
-            code = code or failed.exit_code
-    if output:
-        from nlpsuite.files import atomic_write_text
-
-        atomic_write_text(Path(output), printer.collected)
-    return code or (_BLOCKED if pipeline.blocked else 0)
+    errors = [printer.run(pipeline, source, item) for source, item in inputs]
+    codes = [error.exit_code for error in errors if error is not None]
+    if output and pipeline is not None:
+        atomic_write_bytes(Path(output), printer.collected.encode(errors="surrogateescape"))
+    return codes[0] if codes else _BLOCKED if pipeline is not None and pipeline.blocked else 0
 
 
-def _attempt(action: Callable[[], Any]) -> Any:
-    """The action's result, or the error a user can mend."""
-    try:
-        return action()
-    except NlpsuiteError as error:
-        return error
-
-
-def _readers(files: tuple[str, ...], texts: tuple[str, ...], encoding: str) -> Iterator[Callable[[], Input]]:
+def _sources(files: tuple[str, ...], texts: tuple[str, ...]) -> list[tuple[str, str | None]]:
+    """Names of the inputs; those given with --text also have their text."""
     if not files and not texts:
         if sys.stdin.isatty():
             raise click.UsageError(
-                "Nothing to work on: name a FILE, or use --text TEXT, or - for standard input."
+                "Nothing to work on. Name a FILE, or use --text TEXT, or - for standard input."
             )
         files = ("-",)
     if files.count("-") > 1:
         raise click.UsageError("Standard input (-) can be read only once.")
-    for path in files:
-        yield partial(read_input, path, encoding)
-    for text in texts:
-        yield partial(_given, text)
+    return [*((path, None) for path in files), *(("--text", text) for text in texts)]
 
 
-def _given(text: str) -> Input:
-    check_text(text, "--text")
-    return Input("--text", text)
+def _read(source: str, text: str | None, encoding: str) -> Input:
+    if text is None:
+        return read_input(source, encoding)
+    check_text(text, source)
+    return Input(source, text)
 
 
-def _check_output(output: Path, files: tuple[str, ...], overwrite: bool) -> None:
-    for path in files:
-        if path != "-" and output.exists() and Path(path).exists() and output.samefile(path):
-            raise OptionError(f"The output {output} is also an input.", hint="Choose another name.")
-    if output.is_dir():
-        raise StorageError(f"The output {output} is a directory.", hint="Name a file.")
-    if not output.parent.is_dir():
-        raise StorageError(f"There is no directory {output.parent}.", hint="Create it first.")
-    if output.exists() and not overwrite:
-        raise StorageError(f"The output {output} exists.", hint="Use --overwrite to replace it.")
-
-
-def _load(task: Task[Any], options: dict[str, Any], model_options: dict[str, Any]) -> Pipeline:
-    from nlpsuite.tasks.load import load
-
-    progress = Progress()
+def _attempt(action: Callable[[], Any]) -> Any:
+    """The action's result, or the error a user can fix."""
     try:
-        return load(task.name, reporter=progress, **model_options, **options)
-    finally:
-        progress.close()
+        return action()
+    except StdoutError:
+        raise
+    except NlpsuiteError as error:
+        return error
 
 
 class _Printer:
-    """Prints results as text or JSON lines, on stdout or into ``collected``."""
+    """Prints results as text or as lines of JSON, to stdout or into ``collected``."""
 
-    def __init__(
-        self, task: Task[Any], as_json: bool, *, to_file: bool, several: bool, loaded_in: float
-    ) -> None:
-        self._task, self._as_json, self._to_file = task, as_json, to_file
-        self._several, self._loaded_in = several, loaded_in
-        self._gap = ""  # between one result and the next header
+    def __init__(self, task: str, as_json: bool, *, to_file: bool, several: bool) -> None:
+        self._task, self._as_json, self._to_file, self._several = task, as_json, to_file, several
+        self._load_seconds = 0.0
+        self._gap = ""  # between a result and the next header
         self.collected = ""
 
-    def run(self, pipeline: Pipeline, item: Input) -> None:
-        from nlpsuite.data.record import Record
+    def load(self, options: dict[str, Any], model_options: dict[str, Any]) -> Pipeline:
+        """The task with its model; shows progress and notices on stderr."""
+        from nlpsuite.tasks.load import load
 
+        started = time.perf_counter()
+        progress = Progress()
+        try:
+            pipeline = load(self._task, reporter=progress, **model_options, **options)
+        finally:
+            progress.close()
+        self._load_seconds = time.perf_counter() - started
+        for notice in pipeline.notices:
+            _notice(notice)
+        return pipeline
+
+    def run(
+        self, pipeline: Pipeline | None, source: str, item: Input | NlpsuiteError
+    ) -> NlpsuiteError | None:
+        """Run the task on an input and print the result, or show why there is none; returns the error."""
+        if isinstance(item, NlpsuiteError):
+            error: NlpsuiteError | None = item
+        else:
+            assert pipeline is not None
+            error = _attempt(partial(self._run, pipeline, item))
+        if error is not None:
+            show_error(error)
+            if self._as_json:
+                self._put_json({"task": self._task, "source": source, **error_object(error)})
+        return error
+
+    def _run(self, pipeline: Pipeline, item: Input) -> None:
         if self._several and not self._as_json:
             self._put(f"{self._gap}==> {item.source} <==\n")
             self._gap = "\n"
@@ -155,68 +143,23 @@ class _Printer:
         pieces = Pieces(self._put, _notice)
         result = pipeline.run(Record(item.text), pieces.text if streaming else None, pieces.notice)
         if self._as_json:
-            self._put(
-                json.dumps(self._report(pipeline, item, result), ensure_ascii=False, allow_nan=False) + "\n"
-            )
+            from nlpsuite.tasks.report import run_report
+
+            self._put_json(run_report(pipeline, result, source=item.source, load_seconds=self._load_seconds))
         elif streaming:
             pieces.end()
         else:
             self._put(result.output.text + "\n")
 
+    def _put_json(self, value: dict[str, Any]) -> None:
+        self._put(dump_json(value, "utf-8" if self._to_file else sys.stdout.encoding) + "\n")
+
     def _put(self, text: str) -> None:
         if self._to_file:
             self.collected += text
         else:
-            # Lone surrogates and narrow terminal encodings must not end a run.
-            encoding = sys.stdout.encoding or "utf-8"
-            sys.stdout.write(text.encode(encoding, "replace").decode(encoding))
+            sys.stdout.write(text)
             sys.stdout.flush()
-
-    def _report(self, pipeline: Pipeline, item: Input, result: Result) -> dict[str, Any]:
-        output, bundle, plugin = result.output, pipeline.model.bundle, find_task(self._task.name)
-        generating = result.seconds - (result.first_token_seconds or 0)
-        several_tokens = result.completion_tokens > 1 and generating > 0
-        guard = {} if result.guard is None else {"guard": {**result.guard, "plugin": _guard_plugin()}}
-        report: dict[str, Any] = {"task": self._task.name, "source": item.source, "text": output.text}
-        adapter = bundle.adapter and {key: bundle.adapter[key] for key in ("task", "sha256")}
-        if output.label is not None:
-            report |= {"label": output.label, "probabilities": dict(output.probabilities or {})}
-        return report | dict(output.data) | {
-            "finish_reason": result.finish_reason,
-            "usage": {
-                "prompt_tokens": result.prompt_tokens,
-                "completion_tokens": result.completion_tokens,
-                "parts": result.parts,
-            },
-            "timings": {
-                "load_seconds": round(self._loaded_in, 3),
-                "first_token_seconds": _rounded(result.first_token_seconds),
-                "total_seconds": round(result.seconds, 3),
-                "tokens_per_second": _rounded((result.completion_tokens - 1) / generating if several_tokens else None),
-            },
-            "notices": result.notices,
-            "model": {
-                "name": bundle.name,
-                "precision": bundle.graph("slots").precision,
-                "fingerprint": bundle.fingerprint,
-                "device": pipeline.model.device.kind,
-            } | ({"adapter": adapter} if adapter else {}),
-            "plugin": {
-                "distribution": plugin.distribution,
-                "version": plugin.version,
-                "task_version": self._task.version,
-            },
-            "nlpsuite": __version__,
-        } | guard | dict(pipeline.task.adjusted.report)  # fmt: skip
-
-
-def _guard_plugin() -> dict[str, str]:
-    plugin = find_plugin("guard", "guard")
-    return {"distribution": plugin.distribution, "version": plugin.version}
-
-
-def _rounded(seconds: float | None) -> float | None:
-    return None if seconds is None else round(seconds, 6)
 
 
 def _notice(text: str) -> None:

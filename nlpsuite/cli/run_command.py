@@ -6,7 +6,14 @@ from typing import Any
 
 import click
 
-from nlpsuite.cli.task_commands import TaskGroup, input_flags, model_flags, prompt_flags, task_command
+from nlpsuite.cli.task_commands import (
+    TaskGroup,
+    grouped,
+    input_flags,
+    model_flags,
+    prompt_flags,
+    task_command,
+)
 
 __all__ = ["command"]
 
@@ -34,13 +41,17 @@ def command() -> None:
 
 
 def _run_flags() -> list[click.Parameter]:
-    return [
+    model: list[click.Parameter] = [
         click.Option(["--device"], type=click.Choice(["auto", "cuda", "cpu"]),
-                     help="Where the model runs.  [default: auto]"),
-        click.Option(["--threads"], type=click.IntRange(0, 256), help="CPU threads; 0 uses every core.  [default: 0]"),
-        click.Option(["--guard"], type=click.Choice(["warn", "block"]),
-                     help="Screen the output; tell of what is flagged, or block it."),
-        click.Option(["--json", "as_json"], is_flag=True, help="One JSON object a line for each input."),
-        click.Option(["--output", "-o"], type=click.Path(), help="Write the results to this file."),
-        click.Option(["--overwrite"], is_flag=True, help="Replace the output file if there is one."),
+                     help="Choose where the model runs.  [default: auto]"),
+        click.Option(["--threads"], type=click.IntRange(0, 256), metavar="N",
+                     help="Use N CPU threads; 0 uses every core.  [default: 0]"),
     ]  # fmt: skip
+    output: list[click.Parameter] = [
+        click.Option(["--guard"], type=click.Choice(["warn", "block"]),
+                     help="Screen the output: warn about what is flagged, or block it."),
+        click.Option(["--json", "as_json"], is_flag=True, help="Print one JSON object per input, one per line."),
+        click.Option(["--output", "-o"], metavar="FILE", help="Write the results to a file."),
+        click.Option(["--overwrite"], is_flag=True, help="Replace the output file if it exists."),
+    ]  # fmt: skip
+    return [*grouped("Model", model), *grouped("Output", output)]

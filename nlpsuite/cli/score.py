@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import json
 import sys
 import time
 from pathlib import Path
@@ -13,6 +12,7 @@ import click
 
 from nlpsuite.batch.run import JobReport, JobReporter, Terminated, pluralize
 from nlpsuite.batch.score import ScoreRequest, score
+from nlpsuite.cli.output import print_json
 from nlpsuite.cli.progress import Progress
 from nlpsuite.errors import OptionError
 
@@ -76,7 +76,7 @@ def print_report(report: JobReport, as_json: bool) -> None:
     """The summary at the end: on stderr for people, on stdout as JSON."""
     if as_json:
         values = dataclasses.asdict(report) | {"output": str(report.output), "job": str(report.job)}
-        click.echo(json.dumps(values, ensure_ascii=False))
+        print_json(values, indent=None)
         return
     rate = f", {report.scored / report.seconds:,.1f} rows/s" if report.scored and report.seconds else ""
     tokens = report.prompt_tokens + report.completion_tokens

@@ -8,9 +8,10 @@ from typing import Any
 
 import click
 
+from nlpsuite.cli.help import GroupedCommand, grouped
 from nlpsuite.plugins import find_task, installed_tasks, load_task
 
-__all__ = ["TaskGroup", "input_flags", "model_flags", "prompt_flags", "task_command"]
+__all__ = ["TaskGroup", "grouped", "input_flags", "model_flags", "prompt_flags", "task_command"]
 
 
 class TaskGroup(click.Group):
@@ -56,19 +57,23 @@ def task_command(
     """A click command whose flags are the task's options and ``flags``.
 
     Args:
-        action: called with the task, the files, the options that flags or configuration set, and the
-            values of ``flags``, among which those that ``[run]`` may set are filled in.
-        argument: called ``files``, where the command takes something else than any number of files.
+        action: called with the task, the files, the options set by flags or configuration, and the
+            values of ``flags``; those that ``[run]`` can set are filled in.
+        argument: the positional argument ``files``; by default any number of files.
     """
     from nlpsuite.cli.flags import flag, given_options
-    from nlpsuite.options import option_specs
+    from nlpsuite.options import GenerationOptions, option_specs
 
     task = load_task(name)
     specs = option_specs(task.options)
+    general = {spec.name for spec in option_specs(GenerationOptions)}
     files = argument or click.Argument(["files"], nargs=-1, type=click.Path(allow_dash=True))
-    params: list[click.Parameter] = [files]
-    params += [flag(spec) for spec in specs]
-    params += flags
+    params = [
+        files,
+        *grouped("Task options", [flag(spec) for spec in specs if spec.name not in general]),
+        *grouped("Generation", [flag(spec) for spec in specs if spec.name in general]),
+        *flags,
+    ]
 
     def callback(files: Any, **values: Any) -> int:
         from nlpsuite.config import RunOptions, read_configuration
@@ -82,33 +87,38 @@ def task_command(
         return action(task, files, options, **values)
 
     summary = find_task(name).summary
-    return click.Command(name, params=params, callback=callback, help=summary, short_help=summary)
+    return GroupedCommand(name, params=params, callback=callback, help=summary, short_help=summary)
 
 
 def input_flags() -> list[click.Parameter]:
     """Flags that say what to work on."""
-    return [
-        click.Option(["--text", "texts"], multiple=True, metavar="TEXT", help="A text instead of a file."),
-        click.Option(["--encoding"], default="utf-8", show_default=True, help="Of the input files."),
-        click.Option(["--max-parts"], type=click.IntRange(1), default=64, show_default=True,
-                     help="Most parts a long text is split into."),
-    ]  # fmt: skip
+    return grouped("Input", [
+        click.Option(["--text", "texts"], multiple=True, metavar="TEXT",
+                     help="Use this text instead of a file. Repeat for several."),
+        click.Option(["--encoding"], metavar="NAME", default="utf-8", show_default=True,
+                     help="Set the encoding of the input files."),
+        click.Option(["--max-parts"], type=click.IntRange(1), metavar="N", default=64, show_default=True,
+                     help="Split a long text into at most N parts."),
+    ])  # fmt: skip
 
 
 def model_flags() -> list[click.Parameter]:
     """Flags that say which model to use."""
-    return [
-        click.Option(["--model"], metavar="MODEL", help="Bundle, .gguf, checkpoint directory or hf:owner/name."),
-        click.Option(["--adapter"], metavar="FILE", help="Adapter of this task, merged into the model; none for no adapter."),
+    return grouped("Model", [
+        click.Option(["--model"], metavar="MODEL",
+                     help="Use this bundle, .gguf file, checkpoint directory or hf:owner/name."),
+        click.Option(["--adapter"], metavar="FILE",
+                     help="Merge this adapter into the model; `none` leaves out the task's own."),
         click.Option(["--precision"], type=click.Choice(["int8", "int4", "fp16", "fp32"]),
-                     help="Of the weights.  [default: int8]"),
-    ]  # fmt: skip
+                     help="Set the precision of the weights.  [default: int8]"),
+    ])  # fmt: skip
 
 
 def prompt_flags() -> list[click.Parameter]:
     """Flags that change a task's prompt."""
-    return [
-        click.Option(["--prompt-file"], metavar="FILE", help="A prompt of your own, with {text} in it."),
-        click.Option(["--shots"], metavar="FILE", help="Examples with answers (.jsonl, .csv, .tsv), shown first."),
-        click.Option(["--max-shots"], type=click.IntRange(1), metavar="N", help="Show only the first N of them."),
-    ]  # fmt: skip
+    return grouped("Prompt", [
+        click.Option(["--prompt-file"], metavar="FILE", help="Use your own prompt, a file with {text} in it."),
+        click.Option(["--shots"], metavar="FILE",
+                     help="Show the model examples with answers first, from a .jsonl, .csv or .tsv file."),
+        click.Option(["--max-shots"], type=click.IntRange(1), metavar="N", help="Show only the first N examples."),
+    ])  # fmt: skip

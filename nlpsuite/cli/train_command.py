@@ -10,6 +10,7 @@ from typing import Any
 import click
 
 from nlpsuite.cli.flags import flag, given_options
+from nlpsuite.cli.help import HelpGroup
 from nlpsuite.errors import MissingExtraError, OptionError
 from nlpsuite.options import OptionSpec, option_specs
 from nlpsuite.training.settings import AdapterSettings, LMSettings
@@ -17,7 +18,7 @@ from nlpsuite.training.settings import AdapterSettings, LMSettings
 __all__ = ["command"]
 
 
-@click.group()
+@click.group(cls=HelpGroup)
 def command() -> None:
     """Train a language model, or adapt one to a task.
 

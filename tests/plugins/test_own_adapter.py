@@ -15,7 +15,7 @@ import pytest
 from fake_plugins import install, nlpsuite
 from tiny import write_tiny_checkpoint
 
-from nlpsuite.api import load
+from nlpsuite import load
 from nlpsuite.errors import ModelUnavailableError, PluginError
 from nlpsuite.export import store
 from nlpsuite.export.base import Base
