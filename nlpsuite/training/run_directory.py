@@ -24,7 +24,7 @@ from typing import Any
 
 from nlpsuite import __version__
 from nlpsuite.errors import BundleCorruptError, ModelNotFoundError, OptionError, StorageError
-from nlpsuite.files import atomic_write_text, remove_stale, storage_errors
+from nlpsuite.files import atomic_write_text, remove_stale, storage_errors, try_lock
 
 __all__ = ["RunDirectory", "environment"]
 
@@ -109,16 +109,11 @@ class RunDirectory:
     @contextlib.contextmanager
     def locked(self) -> Iterator[None]:
         """Keep other processes from training in this directory. Raises OptionError if one does."""
-        try:
-            import fcntl
-        except ImportError:  # Windows
-            yield
-            return
         with storage_errors(self.path):
             file = (self.path / "lock").open("a")
         with file:
             try:
-                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                try_lock(file.fileno())
             except OSError:
                 raise OptionError(
                     f"Another process is training in {self.path}.", hint="Wait for it, or choose another -o."
