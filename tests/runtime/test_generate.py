@@ -234,7 +234,7 @@ def test_a_prompt_that_fills_the_context_is_refused(model: LanguageModel) -> Non
     for count in (256, 1000):
         with pytest.raises(InputTooLongError, match=f"{count:,} tokens.* 256") as raised:
             alone(model, Prompt(text="a" * count))
-        assert raised.value.exit_code == 67
+        assert raised.value.exit_code == 4
     with pytest.raises(InputTooLongError, match="257 tokens"):
         alone(model, Prompt(text="a" * 255, choices=("b", "bb")))
     with pytest.raises(InputTooLongError):
