@@ -15,9 +15,11 @@ from pathlib import Path, PurePosixPath
 from typing import Any
 
 import pytest
+import templates
 from tiny import write_tiny_checkpoint
 
 from nlpsuite.errors import NlpsuiteError
+from nlpsuite.export import build
 from nlpsuite.export.build import build_bundle
 from nlpsuite.models.checkpoint import Checkpoint, open_checkpoint
 from nlpsuite.runtime.bundle import Bundle
@@ -52,6 +54,17 @@ def saved(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFacto
     """A directory that stays between runs; with ``-p no:cacheprovider`` one for this run."""
     cache = getattr(request.config, "cache", None)
     return cache.mkdir("nlpsuite") if cache else tmp_path_factory.mktemp("saved")
+
+
+@pytest.fixture(scope="session", autouse=True)
+def saved_templates(saved: Path) -> Iterator[None]:
+    """Graphs that torch has exported in an earlier run are used again."""
+    templates.directory = saved
+    for outdated in sorted(saved.glob("template-*.onnx"), key=lambda path: -path.stat().st_mtime)[200:]:
+        outdated.unlink(missing_ok=True)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(build, "_export", templates.export_saved)
+        yield
 
 
 # The tiny model.
@@ -135,10 +148,7 @@ def _saved_bundle(
     saved: Path, name: str, checkpoint: Callable[[], Checkpoint], precision: Any, source: str
 ) -> Path:
     """A bundle from an earlier run, unless the code or the templates that make one have changed since."""
-    digest = hashlib.sha256()
-    for package in ("export", "models"):
-        for file in sorted((ROOT / "nlpsuite" / package).glob("*.py")):
-            digest.update(file.read_bytes())
+    digest = hashlib.sha256(templates.source_digest().encode())
     for file in [ROOT / "tests" / "tiny.py", *sorted(TEMPLATES.glob("*.onnx"))]:
         digest.update(file.read_bytes())
     target = saved / f"{name}-{precision}-{digest.hexdigest()[:16]}"
