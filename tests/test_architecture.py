@@ -21,7 +21,7 @@ def rooms() -> Iterator[ModuleType]:
     """dev/rooms.py; not every distribution of the sources has it."""
     pytest.importorskip("grimp")
     if not (ROOT / "dev" / "rooms.py").is_file():
-        pytest.skip("there is no dev/rooms.py here")
+        pytest.skip("dev/rooms.py is missing")
     sys.path.insert(0, str(ROOT / "dev"))
     try:
         yield importlib.import_module("rooms")

@@ -41,7 +41,7 @@ def test_scores_are_the_same_bytes_however_they_are_computed(tiny_bundle: Path) 
     assert out.startswith("sentiment, 48 rows\n") and "All results are the same bytes." in out
 
 
-@pytest.mark.skipif(shutil.which("bash") is None, reason="there is no bash")
+@pytest.mark.skipif(shutil.which("bash") is None, reason="bash is missing")
 def test_help_of_the_evaluation() -> None:
     done = subprocess.run(
         ["bash", BENCHMARKS / "evaluate.sh", "--help"], capture_output=True, text=True, check=True

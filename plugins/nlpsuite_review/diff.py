@@ -16,7 +16,7 @@ from nlpsuite.errors import InputInvalidError
 
 __all__ = ["ChangedFile", "Hunk", "Line", "looks_like_diff", "parse_diff", "plain_diff"]
 
-# Numbers have at most nine digits: a longer one is no line number.
+# Line numbers have at most nine digits.
 _HUNK = re.compile(r"(@@+)((?: -[0-9]{1,9}(?:,[0-9]{1,9})?)+) \+([0-9]{1,9})(?:,([0-9]{1,9}))? \1")
 _COLOR = re.compile(r"\x1b\[[0-9;]*[A-Za-z]")
 _COLORED = re.compile(r"^(?:\x1b\[[0-9;]*m)+(?:diff |--- |\+\+\+ |@@|commit |[-+])", re.MULTILINE)

@@ -123,7 +123,7 @@ def _settings(select: str, project: str) -> list[str]:
             config = Path(project, name).resolve()
             if config.is_file() and (name != "pyproject.toml" or _has_ruff_section(config)):
                 return ["--config", str(config), "--no-force-exclude", *chosen]
-    # Fragments of unknown origin: the newest syntax is no error.
+    # Code of unknown origin may use the newest syntax.
     ours = ["--select", _RULES, "--ignore", _IGNORED, "--preview"]  # B909 is a preview rule
     explicit = ["--config", "lint.explicit-preview-rules=true"]
     return [
