@@ -182,7 +182,9 @@ def test_only_added_lines_are_judged(context: int) -> None:
 def test_a_new_file_is_read_whole() -> None:
     assert found(diff_of("", "import os\n\n\ndef f(:\n")) == [(4, "invalid-syntax")]
     assert found(diff_of("", "import os\n\n\ndef f(): ...\n")) == [(1, "F401")]
-    # In a part of a file neither can be known.
+    # In a part of a file neither can be known, but much else can.
+    format_error = diff_of("x = 1\n", "x = 1\ny = '%d %d' % (x,)\nreturn undefined\n")
+    assert found(format_error) == [(2, "F507")]
     assert found(diff_of("x = 1\n", "import os\n\n\ndef f():\nx = 1\n")) == []
 
 
