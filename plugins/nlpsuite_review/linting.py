@@ -33,9 +33,7 @@ _RULES = (
 )
 _IGNORED = "F403,F405,B007,B009,B010,B028,B904,B905"  # matters of style
 # What can't be decided without the rest of the module.
-_WHOLE_MODULE = re.compile(
-    r"invalid-syntax|E9|F(?:401|404|70\d|8\d\d)|A001|PLE01|PLE1142|B018|I001|D1"
-)
+_WHOLE_MODULE = re.compile(r"invalid-syntax|E9|F(?:401|404|70\d|8\d\d)|A001|PLE01|PLE1142|B018|I001|D1")
 _ERROR = re.compile(r"invalid-syntax|E9|F(?:50|52|63|7|82|9)|PLE")
 _WARNING = re.compile(r"(?:F(?!541)|B|S|ASYNC|T1|PLW|RUF|BLE|LOG)\d|E7[12]|E101|W605")
 _SECONDS = 120
