@@ -1,10 +1,10 @@
-"""What the coordinator of a job costs: many empty chunks, whose workers are killed now and then.
+"""The cost of a job's coordinator: many empty chunks, on workers that are killed at random.
 
     python benchmarks/coordinator.py                      # 100,000 chunks on 2 local workers
     python benchmarks/coordinator.py --engine ray --chunks 20000
 
-Each chunk appends its number to a file, so that it shows whether every one was run to its end. A worker kills
-itself with SIGKILL before a chunk, by chance; its chunk is run again by another.
+Each chunk appends its number to a file, which shows whether every chunk was completed. At random, a worker kills
+itself with SIGKILL before a chunk; another worker then runs that chunk.
 """
 
 import argparse
@@ -23,7 +23,7 @@ from nlpsuite.plugins.loading import load
 
 
 def empty_chunks(directory: str, one_in: int, threads: int) -> RunChunk:
-    """A worker that does nothing but leave a line, and dies before one in so many chunks."""
+    """A worker that only writes a line for each chunk, and dies before one in ``one_in`` chunks."""
     chance = random.Random(os.getpid())
     lines = Path(directory, f"ran-{os.getpid()}")
 
@@ -43,8 +43,11 @@ def main() -> None:
     parser.add_argument("--engine", default="local")
     parser.add_argument("--chunks", type=int, default=100_000)
     parser.add_argument("--workers", type=int, default=2)
-    parser.add_argument("--one-in", type=int, default=20_000, help="chunks, on average, to a killed worker")
+    parser.add_argument("--one-in", type=int, default=20_000, help="chunks per killed worker, on average")
+    parser.add_argument("--quick", action="store_true", help="2,000 chunks, a killed worker per 1,000")
     args = parser.parse_args()
+    if args.quick:
+        args.chunks, args.one_in = 2_000, 1_000
     run = load("engine", args.engine)
     sys.path.append(str(Path(__file__).parent))  # workers import this file as a module
     with tempfile.TemporaryDirectory() as directory:
@@ -64,7 +67,7 @@ def main() -> None:
         for said in run(work, chunks()):
             if not isinstance(said, Done):
                 continue
-            if not done:  # workers are there: from here on it is only the coordinator that counts
+            if not done:  # the workers have started: from here on only the coordinator counts
                 began, began_cpu = time.perf_counter(), time.process_time()
             done[said.chunk] += 1
             most_ahead = max(most_ahead, taken - len(done))
@@ -73,12 +76,12 @@ def main() -> None:
         ran = Counter(map(int, lines))
         killed = len(list(Path(directory).glob("killed-*")))
     assert done == Counter(range(args.chunks)), "a chunk was not reported exactly once"
-    assert set(ran) == set(range(args.chunks)), "a chunk was not run to its end"
+    assert set(ran) == set(range(args.chunks)), "a chunk was not completed"
     counted = args.chunks - 1
-    print(f"{args.engine}: {args.chunks:,} chunks on {args.workers} workers, every one of them done")
+    print(f"{args.engine}: {args.chunks:,} chunks on {args.workers} workers, all completed")
     print(f"first chunk after {began - begin:.2f} s, then {counted / (ended - began):,.0f} chunks/s")
     print(f"coordinator's own CPU time: {(ended_cpu - began_cpu) / counted * 1e6:.0f} µs a chunk")
-    print(f"{killed} workers were killed, {ran.total() - len(ran)} chunks were run to their end twice")
+    print(f"{killed} workers were killed, {ran.total() - len(ran)} chunks were completed twice")
     print(f"at most {most_ahead} chunks were taken ahead of their results")
 
 

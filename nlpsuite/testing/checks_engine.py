@@ -148,6 +148,8 @@ def _place() -> Iterator[Path]:
 
 
 def _lives(process: int) -> bool:
+    if os.name == "nt":  # os.kill would end the process there
+        return False
     try:
         os.kill(process, 0)
     except ProcessLookupError:

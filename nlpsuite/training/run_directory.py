@@ -25,7 +25,7 @@ from typing import Any
 
 from nlpsuite import __version__
 from nlpsuite.errors import BundleCorruptError, ModelNotFoundError, OptionError, StorageError
-from nlpsuite.files import atomic_write_text, remove_stale, storage_errors
+from nlpsuite.files import atomic_write_text, remove_stale, storage_errors, try_lock
 
 __all__ = ["RunDirectory", "default_run_directory", "remove_run"]
 
@@ -112,16 +112,11 @@ class RunDirectory:
     @contextlib.contextmanager
     def locked(self) -> Iterator[None]:
         """Keep other processes out while training. Raises OptionError if one is training here."""
-        try:
-            import fcntl
-        except ImportError:  # Windows
-            yield
-            return
         with storage_errors(self.path):
             file = (self.path / "lock").open("a")
         with file:
             try:
-                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                try_lock(file.fileno())
             except OSError:
                 raise OptionError(
                     f"Another process is training in {self.path}.",

@@ -1,14 +1,14 @@
-"""Review code or a diff: exact checks with line numbers, and a summary by the model.
+"""Review code or a diff: bugs that ruff finds, with line numbers, and a summary by the model.
 
-What is found is found without the model, by reading the text and Python's syntax tree: it is as sure as
-its rules. The default model has 135 million parameters and can't review code. Its summary repeats names
-and docstrings, and where there are none it guesses; its remarks on functions (``--depth model``) mostly say
-what a function is about, often wrongly, and hardly ever name a true fault. Both are marked as the model's.
+Python code, notebooks and the changed lines of diffs are checked by ruff (the extra ``review``), with rules
+that point at bugs and security holes. Text in any language is checked for secrets, conflict markers and work
+left unfinished. The findings don't depend on the model: the default one has 135 million parameters and can't
+review code. Its summary repeats names and docstrings and otherwise guesses; its remarks on functions
+(``--depth model``) rarely name a real fault. Both are marked as the model's.
 
-No check follows values or types through a program, looks into other files, or knows a project's rules.
-Languages other than Python get the checks of single lines: conflict markers, secrets, open work,
-indentation. In a diff only added lines are judged; a hunk that makes no sense by itself (it begins inside
-a string, say) gets fewer checks.
+Of a diff only added lines are judged. A hunk is checked by itself, so that rules about the whole module
+(unused imports, undefined names) apply only to new files, or where ``--project`` names the directory that
+holds the changed files.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ import json
 import re
 from collections import Counter
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass, field
 from typing import Any, ClassVar, Literal
 
 from nlpsuite import (
@@ -37,23 +37,25 @@ from nlpsuite.plugins import Columns, Part
 from nlpsuite_review.checks import SEVERITIES, Finding
 from nlpsuite_review.reading import Reading, Unit, read
 
-_MOST_REMARKS = 12
+_MAX_REMARKS = 12
 _OPINION = "model-opinion"
 _Place = tuple[str | None, int]
 
 
 @dataclass(frozen=True)
 class ReviewOptions(GenerationOptions):
-    severity: Literal["info", "warning", "error"] = option("info", "the least grave findings to show")
+    severity: Literal["info", "warning", "error"] = option("info", "least severe findings to show")
     language: Literal["auto", "python", "other"] = option("auto", "of the code; auto looks at names and text")
     depth: Literal["checks", "model"] = option("checks", "model adds the model's opinion of each function")
+    select: str = option("", "ruff rules to check instead of the default ones, such as F,B or ALL")
+    project: str = option("", "directory whose ruff settings apply and that holds the files of a diff")
 
 
 @dataclass(frozen=True)
 class _Piece(Record):
-    """What the model is asked about: an excerpt of ``whole``, or one function of it."""
+    """What the model is asked about: an excerpt of what was read, or one function of it."""
 
-    whole: str = ""
+    reading: Reading | None = field(default=None, hash=False)
     unit: Unit | None = None
 
 
@@ -71,11 +73,11 @@ class Review(Task[ReviewOptions]):
     def divide(self, record: Record, options: ReviewOptions) -> Sequence[Record]:
         if isinstance(record, _Piece):
             return ()
-        reading = read(record.text, options.language)
-        pieces = [_Piece(reading.excerpt, whole=record.text)]
+        reading = _read(record, options)
+        pieces = [_Piece(reading.excerpt, reading=reading)]
         if options.depth == "model":
-            for unit in reading.units[:_MOST_REMARKS]:
-                pieces.append(_Piece(unit.text, whole=record.text, unit=unit))
+            for unit in reading.units[:_MAX_REMARKS]:
+                pieces.append(_Piece(unit.text, reading=reading, unit=unit))
         return pieces
 
     def prompt(self, record: Record, options: ReviewOptions) -> Prompt:
@@ -93,9 +95,8 @@ class Review(Task[ReviewOptions]):
                 sampling=Sampling(repetition_penalty=1.05, copy_bias=1.0),
             )
             return options.apply(prompt)
-        shown = record.text
-        if not isinstance(record, _Piece):
-            shown = read(record.text, options.language).excerpt
+        # A piece's text may have been shortened to fit the model.
+        shown = record.text if isinstance(record, _Piece) else _read(record, options).excerpt
         prompt = Prompt(
             messages=(
                 Message("system", "You write short, faithful summaries. Use only facts from the text."),
@@ -112,10 +113,9 @@ class Review(Task[ReviewOptions]):
         said = " ".join(completion.text.split())
         if isinstance(record, _Piece) and record.unit is not None:
             unit = record.unit
-            remark = Finding(unit.line, "info", f"model's opinion: {said}", _OPINION, unit.file)
+            remark = Finding(unit.line, "info", f"model's opinion: {said}", _OPINION, unit.file, unit.cell)
             return _output("", [remark] if said else [])
-        whole = record.whole if isinstance(record, _Piece) else record.text
-        reading = read(whole, options.language)
+        reading = _read(record, options)
         least = SEVERITIES.index(options.severity)
         shown = [f for f in reading.findings if SEVERITIES.index(f.severity) >= least]
         return _output(_summary(reading, said, options), shown)
@@ -123,12 +123,12 @@ class Review(Task[ReviewOptions]):
     def join(self, outputs: Sequence[Output], parts: Sequence[Part], options: ReviewOptions) -> Output:
         found = [Finding(**finding) for output in outputs for finding in output.data["findings"]]
         files = list(dict.fromkeys(finding.file for finding in found))
-        # Sorted by lines, each file where the diff has it; an opinion stands behind what is known.
-        found.sort(key=lambda f: (files.index(f.file), f.line or 0, f.rule == _OPINION))
+        # By line, the files in the diff's order; opinions after facts.
+        found.sort(key=lambda f: (files.index(f.file), f.cell or 0, f.line or 0, f.rule == _OPINION))
         return _output(outputs[0].data["summary"], found)
 
     def reference(self, value: str) -> str:
-        """Lines where something should be found, ``3, 12`` or ``a.py:3``, none if it is empty; or JSON:
+        """Lines where something should be found, ``3, 12`` or ``a.py:3``; empty for none. Or JSON:
         ``{"summary": "…", "lines": [3, "a.py:12"]}``.
 
         Raises:
@@ -141,7 +141,7 @@ class Review(Task[ReviewOptions]):
         summary, _ = _expected(reference)
         if not summary:
             raise InputInvalidError(
-                "A reference without a summary teaches nothing: lines are found without the model.",
+                "A reference without a summary can't be trained on: lines are found without the model.",
                 hint='Give {"summary": "…", "lines": […]}.',
             )
         return summary
@@ -149,10 +149,10 @@ class Review(Task[ReviewOptions]):
     def evaluate(
         self, outputs: Sequence[Output], references: Sequence[str], options: ReviewOptions
     ) -> dict[str, float]:
-        """Precision, recall and F1 of the lines found, against those of the references, all texts together.
+        """Precision, recall and F1 of the lines found, against those of the references, over all texts.
 
         Raises:
-            InputInvalidError: none at all, not as many references as outputs, one that names no lines.
+            InputInvalidError: no outputs, not one reference for each, or one that names no lines.
         """
         from nlpsuite.plugins import check_lengths
 
@@ -167,24 +167,33 @@ class Review(Task[ReviewOptions]):
         return {"precision": precision, "recall": recall, "f1": f1}
 
 
+def _read(record: Record, options: ReviewOptions) -> Reading:
+    if isinstance(record, _Piece) and record.reading:
+        return record.reading
+    return read(record.text, options.language, options.select, options.project)
+
+
 def _summary(reading: Reading, said: str, options: ReviewOptions) -> str:
-    """What is known, then what the model says, marked as such."""
+    """The facts, then what the model says, marked as such."""
     counts = Counter(finding.severity for finding in reading.findings)
     words = {"error": "error", "warning": "warning", "info": "hint"}
     figures = [f"{counts[s]} {word}{'s' * (counts[s] > 1)}" for s, word in words.items() if counts[s]]
     lines = [f"{reading.facts}: {', '.join(figures) or 'nothing found by the checks'}."]
     if said:
         lines.append(f"The model's words, unchecked: {said}")
-    left = len(reading.units) - _MOST_REMARKS
+    left = len(reading.units) - _MAX_REMARKS
     if options.depth == "model" and left > 0:
-        lines.append(f"The model was asked about the first {_MOST_REMARKS} functions; {left} more are left.")
+        lines.append(f"The model was asked about the first {_MAX_REMARKS} functions; {left} more weren't.")
     return "\n".join(lines)
 
 
 def _output(summary: str, found: Sequence[Finding]) -> Output:
-    """The findings as text: a line each, under the name of their file if there are names."""
+    """The findings as text: a line each, under the name of their file if it has one."""
     lines = [summary]
-    places = [f"line {f.line}" if f.line is not None else "file" for f in found]
+    places = [
+        (f"cell {f.cell} " if f.cell else "") + (f"line {f.line}" if f.line is not None else "file")
+        for f in found
+    ]
     width = max(map(len, places), default=0)
     file: str | None = None
     for place, finding in zip(places, found):
@@ -192,12 +201,12 @@ def _output(summary: str, found: Sequence[Finding]) -> Output:
             file = finding.file
             lines += ["", file] if file else [""]
         lines.append(f"{place:<{width}}  {finding.severity:<7}  {finding.message} ({finding.rule})")
-    data = {"summary": summary, "findings": [finding.as_json() for finding in found]}
+    data = {"summary": summary, "findings": [asdict(finding) for finding in found]}
     return Output("\n".join(lines), data=data)
 
 
 def _found(output: Output) -> set[_Place]:
-    # An opinion names a function, not a fault.
+    # An opinion is about a function, not a fault.
     findings: Any = output.data.get("findings", ())
     return {(f["file"], f["line"]) for f in findings if f["line"] is not None and f["rule"] != _OPINION}
 
@@ -206,7 +215,7 @@ def _expected(reference: str) -> tuple[str, set[_Place]]:
     """The summary (or an empty string) and the places that a reference answer names.
 
     Raises:
-        InputInvalidError: it is something else.
+        InputInvalidError: it isn't a reference of this task.
     """
     reference = reference.strip()
     try:

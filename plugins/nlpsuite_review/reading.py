@@ -1,46 +1,53 @@
-"""A text to review, taken apart: its kind, its findings, its functions, and what the model is shown."""
+"""A text to review, analyzed: its kind, its findings, its functions, and what the model is shown."""
 
 from __future__ import annotations
 
 import ast
+import dataclasses
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass
-from functools import lru_cache
-from itertools import accumulate
+from pathlib import Path, PurePosixPath
 
+from nlpsuite.errors import InputInvalidError
 from nlpsuite_review.checks import SEVERITIES, Finding, check_lines
-from nlpsuite_review.diff import ChangedFile, Line, looks_like_diff, parse_diff
-from nlpsuite_review.python_checks import check_fragment, check_python, functions, parse_fragment
+from nlpsuite_review.diff import ChangedFile, Hunk, looks_like_diff, parse_diff, plain_diff
+from nlpsuite_review.linting import Source, lint
+from nlpsuite_review.python_code import (
+    Fragment,
+    code_cells,
+    functions,
+    is_python,
+    outline,
+    parse,
+    parse_fragment,
+    shorten,
+)
 
 __all__ = ["Reading", "Unit", "read"]
 
-_SHOWN_NAMES = 6
-_MOST_CHARACTERS = 2_000
-_PROSE = (".md", ".rst", ".txt", ".json", ".jsonl", ".csv", ".tsv", ".html", ".svg", ".lock", ".xml")
-_PYTHON_LINE = re.compile(
-    r"^(?:\s*(?:async\s+)?def \w+\(.*|\s*class \w+.*:|from [\w.]+ import .*[^;]|#!.*python.*)$", re.MULTILINE
-)
+_MAX_NAMES = 6
 
 
 @dataclass(frozen=True)
 class Unit:
-    """A function, or where functions can't be told a stretch of a diff: what one remark is about."""
+    """A function, or where functions can't be recognized a section of a diff: the subject of one remark."""
 
     name: str
     line: int
     text: str
     file: str | None = None
     named: bool = True
+    cell: int | None = None
 
 
 @dataclass(frozen=True)
 class Reading:
-    """All that is known of a text without a model.
+    """Everything known of a text without a model.
 
     Attributes:
         facts: one line of figures.
-        excerpt: what the model should summarize: a choice of words, or the text as it is.
+        excerpt: what the model should summarize: selected prose, or the text as it is.
         units: the functions, for a diff those with added lines, in order.
     """
 
@@ -50,154 +57,161 @@ class Reading:
     units: tuple[Unit, ...]
 
 
-@lru_cache(maxsize=4)  # a task asks for the prompt's part, then for the findings
-def read(text: str, language: str = "auto") -> Reading:
-    """Read a file or a unified diff. Takes any text without raising.
+def read(text: str, language: str = "auto", select: str = "", project: str = "") -> Reading:
+    """Read a file, a notebook or a diff.
 
     Args:
         language: ``auto``, ``python`` or ``other``; for ``auto`` the files' names in a diff decide, else
             the look of the text.
+        select, project: see ``lint``.
+
+    Raises:
+        InputInvalidError: a diff in a form that can't be read.
+        MissingExtraError, OptionError: see ``lint``.
     """
-    if looks_like_diff(text):
-        return _read_diff(text, language)
+    plain = plain_diff(text)
+    if looks_like_diff(plain):
+        return _read_diff(plain, language, select, project)
     text = text.replace("\r\n", "\n").replace("\r", "\n")
-    lines = text.split("\n")
-    if language == "auto":
-        language = "python" if _is_python(text) else "other"
-    found = list(check_lines(enumerate(lines, 1), language)) + list(_mixed(lines))
-    units: tuple[Unit, ...] = ()
-    facts = f"{_plural(len(text.splitlines()), 'line')}"
-    excerpt = text.strip()
-    if language == "python":
-        found += check_python(text)
-        tree, _ = parse_fragment(lines)
-        if tree is not None:
-            spans = functions(tree)
-            units = tuple(Unit(name, a, "\n".join(lines[a - 1 : b])) for name, a, b in spans)
-            classes = sum(isinstance(node, ast.ClassDef) for node in ast.walk(tree))
-            facts += f", {_plural(len(spans), 'function')}" if spans else ""
-            facts += f", {_plural(classes, 'class', 'classes')}" if classes else ""
-            excerpt = _outline(tree) or excerpt
-        facts = f"Python, {facts}"
-    kept = _merged(found, {number: line for number, line in enumerate(lines, 1)}, None)
-    return Reading(facts, tuple(kept), excerpt, units)
+    if language != "other" and (cells := code_cells(text)) is not None:
+        return _read_notebook(text, cells, select, project)
+    found = list(check_lines(enumerate(text.split("\n"), 1)))
+    facts = _plural(len(text.splitlines()), "line")
+    if language == "other" or (language == "auto" and not is_python(text)):
+        return Reading(facts, tuple(found), text.strip(), ())
+    [linted] = lint([Source(text)], select, project)
+    if any(f.rule == "merge-marker" for f in found):
+        linted = [f for f in linted if f.rule != "invalid-syntax"]  # the markers are what breaks the syntax
+    return _reading(f"Python, {facts}", text, found + linted, _functions(text))
 
 
-def _read_diff(text: str, language: str) -> Reading:
-    files = parse_diff(text)
-    found: list[Finding] = []
+def _read_notebook(text: str, cells: list[tuple[int, str]], select: str, project: str) -> Reading:
+    [found] = lint([Source(text, "code.ipynb")], select, project)
     units: list[Unit] = []
+    code = []
+    for number, source in cells:
+        inside = check_lines(enumerate(source.split("\n"), 1))
+        found += [dataclasses.replace(finding, cell=number) for finding in inside]
+        code.append(re.sub(r"^\s*[%!?].*$", "", source, flags=re.MULTILINE))  # IPython's, not Python's
+        units += [dataclasses.replace(unit, cell=number) for unit in _functions(code[-1])]
+    facts = f"Python notebook, {_plural(len(cells), 'code cell')}"
+    return _reading(facts, "\n\n".join(code), found, units)
+
+
+def _reading(facts: str, code: str, found: list[Finding], units: list[Unit]) -> Reading:
+    """The reading of Python code."""
+    excerpt = ""
+    if tree := parse(code):
+        classes = sum(isinstance(node, ast.ClassDef) for node in ast.walk(tree))
+        facts += f", {_plural(len(units), 'function')}" if units else ""
+        facts += f", {_plural(classes, 'class', 'classes')}" if classes else ""
+        excerpt = outline(tree)
+    found = sorted(found, key=lambda f: (f.cell or 0, f.line or 0, -SEVERITIES.index(f.severity)))
+    return Reading(facts, tuple(found), excerpt or code.strip(), tuple(units))
+
+
+def _functions(code: str) -> list[Unit]:
+    tree, lines = parse(code), code.split("\n")
+    return [Unit(name, a, "\n".join(lines[a - 1 : b])) for name, a, b in functions(tree)] if tree else []
+
+
+def _read_diff(text: str, language: str, select: str, project: str) -> Reading:
+    files = parse_diff(text)
+    found: list[tuple[int, Finding]] = []  # with the number of the file
+    units: list[Unit] = []
+    sources: list[Source] = []
+    places: list[tuple[int, int, set[int]]] = []  # of each source: its file, its offset, the added lines
     added = removed = 0
-    for file in files:
-        kind = language if language != "auto" else _kind(file.path)
+    for number, file in enumerate(files):
+        python = language == "python" or (language == "auto" and str(file.path).endswith((".py", ".pyi")))
+        whole = _whole(file, project) if python else None
+        if whole:
+            sources.append(whole)
+            places.append(
+                (number, 0, {line.number for hunk in file.hunks for line in hunk.lines if line.added})
+            )
         for hunk in file.hunks:
-            lines = [line.text for line in hunk.lines]
-            mine = {line.number: line.text for line in hunk.lines if line.added}
+            mine = {line.number for line in hunk.lines if line.added}
             added, removed = added + len(mine), removed + hunk.removed
             if not mine:
                 continue
-            inside = list(check_lines(((line.number, line.text) for line in hunk.lines), kind))
-            if kind == "python":
-                whole = file.whole and len(file.hunks) == 1
-                python = check_python("\n".join(lines)) if whole else check_fragment(lines)
-                inside += [_moved(finding, hunk.lines[0].number - 1) for finding in python]
-            found += _merged([f for f in inside if f.line in mine], mine, file.path)
-            units += _units(hunk.lines, lines, mine, file.path, kind == "python")
+            checked = check_lines((line.number, line.text) for line in hunk.lines)
+            found += [(number, finding) for finding in checked if finding.line in mine]
+            fragment = _fragment(hunk) if python else None
+            if fragment and not whole:
+                sources.append(
+                    Source(fragment.text, f"code{PurePosixPath(file.path or '.py').suffix}", whole=False)
+                )
+                places.append((number, fragment.offset, mine))
+            units += _units(file, hunk, mine, fragment)
+    if any(file.hunks for file in files) and not added and not removed:
+        raise InputInvalidError(
+            "This diff has no added or removed lines that can be read.",
+            hint="Give a complete unified diff: `git diff` without --word-diff.",
+        )
+    for (number, offset, mine), linted in zip(places, lint(sources, select, project)):
+        moved = [dataclasses.replace(f, line=f.line - offset) for f in linted if f.line is not None]
+        found += [(number, finding) for finding in moved if finding.line in mine]
+    found.sort(key=lambda pair: (pair[0], pair[1].line or 0, -SEVERITIES.index(pair[1].severity)))
+    named = tuple(dataclasses.replace(finding, file=files[number].path) for number, finding in found)
     facts = f"{_plural(len(files), 'file')} changed, {_plural(added, 'line')} added, {removed:,} removed"
-    names = list(dict.fromkeys(unit.name for unit in units if unit.named))
-    if names:
-        more = f" and {len(names) - _SHOWN_NAMES} more" if len(names) > _SHOWN_NAMES else ""
-        facts += f", in {', '.join(names[:_SHOWN_NAMES])}{more}"
-    return Reading(facts, tuple(found), _told(text, files), tuple(units))
+    if names := list(dict.fromkeys(unit.name for unit in units if unit.named)):
+        more = f" and {len(names) - _MAX_NAMES} more" if len(names) > _MAX_NAMES else ""
+        facts += f", in {', '.join(names[:_MAX_NAMES])}{more}"
+    return Reading(facts, named, _prose(text, files), tuple(units))
 
 
-def _told(text: str, files: list[ChangedFile]) -> str:
-    """What a diff says in words: the message of its commit, then added comments and docstrings.
+def _whole(file: ChangedFile, project: str) -> Source | None:
+    """The whole of a changed file, if the diff has it, or if the project has it just as the diff says."""
+    path = file.path or "code.py"
+    if file.whole and len(file.hunks) == 1:
+        return Source("\n".join(line.text for line in file.hunks[0].lines), path)
+    if not project:
+        return None
+    try:
+        root = Path(project).resolve()
+        location = (root / path).resolve()
+        text = location.read_text(encoding="utf-8-sig") if location.is_relative_to(root) else ""
+    except (OSError, ValueError):
+        return None
+    lines = text.split("\n")
+    same = all(lines[n.number - 1 : n.number] == [n.text] for hunk in file.hunks for n in hunk.lines)
+    return Source(text, path) if same else None
 
-    A small model makes nothing of the code itself; it gets it only where there are no words.
+
+def _fragment(hunk: Hunk) -> Fragment | None:
+    """A hunk's code, without context that can't be parsed; its offset is from the file's lines."""
+    marks = [line.added for line in hunk.lines]
+    leading, trailing = marks.index(True), marks[::-1].index(True)
+    found = parse_fragment([line.text for line in hunk.lines], min(leading, 8), min(trailing, 8))
+    first = hunk.lines[0].number
+    return dataclasses.replace(found, offset=found.offset - first + 1) if found else None
+
+
+def _prose(text: str, files: list[ChangedFile]) -> str:
+    """What a diff says in words: its commit's message, then added comments and docstrings.
+
+    A small model makes nothing of the code itself; it is shown code only where there are no words.
     """
     before = re.split(r"^(?:diff |--- |Index: )", text, maxsplit=1, flags=re.MULTILINE)[0].split("\n")
     message = [line[4:] for line in before if line.startswith("    ")]
     message += [line.removeprefix("Subject: ") for line in before if line.startswith("Subject: ")]
     added = [line.text.strip() for file in files for hunk in file.hunks for line in hunk.lines if line.added]
     words = [line.strip('#/*" ') for line in added if re.match(r'(?:#|//|\*|/\*|""")\s*\w', line)]
-    return "\n".join([*filter(str.strip, message), *_first(words)]) or "\n".join(added)
+    return "\n".join([*filter(str.strip, message), *shorten(words)]) or "\n".join(added)
 
 
-def _units(
-    numbered: tuple[Line, ...], lines: list[str], mine: dict[int, str], path: str | None, python: bool
-) -> Iterator[Unit]:
+def _units(file: ChangedFile, hunk: Hunk, added: set[int], fragment: Fragment | None) -> Iterator[Unit]:
     """The functions of a hunk that have added lines; the hunk itself if it shows none."""
-    first = numbered[0].number
-    tree, offset = parse_fragment(lines) if python else (None, 0)
-    spans = [(name, a - offset, b - offset) for name, a, b in functions(tree)] if tree else []
-    touched = [s for s in spans if any(number in mine for number in range(first + s[1] - 1, first + s[2]))]
-    for name, a, b in touched:
-        yield Unit(name, first + a - 1, "\n".join(lines[max(0, a - 1) : b]), path)
+    text = {line.number: line.text for line in hunk.lines}
+    touched = False
+    for name, a, b in functions(fragment.tree) if fragment else ():
+        span = range(a - fragment.offset, b + 1 - fragment.offset) if fragment else range(0)
+        if not added.isdisjoint(span):
+            touched = True
+            yield Unit(name, span[0], "\n".join(text[n] for n in span if n in text), file.path)
     if not touched:
-        yield Unit("this change", min(mine), "\n".join(lines), path, named=False)
-
-
-def _merged(found: list[Finding], lines: dict[int, str], path: str | None) -> list[Finding]:
-    """In the order of lines, the gravest first; without repetitions and what a ``noqa`` excuses."""
-    unique = {(f.line, f.rule, f.message): f for f in found}
-    kept = [
-        Finding(f.line, f.severity, f.message, f.rule, path)
-        for f in unique.values()
-        if f.severity == "error" or "# noqa" not in lines.get(f.line or 0, "")
-    ]
-    return sorted(kept, key=lambda f: (f.line or 0, -SEVERITIES.index(f.severity), f.rule, f.message))
-
-
-def _moved(finding: Finding, by: int) -> Finding:
-    line = None if finding.line is None else finding.line + by
-    return Finding(line, finding.severity, finding.message, finding.rule)
-
-
-def _mixed(lines: list[str]) -> Iterator[Finding]:
-    """A file should be indented by tabs or by spaces; the first line of the rarer kind is named."""
-    tabs = [number for number, line in enumerate(lines, 1) if line.startswith("\t")]
-    spaces = [number for number, line in enumerate(lines, 1) if line.startswith("  ")]
-    if tabs and spaces:
-        rarer, kind = (tabs, "tabs") if len(tabs) <= len(spaces) else (spaces, "spaces")
-        message = f"indented by {kind}, {_plural(max(len(tabs), len(spaces)), 'other line')} otherwise"
-        yield Finding(rarer[0], "warning", message, "mixed-indent")
-
-
-def _kind(path: str | None) -> str:
-    if path and path.endswith((".py", ".pyi")):
-        return "python"
-    return "prose" if path and path.lower().endswith(_PROSE) else "other"
-
-
-def _is_python(text: str) -> bool:
-    """By the look of its lines: Python with a syntax error is Python still."""
-    if _PYTHON_LINE.search(text):
-        ends = sum(line.rstrip().endswith((";", "{")) for line in text.split("\n"))
-        return ends * 5 < text.count("\n") + 1
-    tree, _ = parse_fragment(text.split("\n"))
-    return tree is not None and any(
-        not isinstance(node, ast.Expr) or isinstance(node.value, ast.Call) for node in tree.body
-    )
-
-
-def _outline(tree: ast.Module) -> str:
-    """What the code says of itself: its docstrings, the module's first; names where it has none."""
-    parts = [n for n in tree.body if isinstance(n, ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef)]
-    about = []
-    for part in parts:
-        if text := (ast.get_docstring(part) or "").split("\n\n")[0]:
-            about.append(f"{part.name}: {' '.join(text.split())}")
-    whole = ast.get_docstring(tree) or ""
-    if not whole and not about and parts:
-        return f"Functions and classes: {', '.join(_first([part.name for part in parts]))}."
-    return "\n".join(filter(None, [whole, *_first(about)]))
-
-
-def _first(words: list[str]) -> list[str]:
-    """As many as a small model can read with profit."""
-    lengths = accumulate(len(word) for word in words)
-    return [word for word, length in zip(words, lengths) if length <= _MOST_CHARACTERS]
+        yield Unit("this change", min(added), "\n".join(text.values()), file.path, named=False)
 
 
 def _plural(count: int, one: str, many: str = "") -> str:

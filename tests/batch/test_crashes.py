@@ -17,6 +17,8 @@ import pytest
 from nlpsuite.batch.job import Job
 from nlpsuite.batch.score import ScoreRequest, score_request
 
+pytestmark = pytest.mark.slow
+
 ZYGOTE = Path(__file__).with_name("crash_zygote.py")
 
 

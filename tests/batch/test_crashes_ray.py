@@ -18,6 +18,8 @@ from nlpsuite.batch.job import Job
 from nlpsuite.batch.manage import verify
 from nlpsuite.batch.score import resume
 
+pytestmark = pytest.mark.slow
+
 # Runs a job on Ray in a program of its own, which tells its progress and takes no notice of where it runs.
 DRIVER = """
 import json, os, sys, warnings

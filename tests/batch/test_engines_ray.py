@@ -24,6 +24,7 @@ from nlpsuite.plugins.loading import load
 HERE = Path(__file__).parent
 # Of Ray's own code: sockets and files that it leaves to the collector, and its advice on coming versions.
 pytestmark = [
+    pytest.mark.slow,
     pytest.mark.filterwarnings("ignore::ResourceWarning"),
     pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning"),
     pytest.mark.filterwarnings("ignore::FutureWarning:ray"),

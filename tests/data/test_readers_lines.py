@@ -181,6 +181,7 @@ def test_any_bytes_give_rows_or_a_clear_error(tmp_path: Path, content: bytes, na
 
 
 @pytest.mark.parametrize("suffix", ["csv", "jsonl", "txt.zst"])
+@pytest.mark.slow
 def test_memory_stays_flat(tmp_path: Path, suffix: str) -> None:
     path = tmp_path / f"a.{suffix}"
     text = "a sentence of some length, as they come"

@@ -240,6 +240,7 @@ class _Nowhere(io.RawIOBase):
 
 
 @pytest.mark.parametrize("suffix", ["csv", "tsv", "jsonl", "parquet"])
+@pytest.mark.slow
 def test_memory_stays_flat(suffix: str) -> None:
     def rows() -> Iterator[Mapping[str, Any]]:
         return ({"id": i, "text": f"text {i}", "p": [0.5, 0.5]} for i in range(50_000))

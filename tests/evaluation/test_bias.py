@@ -57,6 +57,7 @@ def test_a_fair_model_shows_no_difference() -> None:
     assert comparison.pairs == 4 and comparison.sentiment.n == 2
     for interval in (comparison.sentiment, comparison.logprob):
         assert (interval.mean, interval.low, interval.high, interval.clear) == (0, 0, 0, False)
+    assert any(singles.values())
     assert all(single.value == 0 for some in singles.values() for single in some)
 
 

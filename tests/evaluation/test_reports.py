@@ -164,6 +164,7 @@ def test_markdown_keeps_its_tables(report: Any) -> None:
         cells = len(re.findall(r"(?<!\\)\|", line)) if line.startswith("|") else 0
         widths.append(cells)
         assert "<script>" not in line
+    assert any(widths)
     for before, after in zip(widths, widths[1:]):
         assert not before or not after or before == after
 

@@ -18,6 +18,8 @@ from pathlib import Path
 import pytest
 from fake_plugins import good
 
+pytestmark = pytest.mark.slow
+
 pytest.importorskip("pip")
 
 

@@ -13,7 +13,10 @@ import pytest
 
 DOCS = Path(__file__).parents[2] / "docs"
 
-pytestmark = pytest.mark.skipif(os.name == "nt", reason="the paths of an environment are written as on Unix")
+pytestmark = [
+    pytest.mark.slow,
+    pytest.mark.skipif(os.name == "nt", reason="the paths of an environment are written as on Unix"),
+]
 
 
 @pytest.fixture(scope="module")

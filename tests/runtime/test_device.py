@@ -86,7 +86,7 @@ def test_auto_falls_back_and_cuda_says_why_not(machine: Any, facts: dict[str, An
     assert choose_device() == Device("cpu")
     with pytest.raises(DeviceUnavailableError, match=reason) as raised:
         choose_device("cuda")
-    assert raised.value.exit_code == 71
+    assert raised.value.exit_code == 5
     assert "--device" in raised.value.hint and "doctor" in raised.value.hint
 
 

@@ -234,7 +234,7 @@ def test_a_prompt_that_fills_the_context_is_refused(model: LanguageModel) -> Non
     for count in (256, 1000):
         with pytest.raises(InputTooLongError, match=f"{count:,} tokens.* 256") as raised:
             alone(model, Prompt(text="a" * count))
-        assert raised.value.exit_code == 67
+        assert raised.value.exit_code == 4
     with pytest.raises(InputTooLongError, match="257 tokens"):
         alone(model, Prompt(text="a" * 255, choices=("b", "bb")))
     with pytest.raises(InputTooLongError):
@@ -290,7 +290,7 @@ def test_scores_are_the_whole_sequences_logprobs(
     prompts = [Prompt(text=words(n, n), choices=choices) for n in (1, 40, 5, 12, 3)]
     prompts.append(Prompt(messages=(Message("user", "Is it good?"),), prefill="It is", choices=choices))
     prompts.append(Prompt(choices=choices))
-    for prompt, completion in zip(prompts, model.complete(prompts)):
+    for prompt, completion in zip(prompts, model.complete(prompts), strict=True):
         expected = brute_force(model, prompt, sequence_logprobs)
         np.testing.assert_allclose(completion.logprobs, expected, atol=1e-3)
         assert completion.text == choices[int(np.argmax(expected))]
@@ -303,7 +303,7 @@ def test_rows_with_different_choices_in_one_batch(
     model: LanguageModel, sequence_logprobs: Callable[[list[int]], np.ndarray]
 ) -> None:
     prompts = [Prompt(text=words(n), choices=CHOICES[: 1 + n % 6]) for n in range(1, 9)]
-    for prompt, completion in zip(prompts, model.complete(prompts)):
+    for prompt, completion in zip(prompts, model.complete(prompts), strict=True):
         np.testing.assert_allclose(
             completion.logprobs, brute_force(model, prompt, sequence_logprobs), atol=1e-3
         )
@@ -326,7 +326,7 @@ def test_priors(model: LanguageModel, sequence_logprobs: Callable[[list[int]], n
     after = [
         brute_force(model, dataclasses.replace(prior, choices=CHOICES), sequence_logprobs) for prior in priors
     ]
-    for prompt, completion in zip(prompts, model.complete(prompts)):
+    for prompt, completion in zip(prompts, model.complete(prompts), strict=True):
         expected = np.mean(after[: len(prompt.calibration)], axis=0)
         np.testing.assert_allclose(completion.calibration_logprobs, expected, atol=1e-3)
         np.testing.assert_allclose(

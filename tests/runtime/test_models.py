@@ -8,6 +8,7 @@ from typing import Literal
 
 import numpy as np
 import pytest
+from templates import saved_template
 from tiny import CONFIGS, VOCABULARY, write_tiny_checkpoint
 
 from nlpsuite.export.build import build_bundle
@@ -70,7 +71,7 @@ def test_greedy_text_is_torchs(exported: Exported) -> None:
         Prompt(messages=(Message("user", "Is it 3?"),), max_tokens=12),
         Prompt(text="Köln while it was raining", max_tokens=5),
     ]
-    for prompt, completion in zip(prompts, model.complete(prompts)):
+    for prompt, completion in zip(prompts, model.complete(prompts), strict=True):
         ids = model.tokenizer.encode_prompt(prompt)
         drawn: list[int] = []
         while len(drawn) < prompt.max_tokens:
@@ -86,15 +87,9 @@ def test_greedy_text_is_torchs(exported: Exported) -> None:
 def test_half_precision_states(tmp_path: Path, name: str) -> None:
     """Made for CUDA; the CPU runs it through casts, so that what the runtime does with it is tested."""
     checkpoint = open_checkpoint(write_tiny_checkpoint(tmp_path / "checkpoint", config=CONFIGS[name]))
-    with warnings.catch_warnings():  # torch's and the exporter's own, at import and while tracing
-        warnings.simplefilter("ignore")
-        pytest.importorskip("torch")
-        pytest.importorskip("onnxscript")
-        from nlpsuite.export.graph import export_template
-
-        for precision in PRECISIONS:
-            template = export_template(checkpoint.config, "slots", precision)
-            fill_template(template, checkpoint, precision, tmp_path / f"{precision}.onnx")
+    for precision in PRECISIONS:
+        template = saved_template(checkpoint.config, "slots", precision)
+        fill_template(template, checkpoint, precision, tmp_path / f"{precision}.onnx")
     rows = [[5, 60, 7, 200], [9]]
     logits = {}
     for precision in PRECISIONS:

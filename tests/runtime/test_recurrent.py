@@ -303,7 +303,7 @@ def test_scores_are_the_whole_sequences_logprobs(session: SlotSession, torch_log
 def test_a_prompts_choices_are_scored(model: LanguageModel, torch_logits: Reference) -> None:
     choices = (" positive", " po", " the other one", "!", " über")
     prompts = [Prompt(text=words(n, n), choices=choices[: 2 + n % 4]) for n in (1, 40, 5, 12, 3)]
-    for prompt, completion in zip(prompts, model.complete(prompts)):
+    for prompt, completion in zip(prompts, model.complete(prompts), strict=True):
         context, rows = model.tokenizer.encode_choices(prompt)
         expected = [by_hand(context, row, torch_logits) for row in rows]
         np.testing.assert_allclose(completion.logprobs, expected, atol=1e-3)

@@ -22,7 +22,7 @@ def test_map_equals_single_calls(tiny_bundle: Path, task: str) -> None:
     options = {} if task == "sentiment" else {"max_tokens": 8}
     pipeline = nlpsuite.load(task, model=str(tiny_bundle), **options)
     texts = ["one", "two three four", LONG]
-    for together, alone in zip(pipeline.map(texts), [pipeline(text) for text in texts]):
+    for together, alone in zip(pipeline.map(texts), [pipeline(text) for text in texts], strict=True):
         assert together.text == alone.text and together.label == alone.label
         if alone.probabilities:
             assert together.probabilities == pytest.approx(alone.probabilities, abs=1e-4)

@@ -43,10 +43,9 @@ def test_of_a_text_they_stand_before_a_blank_line() -> None:
 
 
 def test_priors_have_the_examples_too() -> None:
-    prompt = prompt_of("sentiment", FILMS)
-    assert all(
-        prior.text.startswith("Review: A joy.\nSentiment: positive\n\n")
-        for prior in prompt.calibration_prompts()
+    priors = prompt_of("sentiment", FILMS).calibration_prompts()
+    assert priors and all(
+        prior.text.startswith("Review: A joy.\nSentiment: positive\n\n") for prior in priors
     )
 
 

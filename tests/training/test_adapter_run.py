@@ -506,15 +506,15 @@ def test_conversations_are_taught_answer_by_answer(run: Run, tmp_path: Path) -> 
 def test_options_of_each_row_go_before_those_of_the_adapter(
     run: Run, phrases: Path, tiny_checkpoint: Checkpoint, tmp_path: Path
 ) -> None:
-    encoder = teacher_of("translate", tiny_checkpoint, tmp_path / "tokenizer", to="German")
-    own = encoder.lesson(Example(Record("dog"), ("chien",), options={"to": "French"}))
+    encoder = encoder_of("translate", tiny_checkpoint, tmp_path / "tokenizer", to="German")
+    own = encoder.encode(Example(Record("dog"), ("chien",), options={"to": "French"}))
     prompts = [
-        encoder.tokenizer.decode(lesson.ids)
-        for lesson in (own, encoder.lesson(Example(Record("dog"), ("Hund",))))
+        encoder.tokenizer.decode(encoded.ids)
+        for encoded in (own, encoder.encode(Example(Record("dog"), ("Hund",))))
     ]
     assert "French:" in prompts[0] and "German:" in prompts[1]
     with pytest.raises(OptionError, match="max_tokens is 'many'"):
-        encoder.lesson(Example(Record("dog"), ("chien",), options={"max_tokens": "many"}))
+        encoder.encode(Example(Record("dog"), ("chien",), options={"max_tokens": "many"}))
     for column, message in (
         ("to=lang", "no column 'lang'"),
         ("into=lang", "no option 'into'"),

@@ -16,7 +16,10 @@ import pytest
 import safetensors.numpy
 from small_runs import small
 
-pytestmark = pytest.mark.skipif(sys.platform == "win32", reason="gloo and signals are other there")
+pytestmark = [
+    pytest.mark.slow,
+    pytest.mark.skipif(sys.platform == "win32", reason="gloo and signals are other there"),
+]
 
 TWO = ["-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2"]
 

@@ -16,11 +16,15 @@ from __future__ import annotations
 import contextlib
 import ctypes
 import os
-import resource
 import signal
 import sys
 import time
 from typing import Any, NoReturn
+
+try:
+    import resource
+except ImportError:  # Windows, where `execution` refuses to run programs
+    resource = None  # type: ignore[assignment]
 
 # Of <linux/sched.h>, <linux/prctl.h> and <linux/mount.h>; a system call's number is the same on every machine.
 _NEW_USER, _NEW_PROCESSES, _NEW_NETWORK, _NEW_MOUNTS = 0x10000000, 0x20000000, 0x40000000, 0x00020000

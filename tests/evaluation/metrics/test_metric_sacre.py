@@ -47,7 +47,7 @@ def command_line(directory: Path, references: int) -> dict[str, tuple[float, str
         [sys.executable, "-m", "sacrebleu", *given], cwd=directory, capture_output=True, text=True, check=True
     )
     found = json.loads(done.stdout)
-    return {name: (row["score"], row["signature"]) for name, row in zip(METRICS, found)}
+    return {name: (row["score"], row["signature"]) for name, row in zip(METRICS, found, strict=True)}
 
 
 @pytest.mark.parametrize("references", [1, 2])
