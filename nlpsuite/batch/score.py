@@ -26,6 +26,7 @@ from nlpsuite.runtime.bundle import Bundle
 
 if TYPE_CHECKING:
     from nlpsuite.tasks.base import Task
+    from nlpsuite.tasks.override import PromptOverride
 
 __all__ = ["ScoreRequest", "resume", "score"]
 
@@ -99,11 +100,12 @@ def score(request: ScoreRequest, reporter: JobReporter | None = None) -> JobRepo
         KeyboardInterrupt, Terminated: the job was ended; the same request goes on with it.
     """
     from nlpsuite.plugins import load_task
-    from nlpsuite.tasks.adjust import adjust
+    from nlpsuite.tasks.override import PromptOverride
 
     reporter = reporter or JobReporter()
-    task = adjust(
-        load_task(request.task),
+    task = load_task(request.task)
+    override = PromptOverride.read(
+        task,
         prompt_file=request.prompt_file,
         shots=request.shots,
         max_shots=request.max_shots,
@@ -119,7 +121,7 @@ def score(request: ScoreRequest, reporter: JobReporter | None = None) -> JobRepo
         try:
             if request.overwrite:
                 clear(directory)
-            job, bundle = _job(request, task, directory, reporter)
+            job, bundle = _job(request, task, override, directory, reporter)
             return run_job(job, {**request_values(request), "bundle": bundle}, reporter)
         except BaseException:
             if not (directory / MANIFEST).exists():
@@ -146,10 +148,12 @@ def resume(directory: Path, reporter: JobReporter | None = None, **changed: Any)
         return run_job(job, values, reporter or JobReporter())
 
 
-def _job(request: ScoreRequest, task: Task[Any], directory: Path, reporter: JobReporter) -> tuple[Job, str]:
+def _job(
+    request: ScoreRequest, task: Task[Any], override: PromptOverride, directory: Path, reporter: JobReporter
+) -> tuple[Job, str]:
     """The job in the directory if it is the one that is asked for, else a new one; and where its model is."""
     from nlpsuite.tasks.load import resolve_bundle
-    from nlpsuite.tasks.pipeline import preset_options
+    from nlpsuite.tasks.pipeline import default_options
 
     there = Job.open(directory) if (directory / MANIFEST).exists() else None
     table = _table(request, directory)
@@ -158,9 +162,9 @@ def _job(request: ScoreRequest, task: Task[Any], directory: Path, reporter: JobR
         task, model=request.model, adapter=request.adapter, precision=request.precision, reporter=reporter
     )
     bundle = Bundle.open(path)
-    for notice in [*notices, *preset_options(task, bundle)[1]]:
+    for notice in [*notices, *default_options(task, bundle, override)[1]]:
         reporter.notice(notice)
-    keys = job_keys(request, task, table, hash_files(table.files), bundle)
+    keys = job_keys(request, task, override, table, hash_files(table.files), bundle)
     where = os.fspath(bundle.path.resolve())
     if there is not None:
         _settle(request, task, table, keys, there.manifest["columns"])

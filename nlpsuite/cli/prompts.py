@@ -41,11 +41,11 @@ def show_prompts(
     from nlpsuite.options import make_options
     from nlpsuite.runtime.bundle import Bundle
     from nlpsuite.runtime.tokenizer import Tokenizer
-    from nlpsuite.tasks.adjust import adjust
     from nlpsuite.tasks.load import resolve_bundle
+    from nlpsuite.tasks.override import PromptOverride
     from nlpsuite.tasks.preview import preview
 
-    task = adjust(task, **changes)
+    override = PromptOverride.read(task, **changes)
     make_options(task.options, options)
     inputs = _inputs(files, texts, encoding)
     progress = Progress()
@@ -61,13 +61,13 @@ def show_prompts(
     tokenizer = Tokenizer.open(path)
     several = False
     for item in inputs:
-        found = preview(task, Record(item.text), options, bundle, tokenizer, max_parts)
+        found = preview(task, Record(item.text), options, bundle, tokenizer, max_parts=max_parts, override=override)
         for number, prompt in enumerate(found.prompts, 1):
             report = _report(prompt, tokenizer)
             place = {"part": number, "parts": len(found.prompts)}
             if as_json:
                 origin = {"task": task.name, "source": item.source, **place, "model": bundle.name}
-                whole = origin | report | dict(task.adjusted.report) | {"notices": found.notices}
+                whole = origin | report | override.report | {"notices": found.notices}
                 click.echo(json.dumps(whole, ensure_ascii=False))
                 continue
             if len(inputs) > 1 or len(found.prompts) > 1:

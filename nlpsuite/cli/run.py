@@ -207,7 +207,7 @@ class _Printer:
                 "task_version": self._task.version,
             },
             "nlpsuite": __version__,
-        } | guard | dict(pipeline.task.adjusted.report)  # fmt: skip
+        } | guard | dict(pipeline.override.report)  # fmt: skip
 
 
 def _guard_plugin() -> dict[str, str]:

@@ -56,7 +56,6 @@ def provenance(
         "baseline": baseline or None,
         "model": dict(model) if model else None,
         "options": {name: plain(value) for name, value in (options or {}).items()},
-        **dict(task.adjusted.report),
     }
 
 

@@ -79,8 +79,7 @@ class LanguageModel:
     def count_tokens(self, prompt: Prompt | str) -> int:
         """Tokens of a prompt as the model will read it, or of plain text."""
         with self._blaming_damage():
-            encoded = self.tokenizer.encode_text if isinstance(prompt, str) else self.tokenizer.encode_prompt
-            return len(encoded(prompt))  # type: ignore[arg-type]
+            return self.tokenizer.count(prompt)
 
     def reset(self) -> None:
         """Forget all that earlier calls left behind, so that what follows depends on nothing before it: not

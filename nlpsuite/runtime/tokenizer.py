@@ -107,6 +107,10 @@ class Tokenizer:
         head, tail = self._pieces(prompt)
         return [*head, *self.encode_text(tail)]
 
+    def count(self, prompt: Prompt | str) -> int:
+        """Tokens of a prompt as the model reads it, or of plain text."""
+        return len(self.encode_text(prompt) if isinstance(prompt, str) else self.encode_prompt(prompt))
+
     def encode_choices(self, prompt: Prompt) -> tuple[list[int], list[list[int]]]:
         """A context shared by all of the prompt's choices, and each choice's own tokens after it.
 

@@ -211,9 +211,8 @@ class Conversation:
     def _fitting(self, text: str, turns: list[Turn], options: dict[str, Any]) -> int | None:
         """How many of the oldest turns to hide so that the rest fits; None if that is never so."""
         task, model = self._pipeline.task, self._pipeline.model
-        chosen = make_options(task.options, {**dataclasses.asdict(self._pipeline.options), **options})
         for hidden in range(min(self._hidden, len(turns)), len(turns) + 1):
-            prompt = task.prompt(self._record(text, turns[hidden:]), chosen)
+            prompt = self._pipeline.prompt(self._record(text, turns[hidden:]), **options)
             room = model.context_length - prompt.max_tokens
             if model.count_tokens(prompt) <= min(room, task.max_prompt_tokens or room):
                 return hidden

@@ -18,15 +18,22 @@ class Output:
         label: the label of a classification.
         probabilities: of every label; they sum to 1.
         data: further JSON values that the task wants to give.
+        notices: what the user should know about this output.
     """
 
     text: str
     label: str | None = None
     probabilities: Mapping[str, float] | None = None
     data: Mapping[str, Any] = field(default_factory=dict)
+    notices: tuple[str, ...] = ()
 
     def __str__(self) -> str:
         return self.text
+
+    def _repr_html_(self) -> str:
+        from nlpsuite.tasks.notebook import output_html
+
+        return output_html(self)
 
 
 @dataclass
@@ -52,3 +59,8 @@ class Result:
     first_token_seconds: float | None = None
     notices: list[str] = field(default_factory=list)
     guard: dict[str, Any] | None = None
+
+    def _repr_html_(self) -> str:
+        from nlpsuite.tasks.notebook import result_html
+
+        return result_html(self)

@@ -17,7 +17,6 @@ from nlpsuite.testing.findings import CheckFailed, place_in_file
 from nlpsuite.testing.subject import Subject, shown
 
 __all__ = [
-    "RESERVED_OPTIONS",
     "TASK_NAME",
     "adapter",
     "adapter_options",
@@ -38,10 +37,6 @@ _SUMMARY_CHARACTERS = 100
 TASK_NAME = re.compile(r"[a-z][a-z0-9]*(-[a-z0-9]+)*")
 
 # The names that `nlpsuite run TASK` uses for all tasks.
-RESERVED_OPTIONS = frozenset(
-    "files text texts model adapter precision device threads max_parts encoding json as_json output overwrite "
-    "help debug prompt_file prompt_template shots max_shots guard no_plugins".split()
-)
 
 
 def metadata(subject: Subject) -> str:
@@ -174,16 +169,14 @@ def options(subject: Subject) -> str:
         raise CheckFailed(f"{cls.__name__} needs the decorator @dataclass(frozen=True)", where)
     try:
         specs = option_specs(cls)
+    except PluginError as error:
+        raise CheckFailed(error.message, where) from None
     except (TypeError, NameError) as error:
         raise CheckFailed(str(error), where) from None
     for spec in specs:
         if not spec.help:
             raise CheckFailed(
                 f"option {spec.name!r} has no help: declare it with option(default, help)", where
-            )
-        if spec.name in RESERVED_OPTIONS:
-            raise CheckFailed(
-                f"option {spec.name!r} has a name that `nlpsuite run` uses for all tasks", where
             )
         if spec.default is dataclasses.MISSING:
             raise CheckFailed(f"option {spec.name!r} has no default", where)

@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from nlpsuite.data.record import Record
-from nlpsuite.errors import NlpsuiteError
+from nlpsuite.errors import NlpsuiteError, OptionError
 from nlpsuite.options import make_options, option_specs
 from nlpsuite.plugins import Plugin, find_task, load_task
 from nlpsuite.runtime.prompt import Completion, Prompt
@@ -164,7 +164,14 @@ class Subject:
             elif spec.type is bool:
                 yield from ({spec.name: value} for value in (True, False))
             elif spec.type is str:
-                yield from ({spec.name: value} for value in ("{x} %s", "Ü\n"))
+                yield from ({spec.name: value} for value in ("{x} %s", "Ü\n") if self._takes(spec.name, value))
+
+    def _takes(self, name: str, value: str) -> bool:
+        try:
+            self.options({name: value})
+        except OptionError:
+            return False
+        return True
 
     def prompt(self, record: Record, given: Mapping[str, Any]) -> Prompt:
         """The task's prompt. Raises CheckFailed if it is none."""

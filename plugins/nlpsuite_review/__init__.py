@@ -34,6 +34,7 @@ from nlpsuite import (
 )
 from nlpsuite.data.record import Columns
 from nlpsuite.errors import InputInvalidError
+from nlpsuite.tasks.base import Piece
 from nlpsuite.tasks.long_text import Part
 from nlpsuite_review.checks import SEVERITIES, Finding
 from nlpsuite_review.reading import Reading, Unit, read
@@ -51,7 +52,7 @@ class ReviewOptions(GenerationOptions):
 
 
 @dataclass(frozen=True)
-class _Piece(Record):
+class _Piece(Piece):
     """What the model is asked about: an excerpt of ``whole``, or one function of it."""
 
     whole: str = ""
@@ -69,9 +70,7 @@ class Review(Task[ReviewOptions]):
     )
     columns = Columns(text=("code", "diff", "patch", "text"), reference=("lines", "findings"))
 
-    def divide(self, record: Record, options: ReviewOptions) -> Sequence[Record]:
-        if isinstance(record, _Piece):
-            return ()
+    def divide(self, record: Record, options: ReviewOptions) -> Sequence[Piece]:
         reading = read(record.text, options.language)
         pieces = [_Piece(reading.excerpt, whole=record.text)]
         if options.depth == "model":

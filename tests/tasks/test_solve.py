@@ -1,4 +1,4 @@
-"""Driving ``solve`` with scripted answers: a token is a character."""
+"""Driving ``Solver.solve`` with scripted answers: a token is a character."""
 
 from collections.abc import Callable
 
@@ -10,7 +10,7 @@ from nlpsuite.options import Options
 from nlpsuite.runtime.prompt import Completion, Prompt
 from nlpsuite.tasks.base import Task
 from nlpsuite.tasks.result import Output
-from nlpsuite.tasks.solve import Limits, Step, solve
+from nlpsuite.tasks.solve import Solver, Step
 
 
 class Echo(Task[Options]):
@@ -29,13 +29,13 @@ def make(**attributes: object) -> Echo:
 def drive(
     task: Echo, text: str, answer: Callable[[str], str], max_parts: int = 64
 ) -> tuple[Output, list[Step]]:
-    limits = Limits(60, lambda p: len(p if isinstance(p, str) else p.text), max_parts)
-    solver = solve(task, Record(text), Options(), limits)
-    steps = [next(solver)]
+    solver = Solver(task, 60, lambda p: len(p if isinstance(p, str) else p.text), max_parts)
+    solving = solver.solve(Record(text), Options())
+    steps = [next(solving)]
     while True:
         assert all(len(p.text) <= 50 for p in steps[-1].prompts) and len(steps) < 50
         try:
-            steps.append(solver.send([Completion(answer(p.text), "stop", 1) for p in steps[-1].prompts]))
+            steps.append(solving.send([Completion(answer(p.text), "stop", 1) for p in steps[-1].prompts]))
         except StopIteration as stop:
             return stop.value, steps
 
@@ -45,12 +45,12 @@ LONG = "one two three. " * 20
 
 def test_short_text() -> None:
     output, [step] = drive(make(), "short", str.upper)
-    assert output.text == "FRAME:SHORT" and step.final and not step.notice
+    assert output.text == "FRAME:SHORT" and step.final and not step.notices
 
 
 def test_join() -> None:
     output, [step] = drive(make(long_input="split"), LONG, lambda p: p.removeprefix("frame:"))
-    assert output.text == LONG.strip() and step.final and f"{len(step.prompts)} parts" in step.notice
+    assert output.text == LONG.strip() and step.final and f"{len(step.prompts)} parts" in step.notices[0]
 
 
 def test_again() -> None:
@@ -68,8 +68,8 @@ def test_window() -> None:
     _, [step] = drive(make(long_input="window"), LONG, str)
     assert (
         LONG.endswith(step.prompts[0].text.removeprefix("frame:"))
-        and "306" in step.notice
-        and "50" in step.notice
+        and "306" in step.notices[0]
+        and "50" in step.notices[0]
     )
 
 

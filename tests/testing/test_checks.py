@@ -11,8 +11,8 @@ import click
 import pytest
 
 from nlpsuite.cli import run_command
+from nlpsuite.options import RESERVED_OPTIONS
 from nlpsuite.testing import TaskConformance, check_task
-from nlpsuite.testing.checks_package import RESERVED_OPTIONS
 from nlpsuite.testing.conformance import CHECKS
 from nlpsuite.testing.findings import CheckFailed
 from nlpsuite.testing.fuzz import fuzz_texts, fuzz_with_hypothesis, score_rows
