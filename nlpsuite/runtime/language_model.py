@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Generator, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -93,8 +93,10 @@ class LanguageModel:
         done = {i: c for i, c in self.stream(prompts) if isinstance(c, Completion)}
         return [done[i] for i in range(len(prompts))]
 
-    def stream(self, prompts: Sequence[Prompt]) -> Iterator[tuple[int, str | Completion]]:
+    def stream(self, prompts: Sequence[Prompt]) -> Generator[tuple[int, str | Completion], None, None]:
         """Yield ``(index, piece of text)`` as text comes and ``(index, completion)`` at each end.
+
+        Closing the generator early stops generating and frees the slots.
 
         Raises:
             InputTooLongError: a prompt leaves no room in the context for an answer.
