@@ -16,7 +16,7 @@ import typing
 from dataclasses import dataclass
 from typing import Any, Literal, TypeVar
 
-from nlpsuite.errors import OptionError, PluginError
+from nlpsuite.errors import OptionError
 from nlpsuite.runtime.prompt import Prompt, Sampling
 
 __all__ = [
@@ -98,7 +98,6 @@ def option_specs(cls: type[Options]) -> tuple[OptionSpec, ...]:
     """The options a class declares, its own first and inherited ones after.
 
     Raises:
-        PluginError: an option has one of the ``RESERVED_OPTIONS``.
         TypeError: an option has a type that options can't have.
     """
     return _specs(typing.cast(Any, cls))  # mypy takes a dataclass' __hash__ for its class's
@@ -108,13 +107,6 @@ def option_specs(cls: type[Options]) -> tuple[OptionSpec, ...]:
 def _specs(cls: Any) -> tuple[OptionSpec, ...]:
     hints = typing.get_type_hints(cls)
     specs = [_spec(field, hints[field.name]) for field in dataclasses.fields(cls)]
-    for spec in specs:
-        if spec.name in RESERVED_OPTIONS:
-            raise PluginError(
-                f"{cls.__module__}.{cls.__qualname__} declares the option {spec.name!r}, a name that nlpsuite uses "
-                "for all tasks.",
-                hint="This is a bug in its plugin, whose author should rename the option.",
-            )
     inherited = {f.name for f in dataclasses.fields(GenerationOptions)}
     return tuple(sorted(specs, key=lambda spec: spec.name in inherited))
 

@@ -9,7 +9,7 @@ from typing import Any, ClassVar, Generic, Literal, Protocol, TypeVar, runtime_c
 
 from nlpsuite.data.record import Columns, Record
 from nlpsuite.errors import InputInvalidError
-from nlpsuite.options import Options
+from nlpsuite.options import RESERVED_OPTIONS, Options
 from nlpsuite.runtime.prompt import Completion, Prompt
 from nlpsuite.tasks.long_text import Part
 from nlpsuite.tasks.result import Output
@@ -97,6 +97,16 @@ class Task(ABC, Generic[O]):
     labels: ClassVar[Mapping[str, str]] = {}
     metrics: ClassVar[Sequence[str]] = ()
     samples: ClassVar[Sequence[tuple[str, str]]] = ()
+
+    def __init_subclass__(cls, **keywords: Any) -> None:
+        """Raises TypeError if an option has a name that nlpsuite uses for all tasks; a plugin then fails to
+        load with that message."""
+        super().__init_subclass__(**keywords)
+        for name in getattr(cls.options, "__dataclass_fields__", ()):
+            if name in RESERVED_OPTIONS:
+                raise TypeError(
+                    f"{cls.__qualname__} has an option {name!r}, a name that nlpsuite uses for all tasks; rename it"
+                )
 
     @abstractmethod
     def prompt(self, record: Record, options: O) -> Prompt:

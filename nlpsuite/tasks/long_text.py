@@ -36,24 +36,23 @@ def split_text(text: str, limit: int, count: Callable[[str], int]) -> list[Part]
     Args:
         count: the number of tokens of a text; parts are counted without their separator.
     """
-    lead = text[: len(text) - len(text.lstrip())]
+    lead = len(text) - len(text.lstrip())
     parts: list[Part] = []
-    tokens = 0  # of the last part, or a little more
-    for piece in _pieces(text[len(lead) :], limit, count, _PARAGRAPHS):
-        if parts:
-            added = parts[-1].separator + piece.text
-            # Tokens can't be told to add up exactly: one more for each border keeps the estimate safe.
-            estimate = tokens + _count(added, limit, count) + 1
-            joined = parts[-1].text + added
+    start, end = 0, lead  # of the part that is being packed
+    separator = ""
+    tokens = 0  # of it, or a little more
+    for piece in _pieces(text[lead:], limit, count, _PARAGRAPHS):
+        behind = end + len(separator) + len(piece.text)
+        # Counts needn't add up exactly: one more for each border keeps the estimate safe.
+        estimate = tokens + _count(separator + piece.text, limit, count) + 1
+        if end > lead and estimate > limit:
+            estimate = _count(text[start:behind], limit, count)
             if estimate > limit:
-                estimate = _count(joined, limit, count)
-            if estimate <= limit:
-                parts[-1], tokens = Part(joined, piece.separator), estimate
-                continue
-        parts.append(piece)
-        tokens = _count(piece.text, limit, count)
-    if parts and lead:
-        parts[0] = Part(lead + parts[0].text, parts[0].separator)
+                parts.append(Part(text[start:end], separator))
+                start, estimate = behind - len(piece.text), _count(piece.text, limit, count)
+        end, separator, tokens = behind, piece.separator, estimate
+    if end > lead:
+        parts.append(Part(text[start:end], separator))
     return parts
 
 

@@ -169,8 +169,6 @@ def options(subject: Subject) -> str:
         raise CheckFailed(f"{cls.__name__} needs the decorator @dataclass(frozen=True)", where)
     try:
         specs = option_specs(cls)
-    except PluginError as error:
-        raise CheckFailed(error.message, where) from None
     except (TypeError, NameError) as error:
         raise CheckFailed(str(error), where) from None
     for spec in specs:

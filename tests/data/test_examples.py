@@ -128,7 +128,7 @@ def test_conversations_that_can_not_be_used(tmp_path: Path, messages: Any, messa
         (
             "a.tsv",
             "text\tlabel\nx\t2\n",
-            r"a.tsv:2: '2' is no label of sentiment.\nLabels: negative, positive",
+            r"a.tsv:2: '2' is not a label of sentiment.\nLabels: negative, positive",
         ),
         ("a.tsv", "text\tlabel\nx\t1\ny\n", r"a.tsv:3: there are 1 values for 2 columns"),
         ("a.tsv", "text\ttext\nx\t1\n", r"a.tsv:1: two columns are called 'text'"),

@@ -37,7 +37,7 @@ def test_references(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     "row, message",
     [
-        ({"text": "x", "label": "maybe"}, "'maybe' is no label"),
+        ({"text": "x", "label": "maybe"}, "'maybe' is not a label"),
         ({"text": "x", "label": None}, "'label' is missing"),
         ({"text": "x", "label": " "}, "'label' is empty"),
         ({"text": "x", "label": {"a": 1}}, "no text"),

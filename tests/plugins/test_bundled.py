@@ -120,7 +120,7 @@ def test_sentiment_learns_a_label_after_a_plain_prompt() -> None:
     assert (prompt.text, target, prompt.calibration) == ("Review: fine\nSentiment:", " positive", ())
     assert target in prompt.choices
     assert lesson("sentiment", "x", "NEGATIVE")[1] == " negative"
-    with pytest.raises(InputInvalidError, match="'neutral' is no label") as caught:
+    with pytest.raises(InputInvalidError, match="'neutral' is not a label") as caught:
         lesson("sentiment", "x", "neutral")
     assert "negative, positive" in str(caught.value)
     shown = load_task("sentiment").prompt(Record("fine"), make_options(load_task("sentiment").options, {}))

@@ -414,7 +414,7 @@ def test_a_mistake_is_named_and_the_same_command_does_once_it_is_mended(
 @pytest.mark.parametrize(
     "rows, message, hint",
     [
-        (["sentence\tlabel", "good\t1", "bad\tawful"], ":3: 'awful' is no label of sentiment", "negative"),
+        (["sentence\tlabel", "good\t1", "bad\tawful"], ":3: 'awful' is not a label of sentiment", "negative"),
         (["review\tstars", "good\t5"], "No column is called label", "--reference-column"),
         (["sentence\tlabel", "good\t1"], "1 examples are too few", "--heldout"),
         (["sentence\tlabel"], "has no examples", "at least one"),
