@@ -57,9 +57,15 @@ class GenerationOptions(Options):
     max_tokens: int | None = option(None, "Generate at most this many tokens.")
     temperature: float | None = option(None, "Randomness of sampling; 0 always takes the most likely token.")
     top_k: int | None = option(None, "Sample from the K most likely tokens only; 0 turns this off.")
-    top_p: float | None = option(None, "Sample from the most likely tokens whose probabilities sum to P; 1 turns this off.")
-    min_p: float | None = option(None, "Drop tokens less likely than this fraction of the most likely one; 0 turns this off.")
-    repetition_penalty: float | None = option(None, "Make words that were already generated less likely; 1 turns this off.")
+    top_p: float | None = option(
+        None, "Sample from the most likely tokens whose probabilities sum to P; 1 turns this off."
+    )
+    min_p: float | None = option(
+        None, "Drop tokens less likely than this fraction of the most likely one; 0 turns this off."
+    )
+    repetition_penalty: float | None = option(
+        None, "Make words that were already generated less likely; 1 turns this off."
+    )
     seed: int | None = option(None, "Seed for sampling; the same seed gives the same text.")
 
     def apply(self, prompt: Prompt) -> Prompt:

@@ -83,7 +83,9 @@ class PromptOverride:
         report: dict[str, Any] = {}
         if self.template is not None:
             path, sha256 = self.template.path, {"sha256": self.template.sha256}
-            report["prompt_file" if path else "prompt_template"] = {"path": path, **sha256} if path else sha256
+            report["prompt_file" if path else "prompt_template"] = (
+                {"path": path, **sha256} if path else sha256
+            )
         if self.shots is not None:
             path = self.shots.path
             values = {"count": len(self.shots.examples), "sha256": self.shots.sha256}

@@ -319,7 +319,9 @@ def default_options(
             try:
                 make_options(task.options, {name: value})
             except OptionError:
-                notices.append(f"{task.name} has no option {name}={value!r}: this setting of the adapter is ignored.")
+                notices.append(
+                    f"{task.name} has no option {name}={value!r}: this setting of the adapter is ignored."
+                )
             else:
                 options[name] = value
     return options | dict(override.options(task)), notices

@@ -23,7 +23,7 @@ _ELEMENT_END = re.compile(
     re.IGNORECASE,
 )
 _LEAST_ELEMENTS = 3  # fewer may be a text about markup
-_HIDDEN = frozenset(("script", "style", "head", "template", "noscript", "svg"))
+_HIDDEN = frozenset(("script", "style", "head", "nav", "template", "noscript", "svg"))
 _INLINE = frozenset(
     "a abbr b bdi bdo big cite code del dfn em font i ins kbd label mark q s samp small span strong sub sup "
     "time tt u var wbr".split()

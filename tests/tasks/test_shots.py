@@ -53,8 +53,8 @@ def test_priors_have_the_examples_too() -> None:
 
 
 def test_the_tasks_own_examples_are_switched_off_unless_asked_for() -> None:
-    assert "food was cold" not in prompt_of("sentiment", FILMS).text
-    assert "food was cold" in prompt_of("sentiment", FILMS, examples=True).text
+    assert "my order never came" not in prompt_of("sentiment", FILMS).text
+    assert "my order never came" in prompt_of("sentiment", FILMS, examples=True).text
 
 
 def test_a_prefilled_answer_is_whole() -> None:

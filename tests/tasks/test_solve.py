@@ -5,10 +5,10 @@ from collections.abc import Callable
 import pytest
 
 from nlpsuite.data.record import Record
-from nlpsuite.errors import InputTooLongError
+from nlpsuite.errors import InputTooLongError, OptionError
 from nlpsuite.options import Options
 from nlpsuite.runtime.prompt import Completion, Prompt
-from nlpsuite.tasks.base import Task
+from nlpsuite.tasks.base import Piece, Task
 from nlpsuite.tasks.result import Output
 from nlpsuite.tasks.solve import Solver, Step
 
@@ -71,6 +71,33 @@ def test_window() -> None:
         and "306" in step.notices[0]
         and "50" in step.notices[0]
     )
+
+
+@pytest.mark.parametrize("policy", ["error", "window", "split"])
+@pytest.mark.parametrize("text", ["short", LONG])
+def test_too_many_tokens_are_refused_with_the_most_there_can_be(policy: str, text: str) -> None:
+    class Greedy(Echo):
+        long_input = policy  # type: ignore[assignment]
+
+        def prompt(self, record: Record, options: Options) -> Prompt:
+            return Prompt(text="frame:" + record.text, max_tokens=100_000)
+
+    with pytest.raises(OptionError, match="max_tokens is 100,000, can be at most 38") as caught:
+        drive(Greedy(), text, str)
+    assert "--max-tokens 38" in caught.value.hint
+
+
+def test_a_record_is_divided_and_joined() -> None:
+    class Lines(Echo):
+        def divide(self, record: Record, options: Options) -> list[Piece]:
+            return [Piece(line, before="* ", separator="\n") for line in record.text.split("\n") if line]
+
+    output, [step] = drive(Lines(), "one\ntwo\n", lambda p: p.removeprefix("frame:"))
+    assert output.text == "* one\n* two" and step.final and len(step.prompts) == 2
+    output, [step] = drive(
+        Lines.__new__(type("Split", (Lines,), {"long_input": "split"})), f"{LONG}\nend", lambda p: p[6:]
+    )
+    assert output.text == f"* {LONG.strip()}\n* end"
 
 
 def test_refusals_state_both_lengths() -> None:

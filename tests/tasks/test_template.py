@@ -88,8 +88,8 @@ def test_priors_stand_in_the_same_frame() -> None:
     prompt = prompt_of("sentiment", "Film: {text}\nIt was")
     assert prompt.text == "Film: The sea.\nIt was"
     assert [prior.text for prior in prompt.calibration_prompts()][:2] == [
-        "Film: \nIt was",
-        "Film: [MASK]\nIt was",
+        "Film: It was okay.\nIt was",
+        "Film: N/A\nIt was",
     ]
     assert all(prior.choices == prompt.choices for prior in prompt.calibration_prompts())
     assert prompt_of("sentiment", "Film: {text}\nIt was", calibrate=False).calibration == ()
