@@ -1,4 +1,4 @@
-"""What ``nlpsuite prompts`` does: make a task's prompts and print them."""
+"""The work of ``nlpsuite prompts``: make a task's prompts and print them."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ def show_prompts(
     as_json: bool,
     **changes: Any,
 ) -> int:
-    """Print the prompts of every input on stdout, and on stderr what goes with them."""
+    """Print the prompts of every input on stdout, and their settings on stderr."""
     from nlpsuite.data.record import Record
     from nlpsuite.options import make_options
     from nlpsuite.runtime.bundle import Bundle
@@ -61,7 +61,9 @@ def show_prompts(
     tokenizer = Tokenizer.open(path)
     several = False
     for item in inputs:
-        found = preview(task, Record(item.text), options, bundle, tokenizer, max_parts=max_parts, override=override)
+        found = preview(
+            task, Record(item.text), options, bundle, tokenizer, max_parts=max_parts, override=override
+        )
         for number, prompt in enumerate(found.prompts, 1):
             report = _report(prompt, tokenizer)
             place = {"part": number, "parts": len(found.prompts)}
@@ -104,7 +106,7 @@ def _print(segments: list[tuple[str, bool]]) -> None:
 
 
 def _report(prompt: Prompt, tokenizer: Tokenizer) -> dict[str, Any]:
-    """A prompt with all that goes with it, as JSON values."""
+    """A prompt and its settings as JSON values."""
     ids = tokenizer.encode_prompt(prompt)
     return {
         "text": "".join(text for text, _ in tokenizer.segments(prompt)),
@@ -123,14 +125,16 @@ def _report(prompt: Prompt, tokenizer: Tokenizer) -> dict[str, Any]:
 
 
 def _lines(report: dict[str, Any]) -> list[str]:
-    """The same for people: only what differs from doing nothing."""
+    """The same for people: only settings that have an effect."""
     lines = [f"{report['prompt_tokens']:,} tokens"]
     if report["prefill"]:
         lines.append(f"the answer begins with {_quoted(report['prefill'])}")
     if report["choices"]:
         lines.append(f"choices, scored: {', '.join(map(_quoted, report['choices']))}")
         if report["calibration"]:
-            lines.append(f"priors: {len(report['calibration'])} prompts without content; --json shows them")
+            lines.append(
+                f"calibrated with {len(report['calibration'])} prompts without content; --json shows them"
+            )
         return lines
     end = report["sentence_end_after"]
     lines.append(

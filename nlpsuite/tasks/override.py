@@ -14,7 +14,7 @@ from nlpsuite.tasks.base import Task, answer_after
 from nlpsuite.tasks.shots import Shots, show_before
 from nlpsuite.tasks.template import PromptTemplate
 
-__all__ = ["PromptOverride", "ShotsSource"]
+__all__ = ["NO_OVERRIDE", "PromptOverride", "ShotsSource"]
 
 ShotsSource = str | os.PathLike[str] | Iterable[tuple[str, str]]
 
@@ -115,3 +115,7 @@ class PromptOverride:
             return self.template.fill(task.prompt(record, options), task, record, options, pairs)
         turns = [(prompt, target) for _, prompt, target in shown]
         return show_before(without.prompt(task, record, options), turns)
+
+
+NO_OVERRIDE = PromptOverride()
+"""The task's own prompt, without examples."""

@@ -17,7 +17,7 @@ from nlpsuite.runtime.prompt import Completion, Prompt
 from nlpsuite.tasks.base import Task
 from nlpsuite.tasks.guard import OutputGuard
 from nlpsuite.tasks.ordered_text import OrderedText
-from nlpsuite.tasks.override import PromptOverride
+from nlpsuite.tasks.override import NO_OVERRIDE, PromptOverride
 from nlpsuite.tasks.prose import known_languages
 from nlpsuite.tasks.result import Output, Result
 from nlpsuite.tasks.solve import Solver, Solving, Step
@@ -58,7 +58,7 @@ class Pipeline:
         /,
         *,
         max_parts: int = 64,
-        override: PromptOverride = PromptOverride(),
+        override: PromptOverride = NO_OVERRIDE,
         guard: OutputGuard | None = None,
         **options: Any,
     ) -> None:
@@ -293,7 +293,7 @@ def _finish(solving: Generator[str, None, Any]) -> None:
 
 
 def default_options(
-    task: Task[Any], bundle: Bundle, override: PromptOverride = PromptOverride()
+    task: Task[Any], bundle: Bundle, override: PromptOverride = NO_OVERRIDE
 ) -> tuple[dict[str, Any], list[str]]:
     """The options that replace a task's defaults on a model, and what the user should know about the two.
 

@@ -12,7 +12,7 @@ from nlpsuite.runtime.bundle import Bundle
 from nlpsuite.runtime.prompt import Prompt
 from nlpsuite.runtime.tokenizer import Tokenizer
 from nlpsuite.tasks.base import Task
-from nlpsuite.tasks.override import PromptOverride
+from nlpsuite.tasks.override import NO_OVERRIDE, PromptOverride
 from nlpsuite.tasks.pipeline import default_options
 from nlpsuite.tasks.prose import known_languages
 from nlpsuite.tasks.solve import Solver
@@ -41,7 +41,7 @@ def preview(
     tokenizer: Tokenizer,
     *,
     max_parts: int = 64,
-    override: PromptOverride = PromptOverride(),
+    override: PromptOverride = NO_OVERRIDE,
 ) -> Preview:
     """The first prompts that ``Pipeline.run`` sends for a record.
 

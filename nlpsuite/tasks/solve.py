@@ -16,7 +16,7 @@ from nlpsuite.errors import InputTooLongError, OptionError
 from nlpsuite.runtime.prompt import Completion, Prompt
 from nlpsuite.tasks.base import Divides, Piece, Task
 from nlpsuite.tasks.long_text import Part, keep_end, split_text
-from nlpsuite.tasks.override import PromptOverride
+from nlpsuite.tasks.override import NO_OVERRIDE, PromptOverride
 from nlpsuite.tasks.prose import read_prose
 from nlpsuite.tasks.result import Output
 
@@ -67,7 +67,7 @@ class Solver:
     context_length: int
     count_tokens: Callable[[Prompt | str], int]
     max_parts: int = 64
-    override: PromptOverride = PromptOverride()
+    override: PromptOverride = NO_OVERRIDE
     shot_tokens: int = 0
     languages: frozenset[str] | None = None
 
@@ -124,9 +124,12 @@ class Solver:
         )
 
     def _solve(self, record: Record, options: Any) -> Solving:
-        if isinstance(self.task, Divides) and not isinstance(record, Piece):
-            if pieces := self.task.divide(record, options):
-                return (yield from self._solve_pieces(pieces, options))
+        task = self.task
+        pieces: Sequence[Piece] = ()
+        if isinstance(task, Divides) and not isinstance(record, Piece):
+            pieces = task.divide(record, options)
+        if pieces:
+            return (yield from self._solve_pieces(pieces, options))
         if (output := self.task.without_model(record, options)) is not None:
             return output
         # Of a text that can't possibly fit only the end is read, to estimate the length of the whole.

@@ -72,7 +72,7 @@ def test_without_input_the_frame_is_shown(show) -> None:
     outcome = show("sentiment", "--no-examples")
     assert outcome.out == "Review: {text}\nSentiment:\n"
     assert 'choices, scored: " positive", " negative"' in outcome.err
-    assert "priors: 4 prompts" in outcome.err
+    assert "calibrated with 4 prompts" in outcome.err
 
 
 def test_look_alikes_of_control_tokens_are_named(show) -> None:
