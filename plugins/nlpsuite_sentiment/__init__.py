@@ -15,7 +15,7 @@ from nlpsuite.tasks.long_text import Part
 
 _LABELS = ("positive", "negative")
 _NEUTRAL = "neutral"
-# Everyday phrases of both kinds, with and without negation, full stop and capital.
+# Everyday phrases of both kinds, with and without full stop and capital.
 _EXAMPLES = """\
 Review: I really like this.
 Sentiment: positive
@@ -24,12 +24,6 @@ Review: my order never came
 Sentiment: negative
 
 Review: The staff were friendly and the room was clean.
-Sentiment: positive
-
-Review: Not what I hoped for, I'm sending it back.
-Sentiment: negative
-
-Review: I couldn't be more pleased!
 Sentiment: positive
 
 Review: boring and far too long
@@ -47,7 +41,7 @@ _SAYS_SOMETHING = re.compile(r"\w|[^\x00-\x7f]|[:;=][-o']?[()\\/|]|<3")  # words
 
 @dataclass(frozen=True)
 class SentimentOptions(Options):
-    examples: bool = option(True, "Show the model six examples first; an adapted model needs none.")
+    examples: bool = option(True, "Show the model four examples first; an adapted model needs none.")
     calibrate: bool = option(True, "Correct for the model's bias towards one of the labels.")
     labels: str = option(
         "positive,negative", "Labels to choose from; positive,negative,neutral adds a neutral answer."
