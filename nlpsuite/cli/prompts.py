@@ -21,6 +21,8 @@ if TYPE_CHECKING:
 
 __all__ = ["described", "show_prompts"]
 
+_NO_INPUT = "no input"
+
 
 def show_prompts(
     task: Task[Any],
@@ -78,7 +80,7 @@ def show_prompts(
             several = True
             _print(tokenizer.segments(prompt))
             click.echo(f"[{bundle.name}] " + "\n  ".join(_lines(report)), err=True)
-        for notice in () if as_json else found.notices:
+        for notice in () if as_json or item.source == _NO_INPUT else found.notices:
             click.echo(notice, err=True)
         if not as_json and tokenizer.has_controls(item.text):
             click.echo(
@@ -89,7 +91,7 @@ def show_prompts(
 
 def _inputs(files: tuple[str, ...], texts: tuple[str, ...], encoding: str) -> list[Input]:
     if not files and not texts:
-        return [Input("no input", "{text}")]
+        return [Input(_NO_INPUT, "{text}")]
     if files.count("-") > 1:
         raise click.UsageError("Standard input (-) can be read only once.")
     for text in texts:

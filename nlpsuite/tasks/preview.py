@@ -25,7 +25,6 @@ class Preview:
     """The first prompts for a record; later ones depend on the answers.
 
     Attributes:
-        prompts: none for a record that needs no model.
         notices: as ``Pipeline.run`` gives them.
     """
 
@@ -63,5 +62,6 @@ def preview(
     try:
         step = next(solver.solve(record, chosen))
     except StopIteration as stop:
-        return Preview([], [*notices, *stop.value.notices])
+        # The text needs no model; the prompt of a text that does looks like this.
+        return Preview([solver.prompt(record, chosen)], [*notices, *stop.value.notices])
     return Preview(step.prompts, [*notices, *step.notices])
