@@ -171,7 +171,9 @@ class Conversation:
         notices = []
         model = self._pipeline.model.bundle
         if content["model"].get("fingerprint") != model.fingerprint:
-            notices.append(f"It was held with {content['model'].get('name')} and continues with {model.name}.")
+            notices.append(
+                f"It was held with {content['model'].get('name')} and continues with {model.name}."
+            )
         now = {**dataclasses.asdict(self._pipeline.options), **self.options}
         changed = [f"{k}={v}" for k, v in options.items() if now.get(k) != v]
         if changed:

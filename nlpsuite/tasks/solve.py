@@ -130,8 +130,11 @@ class Solver:
             pieces = task.divide(record, options)
         if pieces:
             return (yield from self._solve_pieces(pieces, options))
-        if (output := self.task.without_model(record, options)) is not None:
-            return output
+        output = self.task.without_model(record, options)
+        return (yield from self._generate(record, options)) if output is None else output
+
+    def _generate(self, record: Record, options: Any) -> Solving:
+        """Ask the model, once or for each part of a long text."""
         # Of a text that can't possibly fit only the end is read, to estimate the length of the whole.
         end = dataclasses.replace(record, text=record.text[-self.context_length * _CHARACTERS_PER_TOKEN :])
         prompt = self.prompt(end, options)
@@ -247,7 +250,7 @@ class Solver:
         if not concat:
             merged = "\n\n".join(output.text for output in outputs)
             if self.count_tokens(merged) < self.count_tokens(record.text):
-                return (yield from self._solve(dataclasses.replace(record, text=merged), options))
+                return (yield from self._generate(dataclasses.replace(record, text=merged), options))
             parts = [Part(part.text, "\n\n") for part in parts]  # it doesn't get shorter: join the parts
         return self._join(outputs, parts, options)
 
