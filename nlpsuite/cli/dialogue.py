@@ -76,7 +76,7 @@ def read_message(read_line: Callable[[bool], str]) -> tuple[str, bool]:
             EOFError where there is none.
 
     Returns:
-        The message, and whether it is one in any case: what stands between three quotes is no command.
+        The message, and whether it is one in any case: text between three quotes is never a command.
 
     Raises:
         EOFError: the input ended before a message began.

@@ -36,7 +36,7 @@ class TokenHealer:
 
     def split(self, prompt: Prompt) -> tuple[Prompt, str]:
         """The prompt without the white space at its end, and that white space; empty where there is none,
-        where the prompt is no plain text, or where no token spells it.
+        where the prompt isn't plain text, or where no token spells it.
         """
         bare = prompt.text.rstrip()
         space = prompt.text[len(bare) :]

@@ -2,7 +2,7 @@
 
 A control token such as ``<|im_start|>`` tells the model who speaks. Only a chat template may
 write one. The user's text is marked before the template sees it, so that after rendering a
-control token that the template wrote can be told from the same characters in a text.
+control token that the template wrote differs from the same characters in a text.
 """
 
 from __future__ import annotations
@@ -82,8 +82,8 @@ class Tokenizer:
 
     def decode(self, ids: Sequence[int]) -> str:
         """Text of ids, without control tokens; invalid UTF-8 becomes U+FFFD."""
-        kept = [i for i in ids if i not in self._control_ids]
-        text: str = self._core.decode(kept, skip_special_tokens=False)
+        plain = [i for i in ids if i not in self._control_ids]
+        text: str = self._core.decode(plain, skip_special_tokens=False)
         return text
 
     @property
@@ -128,7 +128,7 @@ class Tokenizer:
         """A prompt as the model reads it: pieces of text, and whether each is a control token.
 
         The last is text, perhaps empty, which the model continues. Joined they are the prompt as text,
-        where a text's look-alikes of control tokens can no longer be told from these.
+        where a text's look-alikes of control tokens can no longer be distinguished from them.
 
         Raises:
             UnsupportedModelError: as ``encode_prompt``.
@@ -168,7 +168,7 @@ class Tokenizer:
         marker = next((c for c in map(chr, chain(*_PRIVATE_USE)) if c not in used), None)
         if marker is None:
             raise InputInvalidError(
-                "The text contains every private-use character of Unicode; it is no text."
+                "The text contains every private-use character of Unicode; it isn't text."
             )
         marked = [{"role": m.role, "content": self._mark(m.content, marker)} for m in messages]
         try:

@@ -127,7 +127,7 @@ class PromptTemplate:
         return any("shots" in section.names for section in self.sections)
 
     def check(self, task: Task[Any]) -> None:
-        """Raises InputInvalidError if a placeholder is no option of the task, or the task's
+        """Raises InputInvalidError if a placeholder isn't an option of the task, or the task's
         conversations have no place in the template."""
         known = ["text", "shots", *(spec.name.rstrip("_") for spec in option_specs(task.options))]
         for name in (name for section in self.sections for name in section.names):

@@ -87,7 +87,7 @@ class Screen(Guard):
 
 
 def _parts(text: str, limit: int, count: Callable[[str], int]) -> list[str]:
-    # A lone surrogate is no text that a tokenizer takes.
+    # Tokenizers take no lone surrogates.
     clean = text.encode("utf-8", "replace").decode()
     return [part.text for part in split_text(clean, limit, count) if part.text.strip()]
 
