@@ -2,7 +2,7 @@
 
 @dataclass(frozen=True)
 class Options(GenerationOptions):
-    length: Literal["short", "long"] = option("short", "how long the summary is")
+    length: Literal["short", "long"] = option("short", "Length of the summary.")
 """
 
 from __future__ import annotations
@@ -19,7 +19,21 @@ from typing import Any, Literal, TypeVar
 from nlpsuite.errors import OptionError
 from nlpsuite.runtime.prompt import Prompt, Sampling
 
-__all__ = ["GenerationOptions", "OptionSpec", "Options", "make_options", "option", "option_specs"]
+__all__ = [
+    "RESERVED_OPTIONS",
+    "GenerationOptions",
+    "OptionSpec",
+    "Options",
+    "make_options",
+    "option",
+    "option_specs",
+]
+
+RESERVED_OPTIONS = frozenset(
+    "files text texts encoding json as_json output overwrite help debug no_plugins model adapter precision device "
+    "threads max_parts prompt_file prompt_template shots max_shots guard override reporter on_text on_notice".split()
+)
+"""Names that no option of a task may have: every task's command, ``load`` and pipelines use them."""
 
 _T = TypeVar("_T")
 _O = TypeVar("_O", bound="Options")
@@ -38,18 +52,24 @@ class Options:
 
 @dataclass(frozen=True)
 class GenerationOptions(Options):
-    """Options that every generating task takes. None leaves the choice to the task."""
+    """Options of every generating task. None leaves the choice to the task."""
 
-    max_tokens: int | None = option(None, "most tokens to generate")
-    temperature: float | None = option(None, "randomness; 0 takes the likeliest token")
-    top_k: int | None = option(None, "draw from the k likeliest tokens only; 0 is off")
-    top_p: float | None = option(None, "draw from the likeliest tokens that sum to p; 1 is off")
-    min_p: float | None = option(None, "drop tokens below this fraction of the likeliest; 0 is off")
-    repetition_penalty: float | None = option(None, "weaken words used before; 1 is off")
-    seed: int | None = option(None, "of the random draws; the same seed gives the same text")
+    max_tokens: int | None = option(None, "Generate at most this many tokens.")
+    temperature: float | None = option(None, "Randomness of sampling; 0 always takes the most likely token.")
+    top_k: int | None = option(None, "Sample from the K most likely tokens only; 0 turns this off.")
+    top_p: float | None = option(
+        None, "Sample from the most likely tokens whose probabilities sum to P; 1 turns this off."
+    )
+    min_p: float | None = option(
+        None, "Drop tokens less likely than this fraction of the most likely one; 0 turns this off."
+    )
+    repetition_penalty: float | None = option(
+        None, "Make words that were already generated less likely; 1 turns this off."
+    )
+    seed: int | None = option(None, "Seed for sampling; the same seed gives the same text.")
 
     def apply(self, prompt: Prompt) -> Prompt:
-        """The prompt with what the user set in place of the task's own choices.
+        """The prompt with the user's settings in place of the task's own.
 
         Raises:
             OptionError: a value out of range.
@@ -58,7 +78,7 @@ class GenerationOptions(Options):
         sampling = dataclasses.replace(prompt.sampling, **{k: v for k, v in given.items() if v is not None})
         if self.max_tokens is None:
             return dataclasses.replace(prompt, sampling=sampling)
-        # The user's length goes before the task's own idea of where to stop.
+        # The user's length overrides the task's own idea of where to stop.
         return dataclasses.replace(
             prompt, sampling=sampling, max_tokens=self.max_tokens, sentence_end_after=None
         )
@@ -81,7 +101,11 @@ class OptionSpec:
 
 
 def option_specs(cls: type[Options]) -> tuple[OptionSpec, ...]:
-    """The options a class declares, its own first and inherited ones after."""
+    """The options a class declares, its own first and inherited ones after.
+
+    Raises:
+        TypeError: an option has a type that options can't have.
+    """
     return _specs(typing.cast(Any, cls))  # mypy takes a dataclass' __hash__ for its class's
 
 

@@ -22,6 +22,7 @@ from nlpsuite.runtime.bundle import Bundle
 if TYPE_CHECKING:
     from nlpsuite.batch.score import ScoreRequest
     from nlpsuite.tasks.base import Task
+    from nlpsuite.tasks.override import PromptOverride
 
 __all__ = ["check_same", "job_keys", "request_values", "worker_keys"]
 
@@ -29,7 +30,12 @@ _CHUNK_ROWS = {True: 256, False: 32}  # rows of a chunk, by whether the task cho
 
 
 def job_keys(
-    request: ScoreRequest, task: Task[Any], table: Table, input_sha256: str, bundle: Bundle
+    request: ScoreRequest,
+    task: Task[Any],
+    override: PromptOverride,
+    table: Table,
+    input_sha256: str,
+    bundle: Bundle,
 ) -> dict[str, Any]:
     """The keys of the fingerprint as JSON values.
 
@@ -43,7 +49,7 @@ def job_keys(
     options = {**(table.options or {}), **request.options}
     keys = {
         "task": task.name,
-        **worker_keys(task, bundle, options, request.guard),
+        **worker_keys(task, override, bundle, options, request.guard),
         "options": options,
         "option_columns": dict(request.option_columns),
         "max_parts": request.max_parts,
@@ -62,7 +68,7 @@ def job_keys(
 
 
 def worker_keys(
-    task: Task[Any], bundle: Bundle, options: Mapping[str, Any], guard: str | None
+    task: Task[Any], override: PromptOverride, bundle: Bundle, options: Mapping[str, Any], guard: str | None
 ) -> dict[str, Any]:
     """The keys that depend on what is installed and loaded; each worker compares them with the manifest.
 
@@ -71,9 +77,9 @@ def worker_keys(
     """
     from nlpsuite.plugins import find_task
     from nlpsuite.plugins.discovery import find_plugin
-    from nlpsuite.tasks.pipeline import preset_options
+    from nlpsuite.tasks.pipeline import default_options
 
-    preset, _ = preset_options(task, bundle)
+    defaults, _ = default_options(task, bundle, override)
     plugin = find_task(task.name)
     screens = find_plugin("guard", "guard") if guard else None
     keys = {
@@ -81,9 +87,9 @@ def worker_keys(
         "plugin": {"distribution": plugin.distribution, "version": plugin.version},
         "prompt": {
             name: {key: value for key, value in report.items() if key != "path"}
-            for name, report in task.adjusted.report.items()
+            for name, report in override.report.items()
         },
-        "effective_options": dataclasses.asdict(make_options(task.options, {**preset, **options})),
+        "effective_options": dataclasses.asdict(make_options(task.options, {**defaults, **options})),
         "guard_plugin": screens and {"distribution": screens.distribution, "version": screens.version},
         "model": {
             "sha256": bundle.fingerprint,

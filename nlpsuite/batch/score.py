@@ -32,6 +32,7 @@ from nlpsuite.runtime.bundle import Bundle
 
 if TYPE_CHECKING:
     from nlpsuite.tasks.base import Task
+    from nlpsuite.tasks.override import PromptOverride
 
 __all__ = ["OpenJob", "ScoreRequest", "open_job", "resume", "score", "score_request"]
 
@@ -222,10 +223,11 @@ def open_job(request: ScoreRequest, reporter: JobReporter) -> Iterator[OpenJob]:
         As ``score``.
     """
     from nlpsuite.plugins import load_task
-    from nlpsuite.tasks.adjust import adjust
+    from nlpsuite.tasks.override import PromptOverride
 
-    task = adjust(
-        load_task(request.task),
+    task = load_task(request.task)
+    override = PromptOverride.read(
+        task,
         prompt_file=request.prompt_file,
         shots=request.shots,
         max_shots=request.max_shots,
@@ -242,7 +244,7 @@ def open_job(request: ScoreRequest, reporter: JobReporter) -> Iterator[OpenJob]:
         try:
             if request.overwrite:
                 clear(directory)
-            job, sources, bundle = _prepare(request, task, directory, reporter)
+            job, sources, bundle = _prepare(request, task, override, directory, reporter)
             yield OpenJob(job, sources, {**request_values(request), "bundle": bundle}, reporter)
         except BaseException:
             if not (directory / MANIFEST).exists():
@@ -269,11 +271,11 @@ def resume(directory: Path, reporter: JobReporter | None = None, **changed: Any)
 
 
 def _prepare(
-    request: ScoreRequest, task: Task[Any], directory: Path, reporter: JobReporter
+    request: ScoreRequest, task: Task[Any], override: PromptOverride, directory: Path, reporter: JobReporter
 ) -> tuple[Job, dict[str, str], str]:
     """The job in the directory if it is the requested one, else a new one; its input files; its model's path."""
     from nlpsuite.tasks.load import resolve_bundle
-    from nlpsuite.tasks.pipeline import preset_options
+    from nlpsuite.tasks.pipeline import default_options
 
     existing = Job.open(directory) if (directory / MANIFEST).exists() else None
     table = _table(request, directory)
@@ -282,12 +284,12 @@ def _prepare(
         task, model=request.model, adapter=request.adapter, precision=request.precision, reporter=reporter
     )
     bundle = Bundle.open(path)
-    for notice in [*notices, *preset_options(task, bundle)[1]]:
+    for notice in [*notices, *default_options(task, bundle, override)[1]]:
         reporter.notice(notice)
     digests = hash_files(table.files)
     sources = {path.name: digest for path, digest in zip(table.files, digests)}
     joined = digests[0] if len(digests) == 1 else hashlib.sha256("\n".join(digests).encode()).hexdigest()
-    keys = job_keys(request, task, table, joined, bundle)
+    keys = job_keys(request, task, override, table, joined, bundle)
     bundle_path = os.fspath(bundle.path.resolve())
     if existing is not None:
         _check_table(request, task, table, keys, existing.manifest["columns"])

@@ -54,7 +54,9 @@ def open_job(job: str, bundle: str, prompt_file: str | None, shots: str | None, 
         guard=keys["guard"],
         **keys["options"],
     )
-    found = worker_keys(pipeline.task, pipeline.model.bundle, keys["options"], keys["guard"])
+    found = worker_keys(
+        pipeline.task, pipeline.override, pipeline.model.bundle, keys["options"], keys["guard"]
+    )
     check_same({key: keys[key] for key in found}, found, opened.path)
     return _Worker(opened, pipeline).run
 

@@ -23,13 +23,13 @@ __all__ = ["hold_dialogue", "read_message"]
 _HELP = """\
 /system TEXT   set the instructions; without TEXT, show them
 /save FILE     write the conversation to a file; /save! replaces one that exists
-/load FILE     go on with a saved conversation
+/load FILE     resume a saved conversation
 /retry         answer the last message again, differently
 /undo          take back the last message and its answer
 /clear         forget the conversation
 /help          show this
 /quit          end it, as Ctrl-D does
-A line that ends in \\ goes on in the next. Several lines can also stand between \"\"\" and \"\"\"."""
+End a line with \\ to continue it on the next, or put several lines between \"\"\" and \"\"\"."""
 
 
 def hold_dialogue(pipeline: Pipeline, encoding: str = "utf-8") -> int:
@@ -46,11 +46,11 @@ def hold_dialogue(pipeline: Pipeline, encoding: str = "utf-8") -> int:
     dialogue = _Dialogue(Conversation(pipeline))
     if not sys.stdin.isatty():
         return _hold_script(dialogue, encoding)
-    from nlpsuite.cli.line_history import kept_lines
+    from nlpsuite.cli.line_history import open_history
     from nlpsuite.paths import history_path
 
     click.echo(f"{pipeline.model.bundle.name}. /help lists the commands, Ctrl-D ends.", err=True)
-    keep_lines = kept_lines(history_path())
+    save_history = open_history(history_path())
     while not dialogue.ended:
         try:
             text, plain = read_message(_typed)
@@ -61,7 +61,7 @@ def hold_dialogue(pipeline: Pipeline, encoding: str = "utf-8") -> int:
             click.echo("\nDropped; Ctrl-D ends.", err=True)
             continue
         try:
-            keep_lines()
+            save_history()
             dialogue.take(text, plain)
         except KeyboardInterrupt:
             click.echo("\nStopped; the answer is not part of the conversation.", err=True)
@@ -69,14 +69,14 @@ def hold_dialogue(pipeline: Pipeline, encoding: str = "utf-8") -> int:
 
 
 def read_message(read_line: Callable[[bool], str]) -> tuple[str, bool]:
-    r"""One message of one or several lines.
+    r"""Read one message of one or several lines.
 
     Args:
-        read_line: gives the next line; its argument says whether it goes on with a message. Raises
+        read_line: gives the next line; its argument says whether it continues a message. Raises
             EOFError where there is none.
 
     Returns:
-        The message, and whether it is one in any case: what stands between three quotes is no command.
+        The message, and whether it is one in any case: text between three quotes is never a command.
 
     Raises:
         EOFError: the input ended before a message began.
@@ -164,7 +164,7 @@ class _Dialogue:
         self.code = 0
 
     def take(self, text: str, plain: bool) -> None:
-        """Do what one message asks for.
+        """Answer a message or obey a command.
 
         Args:
             plain: it is a message even if it looks like a command.

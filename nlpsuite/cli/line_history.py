@@ -1,4 +1,4 @@
-"""What was typed in earlier dialogues, for the arrow keys: kept on this machine, readable by the user alone."""
+"""The lines typed in earlier dialogues, for the arrow keys: stored on this machine, readable only by the user."""
 
 from __future__ import annotations
 
@@ -7,18 +7,18 @@ import os
 from collections.abc import Callable
 from pathlib import Path
 
-__all__ = ["kept_lines"]
+__all__ = ["open_history"]
 
 _MOST_LINES = 1_000
 
 
-def kept_lines(file: Path) -> Callable[[], None]:
+def open_history(file: Path) -> Callable[[], None]:
     """Give ``input`` line editing and the history in ``file``.
 
-    Where there is no readline (Windows) or the file can't be used, input works without.
+    Without readline (on Windows) or a usable file, input works without them.
 
     Returns:
-        A function that adds what was typed since to the file; called after each message, since a
+        A function that appends the lines typed since to the file. Call it after each message, since a
         terminal may be closed at any time.
     """
     try:
@@ -28,22 +28,22 @@ def kept_lines(file: Path) -> Callable[[], None]:
     readline.clear_history()
     with contextlib.suppress(OSError):
         readline.read_history_file(file)
-    kept = readline.get_current_history_length()
-    if kept > _MOST_LINES:
+    saved = readline.get_current_history_length()
+    if saved > _MOST_LINES:
         with contextlib.suppress(OSError):
             readline.set_history_length(_MOST_LINES)
             readline.write_history_file(file)
 
-    def keep() -> None:
-        nonlocal kept
-        new = readline.get_current_history_length() - kept
+    def save() -> None:
+        nonlocal saved
+        new = readline.get_current_history_length() - saved
         with contextlib.suppress(OSError):
             file.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-            # Made here, so that it is never readable for others, not even for a moment.
+            # Created here, so that others can never read it, not even for a moment.
             os.close(os.open(file, os.O_CREAT | os.O_WRONLY, 0o600))
             file.chmod(0o600)
-            # Appended, since other dialogues may go on at the same time.
+            # Appended, since other dialogues may run at the same time.
             readline.append_history_file(new, file)
-            kept += new
+            saved += new
 
-    return keep
+    return save

@@ -17,21 +17,21 @@ class Pieces:
 
     def __init__(self, put: Callable[[str], None], note: Callable[[str], None]) -> None:
         self._put, self._note = put, note
-        self._begun = self._ended = False
+        self._started = self._ended = False
 
     def text(self, piece: str) -> None:
         """Show a piece of the text."""
-        self._begun, self._ended = True, False
+        self._started, self._ended = True, False
         self._put(piece)
 
     def notice(self, text: str) -> None:
-        """Show a notice; where the text has begun, after ending its line."""
-        if self._begun:
+        """Show a notice, after ending the line of a text that was started."""
+        if self._started:
             self.end()
         self._note(text)
 
     def end(self) -> None:
-        """End the text's last line, if that has not been done; a text without a word has one too."""
+        """End the text's last line, unless it has been ended; an empty text has one too."""
         if not self._ended:
             self._put("\n")
         self._ended = True

@@ -1,4 +1,4 @@
-"""What ``nlpsuite prompts`` does: make a task's prompts and print them."""
+"""The work of ``nlpsuite prompts``: make a task's prompts and print them."""
 
 from __future__ import annotations
 
@@ -22,6 +22,8 @@ if TYPE_CHECKING:
 
 __all__ = ["described", "show_prompts"]
 
+_NO_INPUT = "no input"
+
 
 def show_prompts(
     task: Task[Any],
@@ -37,16 +39,16 @@ def show_prompts(
     as_json: bool,
     **changes: Any,
 ) -> int:
-    """Print the prompts of every input on stdout, and on stderr what goes with them."""
+    """Print the prompts of every input on stdout, and their settings on stderr."""
     from nlpsuite.data.record import Record
     from nlpsuite.options import make_options
     from nlpsuite.runtime.bundle import Bundle
     from nlpsuite.runtime.tokenizer import Tokenizer
-    from nlpsuite.tasks.adjust import adjust
     from nlpsuite.tasks.load import resolve_bundle
+    from nlpsuite.tasks.override import PromptOverride
     from nlpsuite.tasks.preview import preview
 
-    task = adjust(task, **changes)
+    override = PromptOverride.read(task, **changes)
     make_options(task.options, options)
     inputs = _inputs(files, texts, encoding)
     progress = Progress()
@@ -62,13 +64,15 @@ def show_prompts(
     tokenizer = Tokenizer.open(path)
     several = False
     for item in inputs:
-        found = preview(task, Record(item.text), options, bundle, tokenizer, max_parts)
+        found = preview(
+            task, Record(item.text), options, bundle, tokenizer, max_parts=max_parts, override=override
+        )
         for number, prompt in enumerate(found.prompts, 1):
             report = _report(prompt, tokenizer)
             place = {"part": number, "parts": len(found.prompts)}
             if as_json:
                 origin = {"task": task.name, "source": item.source, **place, "model": bundle.name}
-                whole = origin | report | dict(task.adjusted.report) | {"notices": found.notices}
+                whole = origin | report | override.report | {"notices": found.notices}
                 print_json(whole, indent=None)
                 continue
             if len(inputs) > 1 or len(found.prompts) > 1:
@@ -77,7 +81,7 @@ def show_prompts(
             several = True
             _print(tokenizer.segments(prompt))
             click.echo(f"[{bundle.name}] " + "\n  ".join(_lines(report)), err=True)
-        for notice in () if as_json else found.notices:
+        for notice in () if as_json or item.source == _NO_INPUT else found.notices:
             click.echo(notice, err=True)
         if not as_json and tokenizer.has_controls(item.text):
             click.echo(
@@ -88,7 +92,7 @@ def show_prompts(
 
 def _inputs(files: tuple[str, ...], texts: tuple[str, ...], encoding: str) -> list[Input]:
     if not files and not texts:
-        return [Input("no input", "{text}")]
+        return [Input(_NO_INPUT, "{text}")]
     if files.count("-") > 1:
         raise click.UsageError("Standard input (-) can be read only once.")
     for text in texts:
@@ -105,7 +109,7 @@ def _print(segments: list[tuple[str, bool]]) -> None:
 
 
 def _report(prompt: Prompt, tokenizer: Tokenizer) -> dict[str, Any]:
-    """A prompt with all that goes with it, as JSON values."""
+    """A prompt and its settings as JSON values."""
     ids = tokenizer.encode_prompt(prompt)
     return {
         "text": "".join(text for text, _ in tokenizer.segments(prompt)),
@@ -124,14 +128,16 @@ def _report(prompt: Prompt, tokenizer: Tokenizer) -> dict[str, Any]:
 
 
 def _lines(report: dict[str, Any]) -> list[str]:
-    """The same for people: only what differs from doing nothing."""
+    """The same for people: only settings that have an effect."""
     lines = [f"{report['prompt_tokens']:,} tokens"]
     if report["prefill"]:
         lines.append(f"the answer begins with {_quoted(report['prefill'])}")
     if report["choices"]:
         lines.append(f"choices, scored: {', '.join(map(_quoted, report['choices']))}")
         if report["calibration"]:
-            lines.append(f"priors: {len(report['calibration'])} prompts without content; --json shows them")
+            lines.append(
+                f"calibrated with {len(report['calibration'])} prompts without content; --json shows them"
+            )
         return lines
     end = report["sentence_end_after"]
     lines.append(

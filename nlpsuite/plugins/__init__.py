@@ -23,18 +23,20 @@ if TYPE_CHECKING:
     from nlpsuite.plugins.loading import load_metric, load_task, measure
     from nlpsuite.plugins.registry import Plugin
     from nlpsuite.runtime.language_model import LanguageModel
-    from nlpsuite.tasks.guard import Flag, Guard, Screening
+    from nlpsuite.tasks.base import Divides, Piece
+    from nlpsuite.tasks.guard import Flag, Guard, OutputGuard, Screening
     from nlpsuite.tasks.long_text import Part, split_text
+    from nlpsuite.tasks.override import PromptOverride
 
 __all__ = [
-    "API_VERSION", "ATTEMPTS", "ENTRY_POINT_GROUP", "Beat", "Columns", "Done", "Engine", "Flag", "Guard",
-    "LanguageModel", "Metric", "ModelSource", "ModelSpec", "OnBeat", "Part", "Plugin", "Reader",
+    "API_VERSION", "ATTEMPTS", "ENTRY_POINT_GROUP", "Beat", "Columns", "Divides", "Done", "Engine", "Flag", "Guard",
+    "LanguageModel", "Metric", "ModelSource", "ModelSpec", "OnBeat", "OutputGuard", "Part", "Piece", "Plugin", "PromptOverride", "Reader",
     "RowMetric", "RunChunk", "Screening", "Statistics", "Values", "Work", "Writer", "check_lengths",
     "check_references", "find_plugin", "find_task", "installed_tasks", "known_plugins", "load_metric",
     "load_task", "measure", "open_worker", "read_lines", "split_text",
 ]  # fmt: skip
 
-# Module to the public names that it has; ``name=attribute`` where it calls them differently.
+# Module to the public names that it has.
 _LAZY = {
     "batch.engine": "ATTEMPTS Beat Done Engine OnBeat RunChunk Work open_worker",
     "data.lines": "Reader Values read_lines",
@@ -48,8 +50,10 @@ _LAZY = {
     "plugins.loading": "load_metric load_task measure",
     "plugins.registry": "Plugin",
     "runtime.language_model": "LanguageModel",
-    "tasks.guard": "Flag Guard Screening",
+    "tasks.base": "Divides Piece",
+    "tasks.guard": "Flag Guard OutputGuard Screening",
     "tasks.long_text": "Part split_text",
+    "tasks.override": "PromptOverride",
 }
 
 
@@ -57,9 +61,8 @@ def __getattr__(name: str) -> Any:
     import importlib
 
     for module, names in _LAZY.items():
-        for public, _, attribute in (entry.partition("=") for entry in names.split()):
-            if public == name:
-                return getattr(importlib.import_module(f"nlpsuite.{module}"), attribute or public)
+        if name in names.split():
+            return getattr(importlib.import_module(f"nlpsuite.{module}"), name)
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
 
 

@@ -1,9 +1,9 @@
-"""The runtime's face: load a bundle, complete prompts, score text."""
+"""The public face of the runtime: load a bundle, complete prompts, score text."""
 
 from __future__ import annotations
 
 import threading
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Generator, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -22,7 +22,7 @@ from nlpsuite.runtime.tokenizer import Tokenizer
 __all__ = ["LanguageModel"]
 
 
-# Positions of the state that are kept from one call to the next.
+# A longer state is released between calls: every step reads all of it.
 _SHORT = 1024
 
 
@@ -36,7 +36,7 @@ class LanguageModel:
         self.bundle, self.tokenizer = bundle, tokenizer
         self.device = session.device
         self._session, self._max_slots = session, max_slots
-        self._priors: dict[Prompt, tuple[float, ...]] = {}
+        self._calibration: dict[Prompt, tuple[float, ...]] = {}
         self._verifier: _Verifier | None = None
 
     @classmethod
@@ -46,7 +46,7 @@ class LanguageModel:
         """Load a bundle directory.
 
         The files' checksums are computed in the background while the model loads and reads
-        its first prompt; nothing is returned before they are known to be right.
+        its first prompt; nothing is returned before they have been verified.
 
         Args:
             device: ``auto`` takes CUDA where it works.
@@ -79,23 +79,25 @@ class LanguageModel:
     def count_tokens(self, prompt: Prompt | str) -> int:
         """Tokens of a prompt as the model will read it, or of plain text."""
         with self._blaming_damage():
-            encoded = self.tokenizer.encode_text if isinstance(prompt, str) else self.tokenizer.encode_prompt
-            return len(encoded(prompt))  # type: ignore[arg-type]
+            return self.tokenizer.count(prompt)
 
     def reset(self) -> None:
-        """Forget all that earlier calls left behind, so that what follows depends on nothing before it: not
-        even the last digits of a sum whose order the size of a kept buffer decides.
+        """Release everything earlier calls left behind, so that later results don't depend on them.
+
+        Even the size of a buffer can change the order of a sum, and so its last digits.
         """
         self._session.release()
-        self._priors.clear()
+        self._calibration.clear()
 
     def complete(self, prompts: Sequence[Prompt]) -> list[Completion]:
         """Completions in the order of the prompts; prompts with choices are scored."""
         done = {i: c for i, c in self.stream(prompts) if isinstance(c, Completion)}
         return [done[i] for i in range(len(prompts))]
 
-    def stream(self, prompts: Sequence[Prompt]) -> Iterator[tuple[int, str | Completion]]:
+    def stream(self, prompts: Sequence[Prompt]) -> Generator[tuple[int, str | Completion], None, None]:
         """Yield ``(index, piece of text)`` as text comes and ``(index, completion)`` at each end.
+
+        Closing the generator early stops generating and frees the slots.
 
         Raises:
             InputTooLongError: a prompt leaves no room in the context for an answer.
@@ -106,7 +108,7 @@ class LanguageModel:
 
     def _events(self, prompts: Sequence[Prompt]) -> Iterator[tuple[int, str | Completion]]:
         if self._session.length > _SHORT:
-            # Every step reads the whole state: after a long prompt, short ones should start small.
+            # After a long prompt, short ones should start small.
             self._session.release()
         scored = [i for i, prompt in enumerate(prompts) if prompt.choices]
         yield from zip(scored, self._score([prompts[i] for i in scored]))
@@ -162,18 +164,22 @@ class LanguageModel:
         for begin in range(0, len(prompts), self._max_slots):
             batch = prompts[begin : begin + self._max_slots]
             asked = [prompt.calibration_prompts() for prompt in batch]
-            missing = list(dict.fromkeys(p for priors in asked for p in priors if p not in self._priors))
+            missing = list(
+                dict.fromkeys(p for calibration in asked for p in calibration if p not in self._calibration)
+            )
             results = self._logprobs([*batch, *missing])
-            self._priors.update(zip(missing, (scores for _, scores in results[len(batch) :])))
+            self._calibration.update(zip(missing, (scores for _, scores in results[len(batch) :])))
             self._verified()
-            for prompt, priors, (tokens, scores) in zip(batch, asked, results):
+            for prompt, calibration, (tokens, scores) in zip(batch, asked, results):
                 yield Completion(
                     text=prompt.choices[int(np.argmax(scores))],
                     finish_reason="choice",
                     prompt_tokens=tokens,
                     logprobs=scores,
-                    calibration_logprobs=tuple(np.mean([self._priors[p] for p in priors], axis=0).tolist())
-                    if priors
+                    calibration_logprobs=tuple(
+                        np.mean([self._calibration[p] for p in calibration], axis=0).tolist()
+                    )
+                    if calibration
                     else (),
                 )
 
@@ -198,7 +204,7 @@ class LanguageModel:
 
     @contextmanager
     def _blaming_damage(self) -> Iterator[None]:
-        """Whatever fails on changed files is their fault: say so instead of what came of it."""
+        """Report a failure on changed files as such, not as what it led to."""
         try:
             yield
         except Exception:

@@ -68,7 +68,7 @@ def feed(
             part = row[at : at + size]
             ids[i, : len(part)] = part
         # A row that is through writes its padding behind its end, where nothing is read;
-        # a recurrent one, told that no token is real, stays as it is.
+        # a recurrent one gets a length of zero and stays as it is.
         begin = starts + np.minimum(at, lengths)
         if read_all:
             reads = np.broadcast_to(np.arange(size), (len(rows), size))

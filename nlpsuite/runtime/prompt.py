@@ -82,8 +82,8 @@ class Prompt:
         prefill: the beginning of the answer, which the model continues; it is part of the
             completion's text.
         choices: if given, nothing is generated: each choice is scored as continuation.
-        priors: prompts without content; the choices' log-probabilities after them, averaged,
-            measure the model's liking for the words themselves (Zhao et al. 2021,
+        calibration: prompts without content; the choices' log-probabilities after them, averaged,
+            measure the model's bias towards the words themselves (Zhao et al. 2021,
             arXiv:2102.09690).
         max_tokens: most tokens to generate.
         sentence_end_after: once that many tokens are out, stop at the next sentence end.
@@ -120,13 +120,13 @@ class Completion:
 
     Attributes:
         text: prefill and generated text, or the likeliest choice.
-        finish: why it ended: ``stop`` (end token or stop string), ``sentence`` (see
+        finish_reason: why it ended: ``stop`` (end token or stop string), ``sentence`` (see
             ``Prompt.sentence_end_after``), ``length`` (``max_tokens``), ``context`` (the
             model's context is full) or ``choice`` (choices were scored).
         prompt_tokens: tokens read, the prefill's included.
         completion_tokens: tokens generated (0 for choices).
         logprobs: natural log-probability of each choice, in the order of the prompt's.
-        calibration_logprobs: the mean of the same after the prompt's ``priors``; empty without.
+        calibration_logprobs: the mean of the same after the prompt's calibration prompts; empty without.
         first_token_seconds: from the start of the call to the first generated token.
     """
 

@@ -71,5 +71,5 @@ class Sampler:
             keep = int(np.searchsorted(probabilities.cumsum(), s.top_p)) + 1
         if s.min_p > 0:
             keep = min(keep, int((probabilities >= s.min_p * probabilities[0]).sum()))
-        kept = probabilities[: max(keep, 1)]
-        return int(ids[self._rng.choice(len(kept), p=kept / kept.sum())])
+        likeliest = probabilities[: max(keep, 1)]
+        return int(ids[self._rng.choice(len(likeliest), p=likeliest / likeliest.sum())])

@@ -74,7 +74,7 @@ def many_token_logprobs(
     """
     order = sorted(range(len(rows)), key=lambda i: -len(rows[i]))  # so that those still running come first
     found: list[list[npt.NDArray[np.float64]]] = [[] for _ in rows]
-    # Each token but the last is fed, and foretells the next.
+    # Each token but the last is fed, and predicts the next.
     ends = [len(rows[i]) - 1 for i in order]
     session.reserve(len(rows), ends[0])
     at = 0

@@ -1,4 +1,4 @@
-"""One ONNX graph in onnxruntime, with the state of its rows kept in place between runs.
+"""One ONNX graph in onnxruntime, whose rows' state stays in place between runs.
 
 The *slots* graph has a state per row ("slot") of the batch: inputs ``cache.*`` with matching
 outputs ``updated.*``. Input and output are bound to the same memory, so onnxruntime writes
@@ -167,13 +167,13 @@ class SlotSession:
 
         Costs nothing for a cache, which is rolled back by writing over it.
         """
-        kept = {}
+        saved = {}
         for name, state in self._states.items():
             if state.recurrent:
                 with state.on_host() as array:
-                    kept[name] = array[:slots].copy()
+                    saved[name] = array[:slots].copy()
         yield
-        for name, before in kept.items():
+        for name, before in saved.items():
             with self._states[name].on_host() as array:
                 array[:slots] = before
 
@@ -191,7 +191,7 @@ class SlotSession:
             input_ids: (B, S).
             write_indices: (B,) tokens each slot has seen; its state is overwritten from there.
             logit_indices: (B, K) positions among the S whose logits are wanted.
-            lengths: (B,) how many of the S tokens are real; None means all. Padding is kept from
+            lengths: (B,) how many of the S tokens are real; None means all. Padding never reaches
                 a recurrent state; in a cache it is written behind the row's end.
 
         Returns:

@@ -1,4 +1,4 @@
-"""Going on behind white space: the tokens that begin with it are put in its place.
+"""Continuing after white space: the tokens that begin with it take its place.
 
 A model has seen the end of a docstring and ``return`` behind it as three tokens: the quotes, a line break with three
 spaces, ``return`` with the fourth. After a prompt that ends in the line break alone, which is another token, it has
@@ -36,7 +36,7 @@ class TokenHealer:
 
     def split(self, prompt: Prompt) -> tuple[Prompt, str]:
         """The prompt without the white space at its end, and that white space; empty where there is none,
-        where the prompt is no plain text, or where no token spells it.
+        where the prompt isn't plain text, or where no token spells it.
         """
         bare = prompt.text.rstrip()
         space = prompt.text[len(bare) :]
@@ -58,22 +58,22 @@ class TokenHealer:
 
 
 class HealingState:
-    """One row's way through its white space."""
+    """The white space that one row has yet to spell."""
 
     def __init__(self, healer: TokenHealer, space: str) -> None:
         self._healer, self._left = healer, space
 
     def restrict(self, logits: npt.NDArray[np.float32]) -> None:
-        """Leave only tokens that go on with the white space; all, once it is spelled. (V,), in place."""
+        """Allow only tokens that continue the white space; all, once it is spelled. (V,), in place."""
         if not self._left:
             return
         allowed = self._healer.allowed(self._left)
         if not allowed.size:  # no token spells what is left
             self._left = ""
             return
-        kept = logits[allowed]
+        values = logits[allowed]
         logits.fill(-np.inf)
-        logits[allowed] = kept
+        logits[allowed] = values
 
     def took(self, token: int) -> None:
         """``token`` was drawn."""

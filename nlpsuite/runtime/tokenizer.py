@@ -108,6 +108,10 @@ class Tokenizer:
         head, tail = self._pieces(prompt)
         return [*head, *self.encode_text(tail)]
 
+    def count(self, prompt: Prompt | str) -> int:
+        """Tokens of a prompt as the model reads it, or of plain text."""
+        return len(self.encode_text(prompt) if isinstance(prompt, str) else self.encode_prompt(prompt))
+
     def encode_choices(self, prompt: Prompt) -> tuple[list[int], list[list[int]]]:
         """A context shared by all of the prompt's choices, and each choice's own tokens after it.
 
@@ -164,7 +168,9 @@ class Tokenizer:
         used = set(self._chat_template).union(*(m.content for m in messages))
         marker = next((c for c in map(chr, chain(*_PRIVATE_USE)) if c not in used), None)
         if marker is None:
-            raise InputInvalidError("The text contains every private-use character of Unicode.")
+            raise InputInvalidError(
+                "The text contains every private-use character of Unicode; it isn't text."
+            )
         try:
             if self._compiled is None:
                 self._compiled = _compile(self._chat_template)

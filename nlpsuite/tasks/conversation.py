@@ -1,4 +1,4 @@
-"""A conversation with a conversational task: its turns, what of them fits, and its file."""
+"""Conversations with a conversational task: turns, what of them fits the context, and their files."""
 
 from __future__ import annotations
 
@@ -30,10 +30,10 @@ class Turn:
 
 
 class Conversation:
-    """What was said, and how to go on. Knows no terminal.
+    """The turns of a conversation and what comes next, independent of a terminal.
 
     When the turns no longer fit into the model's context, the oldest are no longer shown to it; the
-    instructions always are. The turns themselves stay, for ``save`` and ``undo``.
+    instructions always are. All turns remain available to ``save`` and ``undo``.
 
     Attributes:
         turns: oldest first.
@@ -76,7 +76,7 @@ class Conversation:
 
         Args:
             on_text: called with pieces of the answer as they come.
-            on_notice: told once each time that turns drop out of what the model sees.
+            on_notice: called each time turns drop out of what the model sees.
 
         Raises:
             InputTooLongError: the message is too long by itself.
@@ -147,7 +147,7 @@ class Conversation:
         atomic_write_text(path, json.dumps(content, ensure_ascii=False, indent=1) + "\n")
 
     def load(self, path: Path) -> list[str]:
-        """Go on with a saved conversation in place of this one, which is kept if that fails.
+        """Resume a saved conversation in place of this one, which stays if that fails.
 
         Returns:
             What the user should know: another model, other options than before.
@@ -171,11 +171,13 @@ class Conversation:
         notices = []
         model = self._pipeline.model.bundle
         if content["model"].get("fingerprint") != model.fingerprint:
-            notices.append(f"It was held with {content['model'].get('name')}; {model.name} goes on.")
+            notices.append(
+                f"It was held with {content['model'].get('name')} and continues with {model.name}."
+            )
         now = {**dataclasses.asdict(self._pipeline.options), **self.options}
         changed = [f"{k}={v}" for k, v in options.items() if now.get(k) != v]
         if changed:
-            notices.append(f"Its options hold from here: {', '.join(changed)}.")
+            notices.append(f"Its options apply from here: {', '.join(changed)}.")
         self._system, self.turns, self.options = system, turns, options
         self._hidden = self._tries = 0
         return notices
@@ -211,9 +213,8 @@ class Conversation:
     def _fitting(self, text: str, turns: list[Turn], options: dict[str, Any]) -> int | None:
         """How many of the oldest turns to hide so that the rest fits; None if that is never so."""
         task, model = self._pipeline.task, self._pipeline.model
-        chosen = make_options(task.options, {**dataclasses.asdict(self._pipeline.options), **options})
         for hidden in range(min(self._hidden, len(turns)), len(turns) + 1):
-            prompt = task.prompt(self._record(text, turns[hidden:]), chosen)
+            prompt = self._pipeline.prompt(self._record(text, turns[hidden:]), **options)
             room = model.context_length - prompt.max_tokens
             if model.count_tokens(prompt) <= min(room, task.max_prompt_tokens or room):
                 return hidden
@@ -241,10 +242,10 @@ def _read(path: Path) -> dict[str, Any]:
         raise InputNotFoundError(f"Can't read {path}: {error.strerror or error}.") from None
     except (ValueError, RecursionError):
         raise InputInvalidError(
-            f"{path} is no saved conversation: it is not JSON.", hint="/save writes one."
+            f"{path} is not a saved conversation: it is not JSON.", hint="/save writes one."
         ) from None
     if not isinstance(content, dict) or content.get("format") != _FORMAT:
-        raise InputInvalidError(f"{path} is no saved conversation.", hint="/save writes one.")
+        raise InputInvalidError(f"{path} is not a saved conversation.", hint="/save writes one.")
     if content.get("version") != _VERSION:
         raise InputInvalidError(
             f"{path} has version {content.get('version')!r} of the format; this nlpsuite reads {_VERSION}.",

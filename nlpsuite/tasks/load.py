@@ -18,9 +18,9 @@ if TYPE_CHECKING:
 
     from nlpsuite.models.spec import Reporter
     from nlpsuite.runtime.device import DeviceChoice
-    from nlpsuite.tasks.adjust import ShotsGiven
     from nlpsuite.tasks.base import Task
     from nlpsuite.tasks.guard import GuardMode
+    from nlpsuite.tasks.override import ShotsSource
     from nlpsuite.tasks.pipeline import Pipeline
 
 __all__ = ["load", "resolve_bundle"]
@@ -28,6 +28,7 @@ __all__ = ["load", "resolve_bundle"]
 
 def load(
     task: str,
+    /,
     *,
     model: str | os.PathLike[str] | None = None,
     adapter: str | os.PathLike[str] | None = None,
@@ -37,7 +38,7 @@ def load(
     max_parts: int = 64,
     prompt_file: str | os.PathLike[str] | None = None,
     prompt_template: str | None = None,
-    shots: ShotsGiven | None = None,
+    shots: ShotsSource | None = None,
     max_shots: int | None = None,
     guard: GuardMode | None = None,
     reporter: Reporter | None = None,
@@ -72,34 +73,32 @@ def load(
     """
     from nlpsuite.options import make_options
     from nlpsuite.runtime.language_model import LanguageModel
-    from nlpsuite.tasks.adjust import adjust
-    from nlpsuite.tasks.guard import GuardedPipeline, check_mode
+    from nlpsuite.tasks.guard import OutputGuard
+    from nlpsuite.tasks.override import PromptOverride
     from nlpsuite.tasks.pipeline import Pipeline
 
     # Errors in options and files should not wait for the model.
-    loaded = adjust(
-        load_task(task),
+    loaded = load_task(task)
+    override = PromptOverride.read(
+        loaded,
         prompt_file=prompt_file,
         prompt_template=prompt_template,
         shots=shots,
         max_shots=max_shots,
     )
     make_options(loaded.options, options)
-    screener = None
+    output_guard = None
     if guard is not None:
         from nlpsuite.plugins.loading import load as load_kind
 
-        check_mode(guard)
-        screener = load_kind("guard", "guard")
+        output_guard = OutputGuard(load_kind("guard", "guard"), guard)
     path, notices = resolve_bundle(
         loaded, model=model, adapter=adapter, precision=precision, reporter=reporter
     )
     language_model = LanguageModel.load(path, device=device, threads=threads)
-    pipeline: Pipeline
-    if guard is not None and screener is not None:
-        pipeline = GuardedPipeline(loaded, language_model, screener, guard, max_parts, **options)
-    else:
-        pipeline = Pipeline(loaded, language_model, max_parts=max_parts, **options)
+    pipeline = Pipeline(
+        loaded, language_model, max_parts=max_parts, override=override, guard=output_guard, **options
+    )
     pipeline.notices[:0] = notices
     return pipeline
 

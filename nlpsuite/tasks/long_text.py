@@ -1,4 +1,4 @@
-"""Long texts: cut at paragraph and sentence ends, or keep the end. Nothing is lost silently."""
+"""Long texts: cut them at paragraph and sentence ends, or keep their end. Nothing is lost silently."""
 
 from __future__ import annotations
 
@@ -8,97 +8,108 @@ from dataclasses import dataclass
 
 __all__ = ["Part", "keep_end", "split_text"]
 
-# Where a text may be cut, from the best place to the worst. A match is the white space
-# between two parts, or an empty string between two characters.
-_BOUNDARIES = (
-    re.compile(r"\s*\n\s*\n\s*"),  # paragraphs
-    re.compile(r"\s*\n\s*|(?<=[.!?…])[\"')\]»”’]*\s+|(?<=[。！？])"),  # lines, sentences
-    re.compile(r"\s+"),  # words
-)
+_SPACE = re.compile(r"\s+")
+# White space, or the empty string after a full stop that needs none.
+_SPACE_OR_STOP = re.compile(r"\s+|(?<=[。！？])")
+_SENTENCE_ENDS = frozenset(".!?…。！？")
+_CLOSING = frozenset("\"')]»”’」』")
+
+# Where a text may be cut, best places first: at paragraphs, at lines and sentences, at words.
+_PARAGRAPHS, _SENTENCES, _WORDS, _ANYWHERE = range(4)
 
 
 @dataclass(frozen=True)
 class Part:
-    """A piece of a text and the white space that followed it there."""
+    """A piece of a text and the text around it that is not worked on, usually white space."""
 
     text: str
     separator: str = ""
+    before: str = ""
 
 
 def split_text(text: str, limit: int, count: Callable[[str], int]) -> list[Part]:
-    """Cut a text into parts of at most ``limit`` tokens; joining them gives the text back.
+    """Cut a text into parts of at most ``limit`` tokens; joined, they give the text back.
 
-    Parts end at paragraphs where possible, else at sentences, words, and last at any
-    character. Neighbours are packed together as far as the limit allows.
+    Parts end at paragraphs where possible, else at sentences, at words, and at any character as a last
+    resort. Neighbours are packed together as far as the limit allows. Takes linear time.
 
     Args:
         count: the number of tokens of a text; parts are counted without their separator.
     """
-    lead = text[: len(text) - len(text.lstrip())]
-    pieces = list(_pieces(text[len(lead) :], limit, count, level=0))
+    lead = len(text) - len(text.lstrip())
     parts: list[Part] = []
-    for piece in pieces:
-        if parts:
-            # A sum of counts may be a token below the count of the whole, so leave some slack.
-            joined = parts[-1].text + parts[-1].separator + piece.text
-            if _fits(joined, limit, count):
-                parts[-1] = Part(joined, piece.separator)
-                continue
-        parts.append(piece)
-    if parts and lead:
-        parts[0] = Part(lead + parts[0].text, parts[0].separator)
+    start, end = 0, lead  # of the part that is being packed
+    separator = ""
+    tokens = 0  # of it, or a little more
+    for piece in _pieces(text[lead:], limit, count, _PARAGRAPHS):
+        behind = end + len(separator) + len(piece.text)
+        # Counts needn't add up exactly: one more for each border keeps the estimate safe.
+        estimate = tokens + _count(separator + piece.text, limit, count) + 1
+        if end > lead and estimate > limit:
+            estimate = _count(text[start:behind], limit, count)
+            if estimate > limit:
+                parts.append(Part(text[start:end], separator))
+                start, estimate = behind - len(piece.text), _count(piece.text, limit, count)
+        end, separator, tokens = behind, piece.separator, estimate
+    if end > lead:
+        parts.append(Part(text[start:end], separator))
     return parts
 
 
-def _fits(text: str, limit: int, count: Callable[[str], int]) -> bool:
-    """Whether ``text`` has at most ``limit`` tokens; obvious cases are not counted."""
-    if len(text.encode()) <= limit:  # a token is at least a byte
-        return True
-    return len(text) <= limit * 32 and count(text) <= limit
+def _count(text: str, limit: int, count: Callable[[str], int]) -> int:
+    """Tokens of a text, or a number above ``limit`` where it is obviously longer."""
+    return count(text) if len(text) <= limit * 32 else limit + 1
 
 
 def _pieces(text: str, limit: int, count: Callable[[str], int], level: int) -> Iterator[Part]:
-    if _fits(text, limit, count):
+    # A token is at least a byte, so short texts need no counting.
+    if len(text.encode()) <= limit or _count(text, limit, count) <= limit:
         if text:
             yield Part(text)
-        return
-    if level == len(_BOUNDARIES):
+    elif level < _ANYWHERE:
+        for piece in _cut(text, level):
+            *inner, last = _pieces(piece.text, limit, count, level + 1)
+            yield from inner
+            yield Part(last.text, last.separator + piece.separator)
+    elif len(text) == 1:  # more tokens than the limit, but it can't be cut
+        yield Part(text)
+    else:
         half = len(text) // 2
-        if half == 0:  # one character longer than the limit: it can't be cut
-            yield Part(text)
-            return
         yield from _pieces(text[:half], limit, count, level)
         yield from _pieces(text[half:], limit, count, level)
-        return
-    for piece in _cut(text, _BOUNDARIES[level]):
-        inner = list(_pieces(piece.text, limit, count, level + 1))
-        yield from inner[:-1]
-        if inner:
-            yield Part(inner[-1].text, inner[-1].separator + piece.separator)
 
 
-def _cut(text: str, boundary: re.Pattern[str]) -> list[Part]:
-    parts: list[Part] = []
+def _cut(text: str, level: int) -> Iterator[Part]:
+    """Cut a text at all places of a level. Parts are never empty; the text begins with no white space."""
+    pattern = _SPACE_OR_STOP if level == _SENTENCES else _SPACE
     at = 0
-    for match in boundary.finditer(text):
-        matched = match.group()
-        # Closing quotes belong to the sentence, the white space after them does not.
-        space = matched[len(matched.rstrip()) :] if matched.strip() else matched
-        end = match.end() - len(space)
-        if end > at:
-            parts.append(Part(text[at:end], space))
-        elif parts:  # white space right behind a boundary of no width
-            parts[-1] = Part(parts[-1].text, parts[-1].separator + space)
-        else:
+    found = [match.span() for match in pattern.finditer(text) if _is_boundary(text, *match.span(), level)]
+    for i, (start, end) in enumerate(found):
+        # White space right after a boundary without width belongs to the same boundary.
+        if start == end and i + 1 < len(found) and found[i + 1][0] == end:
             continue
-        at = match.end()
+        if start > at:
+            yield Part(text[at:start], text[start:end])
+            at = end
     if at < len(text):
-        parts.append(Part(text[at:]))
-    return parts
+        yield Part(text[at:])
+
+
+def _is_boundary(text: str, start: int, end: int, level: int) -> bool:
+    """Whether the white space (or full stop) at ``start`` separates paragraphs, sentences or words."""
+    if level == _WORDS or start == end:
+        return True
+    if level == _PARAGRAPHS:
+        return text.count("\n", start, end) > 1
+    if text.find("\n", start, end) >= 0:
+        return True
+    while start and text[start - 1] in _CLOSING:  # closing quotes belong to the sentence
+        start -= 1
+    return start > 0 and text[start - 1] in _SENTENCE_ENDS
 
 
 def keep_end(text: str, limit: int, count: Callable[[str], int]) -> str:
-    """The longest end of a text that has at most ``limit`` tokens, from a line's start if possible."""
+    """The longest end of a text that has at most ``limit`` tokens, from the start of a line if possible."""
     tail = text[-limit * 16 :]
     low, high = 0, len(tail)  # tail[low:] is too long or untried, tail[high:] fits
     while low < high:
@@ -107,6 +118,6 @@ def keep_end(text: str, limit: int, count: Callable[[str], int]) -> str:
             high = middle
         else:
             low = middle + 1
-    kept = tail[high:]
-    line_start = kept.find("\n") + 1
-    return kept[line_start:] if high > 0 and 0 < line_start < len(kept) // 2 else kept
+    fitting = tail[high:]
+    line_start = fitting.find("\n") + 1
+    return fitting[line_start:] if high > 0 and 0 < line_start < len(fitting) // 2 else fitting

@@ -1,41 +1,32 @@
-"""A task with a model: what ``nlpsuite.load`` returns and the CLI runs."""
+"""A task with a model: what ``nlpsuite.load`` returns and the command line runs."""
 
 from __future__ import annotations
 
 import time
 from collections.abc import Callable, Generator, Iterable, Mapping, Sequence
-from dataclasses import dataclass
-from typing import Any, TypeAlias
+from contextlib import closing
+from dataclasses import dataclass, field
+from typing import Any
 
 from nlpsuite.data.record import Record
 from nlpsuite.errors import NlpsuiteError, OptionError, PluginError
 from nlpsuite.options import make_options
 from nlpsuite.runtime.bundle import Bundle
 from nlpsuite.runtime.language_model import LanguageModel
-from nlpsuite.runtime.prompt import Completion
+from nlpsuite.runtime.prompt import Completion, Prompt
 from nlpsuite.tasks.base import Task
+from nlpsuite.tasks.guard import OutputGuard
+from nlpsuite.tasks.ordered_text import OrderedText
+from nlpsuite.tasks.override import NO_OVERRIDE, PromptOverride
+from nlpsuite.tasks.prose import known_languages
 from nlpsuite.tasks.result import Output, Result
-from nlpsuite.tasks.shots import shot_tokens
-from nlpsuite.tasks.solve import Limits, Step, solve
+from nlpsuite.tasks.solve import Solver, Solving, Step
 
-__all__ = ["Pipeline", "Watch", "preset_options"]
-
-
-_Solver: TypeAlias = Generator[Step, list[Completion], Output]
+__all__ = ["Pipeline", "default_options"]
 
 
-@dataclass
-class Watch:
-    """Who is told of what while records are run.
-
-    Attributes:
-        failed: takes the errors of records, by index; None lets the first end the run.
-    """
-
-    on_text: Callable[[str], None] | None = None
-    on_notice: Callable[[str], None] = lambda notice: None
-    on_result: Callable[[Result], None] = lambda result: None
-    failed: dict[int, NlpsuiteError] | None = None
+def _ignore(_: Any) -> None:
+    pass
 
 
 class Pipeline:
@@ -43,230 +34,294 @@ class Pipeline:
 
     summarize = nlpsuite.load("summarize", length="short")
     print(summarize("A long text …"))
+    for piece in summarize.stream("A long text …"):
+        print(piece, end="")
 
-    A model that was adapted to the task brings the options it was trained with; those given go first.
+    A model that was adapted to the task brings the options it was trained with; options given here override
+    them.
+
+    Args:
+        max_parts: most parts a long text may be split into.
+        override: changes of the task's prompt.
+        guard: screens the outputs.
+        options: of the task.
 
     Attributes:
-        notices: what the user should know about the model and the task together.
-        blocked: outputs that a guard has replaced so far; see ``nlpsuite.tasks.guard``.
+        notices: what the user should know about this task on this model.
+        blocked: number of outputs that the guard has replaced so far.
     """
 
-    blocked = 0
+    def __init__(
+        self,
+        task: Task[Any],
+        model: LanguageModel,
+        /,
+        *,
+        max_parts: int = 64,
+        override: PromptOverride = NO_OVERRIDE,
+        guard: OutputGuard | None = None,
+        **options: Any,
+    ) -> None:
+        self.task, self.model, self.override, self.guard = task, model, override, guard
+        self.blocked = 0
+        defaults, self.notices = default_options(task, model.bundle, override)
+        self._given = {**defaults, **options}
+        self.options = make_options(task.options, self._given)
+        self._solver = Solver(
+            task,
+            model.context_length,
+            model.count_tokens,
+            max_parts,
+            override,
+            languages=known_languages(model.bundle),
+        ).with_shots(self.options)
 
-    def __init__(self, task: Task[Any], model: LanguageModel, max_parts: int = 64, **options: Any) -> None:
-        self.task, self.model = task, model
-        preset, self.notices = preset_options(task, model.bundle)
-        self._given = options = {**preset, **options}
-        self.options = make_options(task.options, options)
-        shots = shot_tokens(task, self.options, model.context_length, model.count_tokens)
-        self._limits = Limits(model.context_length, model.count_tokens, max_parts, shots)
-
-    def __call__(self, text: str, **options: Any) -> Output:
+    def __call__(self, text: str, /, **options: Any) -> Output:
         """Run the task on one text; keywords override the pipeline's options."""
         return self.run(Record(text), **options).output
 
-    def map(self, texts: Iterable[str], **options: Any) -> list[Output]:
+    def map(self, texts: Iterable[str], /, **options: Any) -> list[Output]:
         """Run the task on many texts, batched."""
         return [result.output for result in self.run_batch([Record(t) for t in texts], **options)]
+
+    def stream(
+        self,
+        text: str | Record,
+        /,
+        *,
+        on_notice: Callable[[str], None] = _ignore,
+        **options: Any,
+    ) -> Generator[str, None, Result]:
+        """Run the task on one text and yield pieces of the output's text.
+
+        The pieces come while the text is generated if the task streams, else as one; joined, they are exactly
+        the output's text. Closing the generator early stops generating. It returns the result, the value of
+        ``yield from``.
+
+        Args:
+            on_notice: called with each notice as it comes; the result has them all.
+
+        Raises:
+            NlpsuiteError: an unknown option, a text too long, a damaged model.
+        """
+        item = _Item(Record(text) if isinstance(text, str) else text, options, on_notice)
+        shown = yield from self._solve([item], stream=not (self.guard and self.guard.blocks))
+        self._screen([item])
+        if not shown and item.result.output.text:
+            yield item.result.output.text
+        return item.result
 
     def run(
         self,
         record: Record,
+        /,
         on_text: Callable[[str], None] | None = None,
-        on_notice: Callable[[str], None] = lambda notice: None,
+        on_notice: Callable[[str], None] = _ignore,
         **options: Any,
     ) -> Result:
         """Run the task on one record.
 
         Args:
-            on_text: called with pieces of the output's text as they come, if the task streams;
-                else once with the whole. The pieces join to exactly the output's text.
+            on_text: called with pieces of the output's text, as ``stream`` yields them.
+            on_notice: called with each notice as it comes.
 
         Raises:
-            NlpsuiteError: an unknown option, a text too long, a damaged model.
+            NlpsuiteError: as ``stream``.
         """
-        watch = Watch(on_text=on_text, on_notice=on_notice)
-        [result] = self._drive([record], [options], watch)
-        return result
+        stream = self.stream(record, on_notice=on_notice, **options)
+        while True:
+            try:
+                piece = next(stream)
+            except StopIteration as stop:
+                result: Result = stop.value
+                return result
+            if on_text is not None:
+                on_text(piece)
 
-    def run_batch(self, records: Sequence[Record], **options: Any) -> list[Result]:
+    def run_batch(self, records: Sequence[Record], /, **options: Any) -> list[Result]:
         """Run the task on many records; their prompts share the running batch."""
-        return self._drive(records, [options] * len(records), Watch())
+        items = [_Item(record, options) for record in records]
+        _finish(self._solve(items))
+        self._screen(items)
+        return [item.result for item in items]
 
     def run_each(
         self,
         records: Sequence[Record],
         options: Sequence[Mapping[str, Any]] | None = None,
-        on_result: Callable[[Result], None] = lambda result: None,
+        on_result: Callable[[Result], None] = _ignore,
     ) -> list[Result | NlpsuiteError]:
-        """Run the task on many records, where one that fails stops no other.
+        """Run the task on many records; one that fails doesn't stop the others.
 
-        What the model itself fails with, such as a damaged file, is raised: it would fail the next as well.
+        Errors of the model itself, such as a damaged file, are raised: the next record would fail as well.
 
         Args:
-            options: for each record, over the pipeline's own.
-            on_result: told of each result as it comes.
+            options: for each record, overriding the pipeline's own.
+            on_result: called with each result when it comes, before it is screened.
 
         Returns:
-            For each record its result, or why there is none.
+            For each record its result, or the error.
         """
-        watch = Watch(on_result=on_result, failed={})
-        results = self._drive(records, options or [{}] * len(records), watch)
-        assert watch.failed is not None
-        return [watch.failed.get(i, result) for i, result in enumerate(results)]
+        given = options or [{}] * len(records)
+        items = [_Item(record, own) for record, own in zip(records, given, strict=True)]
+        _finish(self._solve(items, on_result=on_result, isolate=True))
+        self._screen([item for item in items if item.error is None])
+        return [item.error or item.result for item in items]
 
-    def _drive(
-        self, records: Sequence[Record], options: Sequence[Mapping[str, Any]], watch: Watch
-    ) -> list[Result]:
+    def prompt(self, record: Record, /, **options: Any) -> Prompt:
+        """The prompt for a record, whatever its length."""
+        return self._solver.prompt(record, self._options(options))
+
+    def _options(self, options: Mapping[str, Any]) -> Any:
+        return make_options(self.task.options, {**self._given, **options}) if options else self.options
+
+    def _solve(
+        self,
+        items: Sequence[_Item],
+        *,
+        stream: bool = False,
+        on_result: Callable[[Result], None] = _ignore,
+        isolate: bool = False,
+    ) -> Generator[str, None, bool]:
+        """Solve items side by side, with pieces of the text if ``stream``; returns whether there were any.
+
+        Args:
+            isolate: note the error of an item instead of raising it.
+        """
         started = time.perf_counter()
-        results = [Result(Output("")) for _ in records]
-        solvers: dict[int, _Solver] = {}
-        steps: dict[int, Step] = {}
 
-        def advance(i: int, completions: list[Completion] | None) -> None:
+        def advance(item: _Item, completions: list[Completion] | None) -> None:
             try:
-                if completions is None:
-                    chosen = make_options(self.task.options, {**self._given, **options[i]})
-                    solvers[i] = solve(self.task, records[i], chosen, self._limits)
-                    steps[i] = next(solvers[i])
-                else:
-                    steps[i] = solvers[i].send(completions)
+                if item.solving is None:
+                    item.solving = self._solver.solve(item.record, self._options(item.options))
+                # A generator that hasn't started takes None only.
+                item.step = item.solving.send(completions)  # type: ignore[arg-type]
             except StopIteration as stop:
-                results[i].output = stop.value
-                results[i].seconds = time.perf_counter() - started
-                watch.on_result(results[i])
+                item.result.output, item.step = stop.value, None
+                item.result.seconds = time.perf_counter() - started
+                item.notify(stop.value.notices)
+                on_result(item.result)
             except Exception as error:
-                if watch.failed is None or isinstance(error, MemoryError):
+                if not isolate or isinstance(error, MemoryError):
                     raise
-                watch.failed[i] = error if isinstance(error, NlpsuiteError) else self._blamed(error)
+                item.error, item.step = self._error_of(error), None
+            else:
+                item.notify(item.step.notices)
 
-        for i in range(len(records)):
-            advance(i, None)
-        streamed = False
-        while steps:
-            for i, step in steps.items():
-                if step.notice:
-                    results[i].notices.append(step.notice)
-                    watch.on_notice(step.notice)
-            show = watch.on_text if all(step.final for step in steps.values()) else None
-            streamed = streamed or show is not None
-            completions = self._answer(steps, show)
-            steps = {}
-            for i, answers in completions.items():
-                _count(results[i], answers)
-                advance(i, answers)
-        if watch.on_text and not streamed:
-            watch.on_text(results[0].output.text)
-        return results
+        for item in items:
+            advance(item, None)
+        shown = False
+        while waiting := [(item, item.step) for item in items if item.step]:
+            show = stream and all(step.final for _, step in waiting)
+            shown = shown or show
+            completions = yield from self._answer([step for _, step in waiting], show)
+            for (item, _), some in zip(waiting, completions):
+                item.count(some)
+                advance(item, some)
+        return shown
 
-    def _blamed(self, error: Exception) -> PluginError:
+    def _answer(self, steps: Sequence[Step], show: bool) -> Generator[str, None, list[list[Completion]]]:
+        """Completions of all steps' prompts, in one batch."""
+        text = OrderedText([part for step in steps for part in step.parts], self.task.strips)
+        done: dict[int, Completion] = {}
+        with closing(self.model.stream([prompt for step in steps for prompt in step.prompts])) as events:
+            for index, event in events:
+                if isinstance(event, Completion):
+                    done[index] = event
+                if show and (piece := text.take(index, event)):
+                    yield piece
+        if show and (piece := text.finish()):
+            yield piece
+        ordered = iter(done[i] for i in range(len(done)))
+        return [[next(ordered) for _ in step.prompts] for step in steps]
+
+    def _screen(self, items: Sequence[_Item]) -> None:
+        if self.guard is None:
+            return
+        before = [len(item.result.notices) for item in items]
+        self.guard.apply([item.result for item in items], self.model)
+        for item, count in zip(items, before):
+            self.blocked += bool(item.result.guard and item.result.guard["blocked"])
+            for notice in item.result.notices[count:]:
+                item.on_notice(notice)
+
+    def _error_of(self, error: Exception) -> NlpsuiteError:
+        if isinstance(error, NlpsuiteError):
+            return error
         return PluginError(
             f"The task {self.task.name} failed on this text: {type(error).__name__}: {error}",
-            hint="This is a fault of its plugin.",
+            hint="This is a bug in its plugin.",
         )
 
-    def _answer(
-        self, steps: dict[int, Step], on_text: Callable[[str], None] | None
-    ) -> dict[int, list[Completion]]:
-        """Completions of all steps' prompts, in one batch."""
-        prompts = [prompt for step in steps.values() for prompt in step.prompts]
-        separators = [s for step in steps.values() for s in step.separators]
-        shown = _InOrder(separators, self.task.strips, on_text) if on_text else None
-        done: dict[int, Completion] = {}
-        for index, event in self.model.stream(prompts):
-            if isinstance(event, Completion):
-                done[index] = event
-            if shown:
-                shown.take(index, event)
-        ordered = iter(done[i] for i in range(len(prompts)))
-        return {i: [next(ordered) for _ in step.prompts] for i, step in steps.items()}
+
+@dataclass
+class _Item:
+    """One record on its way to a result.
+
+    Attributes:
+        step: what it waits for; None once it is solved or has failed.
+        error: why there is no result.
+    """
+
+    record: Record
+    options: Mapping[str, Any]
+    on_notice: Callable[[str], None] = _ignore
+    result: Result = field(default_factory=lambda: Result(Output("")))
+    solving: Solving | None = None
+    step: Step | None = None
+    error: NlpsuiteError | None = None
+
+    def notify(self, notices: Iterable[str]) -> None:
+        for notice in notices:
+            if notice not in self.result.notices:
+                self.result.notices.append(notice)
+                self.on_notice(notice)
+
+    def count(self, completions: Sequence[Completion]) -> None:
+        result = self.result
+        if result.parts == 0:
+            result.first_token_seconds = completions[0].first_token_seconds
+        result.parts += len(completions)
+        result.prompt_tokens += sum(c.prompt_tokens for c in completions)
+        result.completion_tokens += sum(c.completion_tokens for c in completions)
+        result.finish_reason = completions[-1].finish_reason
 
 
-def preset_options(task: Task[Any], bundle: Bundle) -> tuple[dict[str, Any], list[str]]:
-    """The options that differ from a task's defaults on a model, and what the user should know.
+def _finish(solving: Generator[str, None, Any]) -> None:
+    for _ in solving:
+        pass
 
-    They are those that an adapter merged into the model was trained with, and those that come with
-    few-shot examples.
+
+def default_options(
+    task: Task[Any], bundle: Bundle, override: PromptOverride = NO_OVERRIDE
+) -> tuple[dict[str, Any], list[str]]:
+    """The options that replace a task's defaults on a model, and what the user should know about the two.
+
+    They are those that an adapter merged into the model was trained with, and those for few-shot examples.
     """
     adapter = bundle.adapter
-    if adapter is None or not adapter["task"]:  # peft doesn't record a task
-        return dict(task.adjusted.options), []
-    if adapter["task"] != task.name:
-        notice = f"The model was adapted to {adapter['task']}; it may be worse at {task.name}."
-        return dict(task.adjusted.options), [notice]
     options: dict[str, Any] = {}
     notices = []
-    if task.adjusted.report:
-        notices.append(
-            f"The model was adapted to the prompt that {task.name} has of its own; with another, results may "
-            "be worse than its evaluation says."
-        )
-    if adapter["task_version"] != task.version:
-        notices.append(
-            f"The model was adapted to version {adapter['task_version']} of {task.name}; this is version "
-            f"{task.version}: results may be worse than its evaluation says."
-        )
-    for name, value in adapter["options"].items():
-        try:
-            make_options(task.options, {name: value})
-        except OptionError:
+    if adapter is not None and adapter["task"] != task.name and adapter["task"]:
+        notices.append(f"The model was adapted to {adapter['task']}; it may be worse at {task.name}.")
+    elif adapter is not None and adapter["task"]:  # peft records no task
+        if override.report:
             notices.append(
-                f"The adapter's option {name}={value!r} is not one of {task.name}; it has no effect."
+                f"The model was adapted to the task's own prompt; with another, {task.name} may do worse than the "
+                "adapter's evaluation says."
             )
-        else:
-            options[name] = value
-    return options | dict(task.adjusted.options), notices
-
-
-def _count(result: Result, completions: list[Completion]) -> None:
-    if result.parts == 0:
-        result.first_token_seconds = completions[0].first_token_seconds
-    result.parts += len(completions)
-    result.prompt_tokens += sum(c.prompt_tokens for c in completions)
-    result.completion_tokens += sum(c.completion_tokens for c in completions)
-    result.finish_reason = completions[-1].finish_reason
-
-
-class _InOrder:
-    """Shows the texts of several prompts one after the other.
-
-    Texts come interleaved; those whose turn it isn't wait. Where the task strips its outputs,
-    white space is held until a word follows, so that what was shown equals the stripped text.
-    """
-
-    def __init__(self, separators: list[str], strip: bool, show: Callable[[str], None]) -> None:
-        self._separators, self._strip, self._show = separators, strip, show
-        self._waiting: list[str] = [""] * len(separators)
-        self._done = [False] * len(separators)
-        self._turn = 0
-        self._begun = False
-        self._space = ""
-
-    def take(self, index: int, event: str | Completion) -> None:
-        if isinstance(event, Completion):
-            self._done[index] = True
-        else:
-            self._waiting[index] += event
-        while self._turn < len(self._waiting):
-            text, self._waiting[self._turn] = self._waiting[self._turn], ""
-            self._put(text if self._begun or not self._strip else text.lstrip())
-            if not self._done[self._turn]:
-                return
-            self._space = self._separators[self._turn]
-            self._begun = False
-            self._turn += 1
-
-    def _put(self, text: str) -> None:
-        if not self._strip:
-            text, self._space = self._space + text, ""
-            if text:
-                self._show(text)
-            return
-        if text:
-            self._begun = True
-        bare = text.rstrip()
-        if bare:
-            self._show(self._space + bare)
-            self._space = text[len(bare) :]
-        else:
-            self._space += text
+        if adapter["task_version"] != task.version:
+            notices.append(
+                f"The model was adapted to version {adapter['task_version']} of {task.name}; this is version "
+                f"{task.version}: it may do worse than the adapter's evaluation says."
+            )
+        for name, value in adapter["options"].items():
+            try:
+                make_options(task.options, {name: value})
+            except OptionError:
+                notices.append(
+                    f"{task.name} has no option {name}={value!r}: this setting of the adapter is ignored."
+                )
+            else:
+                options[name] = value
+    return options | dict(override.options(task)), notices

@@ -1,4 +1,4 @@
-"""What a task sends to a model, without the model's weights."""
+"""The prompts that a task sends to a model, made without the model's weights."""
 
 from __future__ import annotations
 
@@ -12,19 +12,20 @@ from nlpsuite.runtime.bundle import Bundle
 from nlpsuite.runtime.prompt import Prompt
 from nlpsuite.runtime.tokenizer import Tokenizer
 from nlpsuite.tasks.base import Task
-from nlpsuite.tasks.pipeline import preset_options
-from nlpsuite.tasks.shots import shot_tokens
-from nlpsuite.tasks.solve import Limits, solve
+from nlpsuite.tasks.override import NO_OVERRIDE, PromptOverride
+from nlpsuite.tasks.pipeline import default_options
+from nlpsuite.tasks.prose import known_languages
+from nlpsuite.tasks.solve import Solver
 
 __all__ = ["Preview", "preview"]
 
 
 @dataclass(frozen=True)
 class Preview:
-    """The first prompts of a record; what a task asks after them depends on the answers.
+    """The first prompts for a record; later ones depend on the answers.
 
     Attributes:
-        notices: of the input's treatment and of the model, as ``run`` gives them.
+        notices: as ``Pipeline.run`` gives them.
     """
 
     prompts: list[Prompt]
@@ -37,29 +38,30 @@ def preview(
     options: Mapping[str, Any],
     bundle: Bundle,
     tokenizer: Tokenizer,
+    *,
     max_parts: int = 64,
+    override: PromptOverride = NO_OVERRIDE,
 ) -> Preview:
-    """The prompts that ``Pipeline.run`` would begin with.
+    """The first prompts that ``Pipeline.run`` sends for a record.
 
     Raises:
         InputTooLongError: the text or the few-shot examples are too long.
         OptionError: an option that the task doesn't have, or a value that it can't take.
         UnsupportedModelError: the model has no chat template.
     """
-
-    def count(prompt: Prompt | str) -> int:
-        return len(
-            tokenizer.encode_text(prompt) if isinstance(prompt, str) else tokenizer.encode_prompt(prompt)
-        )
-
-    preset, notices = preset_options(task, bundle)
-    chosen = make_options(task.options, {**preset, **options})
-    shots = shot_tokens(task, chosen, bundle.context_length, count)
-    limits = Limits(bundle.context_length, count, max_parts, shots)
-    prompts: list[Prompt] = []
-    # Of a record that the task divides, each piece is solved by itself.
-    for piece in task.divide(record, chosen) or (record,):
-        step = next(solve(task, piece, chosen, limits))
-        prompts += step.prompts
-        notices += [step.notice] if step.notice else []
-    return Preview(prompts, notices)
+    defaults, notices = default_options(task, bundle, override)
+    chosen = make_options(task.options, {**defaults, **options})
+    solver = Solver(
+        task,
+        bundle.context_length,
+        tokenizer.count,
+        max_parts,
+        override,
+        languages=known_languages(bundle),
+    ).with_shots(chosen)
+    try:
+        step = next(solver.solve(record, chosen))
+    except StopIteration as stop:
+        # The text needs no model; the prompt of a text that does looks like this.
+        return Preview([solver.prompt(record, chosen)], [*notices, *stop.value.notices])
+    return Preview(step.prompts, [*notices, *step.notices])

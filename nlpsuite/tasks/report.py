@@ -47,7 +47,7 @@ def run_report(pipeline: Pipeline, result: Result, *, source: str, load_seconds:
     }
     if result.guard is not None:
         report["guard"] = {**result.guard, "plugin": _plugin("guard", "guard")}
-    return report | dict(task.adjusted.report)
+    return report | dict(pipeline.override.report)
 
 
 def _timings(result: Result, load_seconds: float) -> dict[str, float | None]:

@@ -20,12 +20,14 @@ class Output:
         label: the label of a classification.
         probabilities: of every label; they sum to 1.
         data: further JSON values.
+        notices: what the user should know about this output.
     """
 
     text: str
     label: str | None = None
     probabilities: Mapping[str, float] | None = None
     data: Mapping[str, Any] = field(default_factory=dict)
+    notices: tuple[str, ...] = ()
 
     @property
     def answer(self) -> str:
@@ -34,6 +36,11 @@ class Output:
 
     def __str__(self) -> str:
         return self.text
+
+    def _repr_html_(self) -> str:
+        from nlpsuite.tasks.notebook import output_html
+
+        return output_html(self)
 
 
 @dataclass
@@ -109,3 +116,8 @@ class Result:
             notices=values.get("notices", []),
             guard=values.get("guard"),
         )
+
+    def _repr_html_(self) -> str:
+        from nlpsuite.tasks.notebook import result_html
+
+        return result_html(self)

@@ -60,13 +60,13 @@ class PromptTemplate:
     """A prompt with placeholders. Make one with ``PromptTemplate.read`` or ``.parse``.
 
     Attributes:
-        origin: a file's name, or what else messages should call it.
-        sha256: of the file's bytes.
+        sha256: of the file's bytes, or of the text.
+        path: of the file; empty where there is none.
     """
 
-    origin: str
-    sha256: str
     sections: tuple[Section, ...]
+    sha256: str
+    path: str = ""
 
     @classmethod
     def read(cls, path: str | os.PathLike[str]) -> PromptTemplate:
@@ -92,16 +92,17 @@ class PromptTemplate:
                 f"{error.start:,}.",
                 hint="Save it as UTF-8.",
             ) from None
-        return cls._parse(text, f"The prompt file {path}", hashlib.sha256(data).hexdigest())
+        return cls._parse(text, data, os.fspath(path))
 
     @classmethod
     def parse(cls, text: str) -> PromptTemplate:
         """The template that ``text`` is. Raises as ``read`` does."""
         check_unicode(text, "The prompt template")
-        return cls._parse(text, "The prompt template", hashlib.sha256(text.encode()).hexdigest())
+        return cls._parse(text, text.encode(), "")
 
     @classmethod
-    def _parse(cls, text: str, origin: str, sha256: str) -> PromptTemplate:
+    def _parse(cls, text: str, data: bytes, path: str) -> PromptTemplate:
+        origin = _origin(path)
         if not text.strip():
             raise InputInvalidError(f"{origin} is empty.", hint=f"It must have {{text}} in it. {_FORMAT}")
         sections = _sections(text.replace("\r\n", "\n"), origin)
@@ -111,9 +112,14 @@ class PromptTemplate:
             raise InputInvalidError(
                 f"{origin} has no {{text}}.", hint="Write {text} where the text to work on belongs."
             )
-        template = cls(origin, sha256, sections)
+        template = cls(sections, hashlib.sha256(data).hexdigest(), path)
         _check_shots(template)
         return template
+
+    @property
+    def origin(self) -> str:
+        """What messages call it."""
+        return _origin(self.path)
 
     @property
     def takes_shots(self) -> bool:
@@ -121,7 +127,7 @@ class PromptTemplate:
         return any("shots" in section.names for section in self.sections)
 
     def check(self, task: Task[Any]) -> None:
-        """Raises InputInvalidError if a placeholder is no option of the task, or the task's
+        """Raises InputInvalidError if a placeholder isn't an option of the task, or the task's
         conversations have no place in the template."""
         known = ["text", "shots", *(spec.name.rstrip("_") for spec in option_specs(task.options))]
         for name in (name for section in self.sections for name in section.names):
@@ -213,6 +219,10 @@ def _joined(question: str, answer: str) -> str:
     """An example's text: after a text without white space at its end the answer brings its own."""
     apart = not question or question[-1].isspace() or answer[:1].isspace()
     return f"{question}{'' if apart else ' '}{answer}"
+
+
+def _origin(path: str) -> str:
+    return f"The prompt file {path}" if path else "The prompt template"
 
 
 # From a file's text to sections.

@@ -70,13 +70,6 @@ def odd_texts(subject: Subject) -> str:
         record = Record(text)
         try:
             prompt = subject.prompt(record, {})
-            if divide := getattr(subject.task, "divide", None):
-                parts = subject.call("divide", text, divide, record, subject.options({}))
-                expect(
-                    record not in parts,
-                    "divide gives the record itself, without end",
-                    subject.place("divide"),
-                )
             _run(subject, text)
         except CheckFailed as failed:
             if text and isinstance(failed.__cause__, NlpsuiteError):

@@ -8,7 +8,6 @@ import re
 from collections.abc import Callable
 from typing import Any
 
-from nlpsuite import options as _options
 from nlpsuite.data.record import Columns
 from nlpsuite.errors import PluginError
 from nlpsuite.options import Options, make_options, option_specs
@@ -18,22 +17,10 @@ from nlpsuite.tasks.base import Task
 from nlpsuite.testing.findings import CheckFailed, expect
 from nlpsuite.testing.subject import IMPORT_SECONDS, Subject, shown
 
-__all__ = ["COMMAND_CHECKS", "PACKAGE_CHECKS", "TASK_CHECKS", "TASK_NAME", "loads", "reserved_options"]
+__all__ = ["COMMAND_CHECKS", "PACKAGE_CHECKS", "TASK_CHECKS", "TASK_NAME", "loads"]
 
 _SUMMARY_CHARACTERS = 100
 TASK_NAME = re.compile(r"[a-z][a-z0-9]*(-[a-z0-9]+)*")
-
-# The names that `nlpsuite run TASK` uses for all tasks.
-RESERVED_FLAGS = frozenset(
-    "files text texts model adapter precision device threads max_parts encoding json as_json output overwrite "
-    "help debug prompt_file prompt_template shots max_shots guard no_plugins".split()
-)
-
-
-def reserved_options() -> frozenset[str]:
-    """Names that no option of a task may have: flags of `nlpsuite run`, keywords of ``nlpsuite.load`` and of
-    the pipeline that it returns."""
-    return RESERVED_FLAGS | frozenset(getattr(_options, "RESERVED_OPTIONS", ()))
 
 
 def metadata(subject: Subject) -> str:
@@ -167,10 +154,6 @@ def options(subject: Subject) -> str:
         raise CheckFailed(getattr(error, "message", str(error))) from None
     for spec in specs:
         expect(spec.help, f"option {spec.name!r} has no help: declare it with option(default, help)")
-        expect(
-            spec.name not in reserved_options(),
-            f"option {spec.name!r} has a name that nlpsuite uses for every task",
-        )
         expect(spec.default is not dataclasses.MISSING, f"option {spec.name!r} has no default")
         for value in (spec.default, *spec.choices):
             _accept(cls, {spec.name: value})

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import re
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Generator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -75,7 +75,7 @@ class EchoModel(LanguageModel):
         messages = sum(len(_tokens(m.content)) + _TOKENS_A_MESSAGE for m in prompt.messages)
         return messages + len(_tokens(prompt.text)) + len(_tokens(prompt.prefill))
 
-    def stream(self, prompts: Sequence[Prompt]) -> Iterator[tuple[int, str | Completion]]:
+    def stream(self, prompts: Sequence[Prompt]) -> Generator[tuple[int, str | Completion], None, None]:
         """Yield each reply token by token, then its completion.
 
         Raises:

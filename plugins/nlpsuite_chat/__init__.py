@@ -12,7 +12,7 @@ from nlpsuite.plugins import Columns
 class Options(GenerationOptions):
     system: str = option(
         "You are a helpful assistant. Answer briefly and to the point.",
-        "instructions that hold for the whole conversation",
+        "Instructions for the whole conversation.",
     )
 
 

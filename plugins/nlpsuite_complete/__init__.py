@@ -10,7 +10,7 @@ from nlpsuite.plugins import Columns
 
 @dataclass(frozen=True)
 class Options(GenerationOptions):
-    stop: str = option("\n```", "end the completion before this text")
+    stop: str = option("\n```", "End the completion before this text.")
 
 
 class Complete(Task[Options]):

@@ -1,4 +1,4 @@
-"""Screen what tasks say: words, patterns of private data, and the model's own opinion of toxicity."""
+"""Screen outputs for offensive words, private data and, by asking the model, toxicity."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ THRESHOLD = 0.5
 """A text is flagged as toxic from this probability on; docs/guard.md says what it was measured with."""
 
 _CHOICES = (" neutral", " hateful")
-# Three examples of each, and of the neutral ones two about bad things: what is told is not how it is told.
+# Three examples of each. Two neutral ones are about bad things: the subject is not the tone.
 _EXAMPLES = """\
 Comment: You are a disgusting fool.
 Tone: hateful
@@ -37,8 +37,8 @@ Comment: Thousands died in the earthquake.
 Tone: neutral
 
 """
-# Texts that say nothing: what the model thinks of them is its liking of the two words.
-_NEUTRAL = ("", "[MASK]", "The film lasts two hours.", "It is a letter.")
+# Texts without content: what the model says about them is its bias towards one of the words.
+_CONTENT_FREE = ("", "[MASK]", "The film lasts two hours.", "It is a letter.")
 # The model judges sentences better than pages.
 _PART_TOKENS = 120
 _LEAST_TOKENS = 16
@@ -85,7 +85,7 @@ class Screen(Guard):
 
 
 def _parts(text: str, limit: int, count: Callable[[str], int]) -> list[str]:
-    # A lone surrogate is no text that a tokenizer takes.
+    # Tokenizers take no lone surrogates.
     clean = text.encode("utf-8", "replace").decode()
     return [part.text for part in split_text(clean, limit, count) if part.text.strip()]
 
@@ -94,7 +94,7 @@ def _question(text: str) -> Prompt:
     return Prompt(
         text=_frame(text),
         choices=_CHOICES,
-        calibration=tuple(Prompt(text=_frame(neutral)) for neutral in _NEUTRAL),
+        calibration=tuple(Prompt(text=_frame(text)) for text in _CONTENT_FREE),
     )
 
 
@@ -104,7 +104,7 @@ def _frame(text: str) -> str:
 
 
 def _probability(answer: Completion) -> float:
-    """Of the second choice, corrected for the priors."""
+    """Of the second choice, corrected for the model's bias."""
     neutral, hateful = (score - prior for score, prior in zip(answer.logprobs, answer.calibration_logprobs))
     return 1 / (1 + math.exp(min(700.0, max(-700.0, neutral - hateful))))
 

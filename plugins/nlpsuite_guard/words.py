@@ -40,7 +40,7 @@ def normal_form(word: str) -> str:
 
 
 def digest(word: str) -> str:
-    """What stands in words.tsv in place of a word that shall not be seen."""
+    """What words.tsv has in place of a word that should not be shown."""
     return _HASHED + hashlib.sha256(normal_form(word).encode("utf-8", "replace")).hexdigest()
 
 

@@ -33,7 +33,7 @@ from nlpsuite import (
     option,
 )
 from nlpsuite.errors import InputInvalidError
-from nlpsuite.plugins import Columns, Part
+from nlpsuite.plugins import Columns, Part, Piece
 from nlpsuite_review.checks import SEVERITIES, Finding
 from nlpsuite_review.reading import Reading, Unit, read
 
@@ -52,7 +52,7 @@ class ReviewOptions(GenerationOptions):
 
 
 @dataclass(frozen=True)
-class _Piece(Record):
+class _Piece(Piece):
     """What the model is asked about: an excerpt of what was read, or one function of it."""
 
     reading: Reading | None = field(default=None, hash=False)
@@ -70,9 +70,7 @@ class Review(Task[ReviewOptions]):
     )
     columns = Columns(text=("code", "diff", "patch", "text"), reference=("lines", "findings"))
 
-    def divide(self, record: Record, options: ReviewOptions) -> Sequence[Record]:
-        if isinstance(record, _Piece):
-            return ()
+    def divide(self, record: Record, options: ReviewOptions) -> Sequence[Piece]:
         reading = _read(record, options)
         pieces = [_Piece(reading.excerpt, reading=reading)]
         if options.depth == "model":

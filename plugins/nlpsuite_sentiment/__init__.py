@@ -1,78 +1,114 @@
-"""Tell whether a text is positive or negative, with probabilities."""
+"""Tell whether a text is positive or negative (or neutral, where asked for), with probabilities."""
 
 from __future__ import annotations
 
 import math
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import ClassVar
 
 from nlpsuite import Completion, Options, Output, Prompt, Record, Task, hookimpl, option
+from nlpsuite.errors import OptionError
 from nlpsuite.plugins import Columns, Part
 
 _LABELS = ("positive", "negative")
-# Two examples of each label, of different things, so that the model sees what is asked.
+_NEUTRAL = "neutral"
+# Everyday phrases of both kinds, with and without full stop and capital.
 _EXAMPLES = """\
-Review: The food was cold and the staff were rude.
-Sentiment: negative
-
-Review: I loved every minute of it.
+Review: I really like this.
 Sentiment: positive
 
-Review: It broke after two days.
+Review: my order never came
 Sentiment: negative
 
-Review: A warm, funny and clever story.
+Review: The staff were friendly and the room was clean.
 Sentiment: positive
+
+Review: boring and far too long
+Sentiment: negative
 
 """
-# Texts that say nothing: what the model thinks of them is its bias.
-_NEUTRAL = ("", "[MASK]", "The film lasts two hours.", "It is a film.")
+# Texts half way between the labels: the model's leaning after them is its bias. dev/LOG.md has the figures.
+_BALANCED = ("It was okay.", "N/A", "It is good.", "It is bad.")
+# Plain facts, which are the middle where a neutral label is asked for.
+_FACTS = ("The meeting is on Tuesday.", "I bought it in May.", "It is in the box.", "We have three rooms.")
+# Makes neutral the most likely label where the log-odds are within 0.5 of the middle.
+_NEUTRAL_MARGIN = 0.9
+_SAYS_SOMETHING = re.compile(r"\w|[^\x00-\x7f]|[:;=][-o']?[()\\/|]|<3")  # words, emoji, emoticons
 
 
 @dataclass(frozen=True)
 class SentimentOptions(Options):
-    examples: bool = option(True, "show the model four examples first; an adapted model needs none")
-    calibrate: bool = option(True, "correct for the model's liking of the label words themselves")
+    examples: bool = option(True, "Show the model four examples first; an adapted model needs none.")
+    calibrate: bool = option(True, "Correct for the model's bias towards one of the labels.")
+    labels: str = option(
+        "positive,negative", "Labels to choose from; positive,negative,neutral adds a neutral answer."
+    )
+
+    def __post_init__(self) -> None:
+        """Raises OptionError for labels other than these."""
+        given = sorted(label.strip().casefold() for label in self.labels.split(","))
+        if given not in (sorted(_LABELS), sorted([*_LABELS, _NEUTRAL])):
+            raise OptionError(
+                f"labels is {self.labels!r}, must be positive,negative or positive,negative,neutral."
+            )
+
+    @property
+    def neutral(self) -> bool:
+        """Whether a neutral answer is asked for."""
+        return _NEUTRAL in self.labels.casefold()
 
 
 class Sentiment(Task[SentimentOptions]):
     name = "sentiment"
+    version = "2"
     options = SentimentOptions
     long_input = "split"
     max_prompt_tokens = 1_000
-    # An adapter has learnt what the examples show and has no liking left to correct.
+    prose = True
+    # An adapter has learned what the examples show and has no bias left to correct.
     adapter_options: ClassVar = {"examples": False, "calibrate": False}
     shots_options: ClassVar = {"examples": False}
-    content_free_texts = _NEUTRAL
+    content_free_texts = _BALANCED
     columns = Columns(text=("text", "sentence", "content", "review"), reference=("label", "sentiment"))
     labels: ClassVar = {"negative": "negative", "positive": "positive", "0": "negative", "1": "positive"}
 
     def prompt(self, record: Record, options: SentimentOptions) -> Prompt:
-        priors = _NEUTRAL if options.calibrate else ()
+        texts = (_FACTS if options.neutral else _BALANCED) if options.calibrate else ()
         return Prompt(
             text=_frame(record.text, options),
             choices=tuple(f" {label}" for label in _LABELS),
-            calibration=tuple(Prompt(text=_frame(text, options)) for text in priors),
+            calibration=tuple(Prompt(text=_frame(text, options)) for text in texts),
+        )
+
+    def without_model(self, record: Record, options: SentimentOptions) -> Output | None:
+        """A text without words or emoji is as much the one as the other."""
+        if not record.text or _SAYS_SOMETHING.search(record.text):
+            return None
+        output = _output(0.0, options)
+        return Output(
+            output.text, output.label, output.probabilities, notices=("The text has no words to judge.",)
         )
 
     def parse(self, completion: Completion, record: Record, options: SentimentOptions) -> Output:
-        scores = list(completion.logprobs)
+        positive, negative = completion.logprobs
         if completion.calibration_logprobs:
-            scores = [score - prior for score, prior in zip(scores, completion.calibration_logprobs)]
-        top = max(scores)
-        weights = [math.exp(score - top) for score in scores]
-        return _output([weight / sum(weights) for weight in weights])
+            positive -= completion.calibration_logprobs[0]
+            negative -= completion.calibration_logprobs[1]
+        return _output(positive - negative, options)
 
     def join(self, outputs: Sequence[Output], parts: Sequence[Part], options: SentimentOptions) -> Output:
         """The parts' probabilities, averaged by the parts' lengths."""
         total = sum(len(part.text) for part in parts)
-        return _output(
-            [
-                sum((out.probabilities or {})[label] * len(part.text) for out, part in zip(outputs, parts))
+        return _labelled(
+            {
+                label: sum(
+                    (out.probabilities or {})[label] * len(part.text) for out, part in zip(outputs, parts)
+                )
                 / total
-                for label in _LABELS
-            ]
+                for label in outputs[0].probabilities or {}
+            }
         )
 
 
@@ -80,10 +116,26 @@ def _frame(text: str, options: SentimentOptions) -> str:
     return f"{_EXAMPLES if options.examples else ''}Review: {text.strip()}\nSentiment:"
 
 
-def _output(probabilities: list[float]) -> Output:
-    by_label = dict(zip(_LABELS, probabilities))
-    label = max(by_label, key=by_label.__getitem__)
-    return Output(text=f"{label} ({by_label[label]:.0%})", label=label, probabilities=by_label)
+def _output(log_odds: float, options: SentimentOptions) -> Output:
+    """The output of a text by its log-odds of positive against negative.
+
+    The neutral label takes what an ordered logistic model with two thresholds leaves between the others.
+    """
+    margin = _NEUTRAL_MARGIN if options.neutral else 0.0
+    positive, negative = _logistic(log_odds - margin), _logistic(-log_odds - margin)
+    probabilities = {"positive": positive, "negative": negative}
+    if options.neutral:
+        probabilities[_NEUTRAL] = max(0.0, 1 - positive - negative)
+    return _labelled(probabilities)
+
+
+def _logistic(x: float) -> float:
+    return 1 / (1 + math.exp(-x)) if x >= 0 else math.exp(max(x, -700.0)) / (1 + math.exp(max(x, -700.0)))
+
+
+def _labelled(probabilities: dict[str, float]) -> Output:
+    label = max(probabilities, key=probabilities.__getitem__)
+    return Output(text=f"{label} ({probabilities[label]:.0%})", label=label, probabilities=probabilities)
 
 
 @hookimpl

@@ -22,11 +22,11 @@ def test_path(cli, file) -> None:
 
 
 def test_show_is_toml_with_the_origin_of_each_value(cli, file) -> None:
-    file.write_text('[run]\nthreads = 2\n[tasks.translate]\nfrom = "Fr\\u007fench"\n')
+    file.write_text('[run]\nthreads = 2\n[tasks.chat]\nsystem = "Fr\\u007fench"\n')
     out = cli("config", "show").out
     assert tomllib.loads(out) == {
         "run": {"device": "auto", "threads": 2},
-        "tasks": {"translate": {"from": "Fr\x7fench", "to": "German", "plain": False}},
+        "tasks": {"chat": {"system": "Fr\x7fench"}},
     }
     assert out.startswith(f"# {file}\n")
     assert "threads = 2  # configuration\n" in out

@@ -298,14 +298,14 @@ def test_a_history_that_can_not_be_kept_does_no_harm(terminal, tmp_path: Path) -
 def test_a_long_history_is_cut(tmp_path: Path) -> None:
     code = f"""
 from pathlib import Path
-from nlpsuite.cli.line_history import kept_lines
+from nlpsuite.cli.line_history import open_history
 import readline
-keep = kept_lines(Path({str(tmp_path / "history")!r}))
+keep = open_history(Path({str(tmp_path / "history")!r}))
 for number in range(1100):
     readline.add_history(str(number))
 keep()
 keep()
-kept_lines(Path({str(tmp_path / "history")!r}))
+open_history(Path({str(tmp_path / "history")!r}))
 """
     subprocess.run([sys.executable, "-c", code], check=True)
     lines = (tmp_path / "history").read_text().splitlines()

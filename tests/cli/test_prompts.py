@@ -72,7 +72,7 @@ def test_without_input_the_frame_is_shown(show) -> None:
     outcome = show("sentiment", "--no-examples")
     assert outcome.out == "Review: {text}\nSentiment:\n"
     assert 'choices, scored: " positive", " negative"' in outcome.err
-    assert "priors: 4 prompts" in outcome.err
+    assert "calibrated with 4 prompts" in outcome.err
 
 
 def test_look_alikes_of_control_tokens_are_named(show) -> None:
@@ -84,7 +84,7 @@ def test_json(show) -> None:
     row = json.loads(show("sentiment", "--text", "the sea", "--no-examples", "--json").out)
     assert row["text"] == "Review: the sea\nSentiment:"
     assert row["choices"] == [" positive", " negative"]
-    assert row["calibration"][0] == "Review: \nSentiment:"
+    assert row["calibration"][0] == "Review: It was okay.\nSentiment:"
     assert row["max_tokens"] is None and row["sampling"] is None
     row = json.loads(show("complete", "-", "--json", stdin=b"the sea").out)
     assert row["stop"] == ["\n```"] and row["sampling"]["temperature"] == 0.0
@@ -107,7 +107,7 @@ def test_the_weights_are_not_loaded(tiny_bundle) -> None:
 
 def test_list(cli) -> None:
     out = cli("prompts", "list").out
-    assert "sentiment" in out and "{text} {shots} {examples} {calibrate}" in out
+    assert "sentiment" in out and "{text} {shots} {examples} {calibrate} {labels}" in out
     rows = {row["task"]: row for row in json.loads(cli("prompts", "list", "--json").out)}
     assert rows["summarize"]["form"] == "conversation" and rows["complete"]["form"] == "text"
     assert rows["translate"]["placeholders"] == ["text", "shots", "to", "from", "plain"]

@@ -379,7 +379,6 @@ def answered(text: str, answer: str = "It  adds\nnumbers.", **given: Any) -> Out
     task = load_task("review")
     options = make_options(task.options, given)
     pieces = list(task.divide(Record(text), options))
-    assert all(not task.divide(piece, options) for piece in pieces)
     outputs = []
     for piece in pieces:
         prompt = task.prompt(piece, options)

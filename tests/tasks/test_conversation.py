@@ -93,10 +93,10 @@ def test_an_interrupted_answer_is_no_turn(pipeline: Pipeline) -> None:
         talk.ask("the sea", interrupt)
     assert talk.turns == []
     talk.ask("the sea")
-    kept = list(talk.turns)
+    before = list(talk.turns)
     with pytest.raises(KeyboardInterrupt):
         talk.retry(interrupt)
-    assert talk.turns == kept
+    assert talk.turns == before
 
 
 def test_retry_draws_differently(tiny_bundle: Path, seen: list[list[Message]], pipeline: Pipeline) -> None:
@@ -148,7 +148,7 @@ def test_what_is_saved_can_be_loaded(pipeline: Pipeline, tmp_path: Path) -> None
     assert content["options"]["max_tokens"] == 8 and "system" not in content["options"]
 
     other = Conversation(pipeline)
-    assert other.load(tmp_path / "talk.json") == ["Its options hold from here: temperature=0.0."]
+    assert other.load(tmp_path / "talk.json") == ["Its options apply from here: temperature=0.0."]
     assert (other.turns, other.system) == (talk.turns, "Be rude.")
     assert other.ask("and now").output.text == talk.ask("and now").output.text
 
@@ -193,8 +193,8 @@ DAMAGED: list[tuple[str | dict[str, Any], str]] = [
     ("", "not JSON"),
     (json.dumps(GOOD)[:-20], "not JSON"),
     ("[" * 100_000, "not JSON"),
-    ("[]", "no saved conversation"),
-    ('{"messages": []}', "no saved conversation"),
+    ("[]", "not a saved conversation"),
+    ('{"messages": []}', "not a saved conversation"),
     ({"version": 2}, "version 2"),
     ({"task": "summarize"}, "with summarize, not with chat"),
     ({"options": {"max_tokens": "many"}}, "damaged: max_tokens is 'many'"),

@@ -16,7 +16,7 @@ from nlpsuite import Options, Output, Prompt, Record, Task
 from nlpsuite.errors import OptionError, PluginError
 from nlpsuite.runtime.language_model import LanguageModel
 from nlpsuite.tasks.conversation import Conversation
-from nlpsuite.tasks.guard import REFUSAL, Flag, Guard, GuardedPipeline, Screening
+from nlpsuite.tasks.guard import REFUSAL, Flag, Guard, OutputGuard, Screening
 from nlpsuite.tasks.pipeline import Pipeline
 from nlpsuite.testing import EchoModel
 
@@ -29,8 +29,8 @@ def says(text: str, toxic: bool = False) -> EchoModel:
     )
 
 
-def guarded(model: EchoModel, mode: str, task: Any = None) -> GuardedPipeline:
-    return GuardedPipeline(task or complete(), model, Screen(), mode)  # type: ignore[arg-type]
+def guarded(model: EchoModel, mode: str, task: Any = None) -> Pipeline:
+    return Pipeline(task or complete(), model, guard=OutputGuard(Screen(), mode))  # type: ignore[arg-type]
 
 
 def test_what_is_clean_passes_as_without_a_guard() -> None:
@@ -43,11 +43,11 @@ def test_what_is_clean_passes_as_without_a_guard() -> None:
         assert result.notices == []
 
 
-def test_warn_tells_and_lets_pass() -> None:
-    pipeline, told = guarded(says(LEAK, toxic=True), "warn"), []
-    result = pipeline.run(Record("a"), on_notice=told.append)
+def test_warn_adds_a_notice_and_lets_the_output_pass() -> None:
+    pipeline, reported = guarded(says(LEAK, toxic=True), "warn"), []
+    result = pipeline.run(Record("a"), on_notice=reported.append)
     assert result.output.text == LEAK and pipeline.blocked == 0 and result.guard is not None
-    assert told == result.notices == ["Guard: the output was flagged for email, toxicity."]
+    assert reported == result.notices == ["Guard: the output was flagged for email, toxicity."]
     assert [flag["kind"] for flag in result.guard["flags"]] == ["email", "toxicity"]
     assert result.guard["toxicity"] == pytest.approx(0.9)
 
@@ -77,10 +77,10 @@ def test_in_a_batch_only_what_is_flagged_is_replaced() -> None:
     assert [output.text for output in outputs] == ["One.", REFUSAL, "Three."]
 
 
-class Told(Task[Options]):
+class DataOnly(Task[Options]):
     """Gives what the model said as data."""
 
-    name = "told"
+    name = "data-only"
     options = Options
 
     def prompt(self, record: Record, options: Options) -> Prompt:
@@ -91,7 +91,7 @@ class Told(Task[Options]):
 
 
 def test_data_is_screened_and_dropped_too() -> None:
-    result = guarded(says(LEAK), "block", Told()).run(Record("a"))
+    result = guarded(says(LEAK), "block", DataOnly()).run(Record("a"))
     assert result.output == Output(REFUSAL) and result.guard is not None
     assert result.guard["flags"] == [{"kind": "email", "field": "data"}]
 
@@ -118,7 +118,7 @@ class Forgetful(Guard):
 
 def test_what_a_guard_did_not_screen_does_not_pass() -> None:
     pieces: list[str] = []
-    pipeline = GuardedPipeline(complete(), says("x"), Forgetful(), "block")
+    pipeline = Pipeline(complete(), says("x"), guard=OutputGuard(Forgetful(), "block"))
     with pytest.raises(PluginError, match="forgetful"):
         pipeline.run(Record("a"), on_text=pieces.append)
     assert pieces == []

@@ -1,5 +1,8 @@
 """Splitting loses nothing and keeps to the limit."""
 
+import time
+
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -21,6 +24,22 @@ def test_parts_join_to_the_text(text: str, limit: int) -> None:
 def test_parts_keep_to_the_limit_and_are_not_empty(text: str, limit: int) -> None:
     for part in split_text(text, limit, count):
         assert part.text and count(part.text) <= limit
+
+
+@pytest.mark.parametrize("filler", [" ", "\n", "\t", "\xa0", " \n\t ", '"', ".", "a", '." ', "”\n"])
+def test_splitting_takes_linear_time(filler: str) -> None:
+    text = "Closed." + filler * (500_000 // len(filler)) + "Open."
+    started = time.process_time()
+    parts = split_text(text, 100_000, count)
+    assert time.process_time() - started < 5  # a quadratic search takes minutes
+    assert "".join(p.text + p.separator for p in parts) == text
+
+
+def test_a_sentence_ends_behind_its_closing_quotes() -> None:
+    text = 'He said: "No." She left. 「はい。」 彼は去った。'
+    assert [part.text for part in split_text(text, 18, count)] == [
+        'He said: "No."', "She left.", "「はい。」", "彼は去った。",
+    ]  # fmt: skip
 
 
 @given(TEXTS, st.integers(1, 40))

@@ -15,16 +15,18 @@ from nlpsuite import Message, Prompt, Record
 from nlpsuite.errors import InputInvalidError, InputNotFoundError, InputTooLongError, OptionError
 from nlpsuite.options import make_options
 from nlpsuite.plugins import load_task
-from nlpsuite.tasks.adjust import adjust
+from nlpsuite.tasks.override import PromptOverride
 
 FILMS = [("A joy.", "positive"), ("Dull.", "negative")]
 
 
 def prompt_of(task: str, shots: Any, record: Record | str = "The sea.", **given: Any) -> Prompt:
-    adjusting = {name: given.pop(name) for name in ("prompt_template", "max_shots") if name in given}
-    changed = adjust(load_task(task), shots=shots, **adjusting)
+    changes = {name: given.pop(name) for name in ("prompt_template", "max_shots") if name in given}
+    loaded = load_task(task)
+    override = PromptOverride.read(loaded, shots=shots, **changes)
     record = record if isinstance(record, Record) else Record(record)
-    return changed.prompt(record, make_options(changed.options, {**changed.adjusted.options, **given}))
+    options = make_options(loaded.options, {**override.options(loaded), **given})
+    return override.prompt(loaded, record, options)
 
 
 def test_of_a_conversation_they_are_earlier_turns() -> None:
@@ -50,8 +52,8 @@ def test_priors_have_the_examples_too() -> None:
 
 
 def test_the_tasks_own_examples_are_switched_off_unless_asked_for() -> None:
-    assert "food was cold" not in prompt_of("sentiment", FILMS).text
-    assert "food was cold" in prompt_of("sentiment", FILMS, examples=True).text
+    assert "my order never came" not in prompt_of("sentiment", FILMS).text
+    assert "my order never came" in prompt_of("sentiment", FILMS, examples=True).text
 
 
 def test_a_prefilled_answer_is_whole() -> None:
@@ -98,7 +100,7 @@ def test_a_file_is_read_as_for_training(tmp_path: Path) -> None:
     ]
     path = write(tmp_path / "s.jsonl", *rows)
     assert prompt_of("sentiment", path, max_shots=2).text == prompt_of("sentiment", FILMS).text
-    report = adjust(load_task("sentiment"), shots=path).adjusted.report["shots"]
+    report = PromptOverride.read(load_task("sentiment"), shots=path).report["shots"]
     assert report["path"] == str(path) and report["count"] == 3 and len(report["sha256"]) == 64
 
 
@@ -112,18 +114,18 @@ def test_a_conversation_in_a_file_comes_once(tmp_path: Path) -> None:
 def test_faults(tmp_path: Path) -> None:
     sentiment = load_task("sentiment")
     with pytest.raises(InputInvalidError, match="'good' is not a label"):
-        adjust(sentiment, shots=[("A joy.", "good")])
+        PromptOverride.read(sentiment, shots=[("A joy.", "good")])
     path = write(tmp_path / "s.jsonl", {"text": "A joy.", "label": "good"})
     with pytest.raises(InputInvalidError, match=r"s\.jsonl:1: 'good' is not a label"):
-        adjust(sentiment, shots=path)
+        PromptOverride.read(sentiment, shots=path)
     with pytest.raises(InputNotFoundError, match="no file"):
-        adjust(sentiment, shots=tmp_path / "nothing.jsonl")
+        PromptOverride.read(sentiment, shots=tmp_path / "nothing.jsonl")
     with pytest.raises(OptionError, match="empty"):
-        adjust(sentiment, shots=[])
+        PromptOverride.read(sentiment, shots=[])
     with pytest.raises(OptionError, match="without shots"):
-        adjust(sentiment, max_shots=2)
+        PromptOverride.read(sentiment, max_shots=2)
     with pytest.raises(OptionError, match="1 or more"):
-        adjust(sentiment, shots=FILMS, max_shots=0)
+        PromptOverride.read(sentiment, shots=FILMS, max_shots=0)
 
 
 TEXTS = st.text(

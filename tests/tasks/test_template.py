@@ -15,7 +15,7 @@ from nlpsuite import Message, Prompt, Record
 from nlpsuite.errors import InputInvalidError, InputNotFoundError, NlpsuiteError, OptionError
 from nlpsuite.options import make_options
 from nlpsuite.plugins import load_task
-from nlpsuite.tasks.adjust import adjust
+from nlpsuite.tasks.override import PromptOverride
 from nlpsuite.tasks.template import PromptTemplate
 
 CHAT = """\
@@ -29,9 +29,10 @@ Say it in other words:
 
 
 def prompt_of(task: str, template: str, record: Record | str = "The sea.", **options: Any) -> Prompt:
-    changed = adjust(load_task(task), prompt_template=template)
+    loaded = load_task(task)
+    override = PromptOverride.read(loaded, prompt_template=template)
     record = record if isinstance(record, Record) else Record(record)
-    return changed.prompt(record, make_options(changed.options, options))
+    return override.prompt(loaded, record, make_options(loaded.options, options))
 
 
 def own_prompt(task: str, text: str = "The sea.", **options: Any) -> Prompt:
@@ -87,8 +88,8 @@ def test_priors_stand_in_the_same_frame() -> None:
     prompt = prompt_of("sentiment", "Film: {text}\nIt was")
     assert prompt.text == "Film: The sea.\nIt was"
     assert [prior.text for prior in prompt.calibration_prompts()][:2] == [
-        "Film: \nIt was",
-        "Film: [MASK]\nIt was",
+        "Film: It was okay.\nIt was",
+        "Film: N/A\nIt was",
     ]
     assert all(prior.choices == prompt.choices for prior in prompt.calibration_prompts())
     assert prompt_of("sentiment", "Film: {text}\nIt was", calibrate=False).calibration == ()
@@ -130,38 +131,39 @@ def test_options_as_placeholders() -> None:
 )
 def test_faults_of_a_template(template: str, problem: str) -> None:
     with pytest.raises(InputInvalidError) as caught:
-        adjust(load_task("summarize"), prompt_template=template)
+        PromptOverride.read(load_task("summarize"), prompt_template=template)
     assert problem in caught.value.message
     assert caught.value.hint
 
 
 def test_a_mistyped_placeholder_gets_a_suggestion() -> None:
     with pytest.raises(InputInvalidError, match="Did you mean {length}"):
-        adjust(load_task("summarize"), prompt_template="{lenght} {text}")
+        PromptOverride.read(load_task("summarize"), prompt_template="{lenght} {text}")
 
 
 def test_plain_text_has_no_place_for_a_conversation() -> None:
     with pytest.raises(InputInvalidError, match="no place for the turns"):
-        adjust(load_task("chat"), prompt_template="--- text ---\n{text}")
+        PromptOverride.read(load_task("chat"), prompt_template="--- text ---\n{text}")
 
 
 def test_files(tmp_path: Path) -> None:
     path = tmp_path / "p.txt"
     path.write_bytes(b"\xef\xbb\xbf--- user ---\r\nOn {text}\r\n")
-    changed = adjust(load_task("summarize"), prompt_file=path)
-    assert changed.adjusted.report == {
+    summarize = load_task("summarize")
+    override = PromptOverride.read(summarize, prompt_file=path)
+    assert override.report == {
         "prompt_file": {"path": str(path), "sha256": hashlib.sha256(path.read_bytes()).hexdigest()}
     }
-    assert changed.prompt(Record("a"), changed.options()).messages == (Message("user", "On a"),)
+    assert override.prompt(summarize, Record("a"), summarize.options()).messages == (Message("user", "On a"),)
     with pytest.raises(InputNotFoundError, match="no prompt file"):
-        adjust(load_task("summarize"), prompt_file=tmp_path / "nothing")
+        PromptOverride.read(load_task("summarize"), prompt_file=tmp_path / "nothing")
     with pytest.raises(InputNotFoundError, match="Can't read"):
-        adjust(load_task("summarize"), prompt_file=tmp_path)
+        PromptOverride.read(load_task("summarize"), prompt_file=tmp_path)
     path.write_bytes(b"caf\xe9 {text}")
     with pytest.raises(InputInvalidError, match="byte 0xe9 at offset 3"):
-        adjust(load_task("summarize"), prompt_file=path)
+        PromptOverride.read(load_task("summarize"), prompt_file=path)
     with pytest.raises(OptionError, match="both given"):
-        adjust(load_task("summarize"), prompt_file=path, prompt_template="{text}")
+        PromptOverride.read(load_task("summarize"), prompt_file=path, prompt_template="{text}")
 
 
 def test_the_templates_of_the_docs() -> None:
@@ -192,9 +194,9 @@ def test_a_text_is_put_in_as_it_stands(text: str) -> None:
 
 
 @given(TEXTS, TEXTS)
-def test_an_option_is_put_in_as_it_stands(text: str, to: str) -> None:
-    prompt = prompt_of("translate", "--- user ---\n[{to}|{text}|{to}]", text, to=to)
-    assert prompt.messages == (Message("user", f"[{to}|{text.strip()}|{to}]"),)
+def test_an_option_is_put_in_as_it_stands(text: str, system: str) -> None:
+    prompt = prompt_of("chat", "--- user ---\n[{system}|{text}|{system}]", text, system=system)
+    assert prompt.messages == (Message("user", f"[{system}|{text.strip()}|{system}]"),)
 
 
 @given(TEXTS)

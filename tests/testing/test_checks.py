@@ -12,7 +12,6 @@ import pytest
 
 from nlpsuite.cli import run_command
 from nlpsuite.testing import TaskConformance, check_task
-from nlpsuite.testing.checks_package import reserved_options
 from nlpsuite.testing.conformance import CHECKS
 from nlpsuite.testing.findings import CheckFailed
 from nlpsuite.testing.fuzz import fuzz_texts, fuzz_with_hypothesis, score_rows
@@ -27,7 +26,7 @@ def test_every_check_is_a_test_and_says_what_it_expects() -> None:
 def test_the_suites_own_flags_are_reserved() -> None:
     task = run_command.command.get_command(click.Context(run_command.command), "complete")  # type: ignore[attr-defined]
     own = {p.name for p in task.params} - {"stop", "max_tokens", "temperature", "top_k", "top_p", "min_p"}
-    assert own - {"repetition_penalty", "seed"} <= reserved_options()
+    assert own - {"repetition_penalty", "seed"} <= RESERVED_OPTIONS
 
 
 def test_the_texts_are_the_same_every_time() -> None:

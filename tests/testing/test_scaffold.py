@@ -146,8 +146,8 @@ FAULTS = {
     "no help": ('option("plain", "how the answer sounds")', '"plain"', "options", "'tone' has no help", "options ="),
     "default not allowed": ('option("plain", ', 'option("rude", ', "options", "'rude'", "options ="),
     "a name of the suite's": (
-        "    tone: Literal", '    model: str = option("x", "which")\n    tone: Literal', "options",
-        "'model' has a name", "options =",
+        "    tone: Literal", '    model: str = option("x", "which")\n    tone: Literal', "loads",
+        "'model', a name", "class Demo",
     ),
     "unknown adapter option": (
         "    streams = True", "    adapter_options = {'tune': 'plain'}\n    streams = True", "adapter_options",
@@ -189,13 +189,6 @@ FAULTS = {
         "works_silently",
         "prints 'now",
         "class Demo",
-    ),
-    "divides without end": (
-        HOOK,
-        "\n    def divide(self, record, options):\n        return (record,) if not record.text else ()\n" + HOOK,
-        "odd_texts",
-        "the record itself",
-        "def divide",
     ),
     "not a number": (
         PARSE, "return Output(completion.text.strip(), data={'score': float('nan')})", "parses_anything",
