@@ -31,7 +31,7 @@ class _EvalGroup(LazyGroup):
         return super().has(name) or any((p.kind, p.name) == ("task", name) for p in registered())
 
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
-        if super().has(cmd_name) or not self.has(cmd_name):
+        if cmd_name in self._table or not self.has(cmd_name):
             return super().get_command(ctx, cmd_name)
         made: click.Command = importlib.import_module("nlpsuite.cli.eval_task").task_evaluation(cmd_name)
         return made

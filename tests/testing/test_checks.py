@@ -11,6 +11,7 @@ import click
 import pytest
 
 from nlpsuite.cli import run_command
+from nlpsuite.options import RESERVED_OPTIONS
 from nlpsuite.testing import TaskConformance, check_task
 from nlpsuite.testing.conformance import CHECKS
 from nlpsuite.testing.findings import CheckFailed
