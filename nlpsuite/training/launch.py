@@ -196,13 +196,14 @@ def _recorded(
     extra: Mapping[str, Any],
 ) -> LoopSettings:
     """The settings that a run was started with. Giving others is an error: it would be another run."""
-    # The license was once recorded under another spelling.
-    recorded = {"license": run.settings.get("licence"), **run.settings, "data": run.data}
+    # Runs of earlier versions lack newer settings, which had no other values than today's defaults, and
+    # spell the license differently.
+    names = {field.name: field.default for field in dataclasses.fields(cls)}
+    recorded = {**names, "license": run.settings.get("licence"), **run.settings, "data": run.data}
     for name, value in {**given, **extra, "data": data or None}.items():
         if value is not None and recorded.get(name) != json.loads(json.dumps(value)):
             raise OptionError(
                 f"The run {run.path} was started with {name} = {recorded.get(name)!r}, not {value!r}.",
                 hint="Omit it to resume the run, or start a new one in another directory.",
             )
-    names = {field.name for field in dataclasses.fields(cls)}
     return make_options(cls, {name: value for name, value in recorded.items() if name in names})
