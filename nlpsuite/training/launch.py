@@ -131,7 +131,7 @@ def finish_run(run: RunDirectory, outcome: Outcome, **values: Any) -> None:
     """Draw the curves and write ``result.json``, which marks the run as finished."""
     from nlpsuite.training.plot import draw_curves
 
-    draw_curves(run.metrics_path, run.path / "curves.png")
+    draw_curves(run.metrics(), run.path / "curves.png")
     progress = outcome.progress
     run.write_result(
         {
