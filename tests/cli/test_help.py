@@ -66,7 +66,10 @@ def pages(command: click.Command, context: click.Context) -> list[tuple[str, cli
 
 @pytest.fixture(scope="module")
 def all_pages() -> list[tuple[str, click.Command, str]]:
-    return pages(commands, click.Context(commands, info_name="nlpsuite", terminal_width=80))
+    return pages(
+        commands,
+        click.Context(commands, info_name="nlpsuite", terminal_width=80, **commands.context_settings),
+    )
 
 
 def test_nothing_is_cut_off(all_pages) -> None:
