@@ -9,7 +9,7 @@ import click
 
 from nlpsuite.cli.output import print_json
 from nlpsuite.cli.score_command import device_flag, max_parts_flag, text_flags
-from nlpsuite.cli.task_commands import model_flags, prompt_flags, task_command
+from nlpsuite.cli.task_commands import grouped, model_flags, prompt_flags, task_command
 
 if TYPE_CHECKING:
     from nlpsuite.evaluation.report import Report
@@ -26,7 +26,8 @@ def task_evaluation(name: str) -> click.Command:
     """The command that evaluates the task of that name."""
     argument = click.Argument(["files"], metavar="[DATA]", required=False)
     flags = [
-        *text_flags(), *_answer_flags(), *report_flags(), *_model_flags(), *model_flags(), *prompt_flags(),
+        *text_flags(), *grouped("Answers", _answer_flags()), *grouped("Report", report_flags()),
+        *grouped("Job", _model_flags()), *model_flags(), *prompt_flags(),
     ]  # fmt: skip
     made = task_command(name, _evaluate, flags, argument)
     made.help = f"{made.help}\n\n{_HELP}"

@@ -18,7 +18,7 @@ def flag(spec: OptionSpec) -> click.Option:
     help_text = _sentence(spec.help)
     if spec.type is bool:
         return click.Option([f"{name}/--no-{name[2:]}", spec.name], default=None, help=help_text)
-    if spec.default is not None:
+    if spec.default not in (None, ""):
         text = str(spec.default)
         plain = text.isprintable() and text == text.strip() != ""
         help_text += f"  [default: {text if plain else repr(text)}]"
@@ -29,7 +29,7 @@ def flag(spec: OptionSpec) -> click.Option:
 def _sentence(text: str) -> str:
     """Plugins declare help as a phrase or a sentence; ``--help`` shows sentences."""
     text = text[:1].upper() + text[1:]
-    return text if not text or text.endswith((".", "!", "?", ")")) else f"{text}."
+    return text if not text or text.endswith((".", "!", "?", ")", "]")) else f"{text}."
 
 
 def given_options(specs: Sequence[OptionSpec], values: dict[str, Any]) -> dict[str, Any]:

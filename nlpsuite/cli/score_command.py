@@ -6,7 +6,7 @@ from typing import Any
 
 import click
 
-from nlpsuite.cli.task_commands import TaskGroup, model_flags, prompt_flags, task_command
+from nlpsuite.cli.task_commands import TaskGroup, grouped, model_flags, prompt_flags, task_command
 
 __all__ = ["command", "device_flag", "engine_flags", "max_parts_flag", "text_flags"]
 
@@ -48,18 +48,18 @@ def _score(
 
 
 def _input_flags() -> list[click.Parameter]:
-    return [
+    return grouped("Input", [
         *text_flags(),
         click.Option(["--id-column"], metavar="COLUMN", default="", help="Column of unique ids."),
-    ]  # fmt: skip
+    ])  # fmt: skip
 
 
 def text_flags() -> list[click.Parameter]:
     """Flags that say what to read."""
-    return [
+    return grouped("Input", [
         click.Option(["--dataset"], metavar="NAME", default="", help="Use a standard data set, such as sst2:dev."),
         click.Option(["--format"], metavar="TYPE", default="",
-                     help="File type, if the name doesn't say: csv, jsonl, txt, openai-batch …"),
+                     help="File type, if the name doesn't say: csv, jsonl, txt or openai-batch."),
         click.Option(["--encoding"], metavar="NAME", default="utf-8", show_default=True,
                      help="Encoding of text files; a byte order mark takes precedence."),
         click.Option(["--delimiter"], metavar="CHAR", default="",
@@ -71,11 +71,11 @@ def text_flags() -> list[click.Parameter]:
         click.Option(["--option-column", "option_columns"], metavar="OPTION=COLUMN", multiple=True,
                      help="Set a task option from a column, such as to=lang; repeatable."),
         click.Option(["--limit"], type=click.IntRange(1), metavar="N", help="Read only the first N rows."),
-    ]  # fmt: skip
+    ])  # fmt: skip
 
 
 def _output_flags() -> list[click.Parameter]:
-    return [
+    return grouped("Output", [
         click.Option(["--output", "-o", "output"], metavar="FILE", required=True,
                      help="Write the result: .jsonl, .csv, .tsv or .parquet. The job is kept beside it in a .job folder."),
         click.Option(["--prefix"], metavar="TEXT", default="", help="Put this before the names of added columns."),
@@ -83,17 +83,17 @@ def _output_flags() -> list[click.Parameter]:
         click.Option(["--max-errors"], metavar="N|P%", default="", help="Stop when more rows fail."),
         click.Option(["--json", "as_json"], is_flag=True, help="Print the summary as JSON on stdout."),
         click.Option(["--quiet", "-q"], is_flag=True, help="Show no progress."),
-    ]  # fmt: skip
+    ])  # fmt: skip
 
 
 def _run_flags() -> list[click.Parameter]:
-    return [
+    return grouped("Job", [
         device_flag(),
         click.Option(["--guard"], type=click.Choice(["warn", "block"]), help="Screen the outputs."),
         max_parts_flag(),
         click.Option(["--chunk-rows"], type=click.IntRange(0), metavar="N", default=0,
                      help="Rows to commit at a time.  [default: 256 for labels, 32 for texts]"),
-    ]  # fmt: skip
+    ])  # fmt: skip
 
 
 def device_flag(default: str | None = None) -> click.Option:
@@ -115,7 +115,7 @@ def engine_flags(*, resumed: bool = False) -> list[click.Parameter]:
         resumed: the defaults are those that the job was started with.
     """
     engine, workers = ("as before", "as before") if resumed else ("local", "by cores, memory and model")
-    return [
+    return grouped("Job", [
         click.Option(["--engine"], metavar="NAME", default="local",
                      help=f"What runs the chunks: local or ray.  [default: {engine}]"),
         click.Option(["--workers"], type=click.IntRange(0, 4096), metavar="N", default=0,
@@ -123,7 +123,7 @@ def engine_flags(*, resumed: bool = False) -> list[click.Parameter]:
         click.Option(["--threads"], type=click.IntRange(0, 256), metavar="N", help="CPU threads per process."),
         click.Option(["--ray-address", "address"], metavar="ADDRESS", default="",
                      help="Address of a Ray cluster, such as auto."),
-    ]  # fmt: skip
+    ])  # fmt: skip
 
 
 @click.command(cls=TaskGroup, make=_task, subcommand_metavar="TASK [INPUT] -o OUTPUT [OPTIONS]")

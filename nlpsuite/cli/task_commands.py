@@ -67,7 +67,7 @@ def task_command(
     task = load_task(name)
     specs = option_specs(task.options)
     general = {spec.name for spec in option_specs(GenerationOptions)}
-    files = argument or click.Argument(["files"], nargs=-1, type=click.Path(allow_dash=True))
+    files = argument or click.Argument(["files"], nargs=-1, metavar="[FILE|-]...")
     params = [
         files,
         *grouped("Task options", [flag(spec) for spec in specs if spec.name not in general]),

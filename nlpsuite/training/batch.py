@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from typing import NamedTuple
 
 import numpy as np
+import numpy.typing as npt
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
@@ -44,7 +45,7 @@ class Batch(NamedTuple):
         return Batch(self.input_ids.to(device), self.labels.to(device))
 
 
-def pad_rows(rows: Sequence[tuple[Sequence[int], int]]) -> Batch:
+def pad_rows(rows: Sequence[tuple[Sequence[int] | npt.NDArray[np.integer], int]]) -> Batch:
     """A batch of rows: the tokens of each, and how many of them come before the first target."""
     width = max(len(ids) for ids, _ in rows) - 1
     input_ids = np.zeros((len(rows), width), np.int64)

@@ -23,24 +23,7 @@ if TYPE_CHECKING:
     from nlpsuite.training.distributed import World
     from nlpsuite.training.trainer import Recipe
 
-__all__ = ["RunContext", "RunTarget", "finish_run", "fit", "open_run"]
-
-
-@dataclasses.dataclass(frozen=True)
-class RunTarget:
-    """Where a run goes, and how it starts.
-
-    Attributes:
-        path: the run's directory.
-        resume: continue the run that is there.
-        overwrite: replace the run that is there.
-        dry_run: only estimate what the run would take; nothing is kept.
-    """
-
-    path: Path
-    resume: bool = False
-    overwrite: bool = False
-    dry_run: bool = False
+__all__ = ["RunContext", "finish_run", "fit", "open_run"]
 
 
 @dataclasses.dataclass(frozen=True)
@@ -48,46 +31,58 @@ class RunContext:
     """A run that is ready to be built: its directory, settings and processes.
 
     Attributes:
+        resume: continue the run that is there.
+        dry_run: only estimate what the run would take.
         reporter: does nothing on processes other than the main one.
     """
 
     run: RunDirectory
     settings: Any
     world: World
-    target: RunTarget
+    resume: bool
+    dry_run: bool
     reporter: TrainReporter
 
 
 @contextlib.contextmanager
 def open_run(
-    target: RunTarget,
+    path: Path,
     kind: str,
     cls: type[LoopSettings],
     given: Mapping[str, Any],
     data: list[str],
     extra: Mapping[str, Any],
+    *,
+    resume: bool,
+    overwrite: bool,
+    dry_run: bool,
     reporter: TrainReporter | None,
 ) -> Iterator[RunContext]:
     """Settle the settings, join the other processes, and create or open the run's directory.
 
     Args:
+        path: the run's directory.
+        kind: ``lm`` or ``adapter``.
+        cls: the settings of that kind of run.
         given: settings that the user gave.
         data: paths of the data, as given; empty to take a resumed run's own.
         extra: further JSON values that are part of the run's description, such as the task.
+        resume: continue the run in ``path``.
+        overwrite: replace what is there.
+        dry_run: work in a temporary directory instead.
 
     Raises:
         OptionError: unknown or conflicting settings, or a directory in the way.
         MissingExtraError: torch or matplotlib isn't installed.
     """
-    if target.resume and (target.overwrite or target.dry_run):
-        other = "--overwrite" if target.overwrite else "--dry-run"
+    if resume and (overwrite or dry_run):
+        other = "--overwrite" if overwrite else "--dry-run"
         raise OptionError(f"--resume and {other} exclude each other.", hint="Omit one of them.")
     _prepare_process()
     with contextlib.ExitStack() as stack:
-        path = target.path
-        if target.dry_run:
+        if dry_run:
             path = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="nlpsuite-dry-"))) / "run"
-        run = RunDirectory.open(path, kind) if target.resume else None
+        run = RunDirectory.open(path, kind) if resume else None
         settings = _recorded(run, cls, given, data, extra) if run else make_options(cls, dict(given))
 
         import torch
@@ -100,7 +95,7 @@ def open_run(
         world = stack.enter_context(join_world(settings.device))
         if run is None:
             if world.main:
-                _make_room(path, overwrite=target.overwrite)
+                _make_room(path, overwrite=overwrite)
                 RunDirectory.create(path, kind, {**dataclasses.asdict(settings), **extra}, data)
             world.barrier()
             run = RunDirectory.open(path, kind)
@@ -108,9 +103,9 @@ def open_run(
             stack.enter_context(run.locked())
         reporter = reporter if reporter and world.main else TrainReporter()
         try:
-            yield RunContext(run, settings, world, target, reporter)
+            yield RunContext(run, settings, world, resume, dry_run, reporter)
         except KeyboardInterrupt:  # outside the training loop, which saves and reports it itself
-            if not target.dry_run:
+            if not dry_run:
                 reporter.notice(f"To resume: {run.resume_command}")
             raise
 
@@ -124,14 +119,14 @@ def fit(context: RunContext, recipe: Recipe) -> Outcome | None:
     context.reporter.preflight(preflight)
     for warning in preflight.warnings():
         context.reporter.notice(warning)
-    return None if context.target.dry_run else trainer.train(resume=context.target.resume)
+    return None if context.dry_run else trainer.train(resume=context.resume)
 
 
 def finish_run(run: RunDirectory, outcome: Outcome, **values: Any) -> None:
     """Draw the curves and write ``result.json``, which marks the run as finished."""
     from nlpsuite.training.plot import draw_curves
 
-    draw_curves(run.metrics_path, run.path / "curves.png")
+    draw_curves(run.metrics(), run.path / "curves.png")
     progress = outcome.progress
     run.write_result(
         {
@@ -196,13 +191,14 @@ def _recorded(
     extra: Mapping[str, Any],
 ) -> LoopSettings:
     """The settings that a run was started with. Giving others is an error: it would be another run."""
-    # The license was once recorded under another spelling.
-    recorded = {"license": run.settings.get("licence"), **run.settings, "data": run.data}
+    # Runs of earlier versions lack newer settings, which had no other values than today's defaults, and
+    # spell the license differently.
+    names = {field.name: field.default for field in dataclasses.fields(cls)}
+    recorded = {**names, "license": run.settings.get("licence"), **run.settings, "data": run.data}
     for name, value in {**given, **extra, "data": data or None}.items():
         if value is not None and recorded.get(name) != json.loads(json.dumps(value)):
             raise OptionError(
                 f"The run {run.path} was started with {name} = {recorded.get(name)!r}, not {value!r}.",
                 hint="Omit it to resume the run, or start a new one in another directory.",
             )
-    names = {field.name for field in dataclasses.fields(cls)}
     return make_options(cls, {name: value for name, value in recorded.items() if name in names})

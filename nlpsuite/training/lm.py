@@ -16,7 +16,7 @@ from nlpsuite.errors import InputInvalidError
 from nlpsuite.files import atomic_write_text, storage_errors
 from nlpsuite.models.config import DecoderConfig, GPT2Config, LSTMConfig, ModelConfig
 from nlpsuite.models.language_module import LanguageModule
-from nlpsuite.training.batch import IGNORE, Batch
+from nlpsuite.training.batch import Batch, pad_rows
 from nlpsuite.training.corpus import read_corpus, split_corpus
 from nlpsuite.training.settings import LMSettings
 from nlpsuite.training.tokens import TokenFile, load_tokenizer, pack, train_tokenizer
@@ -132,12 +132,7 @@ def _overlapping(tokens: npt.NDArray[np.integer], context: int, rows: int) -> It
     step = max(1, context // 2)
     starts = list(range(0, max(1, len(stream) - 1 - context + step), step))
     for at in range(0, len(starts), rows):
-        part = starts[at : at + rows]
-        ids = np.zeros((len(part), context), np.int64)
-        labels = np.full((len(part), context), IGNORE, np.int64)
-        for row, start in enumerate(part):
-            window = stream[start : start + context + 1]
-            ids[row, : len(window) - 1] = window[:-1]
-            first = context - step if start else 0
-            labels[row, first : len(window) - 1] = window[first + 1 :]
-        yield Batch(torch.from_numpy(ids), torch.from_numpy(labels))
+        yield pad_rows([
+            (stream[start : start + context + 1], 1 + (context - step if start else 0))
+            for start in starts[at : at + rows]
+        ])  # fmt: skip

@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-import contextlib
-import json
 import math
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from nlpsuite.errors import InputNotFoundError, MissingExtraError
+from nlpsuite.errors import MissingExtraError
 from nlpsuite.files import atomic_write
 
 if TYPE_CHECKING:
@@ -24,17 +22,16 @@ _SMOOTHED_FROM = 40  # points; fewer are drawn as they are
 _Rows = list[dict[str, Any]]
 
 
-def draw_curves(metrics: Path, png: Path) -> None:
+def draw_curves(metrics: _Rows, png: Path) -> None:
     """Plot training and validation loss, learning rate and speed against the step.
 
     Args:
-        metrics: JSON lines with a ``step`` and some of ``loss``, ``validation_loss``, ``lr`` and
-            ``tokens_per_second``. Lines that can't be used, such as an incomplete last one, are skipped.
+        metrics: rows with a ``step`` and some of ``loss``, ``validation_loss``, ``lr`` and
+            ``tokens_per_second``. Values that aren't finite are skipped.
         png: the picture, written atomically.
 
     Raises:
         MissingExtraError: matplotlib isn't installed.
-        InputNotFoundError: ``metrics`` can't be read.
         StorageError: ``png`` can't be written.
     """
     try:
@@ -44,13 +41,12 @@ def draw_curves(metrics: Path, png: Path) -> None:
         raise MissingExtraError(
             "Drawing curves needs matplotlib.", hint="Install it: pip install 'nlpsuite[train]'."
         ) from None
-    rows = _rows(metrics)
     # Not through pyplot, whose state and backend are the user's.
     figure = Figure(figsize=(9, 6.2), dpi=120, layout="constrained", facecolor="white")
     axes = figure.subplot_mosaic([["loss", "loss"], ["lr", "speed"]], height_ratios=[2.2, 1])
-    _draw_loss(axes["loss"], rows)
-    _draw_one(axes["lr"], rows, "lr", "learning rate", _GREEN)
-    _draw_one(axes["speed"], rows, "tokens_per_second", "tokens per second", _GREY)
+    _draw_loss(axes["loss"], metrics)
+    _draw_one(axes["lr"], metrics, "lr", "learning rate", _GREEN)
+    _draw_one(axes["speed"], metrics, "tokens_per_second", "tokens per second", _GREY)
     for ax in axes.values():
         ax.set_xlabel("step")
         ax.set_xlim(left=0)
@@ -60,18 +56,6 @@ def draw_curves(metrics: Path, png: Path) -> None:
     axes["speed"].yaxis.set_major_formatter("{x:,.0f}")
     with atomic_write(png) as file:
         figure.savefig(file, format="png")
-
-
-def _rows(metrics: Path) -> _Rows:
-    try:
-        text = metrics.read_text(encoding="utf-8", errors="replace")
-    except OSError as error:
-        raise InputNotFoundError(f"Can't read {metrics}: {error.strerror or error}.") from None
-    rows = []
-    for line in text.split("\n"):
-        with contextlib.suppress(ValueError, RecursionError):
-            rows.append(json.loads(line))
-    return [row for row in rows if isinstance(row, dict) and type(row.get("step")) is int]
 
 
 def _points(rows: _Rows, name: str) -> tuple[list[int], list[float]]:

@@ -13,7 +13,7 @@ from nlpsuite.models.language_module import LanguageModule
 from nlpsuite.training.distributed import World
 from nlpsuite.training.settings import LoopSettings
 
-__all__ = ["Preflight", "available_memory", "check_memory", "out_of_memory_advice"]
+__all__ = ["Preflight", "available_memory", "check_memory"]
 
 
 @dataclass(frozen=True)
@@ -103,15 +103,6 @@ def available_memory(device: torch.device) -> int | None:
         return next(int(line.split()[1]) * 1024 for line in lines if line.startswith("MemAvailable:"))
     except (OSError, StopIteration, ValueError):
         return None
-
-
-def out_of_memory_advice(settings: LoopSettings) -> str:
-    """The hint when memory ran out."""
-    smaller = max(1, settings.batch_tokens // 2)
-    return (
-        f"Halve the batch but not the step: --batch-tokens {smaller} --accumulate "
-        f"{2 * settings.accumulate}. Or use a smaller model, or --fsdp on several GPUs."
-    )
 
 
 def _peak_memory(device: torch.device) -> int:

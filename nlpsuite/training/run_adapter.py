@@ -28,7 +28,7 @@ from nlpsuite.plugins import find_task, load_task
 from nlpsuite.runtime.tokenizer import Tokenizer
 from nlpsuite.tasks.base import Task
 from nlpsuite.training.base import load_base
-from nlpsuite.training.launch import RunContext, RunTarget, finish_run, fit, open_run
+from nlpsuite.training.launch import RunContext, finish_run, fit, open_run
 from nlpsuite.training.report import Outcome, TrainReport, TrainReporter
 from nlpsuite.training.run_directory import default_run_directory
 from nlpsuite.training.settings import AdapterSettings
@@ -121,8 +121,10 @@ def train_adapter(
         if task is None:
             raise OptionError("No run is named.", hint="Name its directory: -o RUN_DIR.")
         output = default_run_directory(task)
-    target = RunTarget(Path(output), resume, overwrite, dry_run)
-    with open_run(target, "adapter", AdapterSettings, settings, files, extra, reporter) as context:
+    with open_run(
+        Path(output), "adapter", AdapterSettings, settings, files, extra,
+        resume=resume, overwrite=overwrite, dry_run=dry_run, reporter=reporter,
+    ) as context:  # fmt: skip
         return _Run(context).train()
 
 
@@ -146,7 +148,7 @@ class _Run:
         # As a JSON round trip leaves them: what the adapter's file will say.
         self.options = {**self.task.adapter_options, **(self.table.options or {}), **recorded["options"]}
         self.sha256 = recorded["data_sha256"]
-        if context.target.resume and [sha256_file(path) for path in self.table.files] != self.sha256:
+        if context.resume and [sha256_file(path) for path in self.table.files] != self.sha256:
             raise InputInvalidError(
                 f"{self.table.name} has changed since the run was started.",
                 hint="Restore the file to resume the run, or start a new one in another directory.",

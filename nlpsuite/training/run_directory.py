@@ -128,28 +128,25 @@ class RunDirectory:
 
     # Metrics
 
-    @property
-    def metrics_path(self) -> Path:
-        return self.path / "metrics.jsonl"
-
     def append_metrics(self, **values: Any) -> None:
         """Append a line. A crash may leave it incomplete: readers skip it."""
-        with storage_errors(self.path), self.metrics_path.open("a", encoding="utf-8") as file:
+        with storage_errors(self.path), (self.path / "metrics.jsonl").open("a", encoding="utf-8") as file:
             file.write(json.dumps(values, ensure_ascii=False) + "\n")
 
     def metrics(self) -> list[dict[str, Any]]:
-        """The lines so far, without incomplete ones."""
-        lines = []
+        """The lines so far; none without a file. Lines that a crash left incomplete are skipped."""
+        lines: list[Any] = []
         with contextlib.suppress(FileNotFoundError):
-            for line in self.metrics_path.read_text(encoding="utf-8", errors="replace").splitlines():
-                with contextlib.suppress(ValueError):
+            text = (self.path / "metrics.jsonl").read_text(encoding="utf-8", errors="replace")
+            for line in text.split("\n"):
+                with contextlib.suppress(ValueError, RecursionError):
                     lines.append(json.loads(line))
-        return lines
+        return [line for line in lines if isinstance(line, dict) and type(line.get("step")) is int]
 
     def forget_metrics_after(self, step: int) -> None:
         """Drop the lines that a run resumed at ``step`` will write again."""
-        lines = [json.dumps(m, ensure_ascii=False) + "\n" for m in self.metrics() if m.get("step", 0) <= step]
-        atomic_write_text(self.metrics_path, "".join(lines))
+        lines = [json.dumps(m, ensure_ascii=False) + "\n" for m in self.metrics() if m["step"] <= step]
+        atomic_write_text(self.path / "metrics.jsonl", "".join(lines))
 
     # Checkpoints
 

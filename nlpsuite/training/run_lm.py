@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 from nlpsuite import __version__
 from nlpsuite.errors import OptionError
 from nlpsuite.files import atomic_directory
-from nlpsuite.training.launch import RunContext, RunTarget, finish_run, fit, open_run
+from nlpsuite.training.launch import RunContext, finish_run, fit, open_run
 from nlpsuite.training.report import Outcome, TrainReport, TrainReporter
 from nlpsuite.training.run_directory import default_run_directory
 from nlpsuite.training.settings import LMSettings
@@ -70,8 +70,10 @@ def train_lm(
             raise OptionError("No run is named.", hint="Name its directory: -o RUN_DIR.")
         first = "stdin" if sources[0] == "-" else Path(sources[0]).stem
         output = default_run_directory(f"{first}-{settings.get('arch', LMSettings.arch)}")
-    target = RunTarget(Path(output), resume, overwrite, dry_run)
-    with open_run(target, "lm", LMSettings, settings, sources, {}, reporter) as context:
+    with open_run(
+        Path(output), "lm", LMSettings, settings, sources, {},
+        resume=resume, overwrite=overwrite, dry_run=dry_run, reporter=reporter,
+    ) as context:  # fmt: skip
         return _train(context)
 
 

@@ -243,7 +243,14 @@ class TokenFile:
             raise InputNotFoundError(f"Can't read {error.filename}: {error.strerror}.") from None
         except (ValueError, RecursionError):
             raise BundleCorruptError(f"{sidecar} is not valid JSON.", hint=_AGAIN) from None
-        described = _described(about, path, sidecar)
+        if not isinstance(about, dict) or (about.pop("format", 0), about.pop("version", 0)) != (_FORMAT, 1):
+            raise BundleCorruptError(f"{sidecar} wasn't written by this version of nlpsuite.", hint=_AGAIN)
+        kinds = {f.name: f.type for f in fields(cls) if f.name != "path"}
+        if {name: type(value).__name__ for name, value in about.items()} != kinds or not (
+            about["count"] >= 0 and about["dtype"] in ("uint16", "uint32")
+        ):
+            raise BundleCorruptError(f"{sidecar} is damaged.", hint=_AGAIN)
+        described = cls(path, **about)
         expected = described.count * np.dtype(described.dtype).itemsize
         if size != expected:
             raise BundleCorruptError(f"{data} has {size:,} bytes instead of {expected:,}.", hint=_AGAIN)
@@ -345,19 +352,3 @@ def _end_id(tokenizer: Tokenizer) -> int:
     if end is None:
         raise OptionError(f"The tokenizer has no token {END_OF_TEXT}.", hint="Train one on the corpus.")
     return end
-
-
-def _described(about: Any, path: Path, sidecar: Path) -> TokenFile:
-    """The contents of a sidecar; raises BundleCorruptError if they aren't what ``pack`` writes."""
-    if not isinstance(about, dict) or (about.get("format"), about.get("version")) != (_FORMAT, 1):
-        raise BundleCorruptError(f"{sidecar} wasn't written by this version of nlpsuite.", hint=_AGAIN)
-    values: dict[str, Any] = {f.name: about.get(f.name) for f in fields(TokenFile) if f.name != "path"}
-    for name, value in values.items():
-        valid = type(value) is int and value >= 0
-        if name == "dtype":
-            valid = value in ("uint16", "uint32")
-        elif name.endswith("sha256"):
-            valid = isinstance(value, str)
-        if not valid:
-            raise BundleCorruptError(f"{name} in {sidecar} is {value!r}.", hint=_AGAIN)
-    return TokenFile(path, **values)

@@ -18,7 +18,7 @@ from nlpsuite.models.language_module import LanguageModule
 from nlpsuite.training.batch import Batch, LossModule
 from nlpsuite.training.checkpoints import load_checkpoint, save_checkpoint, save_weights
 from nlpsuite.training.distributed import World, defer_gradients, share, unsharded
-from nlpsuite.training.preflight import Preflight, check_memory, out_of_memory_advice
+from nlpsuite.training.preflight import Preflight, check_memory
 from nlpsuite.training.report import Outcome, Reason, RunProgress, TrainReporter, Validation
 from nlpsuite.training.run_directory import RunDirectory
 from nlpsuite.training.schedule import Schedule
@@ -270,9 +270,11 @@ class Trainer:
             memory = isinstance(error, MemoryError | torch.OutOfMemoryError)
             if not memory and "can't allocate memory" not in str(error):
                 raise
+            smaller, more = max(1, self._settings.batch_tokens // 2), 2 * self._settings.accumulate
             raise TrainingError(
                 f"Memory ran out at step {self._progress.step + 1:,}.",
-                hint=out_of_memory_advice(self._settings),
+                hint=f"Halve the batch but not the step: --batch-tokens {smaller} --accumulate {more}. Or use a "
+                "smaller model, or --fsdp on several GPUs.",
             ) from error
 
     @contextlib.contextmanager

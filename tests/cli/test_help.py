@@ -47,6 +47,13 @@ def test_summaries_of_commands_are_whole() -> None:
     assert "More about it" not in text and "Nobody" not in text
 
 
+SENTENCE = re.compile(r"[A-Z`].*[.)]", re.S)
+
+
+def options_of(command: click.Command) -> list[click.Option]:
+    return [param for param in command.params if isinstance(param, click.Option)]
+
+
 def pages(command: click.Command, context: click.Context) -> list[tuple[str, click.Command, str]]:
     found = [(context.command_path, command, command.get_help(context))]
     if isinstance(command, click.Group):
@@ -59,7 +66,10 @@ def pages(command: click.Command, context: click.Context) -> list[tuple[str, cli
 
 @pytest.fixture(scope="module")
 def all_pages() -> list[tuple[str, click.Command, str]]:
-    return pages(commands, click.Context(commands, info_name="nlpsuite", terminal_width=80))
+    return pages(
+        commands,
+        click.Context(commands, info_name="nlpsuite", terminal_width=80, **commands.context_settings),
+    )
 
 
 def test_nothing_is_cut_off(all_pages) -> None:
@@ -68,20 +78,32 @@ def test_nothing_is_cut_off(all_pages) -> None:
             assert line.startswith("Usage:") or not line.endswith("..."), f"{path}: {line}"
 
 
-def test_run_has_headings(all_pages) -> None:
+def test_options_are_grouped(all_pages) -> None:
+    """A page with more options than fit on a glance has headings."""
+    long = {path: text for path, command, text in all_pages if len(options_of(command)) > 15}
+    assert "nlpsuite run summarize" in long and "nlpsuite train lm" in long
+    for path, text in long.items():
+        headings = re.findall(r"^(\w[\w, ]+):$", text, re.M)
+        assert len(headings) > 2 and headings[-1] == "Other options", f"{path}: {headings}"
+        assert text.rpartition("Other options:")[2].count("--") <= 2, path  # --help, and perhaps --json
+
+
+def test_headings_of_run(all_pages) -> None:
     [text] = [text for path, _, text in all_pages if path == "nlpsuite run summarize"]
     headings = re.findall(r"^(\w[\w ]+):$", text, re.M)
     assert headings == ["Task options", "Generation", "Input", "Prompt", "Model", "Output", "Other options"]
 
 
-@pytest.mark.parametrize("verb", ["run", "config", "completion"])
-def test_help_texts_are_sentences(all_pages, verb: str) -> None:
-    options = {
-        f"{path} {param.opts[0]}": re.sub(r"\s+\[default: .*\]$", "", param.help or "")
+def test_help_texts_are_sentences(all_pages) -> None:
+    wrong = {
+        f"{path} {option.opts[0]}": option.help
         for path, command, _ in all_pages
-        if path.split()[1:2] == [verb]
-        for param in command.params
-        if isinstance(param, click.Option)
+        for option in options_of(command)
+        if not SENTENCE.fullmatch(re.sub(r"\s+\[default: .*\]$", "", option.help or ""))
     }
-    wrong = {name: text for name, text in options.items() if not re.fullmatch(r"[A-Z`].*[.)]", text, re.S)}
+    assert not wrong
+
+
+def test_every_command_has_a_summary(all_pages) -> None:
+    wrong = {path: command.help for path, command, _ in all_pages if not SENTENCE.match(command.help or "")}
     assert not wrong

@@ -34,7 +34,7 @@ def write(base: Path, tmp_path_factory: pytest.TempPathFactory) -> Callable[...,
     def write(**changes: Any) -> Path:
         info: dict[str, Any] = {
             "task": "sentiment",
-            "task_version": "1",
+            "task_version": "2",
             "distribution": "nlpsuite",
             "distribution_version": "0.1.0",
             "base": "tiny-random",
@@ -129,7 +129,7 @@ def outdated(base: Path, write: Callable[..., Path]) -> Path:
 
 def test_another_version_and_options_that_are_gone_get_a_notice(outdated: Path) -> None:
     pipeline = nlpsuite.load("sentiment", model=str(outdated))
-    assert "version 0 of sentiment; this is version 1" in pipeline.notices[0]
+    assert "version 0 of sentiment; this is version 2" in pipeline.notices[0]
     assert "colour='red'" in pipeline.notices[1]
     assert "calibrate='no'" in pipeline.notices[2]
     assert not pipeline.options.examples
@@ -147,7 +147,7 @@ def test_what_can_not_be_merged(base: Path, adapter: Path, merged: Path, tmp_pat
     with pytest.raises(ModelNotFoundError, match="no adapter"):
         get_bundle(str(base), adapter=tmp_path / "none")
     for built in (str(merged), merged.name):
-        with pytest.raises(OptionError, match="built already"):
+        with pytest.raises(OptionError, match="can only be merged into the model it was built from"):
             get_bundle(built, adapter=adapter)
     with pytest.raises(ModelNotFoundError, match="no model 'tiny-rondam'"):
         get_bundle("tiny-rondam", adapter=adapter)
@@ -174,4 +174,4 @@ def test_another_prompt_than_the_adapters_is_named(cli, merged: Path, tmp_path: 
         "run", "sentiment", "--model", merged, "--text", "the", "--prompt-file", tmp_path / "film.txt"
     )
     assert outcome.code == 0
-    assert "adapted to the prompt that sentiment has of its own" in outcome.err
+    assert "adapted to the task's own prompt; with another, sentiment may do worse" in outcome.err

@@ -614,15 +614,44 @@ def test_interrupted_before_training_it_says_how_to_resume(
     assert run(tmp_path / "run", None, resume=True).result is not None
 
 
-def test_the_license_of_an_earlier_run_is_found(run: Run, reviews: Path, tmp_path: Path) -> None:
+def test_a_run_of_an_earlier_version_is_resumed(run: Run, reviews: Path, tmp_path: Path) -> None:
+    path = tmp_path / "run"
+    run(path, reviews, steps=4, save_steps=2, evaluations=1, license="CC0-1.0")
+    before = Adapter.open(path / "adapter.safetensors")
+    before_bytes = (path / "adapter.safetensors").read_bytes()
+    # As version 0.1.0 wrote it: the license in another spelling, and no settings of how data are read.
+    described = json.loads((path / "run.json").read_text())
+    settings = described["settings"]
+    for name in ("format", "encoding", "delimiter", "escape", "label_map", "option_column"):
+        del settings[name]
+    settings["licence"] = settings.pop("license")
+    (path / "run.json").write_text(json.dumps(described))
+    # And it was killed in the middle.
+    shutil.rmtree(path / "checkpoints" / "step-00000004")
+    shutil.rmtree(path / "best")
+    for name in ("adapter.safetensors", "result.json", "curves.png"):
+        (path / name).unlink()
+    report = run(path, None, resume=True)
+    assert report.outcome is not None and report.outcome.progress.step == 4
+    after = Adapter.open(report.result)
+    assert after.info == before.info and after.info.data[0]["license"] == "CC0-1.0"
+    assert (path / "adapter.safetensors").read_bytes() == before_bytes
+
+
+def test_settings_given_again_are_compared_with_those_of_an_earlier_version(
+    run: Run, reviews: Path, tmp_path: Path
+) -> None:
     path = tmp_path / "run"
     run(path, reviews, steps=1, evaluations=1)
     described = json.loads((path / "run.json").read_text())
-    del described["settings"]["license"]
-    described["settings"]["licence"] = "CC0-1.0"  # as it was once spelled
+    del described["settings"]["encoding"], described["settings"]["license"]
+    described["settings"]["licence"] = "CC0-1.0"
     (path / "run.json").write_text(json.dumps(described))
-    report = run(path, None, resume=True)
-    assert report.result is not None and Adapter.open(report.result).info.data[0]["license"] == "CC0-1.0"
+    with pytest.raises(OptionError, match="started with encoding = 'utf-8', not 'latin-1'"):
+        run(path, None, resume=True, encoding="latin-1")
+    with pytest.raises(OptionError, match="started with license = 'CC0-1.0', not 'MIT'"):
+        run(path, None, resume=True, license="MIT")
+    assert run(path, None, resume=True, encoding="utf-8", license="CC0-1.0").result is not None
 
 
 # Resuming, as a user does it.

@@ -9,8 +9,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from nlpsuite.errors import InputNotFoundError, MissingExtraError, StorageError
+from nlpsuite.errors import MissingExtraError, StorageError
 from nlpsuite.training.plot import draw_curves
+from nlpsuite.training.run_directory import RunDirectory
 
 matplotlib = pytest.importorskip("matplotlib")
 
@@ -24,11 +25,11 @@ def rows(steps: int) -> list[dict[str, object]]:
 
 
 def picture(tmp_path: Path, text: str) -> np.ndarray:
-    """The pixels (height, width, 4) of what ``draw_curves`` makes of ``text``."""
+    """The pixels (height, width, 4) of what ``draw_curves`` makes of the log ``text``."""
     from matplotlib.image import imread
 
     (tmp_path / "metrics.jsonl").write_text(text)
-    draw_curves(tmp_path / "metrics.jsonl", tmp_path / "curves.png")
+    draw_curves(RunDirectory(tmp_path, {}).metrics(), tmp_path / "curves.png")
     return imread(tmp_path / "curves.png")
 
 
@@ -74,15 +75,13 @@ def test_global_state_stays_as_it_is(tmp_path: Path) -> None:
 
 
 def test_missing_metrics_and_a_place_that_cannot_be_written(tmp_path: Path) -> None:
-    with pytest.raises(InputNotFoundError, match="metrics.jsonl"):
-        draw_curves(tmp_path / "metrics.jsonl", tmp_path / "curves.png")
-    (tmp_path / "metrics.jsonl").write_text("")
+    assert RunDirectory(tmp_path, {}).metrics() == []
     with pytest.raises(StorageError):
-        draw_curves(tmp_path / "metrics.jsonl", tmp_path / "none" / "curves.png")
+        draw_curves([], tmp_path / "none" / "curves.png")
 
 
 def test_without_matplotlib_the_extra_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "matplotlib.figure", None)
     with pytest.raises(MissingExtraError, match="matplotlib") as caught:
-        draw_curves(tmp_path / "m", tmp_path / "p")
+        draw_curves([], tmp_path / "p")
     assert "nlpsuite[train]" in caught.value.hint
