@@ -14,7 +14,15 @@ from nlpsuite.cli.task_commands import model_flags, prompt_flags, task_command
 if TYPE_CHECKING:
     from nlpsuite.evaluation.report import Report
 
-__all__ = ["FAILED_ROWS", "check_targets", "names_of", "print_report", "report_flags", "task_evaluation"]
+__all__ = [
+    "FAILED_ROWS",
+    "check_targets",
+    "form_flags",
+    "names_of",
+    "print_report",
+    "report_flags",
+    "task_evaluation",
+]
 
 FAILED_ROWS = 3
 _HELP = """DATA is what `nlpsuite score` takes: a .csv, .tsv, .jsonl, .parquet or .txt file (also .gz and .zst), two
@@ -130,6 +138,13 @@ def report_flags(*, by: bool = True) -> list[click.Parameter]:
                      help="Number of resamples for the intervals."),
         click.Option(["--resample-seed", "seed"], type=click.IntRange(0), default=0, show_default=True,
                      help="Seed of intervals, tests and the baseline random."),
+        *form_flags(),
+    ]  # fmt: skip
+
+
+def form_flags() -> list[click.Parameter]:
+    """Flags for the form of a report."""
+    return [
         click.Option(["--json", "as_json"], is_flag=True, help="Print the report as JSON."),
         click.Option(["--html"], metavar="FILE", default="", help="Write the report as one page with plots."),
         click.Option(["--markdown"], metavar="FILE", default="", help="Write the report as Markdown."),

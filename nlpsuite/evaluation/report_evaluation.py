@@ -96,6 +96,9 @@ class Evaluation(Report):
     seed: int = 0
     provenance: Mapping[str, Any] = field(default_factory=dict)
 
+    def origin(self) -> Mapping[str, Any]:
+        return self.provenance
+
     def headline(self) -> str:
         data = (self.provenance.get("dataset") or {}).get("name", "")
         failed = f", {self.n_errors:,} failed" if self.n_errors else ""
