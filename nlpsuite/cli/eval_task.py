@@ -71,14 +71,11 @@ def _evaluate(
 
 
 def check_targets(*paths: str) -> None:
-    """Raises StorageError if a report can't be written: better before hours of work than after."""
-    from nlpsuite.errors import StorageError
+    """Raise StorageError if a report can't be written."""
+    from nlpsuite.evaluation.report import check_target
 
-    for path in map(Path, filter(None, paths)):
-        if path.is_dir():
-            raise StorageError(f"{path} is a directory.", hint="Name a file.")
-        if not path.parent.is_dir():
-            raise StorageError(f"There is no directory {path.parent}.", hint="Create it first.")
+    for path in filter(None, paths):
+        check_target(Path(path))
 
 
 def names_of(metrics: str) -> list[str]:

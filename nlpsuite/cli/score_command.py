@@ -77,7 +77,7 @@ def text_flags() -> list[click.Parameter]:
 def _output_flags() -> list[click.Parameter]:
     return [
         click.Option(["--output", "-o", "output"], metavar="FILE", required=True,
-                     help="Write the result: .jsonl, .csv, .tsv or .parquet. The job is kept beside it in a .job folder."),
+                     help="Write the result: .jsonl, .csv, .tsv or .parquet. Progress is saved beside it in a .job folder."),
         click.Option(["--prefix"], metavar="TEXT", default="", help="Put this before the names of added columns."),
         click.Option(["--overwrite"], is_flag=True, help="Start over, whatever exists."),
         click.Option(["--max-errors"], metavar="N|P%", default="", help="Stop when more rows fail."),

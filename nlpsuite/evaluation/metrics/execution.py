@@ -57,8 +57,8 @@ class Execution:
 def run_program(source: str, timeout_seconds: float = 5.0, memory_bytes: int = 1 << 30) -> Execution:
     """Run a Python program, by this interpreter, with the standard library alone.
 
-    It has passed if its last line was reached and it ended with 0 before its time was up. That is told by a
-    secret that its process reads only then: ``sys.exit(0)`` half-way, ``os._exit(0)`` and a printed "passed"
+    It has passed if its last line was reached and it ended with 0 before its time was up. It proves so with a
+    secret that its process can read only then: ``sys.exit(0)`` half-way, ``os._exit(0)`` and a printed "passed"
     count as failed.
 
     Args:

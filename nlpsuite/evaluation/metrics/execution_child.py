@@ -128,7 +128,7 @@ def _be_first_process() -> None:
     while True:
         ended, status = os.wait()
         if ended == program:
-            # A signal can't end this process as it ended the program, so it is told as a status.
+            # A signal can't end this process as it ended the program, so it is reported as a status.
             code = os.waitstatus_to_exitcode(status)
             os._exit(code if code >= 0 else 128 - code)
 

@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 
 from nlpsuite.errors import InputInvalidError, OptionError
-from nlpsuite.evaluation.metrics.base import Metric, RowMetric, Statistics
+from nlpsuite.evaluation.metrics.base import RowMetric, Statistics
 from nlpsuite.evaluation.metrics.lengths import check_lengths
 
 __all__ = [
@@ -24,7 +24,6 @@ __all__ = [
     "Difference",
     "Estimate",
     "estimate",
-    "estimate_function",
     "estimate_functions",
     "estimate_mean",
     "paired",
@@ -132,22 +131,6 @@ def estimate_mean(values: Sequence[float], resamples: int = RESAMPLES, seed: int
     return Estimate(float(rows.mean()), low, high, len(rows))
 
 
-def estimate_function(
-    metric: Metric, outputs: Sequence[str], references: Sequence[str], resamples: int = 200, seed: int = 0
-) -> Estimate:
-    """The same for a metric that is a plain function. It is computed for each resample, so there are fewer.
-
-    Raises:
-        InputInvalidError: there are no rows, or not as many references as outputs.
-        OptionError: there are no resamples.
-    """
-
-    def compute(outputs: Sequence[str], references: Sequence[str]) -> dict[str, float]:
-        return {"": metric(outputs, references)}
-
-    return estimate_functions(compute, outputs, references, resamples, seed)[""]
-
-
 def estimate_functions(
     compute: Callable[[Sequence[Any], Sequence[str]], Mapping[str, float]],
     outputs: Sequence[Any],
@@ -155,9 +138,12 @@ def estimate_functions(
     resamples: int = 200,
     seed: int = 0,
 ) -> dict[str, Estimate]:
-    """The same for a function that gives several figures by name.
+    """The same for a function that gives several figures by name. It is computed for each resample, so there are
+    fewer. A figure that few rows have may be missing from a resample, or not be a number there.
 
-    A figure that few rows have may be missing from a resample, or not be a number there.
+    Raises:
+        InputInvalidError: there are no rows, or not as many references as outputs.
+        OptionError: there are no resamples.
     """
     check_lengths(outputs, references)
     _check_draws(resamples)

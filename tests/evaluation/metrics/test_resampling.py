@@ -21,7 +21,7 @@ from nlpsuite.evaluation.metrics.resampling import (
     Difference,
     Estimate,
     estimate,
-    estimate_function,
+    estimate_functions,
     estimate_mean,
     paired,
 )
@@ -87,7 +87,9 @@ def test_the_interval_of_a_figure_that_is_no_mean() -> None:
     given = np.where(draw.random(150) < 0.7, wanted, "a")
     rows = texts(macro_f1, list(given), list(wanted))
     found = estimate(macro_f1, rows, resamples=4_000)
-    plain = estimate_function(lambda a, b: macro_f1(a, b), list(given), list(wanted), resamples=1_000)
+    [plain] = estimate_functions(
+        lambda a, b: {"f1": macro_f1(a, b)}, list(given), list(wanted), resamples=1_000
+    ).values()
     assert found.value == plain.value == pytest.approx(macro_f1(list(given), list(wanted)))
     assert (found.low, found.high) == pytest.approx((plain.low, plain.high), abs=0.015)
 
@@ -209,11 +211,11 @@ def test_what_can_not_be_compared_is_refused() -> None:
     with pytest.raises(InputInvalidError, match="nothing"):
         estimate(accuracy, np.zeros((0, 2)))
     with pytest.raises(InputInvalidError, match="nothing"):
-        estimate_function(accuracy, [], [])
+        estimate_functions(lambda a, b: {}, [], [])
     rows = means(np.ones(3))
     for call in (
         lambda: estimate(accuracy, rows, resamples=0),
-        lambda: estimate_function(accuracy, ["a"], ["a"], resamples=0),
+        lambda: estimate_functions(lambda a, b: {}, ["a"], ["a"], resamples=0),
         lambda: paired(accuracy, rows, rows, trials=0),
     ):
         with pytest.raises(OptionError, match="0 resamples"):
