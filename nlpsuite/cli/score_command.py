@@ -16,14 +16,10 @@ If interrupted, rerun the same command to resume."""
 
 
 def _task(name: str) -> click.Command:
+    id_flag = click.Option(["--id-column"], metavar="COLUMN", default="", help="Column of unique ids.")
     flags = [
-        *_input_flags(),
-        *_output_flags(),
-        *_run_flags(),
-        *engine_flags(),
-        *model_flags(),
-        *prompt_flags(),
-    ]
+        *text_flags(), id_flag, *_output_flags(), *_run_flags(), *engine_flags(), *model_flags(), *prompt_flags(),
+    ]  # fmt: skip
     argument = click.Argument(["files"], metavar="[INPUT]", required=False)
     made = task_command(name, _score, flags, argument)
     made.help = f"{made.help}\n\n{_HELP}"
@@ -45,13 +41,6 @@ def _score(
         resume=again,
     )
     return print_report(report, as_json)
-
-
-def _input_flags() -> list[click.Parameter]:
-    return [
-        *text_flags(),
-        click.Option(["--id-column"], metavar="COLUMN", default="", help="Column of unique ids."),
-    ]  # fmt: skip
 
 
 def text_flags() -> list[click.Parameter]:

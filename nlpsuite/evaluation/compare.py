@@ -238,7 +238,7 @@ def _changes(
         change = (own - scores[0]).tolist()
         rose = sorted((i for i in range(len(rows)) if change[i] > 0), key=lambda i: (-change[i], i))
         fell = sorted((i for i in range(len(rows)) if change[i] < 0), key=lambda i: (change[i], i))
-        half = _MOST_CHANGED // 2
+        half = _MOST_CHANGED // 2  # of each kind, where there are as many
         for i in rose[: max(half, _MOST_CHANGED - len(fell))] + fell[: max(half, _MOST_CHANGED - len(rose))]:
             row, text = rows[i], text_of(rows[i], text_columns)
             before, after = base[i].output.answer, row.output.answer

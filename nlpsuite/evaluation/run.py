@@ -25,7 +25,7 @@ from nlpsuite.errors import InputInvalidError, OptionError, StorageError
 from nlpsuite.evaluation.baselines import predict_baseline
 from nlpsuite.evaluation.evaluate import WORST, evaluate_rows
 from nlpsuite.evaluation.metrics.resampling import RESAMPLES
-from nlpsuite.evaluation.predictions import open_predictions, write_predictions
+from nlpsuite.evaluation.predictions import open_predictions, shown_columns, write_predictions
 from nlpsuite.evaluation.provenance import hash_of, model_of, provenance
 from nlpsuite.evaluation.report import check_target
 from nlpsuite.evaluation.report_evaluation import Evaluation
@@ -211,7 +211,7 @@ def _from_model(
         keys = job.manifest["keys"]
         yield _Answered(
             [dataclasses.replace(row, result=result) for row, result in zip(rows, job.results())],
-            (keys["messages_column"],) if "messages_column" in keys else tuple(keys["text_columns"]),
+            shown_columns(keys),
             keys["options"],
             {
                 **_made_of(
