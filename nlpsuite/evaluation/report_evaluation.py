@@ -120,7 +120,7 @@ class Evaluation(Report):
 
     def _slice_section(self, column: str) -> Section:
         parts = [part for part in self.slices if part.column == column]
-        names = list(dict.fromkeys(f.metric for part in parts for f in part.figures))
+        names = dict.fromkeys(f.metric for part in parts for f in part.figures)
         lines = []
         for part in parts:
             cells = {f.metric: f"{shown(f.value, f.scale)} {_interval(f)}" for f in part.figures}

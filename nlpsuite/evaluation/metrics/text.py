@@ -34,7 +34,7 @@ class EditSimilarity(RowMean):
     completed code.
 
     Their scripts, and CodeXGLUE's, take ``fuzz.ratio`` of the package fuzzywuzzy in its place, in whole
-    hundredths and with a replaced character as two edits: other figures, not to be put beside these. Two
+    hundredths and with a replaced character as two edits: those figures aren't comparable with these. Two
     empty texts are equal.
     """
 

@@ -83,7 +83,7 @@ def test_memory_is_bounded(greedy: str) -> None:
 
 def test_a_crash_is_told_from_a_failure() -> None:
     result = run_program("import ctypes\nctypes.string_at(0)", 20)
-    assert (result.reason, result.detail) == ("crashed", "It was ended by signal 11.")
+    assert (result.reason, result.detail) == ("crashed", "Killed by signal 11.")
 
 
 def test_files_and_output_are_bounded_and_the_directory_is_gone(tmp_path: Path) -> None:
