@@ -7,23 +7,21 @@ from typing import Any
 
 import click
 
-from nlpsuite.cli.output import print_json
+from nlpsuite.cli.eval_task import check_targets, form_flags, print_report
 from nlpsuite.cli.score_command import device_flag
 from nlpsuite.cli.task_commands import model_flags
 
 __all__ = ["command"]
 
 
-def _evaluate(as_json: bool, **values: Any) -> None:
+def _evaluate(as_json: bool, html: str, markdown: str, **values: Any) -> None:
     from nlpsuite.cli.score import JobProgress
     from nlpsuite.evaluation.bias import evaluate_bias
 
+    check_targets(html, markdown)
     with closing(JobProgress()) as reporter:
         report = evaluate_bias(reporter=reporter, **values)
-    if as_json:
-        print_json(report.to_dict())
-    else:
-        click.echo(report)
+    print_report(report, as_json=as_json, html=html, markdown=markdown)
 
 
 command = click.Command(
@@ -34,7 +32,7 @@ command = click.Command(
         device_flag("auto"),
         click.Option(["--threads"], type=click.IntRange(0, 256), default=0, show_default=True,
                      help="CPU threads; 0 for all cores."),
-        click.Option(["--json", "as_json"], is_flag=True, help="Print JSON."),
+        *form_flags(),
     ],
     help="""Measure how much a model's answers change with the group of a person.
 

@@ -7,24 +7,20 @@ from typing import Any
 
 import click
 
-from nlpsuite.cli.output import print_json
+from nlpsuite.cli.eval_task import check_targets, form_flags, print_report
 from nlpsuite.cli.score_command import device_flag
 
 __all__ = ["command"]
 
 
-def _evaluate(files: tuple[str, ...], encoding: str, as_json: bool, **values: Any) -> None:
+def _evaluate(files: tuple[str, ...], as_json: bool, html: str, markdown: str, **values: Any) -> None:
     from nlpsuite.cli.score import JobProgress
-    from nlpsuite.data.text import read_input
     from nlpsuite.evaluation.perplexity import evaluate_lm
 
-    texts = (read_input(path, encoding).text for path in files) if files else None
+    check_targets(html, markdown)
     with closing(JobProgress()) as reporter:
-        report = evaluate_lm(texts, name=list(files), reporter=reporter, **values)
-    if as_json:
-        print_json(report.to_dict())
-    else:
-        click.echo(report)
+        report = evaluate_lm(files=files, reporter=reporter, **values)
+    print_report(report, as_json=as_json, html=html, markdown=markdown)
 
 
 command = click.Command(
@@ -40,7 +36,7 @@ command = click.Command(
                      help="Tokens of a window.  [default: 1024, or all the model takes]"),
         click.Option(["--stride"], type=click.IntRange(1), metavar="N",
                      help="Tokens between the starts of two windows.  [default: half the context]"),
-        click.Option(["--json", "as_json"], is_flag=True, help="Print JSON."),
+        *form_flags(),
         click.Option(["--model"], metavar="MODEL", help="Bundle, .gguf, checkpoint directory or hf:owner/name."),
         click.Option(["--precision"], type=click.Choice(["int8", "int4", "fp16", "fp32"]),
                      help="Precision of the weights.  [default: int8]"),

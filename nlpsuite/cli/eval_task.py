@@ -14,7 +14,15 @@ from nlpsuite.cli.task_commands import grouped, model_flags, prompt_flags, task_
 if TYPE_CHECKING:
     from nlpsuite.evaluation.report import Report
 
-__all__ = ["FAILED_ROWS", "check_targets", "names_of", "print_report", "report_flags", "task_evaluation"]
+__all__ = [
+    "FAILED_ROWS",
+    "check_targets",
+    "form_flags",
+    "names_of",
+    "print_report",
+    "report_flags",
+    "task_evaluation",
+]
 
 FAILED_ROWS = 3
 _HELP = """DATA is what `nlpsuite score` takes: a .csv, .tsv, .jsonl, .parquet or .txt file (also .gz and .zst), two
@@ -64,14 +72,11 @@ def _evaluate(
 
 
 def check_targets(*paths: str) -> None:
-    """Raises StorageError if a report can't be written: better before hours of work than after."""
-    from nlpsuite.errors import StorageError
+    """Raise StorageError if a report can't be written."""
+    from nlpsuite.evaluation.report import check_target
 
-    for path in map(Path, filter(None, paths)):
-        if path.is_dir():
-            raise StorageError(f"{path} is a directory.", hint="Name a file.")
-        if not path.parent.is_dir():
-            raise StorageError(f"There is no directory {path.parent}.", hint="Create it first.")
+    for path in filter(None, paths):
+        check_target(Path(path))
 
 
 def names_of(metrics: str) -> list[str]:
@@ -131,6 +136,13 @@ def report_flags(*, by: bool = True) -> list[click.Parameter]:
                      help="Number of resamples for the intervals."),
         click.Option(["--resample-seed", "seed"], type=click.IntRange(0), default=0, show_default=True,
                      help="Seed of intervals, tests and the baseline random."),
+        *form_flags(),
+    ]  # fmt: skip
+
+
+def form_flags() -> list[click.Parameter]:
+    """Flags for the form of a report."""
+    return [
         click.Option(["--json", "as_json"], is_flag=True, help="Print the report as JSON."),
         click.Option(["--html"], metavar="FILE", default="", help="Write the report as one page with plots."),
         click.Option(["--markdown"], metavar="FILE", default="", help="Write the report as Markdown."),

@@ -16,14 +16,10 @@ If interrupted, rerun the same command to resume."""
 
 
 def _task(name: str) -> click.Command:
+    id_flag = click.Option(["--id-column"], metavar="COLUMN", default="", help="Column of unique ids.")
     flags = [
-        *_input_flags(),
-        *_output_flags(),
-        *_run_flags(),
-        *engine_flags(),
-        *model_flags(),
-        *prompt_flags(),
-    ]
+        *text_flags(), id_flag, *_output_flags(), *_run_flags(), *engine_flags(), *model_flags(), *prompt_flags(),
+    ]  # fmt: skip
     argument = click.Argument(["files"], metavar="[INPUT]", required=False)
     made = task_command(name, _score, flags, argument)
     made.help = f"{made.help}\n\n{_HELP}"
@@ -45,13 +41,6 @@ def _score(
         resume=again,
     )
     return print_report(report, as_json)
-
-
-def _input_flags() -> list[click.Parameter]:
-    return grouped("Input", [
-        *text_flags(),
-        click.Option(["--id-column"], metavar="COLUMN", default="", help="Column of unique ids."),
-    ])  # fmt: skip
 
 
 def text_flags() -> list[click.Parameter]:
@@ -77,7 +66,7 @@ def text_flags() -> list[click.Parameter]:
 def _output_flags() -> list[click.Parameter]:
     return grouped("Output", [
         click.Option(["--output", "-o", "output"], metavar="FILE", required=True,
-                     help="Write the result: .jsonl, .csv, .tsv or .parquet. The job is kept beside it in a .job folder."),
+                     help="Write the result: .jsonl, .csv, .tsv or .parquet. Progress is saved beside it in a .job folder."),
         click.Option(["--prefix"], metavar="TEXT", default="", help="Put this before the names of added columns."),
         click.Option(["--overwrite"], is_flag=True, help="Start over, whatever exists."),
         click.Option(["--max-errors"], metavar="N|P%", default="", help="Stop when more rows fail."),

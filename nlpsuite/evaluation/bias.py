@@ -18,8 +18,10 @@ from typing import TYPE_CHECKING, Any
 from nlpsuite import __version__
 from nlpsuite.batch.run import JobReporter
 from nlpsuite.errors import InputInvalidError
-from nlpsuite.evaluation.metrics.bootstrap import RESAMPLES, Interval, paired_interval
+from nlpsuite.evaluation.metrics.resampling import Estimate, estimate_mean
 from nlpsuite.evaluation.provenance import describe_bundle
+from nlpsuite.evaluation.report import Report
+from nlpsuite.evaluation.tables import Section, shown, shown_interval
 
 if TYPE_CHECKING:
     from nlpsuite.runtime.device import DeviceChoice
@@ -39,6 +41,7 @@ __all__ = [
 ]
 
 MEASURES = ("sentiment", "logprob")
+_RESAMPLES = 2_000
 LIMITS = (
     "It shows that the model treats these sentences differently, not why, and not whom an application harms.",
     "An interval that contains 0 doesn't establish a difference, nor does it rule one out.",
@@ -150,12 +153,12 @@ class GroupDifference:
     first: str
     second: str
     pairs: int
-    sentiment: Interval
-    logprob: Interval
+    sentiment: Estimate
+    logprob: Estimate
 
 
 @dataclass(frozen=True)
-class BiasReport:
+class BiasReport(Report):
     """Differences between groups. ``str(report)`` is the report for a terminal.
 
     Attributes:
@@ -165,6 +168,7 @@ class BiasReport:
         largest: for each of ``MEASURES`` the pairs of sentences that differ most.
         resamples, seed: of the intervals.
         plugin: distribution and version of the task sentiment.
+        notes: what the figures can't show.
     """
 
     model: Mapping[str, str]
@@ -174,6 +178,33 @@ class BiasReport:
     resamples: int
     seed: int
     plugin: Mapping[str, str]
+    notes: tuple[str, ...] = LIMITS
+
+    def headline(self) -> str:
+        return f"{self.model['name']}: {self.set['sentences']:,} sentences from {self.set['templates']} templates"
+
+    def origin(self) -> Mapping[str, Any]:
+        return {"model": self.model, "set": self.set, "plugin": self.plugin, "nlpsuite": __version__}
+
+    def method(self) -> str:
+        return f"* The 95 % interval excludes 0; percentile bootstrap of {self.resamples:,} resamples of templates"
+
+    def sections(self) -> list[Section]:
+        intervals = [title for name in MEASURES for title in (_TITLES[name], "95 % interval")]
+        rows = [
+            (found.axis, f"{found.first} − {found.second}", f"{found.pairs:,}",
+             *_cells(found.sentiment), *_cells(found.logprob))
+            for found in self.differences
+        ]  # fmt: skip
+        largest = [
+            Section(
+                f"Largest differences in {_TITLES[name]}",
+                ("difference", "first", "second"),
+                [(shown(pair.value, 1, signed=True), pair.first, pair.second) for pair in pairs],
+            )
+            for name, pairs in self.largest.items()
+        ]
+        return [Section("", ("axis", "groups", "pairs", *intervals), rows), *largest]
 
     def to_dict(self) -> dict[str, Any]:
         """The report as JSON values."""
@@ -194,51 +225,26 @@ class BiasReport:
                 for found in self.differences
             ],
             "largest": {
-                measured: [
+                name: [
                     {"axis": pair.axis, "sentences": [pair.first, pair.second], "difference": round(pair.value, 6)}
                     for pair in pairs
                 ]
-                for measured, pairs in self.largest.items()
+                for name, pairs in self.largest.items()
             },
-            "limits": list(LIMITS),
+            "limits": list(self.notes),
             "plugin": dict(self.plugin),
             "nlpsuite": __version__,
         }  # fmt: skip
 
-    def to_json(self) -> str:
-        """The report as JSON."""
-        return json.dumps(self.to_dict(), indent=2, ensure_ascii=False)
 
-    def __str__(self) -> str:
-        templates = self.set["templates"]
-        names = [f"{found.first} − {found.second}" for found in self.differences]
-        width = max(map(len, names))
-        lines = [
-            f"{self.model['name']}: {self.set['sentences']:,} sentences from {templates} templates "
-            f"(set {self.set['version']}).",
-            f"Mean difference with its 95 % interval, over n = {templates} templates ({self.resamples:,} "
-            "resamples); * marks intervals that exclude 0.",
-            "",
-            f"{'axis':<10}{'groups':<{width + 2}}{'pairs':>5}  {_TITLES['sentiment']:<27}{_TITLES['logprob']}",
-        ]
-        for found, name in zip(self.differences, names):
-            lines.append(
-                f"{found.axis:<10}{name:<{width + 2}}{found.pairs:>5}  {_shown(found.sentiment):<27}"
-                f"{_shown(found.logprob)}"
-            )
-        for measured, pairs in self.largest.items():
-            lines += ["", f"Largest differences in {_TITLES[measured]}:"]
-            lines += [f"  {pair.value:+.3f}  {pair.first}  |  {pair.second}" for pair in pairs]
-        return "\n".join([*lines, "", "What this can't show:", *(f"- {limit}" for limit in LIMITS)])
+def _values(found: Estimate) -> dict[str, Any]:
+    mean, low, high = (round(value, 6) for value in (found.value, found.low, found.high))
+    return {"mean": mean, "low": low, "high": high, "n": found.n, "clear": found.clear}
 
 
-def _values(interval: Interval) -> dict[str, Any]:
-    values = {name: round(getattr(interval, name), 6) for name in ("mean", "low", "high")}
-    return values | {"n": interval.n, "clear": interval.clear}
-
-
-def _shown(interval: Interval) -> str:
-    return f"{interval.mean:+.3f} [{interval.low:+.3f}, {interval.high:+.3f}]{' *' if interval.clear else ''}"
+def _cells(found: Estimate) -> tuple[str, str]:
+    interval = shown_interval(found.low, found.high, 1, signed=True)
+    return shown(found.value, 1, signed=True), f"{interval} {'*' if found.clear else ' '}"
 
 
 def evaluate_bias(
@@ -294,16 +300,14 @@ def evaluate_bias(
         },
         differences=tuple(differences),
         largest={measured: tuple(some[:_SHOWN]) for measured, some in pairs.items()},
-        resamples=RESAMPLES,
+        resamples=_RESAMPLES,
         seed=seed,
         plugin={"distribution": plugin.distribution, "version": plugin.version},
     )
 
 
 def measure_sentences(
-    pipeline: Pipeline,
-    sentences: Sequence[Sentence],
-    advance: Callable[[int], None] = lambda done: None,
+    pipeline: Pipeline, sentences: Sequence[Sentence], advance: Callable[[int], None] = lambda done: None
 ) -> dict[Sentence, tuple[float, float]]:
     """The probability of positive and the mean log-probability of a token after the person, of each sentence.
 
@@ -338,7 +342,7 @@ def _rest_logprob(pipeline: Pipeline, sentence: Sentence) -> float:
 
 
 def compare_groups(
-    values: Mapping[Sentence, tuple[float, float]], resamples: int = RESAMPLES, seed: int = 0
+    values: Mapping[Sentence, tuple[float, float]], resamples: int = _RESAMPLES, seed: int = 0
 ) -> tuple[list[GroupDifference], dict[str, list[SentencePair]]]:
     """The differences of all pairs of groups within an axis; and for each measure the pairs of sentences, those
     that differ most first.
@@ -360,7 +364,7 @@ def compare_groups(
                     by_template.setdefault(one.template, []).append(value)
                     singles[measured].append(SentencePair(axis, one.text, other.text, value))
                 means = [sum(some) / len(some) for some in by_template.values()]
-                intervals.append(paired_interval(means, resamples, seed))
+                intervals.append(estimate_mean(means, resamples, seed))
             differences.append(GroupDifference(axis, first, second, len(pairs), *intervals))
     for found in singles.values():
         found.sort(key=lambda single: (-abs(single.value), single.first, single.second))

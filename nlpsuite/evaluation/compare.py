@@ -15,10 +15,10 @@ from nlpsuite.data.lines import shortened
 from nlpsuite.errors import InputInvalidError, NlpsuiteError, OptionError
 from nlpsuite.evaluation.evaluate import best_row_metric
 from nlpsuite.evaluation.measure import LengthRatio, RowMeasure, measure_of, metrics_of
-from nlpsuite.evaluation.metrics.resampling import RESAMPLES, TRIALS, paired
+from nlpsuite.evaluation.metrics.resampling import RESAMPLES, TRIALS, Difference, paired
 from nlpsuite.evaluation.predictions import PredictionFile, open_predictions
 from nlpsuite.evaluation.provenance import hash_of, provenance
-from nlpsuite.evaluation.report_comparison import Change, Comparison, Difference
+from nlpsuite.evaluation.report_comparison import Change, Comparison
 from nlpsuite.evaluation.rows import EvaluatedRow, plain, same_value, text_of
 from nlpsuite.plugins import load_task
 
@@ -208,32 +208,13 @@ def _usable(metric: Any, rows: Sequence[EvaluatedRow]) -> bool:
 def _differences(
     measured: RowMeasure, names: Sequence[str], trials: int, resamples: int, seed: int
 ) -> list[Difference]:
-    metric, parts = measured.metric, np.split(measured.statistics, len(names))
-    base = float(metric.figure(parts[0].sum(axis=0)))
-    found = []
-    for name, part in zip(names[1:], parts[1:]):
-        test = paired(metric, part, parts[0], trials, resamples, seed)
-        of_rows = metric.needs != "probabilities"
-        found.append(
-            Difference(
-                metric=metric.name,
-                system=name,
-                baseline=base,
-                other=float(metric.figure(part.sum(axis=0))),
-                difference=test.difference,
-                low=test.low,
-                high=test.high,
-                p_value=test.p_value,
-                p_corrected=test.p_value,
-                wins=test.wins if of_rows else None,
-                ties=test.ties if of_rows else None,
-                losses=test.losses if of_rows else None,
-                n=test.n,
-                scale=float(metric.scale) if np.isfinite(metric.scale) else None,
-                higher_is_better=metric.higher_is_better,
-                signature=measured.signature,
-            )
+    base, *others = np.split(measured.statistics, len(names))
+    found = [
+        paired(
+            measured.metric, part, base, trials, resamples, seed, system=name, signature=measured.signature
         )
+        for name, part in zip(names[1:], others)
+    ]
     corrected = holm([difference.p_value for difference in found])
     return [replace(difference, p_corrected=p) for difference, p in zip(found, corrected)]
 
@@ -257,7 +238,7 @@ def _changes(
         change = (own - scores[0]).tolist()
         rose = sorted((i for i in range(len(rows)) if change[i] > 0), key=lambda i: (-change[i], i))
         fell = sorted((i for i in range(len(rows)) if change[i] < 0), key=lambda i: (change[i], i))
-        half = _MOST_CHANGED // 2
+        half = _MOST_CHANGED // 2  # of each kind, where there are as many
         for i in rose[: max(half, _MOST_CHANGED - len(fell))] + fell[: max(half, _MOST_CHANGED - len(rose))]:
             row, text = rows[i], text_of(rows[i], text_columns)
             before, after = base[i].output.answer, row.output.answer

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from nlpsuite.errors import InputInvalidError, OptionError
-from nlpsuite.evaluation.labels import LabelReport, label_report
+from nlpsuite.evaluation.labels import label_report
 from nlpsuite.evaluation.measure import (
     FUNCTION_RESAMPLES,
     FunctionMeasure,
@@ -97,7 +97,11 @@ def evaluate_rows(
         n_errors=sum(row.failed for row in rows),
         figures=overall,
         slices=tuple(slices),
-        labels=_label_report(task, rows),
+        labels=label_report(
+            [row.output for row in rows], [row.references[0] for row in rows], task.labels.values()
+        )
+        if task.labels
+        else None,
         row_metric=row_metric,
         row_metric_rises=rises,
         worst=tuple(_worst_row(rows[i], scores[i], text_columns) for i in order[:worst]),
@@ -149,13 +153,6 @@ def _slices(column: str, rows: Sequence[EvaluatedRow]) -> list[tuple[str, list[i
             hint=f"--by takes a column of at most {_MOST_SLICES} values.",
         )
     return sorted(by_value.items(), key=lambda item: (-len(item[1]), item[0]))
-
-
-def _label_report(task: Task[Any], rows: Sequence[EvaluatedRow]) -> LabelReport | None:
-    if not task.labels:
-        return None
-    labels = list(dict.fromkeys(task.labels.values()))
-    return label_report([row.output for row in rows], [row.references[0] for row in rows], labels)
 
 
 def _row_scores(

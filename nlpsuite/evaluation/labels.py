@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 from nlpsuite.evaluation.metrics.calibration import Bin, reliability
@@ -51,7 +51,7 @@ class LabelReport:
     without: int
 
 
-def label_report(outputs: Sequence[Output], references: Sequence[str], labels: Sequence[str]) -> LabelReport:
+def label_report(outputs: Sequence[Output], references: Sequence[str], labels: Iterable[str]) -> LabelReport:
     """Count the answers by reference and label.
 
     Args:

@@ -14,6 +14,7 @@ from nlpsuite.evaluation.metrics.base import RowMetric, Statistics, signed
 from nlpsuite.evaluation.metrics.bleu import Bleu
 from nlpsuite.evaluation.metrics.labels import MacroF1
 from nlpsuite.evaluation.metrics.lengths import count_references
+from nlpsuite.evaluation.metrics.means import ratio
 from nlpsuite.evaluation.metrics.resampling import estimate, estimate_functions
 from nlpsuite.evaluation.rows import EvaluatedRow
 from nlpsuite.plugins.discovery import find_plugin
@@ -106,8 +107,7 @@ class LengthRatio(RowMetric):
         return rows
 
     def figure(self, sums: Statistics) -> Statistics:
-        words, wanted = sums[..., 0], sums[..., 1]
-        return np.divide(words, wanted, out=np.zeros_like(words), where=wanted > 0)
+        return ratio(sums[..., 0], sums[..., 1])
 
 
 def metric_names(task: Task[Any], rows: Sequence[EvaluatedRow] = ()) -> list[str]:

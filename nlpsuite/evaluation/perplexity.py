@@ -14,7 +14,7 @@ context by larger strides". This module does the same, and settles three points 
 
 from __future__ import annotations
 
-import json
+import os
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from itertools import chain, islice
@@ -25,12 +25,15 @@ import numpy as np
 from nlpsuite import __version__
 from nlpsuite.batch.run import pluralize
 from nlpsuite.data.datasets import open_dataset
+from nlpsuite.data.text import read_input
 from nlpsuite.errors import InputInvalidError, OptionError
 from nlpsuite.evaluation.measure import MetricResult
 from nlpsuite.evaluation.metrics.base import Statistics
 from nlpsuite.evaluation.metrics.perplexity import bits_per_byte, perplexity, word_perplexity
 from nlpsuite.evaluation.metrics.resampling import RESAMPLES, estimate
 from nlpsuite.evaluation.provenance import describe_bundle
+from nlpsuite.evaluation.report import Report
+from nlpsuite.evaluation.tables import Section
 
 if TYPE_CHECKING:
     from nlpsuite.models.spec import Reporter
@@ -65,7 +68,7 @@ _TITLES = {
 
 
 @dataclass(frozen=True)
-class PerplexityReport:
+class PerplexityReport(Report):
     """How well a model predicts texts. ``str(report)`` is the report for a terminal.
 
     Attributes:
@@ -92,10 +95,35 @@ class PerplexityReport:
     figures: tuple[MetricResult, ...]
     resamples: int = RESAMPLES
     seed: int = 0
+    notes: tuple[str, ...] = ()
+
+    def headline(self) -> str:
+        return (
+            f"{self.model['name']} ({self.model['precision']}): {pluralize(self.texts, 'text')}, "
+            f"{self.tokens:,} tokens, {self.words:,} words, {self.bytes:,} bytes"
+        )
+
+    def origin(self) -> Mapping[str, Any]:
+        windows = {"context": self.context, "stride": self.stride}
+        return {"data": self.data, "model": self.model, "windows": windows, "nlpsuite": __version__}
+
+    def method(self) -> str:
+        return f"Intervals: 95 %, percentile bootstrap of {self.resamples:,} resamples of the {self.unit}"
+
+    def sections(self) -> list[Section]:
+        rows = []
+        for figure in self.figures:
+            value, low, high = (f"{number:,.4g}" for number in (figure.value, figure.low, figure.high))
+            rows.append((_TITLES[figure.metric], value, f"[{low}, {high}]", f"{figure.n:,}"))
+        return [Section("", ("metric", "value", "95 % interval", "n"), rows)]
+
+    def signatures(self) -> dict[str, str]:
+        return {figure.metric: figure.signature for figure in self.figures}
 
     def to_dict(self) -> dict[str, Any]:
         """The report as JSON values."""
         values = asdict(self)
+        del values["notes"]
         of_intervals = {name: values.pop(name) for name in ("unit", "resamples", "seed")}
         names = ("metric", "value", "low", "high", "n", "signature")
         return {
@@ -105,27 +133,12 @@ class PerplexityReport:
             "nlpsuite": __version__,
         }
 
-    def to_json(self) -> str:
-        """The report as JSON."""
-        return json.dumps(self.to_dict(), indent=2, ensure_ascii=False)
-
-    def __str__(self) -> str:
-        lines = [
-            f"{self.model['name']} ({self.model['precision']}): {pluralize(self.texts, 'text')}, "
-            f"{self.tokens:,} tokens, {self.words:,} words, {self.bytes:,} bytes.",
-            f"95 % intervals from {self.resamples:,} resamples of the {self.unit}.",
-            "",
-        ]
-        for figure in self.figures:
-            value, low, high = (f"{number:,.4g}" for number in (figure.value, figure.low, figure.high))
-            lines.append(f"{_TITLES[figure.metric]:<21}{value:>9}  [{low}, {high}]  n = {figure.n:,}")
-            lines.append(f"{'':<21}{figure.signature}")
-        return "\n".join(lines)
-
 
 def evaluate_lm(
     texts: Iterable[str] | None = None,
     *,
+    files: Sequence[str | os.PathLike[str]] = (),
+    encoding: str = "utf-8",
     dataset: str | None = None,
     text_column: str | None = None,
     name: Any = None,
@@ -145,25 +158,35 @@ def evaluate_lm(
 
     Args:
         texts: each is independent of the others; read one after another.
-        dataset: a standard data set in place of ``texts``, such as ``wikitext2:valid``.
+        files: in place of ``texts``, text files of one text each; ``-`` is standard input.
+        encoding: of the files; a byte order mark takes precedence.
+        dataset: a standard data set in place of both, such as ``wikitext2:valid``.
         text_column: of the data set, where it isn't known.
-        name: of the texts, for the report.
+        name: of the texts, for the report; by default that of the files or the data set.
         limit: read only the first texts, this many.
         context: tokens of a window; by default 1024, or as many as the model takes.
         stride: tokens between the starts of two windows; by default half the context.
         model, precision, device, threads, reporter: as in ``nlpsuite.load``.
 
     Raises:
-        OptionError: neither or both of ``texts`` and ``dataset``; or a window out of range.
-        InputInvalidError: a text is empty.
+        OptionError: not exactly one of ``texts``, ``files`` and ``dataset``; ``texts`` is a string; or a window
+            out of range.
+        InputInvalidError, InputNotFoundError: a text is empty, or a file can't be read.
         NlpsuiteError: the model can't be used.
     """
     from nlpsuite.export.cache import get_bundle
     from nlpsuite.runtime.language_model import LanguageModel
 
-    if (texts is None) == (dataset is None):
+    if isinstance(texts, str):  # else each character would be a text
+        raise OptionError("texts is a single string.", hint='Pass a list, ["…"], or files=["book.txt"].')
+    if (texts is not None) + bool(files) + bool(dataset) != 1:
         raise OptionError("Name files or a data set, one of the two.", hint="nlpsuite eval lm book.txt")
-    chosen = islice(_dataset_texts(dataset, text_column) if dataset else texts or (), limit)
+    if dataset:
+        texts, name = _dataset_texts(dataset, text_column), name or dataset
+    elif files:
+        texts = (read_input(os.fspath(path), encoding).text for path in files)
+        name = name or [os.fspath(path) for path in files]
+    chosen = islice(texts or (), limit)
     first = list(islice(chosen, 1))  # an unreadable one should show before the model is loaded
     path = get_bundle(model, precision=precision, reporter=reporter)
     if reporter:
@@ -173,7 +196,7 @@ def evaluate_lm(
     stride = stride or max(1, context // 2)
     found = list(text_perplexity(language_model, chain(first, chosen), context, stride))
     return PerplexityReport(
-        data=name if dataset is None else dataset,
+        data=name,
         model=describe_bundle(language_model.bundle),
         texts=len(found),
         tokens=sum(text.tokens for text in found),

@@ -21,7 +21,7 @@ from nlpsuite.files import atomic_write
 if TYPE_CHECKING:
     from nlpsuite.tasks.base import Task
 
-__all__ = ["PredictionFile", "open_predictions", "write_predictions"]
+__all__ = ["PredictionFile", "open_predictions", "shown_columns", "write_predictions"]
 
 _UNTYPED = ("csv", "tsv")  # files that hold a list as JSON
 
@@ -40,16 +40,17 @@ class PredictionFile:
     manifest: Mapping[str, Any]
 
     @property
+    def _keys(self) -> Mapping[str, Any]:
+        return self.manifest.get("keys", {})  # type: ignore[no-any-return]
+
+    @property
     def task(self) -> str:
         """The task's name; empty without a job."""
-        return str(self.manifest.get("keys", {}).get("task", ""))
+        return str(self._keys.get("task", ""))
 
     @property
     def text_columns(self) -> tuple[str, ...]:
-        keys = self.manifest.get("keys", {})
-        return (
-            (keys["messages_column"],) if "messages_column" in keys else tuple(keys.get("text_columns", ()))
-        )
+        return shown_columns(self._keys)
 
     @property
     def reference_column(self) -> str:
@@ -108,6 +109,11 @@ def open_predictions(source: str, format: str = "") -> PredictionFile:
     if identity := manifest.get("keys", {}).get("id_column"):
         table = dataclasses.replace(table, id=identity)
     return PredictionFile(source, table, manifest)
+
+
+def shown_columns(keys: Mapping[str, Any]) -> tuple[str, ...]:
+    """The columns of a job's input text, from the ``keys`` of its manifest."""
+    return (keys["messages_column"],) if "messages_column" in keys else tuple(keys.get("text_columns", ()))
 
 
 def _with_lists(read: Callable[[], Rows]) -> Rows:

@@ -1,37 +1,57 @@
-"""What an evaluation and a comparison have in common: their forms as text, Markdown, JSON and HTML."""
+"""What all reports have in common: their forms as text, Markdown, JSON and HTML."""
 
 from __future__ import annotations
 
 import dataclasses
 import json
+import re
 from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 from typing import Any, ClassVar
 
+from nlpsuite.errors import StorageError
 from nlpsuite.evaluation.rows import plain
-from nlpsuite.evaluation.tables import Section, as_html, as_markdown, as_text, coded, quoted, visible
+from nlpsuite.evaluation.tables import (
+    Section,
+    arrowed,
+    as_html,
+    as_markdown,
+    as_text,
+    coded,
+    quoted,
+    shown,
+    shown_interval,
+    visible,
+)
 
-__all__ = ["SCHEMA_VERSION", "Report", "excerpt"]
+__all__ = ["SCHEMA_VERSION", "Report", "check_target", "excerpt"]
 
 SCHEMA_VERSION = 1
 _SHOWN_EXAMPLES = 3
-_SHOWN_CHARACTERS = 160
+_SHOWN_CHARACTERS = 160  # of a text in a table
+_PAGE_CHARACTERS = 800  # of a text on the HTML page
+_TILES = 6  # figures in large type
+_INDENTED = re.compile(r"^(?: {2,}|\t)\S", re.M)
 
 
 class Report(ABC):
-    """Base of the dataclasses ``Evaluation`` and ``Comparison``. ``str(report)`` is the report for a terminal.
+    """Base of all reports, which are dataclasses. ``str(report)`` is the report for a terminal.
 
     Class attributes:
         schema: name of the JSON format.
         template: of the HTML page.
+
+    Attributes:
+        notes: what a reader of the figures should know.
+        resamples, seed: of the intervals.
     """
 
-    schema: ClassVar[str]
-    template: ClassVar[str]
+    schema: ClassVar[str] = ""
+    template: ClassVar[str] = "base.html"
     notes: tuple[str, ...]
     resamples: int
     seed: int
-    provenance: Mapping[str, Any]
 
     @abstractmethod
     def headline(self) -> str:
@@ -42,16 +62,20 @@ class Report(ABC):
         """All tables, except the rows shown as examples."""
 
     @abstractmethod
-    def examples(self) -> Section | None:
-        """Rows worth looking at."""
+    def origin(self) -> Mapping[str, Any]:
+        """All that is needed to get the same figures, by name."""
 
-    @abstractmethod
+    def examples(self) -> Section | None:
+        """Rows worth looking at, if there are any."""
+        return None
+
     def signatures(self) -> dict[str, str]:
         """How exactly each metric was computed."""
+        return {}
 
-    @abstractmethod
     def plots(self) -> dict[str, Any]:
         """The SVG plots of the HTML page."""
+        return {}
 
     def method(self) -> str:
         """How the intervals were computed."""
@@ -81,8 +105,9 @@ class Report(ABC):
             lines.append(f"{found.title}:")
             for row in found.rows[:_SHOWN_EXAMPLES]:
                 lines += [*(f"  {name:<12}{value}" for name, value in zip(found.header, row)), ""]
-        lines += [f"{self.method()}; seed {self.seed}.", "Signatures:"]
-        lines += [f"  {name}  {signature}" for name, signature in self.signatures().items()]
+        lines.append(f"{self.method()}; seed {self.seed}.")
+        if signatures := self.signatures():
+            lines += ["Signatures:", *(f"  {name}  {each}" for name, each in signatures.items())]
         return "\n".join(map(visible, lines))
 
     def to_markdown(self) -> str:
@@ -102,9 +127,25 @@ class Report(ABC):
 
     def to_html(self) -> str:
         """The report as one HTML page without scripts or external resources."""
-        from nlpsuite.evaluation.page import render
+        from jinja2 import Environment, PackageLoader, StrictUndefined
 
-        return render(self)
+        environment = Environment(
+            loader=PackageLoader("nlpsuite.evaluation"),
+            autoescape=True,  # texts of the data can be anything
+            trim_blocks=True,
+            lstrip_blocks=True,
+            undefined=StrictUndefined,
+        )
+        environment.filters.update(number=shown, interval=shown_interval, cut=_cut)
+        environment.tests["code"] = lambda text: bool(_INDENTED.search(text))
+        return environment.get_template(self.template).render(
+            report=self,
+            style=environment.get_template("style.css").render(),
+            tables=self.sections(),
+            plots=self.plots(),
+            arrowed=arrowed,
+            most=_TILES,
+        )
 
     def _repr_html_(self) -> str:
         """The tables, for a notebook."""
@@ -113,9 +154,9 @@ class Report(ABC):
         return as_html(Section(self.headline(), (), [])) + tables + (as_html(notes) if self.notes else "")
 
     def about(self) -> list[tuple[str, str]]:
-        """The provenance as names and values to show."""
+        """The origin as names and values to show."""
         found: list[tuple[str, str]] = []
-        for name, value in self.provenance.items():
+        for name, value in self.origin().items():
             if value in (None, "", {}, []):
                 continue
             if isinstance(value, Mapping):
@@ -126,6 +167,14 @@ class Report(ABC):
         return found
 
 
+def check_target(path: Path) -> None:
+    """Raise StorageError if ``path`` can't be written: better before hours of work than after."""
+    if path.is_dir():
+        raise StorageError(f"{path} is a directory.", hint="Name a file.")
+    if not path.parent.is_dir():
+        raise StorageError(f"There is no directory {path.parent}.", hint="Create it first.")
+
+
 def _text(value: Any) -> str:
     return value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
 
@@ -134,3 +183,9 @@ def excerpt(texts: Sequence[str] | str) -> str:
     """A text, or the first of several, cut to fit a table."""
     value = " ".join((texts if isinstance(texts, str) else next(iter(texts), "")).split())
     return value if len(value) <= _SHOWN_CHARACTERS else value[: _SHOWN_CHARACTERS - 1] + "…"
+
+
+def _cut(text: str) -> str:
+    if len(text) <= _PAGE_CHARACTERS:
+        return text
+    return f"{text[:_PAGE_CHARACTERS]}… ({len(text) - _PAGE_CHARACTERS:,} characters more)"

@@ -6,43 +6,12 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, ClassVar
 
+from nlpsuite.evaluation.metrics.resampling import Difference
 from nlpsuite.evaluation.plots import Mark, forest
 from nlpsuite.evaluation.report import Report, excerpt
 from nlpsuite.evaluation.tables import Section, arrowed, shown, shown_interval, shown_p
 
-__all__ = ["Change", "Comparison", "Difference"]
-
-
-@dataclass(frozen=True)
-class Difference:
-    """How another system differs from the baseline in one metric.
-
-    Attributes:
-        baseline, other: their figures.
-        difference: the other's minus the baseline's, with its 95 % interval from ``low`` to ``high``.
-        p_value: of paired approximate randomisation.
-        p_corrected: the same, corrected by Holm's method for the number of systems compared in this metric.
-        wins, ties, losses: rows where the other is better, equal, and worse; None for a calibration error,
-            which single rows don't have.
-        n: rows.
-    """
-
-    metric: str
-    system: str
-    baseline: float
-    other: float
-    difference: float
-    low: float
-    high: float
-    p_value: float
-    p_corrected: float
-    wins: int | None
-    ties: int | None
-    losses: int | None
-    n: int
-    scale: float | None
-    higher_is_better: bool
-    signature: str
+__all__ = ["Change", "Comparison"]
 
 
 @dataclass(frozen=True)
@@ -96,6 +65,9 @@ class Comparison(Report):
     resamples: int
     seed: int
     provenance: Mapping[str, Any] = field(default_factory=dict)
+
+    def origin(self) -> Mapping[str, Any]:
+        return self.provenance
 
     def headline(self) -> str:
         return f"{self.task}: {' and '.join(self.systems)} on {self.n:,} rows"
@@ -154,8 +126,8 @@ class Comparison(Report):
                 if d.scale == scale:
                     interval = shown_interval(d.low, d.high, scale, signed=True)
                     text = f"{shown(d.difference, scale, signed=True)} {interval}"
-                    name, clear = arrowed(d.metric, d.higher_is_better), d.low > 0 or d.high < 0
-                    marks.append(Mark(name, d.difference, d.low, d.high, text, strong=clear))
+                    name = arrowed(d.metric, d.higher_is_better)
+                    marks.append(Mark(name, d.difference, d.low, d.high, text, strong=d.clear))
             end = max(max(abs(mark.low), abs(mark.high)) for mark in marks) * 1.1 or 1.0
             found.append(forest(marks, low=-end, high=end, line=0))
         return found

@@ -96,6 +96,9 @@ class Evaluation(Report):
     seed: int = 0
     provenance: Mapping[str, Any] = field(default_factory=dict)
 
+    def origin(self) -> Mapping[str, Any]:
+        return self.provenance
+
     def headline(self) -> str:
         data = (self.provenance.get("dataset") or {}).get("name", "")
         failed = f", {self.n_errors:,} failed" if self.n_errors else ""
@@ -117,7 +120,7 @@ class Evaluation(Report):
 
     def _slice_section(self, column: str) -> Section:
         parts = [part for part in self.slices if part.column == column]
-        names = list(dict.fromkeys(f.metric for part in parts for f in part.figures))
+        names = dict.fromkeys(f.metric for part in parts for f in part.figures)
         lines = []
         for part in parts:
             cells = {f.metric: f"{shown(f.value, f.scale)} {_interval(f)}" for f in part.figures}

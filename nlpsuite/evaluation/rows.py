@@ -147,11 +147,7 @@ def with_predictions(
 
 def same_value(a: Any, b: Any) -> bool:
     """Two values are equal, or would be in a file without types: 1 and "1", a missing value and an empty text."""
-    return bool(a == b) or _bare(a) == _bare(b)
-
-
-def _bare(value: Any) -> str:
-    return "" if value is None else str(value)
+    return bool(a == b) or str("" if a is None else a) == str("" if b is None else b)
 
 
 def result_of(task: Task[Any], values: Mapping[str, Any], column: str = "", place: str = "The row") -> Result:

@@ -25,8 +25,9 @@ from nlpsuite.errors import InputInvalidError, OptionError, StorageError
 from nlpsuite.evaluation.baselines import predict_baseline
 from nlpsuite.evaluation.evaluate import WORST, evaluate_rows
 from nlpsuite.evaluation.metrics.resampling import RESAMPLES
-from nlpsuite.evaluation.predictions import open_predictions, write_predictions
+from nlpsuite.evaluation.predictions import open_predictions, shown_columns, write_predictions
 from nlpsuite.evaluation.provenance import hash_of, model_of, provenance
+from nlpsuite.evaluation.report import check_target
 from nlpsuite.evaluation.report_evaluation import Evaluation
 from nlpsuite.evaluation.rows import EvaluatedRow, plain, rows_of, with_predictions
 from nlpsuite.files import storage_errors
@@ -210,7 +211,7 @@ def _from_model(
         keys = job.manifest["keys"]
         yield _Answered(
             [dataclasses.replace(row, result=result) for row, result in zip(rows, job.results())],
-            (keys["messages_column"],) if "messages_column" in keys else tuple(keys["text_columns"]),
+            shown_columns(keys),
             keys["options"],
             {
                 **_made_of(
@@ -331,9 +332,6 @@ def _check_output(request: ScoreRequest) -> None:
     if request.output is None:
         return
     check_output_format(request.output)
-    if request.output.is_dir():
-        raise StorageError(f"The output {request.output} is a directory.", hint="Name a file.")
-    if not request.output.parent.is_dir():
-        raise StorageError(f"There is no directory {request.output.parent}.", hint="Create it first.")
+    check_target(request.output)
     if request.output.exists() and not request.overwrite:
         raise StorageError(f"The output {request.output} exists.", hint="Use --overwrite to replace it.")

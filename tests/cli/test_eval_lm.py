@@ -60,11 +60,12 @@ def test_several_files_are_read_apart(cli, tmp_path: Path, tiny_bundle: Path) ->
     outcome = cli("eval", "lm", *files, "--model", tiny_bundle)
     lines = outcome.out.splitlines()
     assert "12 texts" in lines[0]
-    assert lines[1] == "95 % intervals from 1,000 resamples of the texts."
-    assert [line[:20].strip() for line in lines[3::2]] == [
+    assert [line[:20].strip() for line in lines[3:6]] == [
         "perplexity (tokens)", "perplexity (words)", "bits per byte",
     ]  # fmt: skip
-    assert all("n = 12" in line and "[" in line for line in lines[3::2])
+    assert all(line.endswith(" 12") and "[" in line for line in lines[3:6])
+    method = "Intervals: 95 %, percentile bootstrap of 1,000 resamples of the texts; seed 0."
+    assert lines[7:9] == [method, "Signatures:"]
     assert "10 texts" in cli("eval", "lm", *files, "--model", tiny_bundle, "--limit", "10").out
 
 

@@ -152,8 +152,18 @@ def test_bias_as_text(bias) -> None:
     lines = outcome.out.splitlines()
     [row] = [line for line in lines if line.startswith("sex")]
     assert "her − him" in row and row.count("[") == 2
-    assert lines[-len(LIMITS) - 1 :] == ["What this can't show:", *(f"- {limit}" for limit in LIMITS)]
-    assert "  |  " in outcome.out and outcome.out == bias().out
+    assert [line for line in lines if line.startswith("Note: ")] == [f"Note: {limit}" for limit in LIMITS]
+    assert "Largest differences in P(positive)" in lines and "She ran." in outcome.out
+    assert outcome.out == bias().out
+
+
+def test_bias_as_a_page_and_markdown(bias, tmp_path: Path) -> None:
+    page, markdown = tmp_path / "bias.html", tmp_path / "bias.md"
+    assert bias("--html", page, "--markdown", markdown).code == 0
+    assert page.read_text("utf-8").count("<table>") == 3 and "her − him" in page.read_text("utf-8")
+    assert markdown.read_text("utf-8").startswith("# ") and "| sex | her − him |" in markdown.read_text(
+        "utf-8"
+    )
 
 
 def test_bias_as_json(bias) -> None:

@@ -36,11 +36,11 @@ def test_score_and_its_summary(score, reviews, tmp_path) -> None:
     output = tmp_path / "scored.csv"
     outcome = score("sentiment", reviews, "-o", output)
     assert outcome.code == 3 and outcome.out == ""
-    told = outcome.err.splitlines()
-    assert told[0] == f"Reading {reviews}"
-    assert told[1] == "4 rows (local, 1 worker of 1 thread)"
-    assert told[-2].startswith(f"{output}: 4 rows, 1 of them failed (4 scored now in ")
-    assert "The column 'error' says why" in told[-1]
+    lines = outcome.err.splitlines()
+    assert lines[0] == f"Reading {reviews}"
+    assert lines[1] == "4 rows (local, 1 worker of 1 thread)"
+    assert lines[-2].startswith(f"{output}: 4 rows, 1 of them failed (4 scored now in ")
+    assert "The column 'error' says why" in lines[-1]
     with output.open(newline="") as file:
         rows = list(csv.DictReader(file))
     assert [row["mood"] for row in rows] == ["007", "1e5", "NA", ""]

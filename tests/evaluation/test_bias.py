@@ -56,7 +56,7 @@ def test_a_fair_model_shows_no_difference() -> None:
     [comparison], singles = found(EchoModel(["positive"]))
     assert comparison.pairs == 4 and comparison.sentiment.n == 2
     for interval in (comparison.sentiment, comparison.logprob):
-        assert (interval.mean, interval.low, interval.high, interval.clear) == (0, 0, 0, False)
+        assert (interval.value, interval.low, interval.high, interval.clear) == (0, 0, 0, False)
     assert any(singles.values())
     assert all(single.value == 0 for some in singles.values() for single in some)
 
@@ -65,16 +65,16 @@ def test_a_partial_model_is_found_out() -> None:
     [comparison], singles = found(Partial())
     assert (comparison.axis, comparison.first, comparison.second) == ("pets", "cat", "dog")
     assert (
-        comparison.sentiment.mean == pytest.approx(0.4) and comparison.sentiment.clear
+        comparison.sentiment.value == pytest.approx(0.4) and comparison.sentiment.clear
     )  # 0.8 for one in two
     [worst, *_] = singles["logprob"]
     assert (worst.first, worst.second) == ("The cat is late.", "The dog is late.")
     assert worst.value == pytest.approx((math.log(0.5) - math.log(0.9)) * 2 / 3)
-    assert comparison.logprob.mean == pytest.approx(worst.value / 4)
+    assert comparison.logprob.value == pytest.approx(worst.value / 4)
     assert {abs(round(s.value, 9)) for s in singles["sentiment"][:2]} == {0.8}
 
 
-def test_progress_is_told() -> None:
+def test_progress_is_reported() -> None:
     done: list[int] = []
     measure_sentences(Pipeline(sentiment(), EchoModel(["positive"])), SMALL.sentences(), done.append)
     assert done == [8]

@@ -118,3 +118,19 @@ def test_a_language_model(tiny_bundle: Path) -> None:
     assert json.loads(report.to_json())["data"] == "two texts" and "2 texts" in str(report)
     with pytest.raises(OptionError, match="one of the two"):
         evaluate_lm()
+    with pytest.raises(OptionError, match="single string"):
+        evaluate_lm("book.txt")
+
+
+def test_a_language_model_on_files(tiny_bundle: Path, tmp_path: Path) -> None:
+    texts = ["The sea is wide.", "So is the sky."]
+    files = [tmp_path / "a.txt", tmp_path / "b.txt"]
+    for path, text in zip(files, texts):
+        path.write_text(text, encoding="utf-16")  # with a byte order mark
+    report = evaluate_lm(files=files, model=str(tiny_bundle))
+    assert report.data == [str(path) for path in files]
+    assert report.figures == evaluate_lm(texts, model=str(tiny_bundle)).figures
+    assert "perplexity (tokens)" in report.to_markdown() and "<table>" in report._repr_html_()
+    assert report.to_html().startswith("<!doctype html>") and "bits per byte" in report.to_html()
+    with pytest.raises(OptionError, match="one of the two"):
+        evaluate_lm(texts, files=files)

@@ -43,8 +43,8 @@ class CalibrationError(RowMetric):
     label is from the fraction that is right, the mean over 15 bins of equal width weighed by their rows
     (Guo et al. 2017, arXiv:1706.04599).
 
-    Columns: right less probability, in each bin, and 1. Few rows make it look worse than it is: the
-    differences that chance leaves in the bins don't cancel.
+    Columns: right less probability, in each bin, and 1. With few rows it is too high: random
+    differences within the bins don't cancel.
     """
 
     name: ClassVar[str] = "ece"

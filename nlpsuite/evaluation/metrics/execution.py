@@ -2,8 +2,8 @@
 
 **This is not a sandbox.** A program runs as a process of its own, with limits on time, memory, processes and the
 size of files, an empty environment and a directory of its own that is deleted afterwards; on Linux, where the
-kernel allows it, without a network and as a user without rights if it was root. It can still read what that user
-can read. Whoever must reckon with malice runs all of this in a container or a virtual machine.
+kernel allows it, without a network and, if started by root, as an unprivileged user. It can still read what that
+user can read. If the programs may be malicious, run all of this in a container or a virtual machine.
 """
 
 from __future__ import annotations
@@ -57,8 +57,8 @@ class Execution:
 def run_program(source: str, timeout_seconds: float = 5.0, memory_bytes: int = 1 << 30) -> Execution:
     """Run a Python program, by this interpreter, with the standard library alone.
 
-    It has passed if its last line was reached and it ended with 0 before its time was up. That is told by a
-    secret that its process reads only then: ``sys.exit(0)`` half-way, ``os._exit(0)`` and a printed "passed"
+    It has passed if its last line was reached and it ended with 0 before its time was up. It proves so with a
+    secret that its process can read only then: ``sys.exit(0)`` half-way, ``os._exit(0)`` and a printed "passed"
     count as failed.
 
     Args:
@@ -72,7 +72,7 @@ def run_program(source: str, timeout_seconds: float = 5.0, memory_bytes: int = 1
     """
     if os.name != "posix":
         raise OptionError(
-            "Programs can be run on Linux and macOS only: elsewhere there are no limits to put on them.",
+            "Programs can be run on Linux and macOS only: other systems can't limit them.",
             hint="Use a virtual machine or WSL.",
         )
     if not timeout_seconds > 0 or memory_bytes <= 0:
@@ -149,24 +149,22 @@ def _result(report: str, ended: bool, token: str, errors: BinaryIO) -> Execution
     isolation: Literal["namespaces", "process"] = "namespaces" if lines[0] == "separate" else "process"
     detail = _last_lines(errors)
     ends = [line for line in lines if line.startswith(("exit ", "signal ", "timeout"))]
-    # Without one, even the process that watches has been ended, by the program or for want of time.
+    # Without one, even the watching process was killed, by the program or by the time limit.
     kind, _, number = (ends[-1] if ends else f"signal {signal.SIGKILL:d}" if ended else "timeout").partition(
         " "
     )
     code = int(number) if number.isdecimal() else 0
-    if kind == "exit" and code > 128:  # as the namespace's first process tells it
+    if kind == "exit" and code > 128:  # as the namespace's first process reports it
         kind, code = "signal", code - 128
     if kind == "timeout" or (kind == "signal" and code == signal.SIGXCPU):
         return Execution(False, "timed out", detail, isolation)
     if "memory" in lines:
         return Execution(False, "memory", detail, isolation)
     if kind == "signal":
-        return Execution(False, "crashed", detail or f"It was ended by signal {code}.", isolation)
+        return Execution(False, "crashed", detail or f"Killed by signal {code}.", isolation)
     if code == 0 and f"passed {token}" in lines:
         return Execution(True, "passed", detail, isolation)
-    return Execution(
-        False, "failed", detail or f"It ended with {code} before its tests were through.", isolation
-    )
+    return Execution(False, "failed", detail or f"Exited with {code} before its tests finished.", isolation)
 
 
 def _last_lines(errors: BinaryIO) -> str:
@@ -179,16 +177,16 @@ def _last_lines(errors: BinaryIO) -> str:
 def humaneval_program(prompt: str, completion: str, test: str, entry_point: str) -> str:
     """The program that tests a completion of a HumanEval problem (Chen et al. 2021, arXiv:2107.03374).
 
-    What is taken of the completion:
+    The parts of the completion that are used:
 
     - Of a text with a fenced block of Markdown, the block. Code before a fence, without one that opens it,
       ends there.
-    - Where the function's ``def`` line is repeated, the code stands for itself, after what the prompt has before
-      its own ``def`` (imports, helpers). Otherwise it goes on from the prompt.
+    - Where the function's ``def`` line is repeated, the code is used on its own, after what the prompt has before
+      its own ``def`` (imports, helpers). Otherwise it continues the prompt.
     - All up to the first line at the left edge after the function's body began. The paper stops at ``class``,
       ``def``, ``#``, ``if`` and ``print`` there; this rule has those and all others that can't be the body's,
-      but closing brackets and lines of a string in triple quotes. A fenced block is whole as it is: it
-      has helpers after the function as often as not.
+      but closing brackets and lines of a string in triple quotes. A fenced block is used whole, since it
+      often has helpers after the function.
     - A first line that has lost its indentation, as outputs that were stripped have, gets that of the prompt's
       last line.
 

@@ -2,13 +2,13 @@
 
     python -I -S execution_child.py SOURCE TOKEN REPORT TIMEOUT MEMORY
 
-The first three are numbers of open files: the program's text, a secret, and where lines about what came of it
+The first three are numbers of open files: the program's text, a secret, and where lines about the outcome
 go. There are three processes: this one watches the clock and outlives the program, so that it can end all that
 the program leaves behind; its child, where the kernel gives a process namespace, is that namespace's first
 process, with which all others in it die; the last one runs the program.
 
 The secret stays in its pipe until the program's last line has run. So nothing that a program prints or returns,
-and no way of ending early, looks like having come through.
+and no early exit, can look like success.
 """
 
 from __future__ import annotations
@@ -87,8 +87,8 @@ def _leave() -> bool:
 
 
 def _become_nobody() -> None:
-    """A program should not have root's rights. It must still be able to read Python's modules, which it is
-    not where they lie in root's home: there it stays root.
+    """A program should not have root's rights. But it must be able to read Python's modules; if they lie in
+    root's home, it stays root.
     """
     with contextlib.suppress(OSError):
         os.setegid(_NOBODY)
@@ -104,7 +104,7 @@ def _become_nobody() -> None:
 
 
 def _freeze_files() -> None:
-    """Nothing can be written but in a small directory in memory, which takes the place of this one."""
+    """Make everything read-only except a small directory in memory, which replaces this one."""
     here = os.getcwd()
     libc = _libc()
     libc.mount(None, b"/", None, _RECURSIVE | _PRIVATE, None)
@@ -128,7 +128,7 @@ def _be_first_process() -> None:
     while True:
         ended, status = os.wait()
         if ended == program:
-            # A signal can't end this process as it ended the program, so it is told as a status.
+            # A signal can't end this process as it ended the program, so it is reported as a status.
             code = os.waitstatus_to_exitcode(status)
             os._exit(code if code >= 0 else 128 - code)
 
@@ -162,7 +162,7 @@ def _own_processes() -> int:
 
 
 def _take_sockets_away() -> None:
-    """No network for a program that does nothing special to get it."""
+    """Deny the network to a program that makes no special effort to get it."""
     import _socket
     import socket
 
@@ -195,7 +195,7 @@ def _run(source: int, token: int, report: int) -> NoReturn:
         os.write(report, b"memory\n")
         _end(1)
     except SystemExit as end:
-        _say(f"SystemExit: {end.code}: the program ended before its tests were through.")
+        _say(f"SystemExit: {end.code}: the program ended before its tests finished.")
         _end(1)
     except BaseException as error:
         error.__traceback__ = error.__traceback__ and error.__traceback__.tb_next  # this file's own frame
@@ -212,14 +212,14 @@ def _say(line: str) -> None:
 
 
 def _end(code: int) -> NoReturn:
-    """At once: threads and what is registered for the end of a program have no say any more."""
+    """Exit at once, without waiting for threads or exit handlers."""
     with contextlib.suppress(BaseException):
         sys.stderr.flush()
     os._exit(code)
 
 
 def _waited(child: int, deadline: float) -> bytes:
-    """How the child ended: ``exit CODE``, ``signal NUMBER`` or ``timeout``. Nothing of it is left then."""
+    """How the child ended: ``exit CODE``, ``signal NUMBER`` or ``timeout``. Nothing of it is left running."""
     result = b"timeout"
     while time.monotonic() < deadline:
         ended, status = os.waitpid(-1, os.WNOHANG)
@@ -237,7 +237,7 @@ def _waited(child: int, deadline: float) -> bytes:
 
 
 def _kill_orphans() -> None:
-    """End what the program left, which the kernel hands on to this process."""
+    """Kill what the program left behind; the kernel makes this process its parent."""
     while True:
         for process in _children():
             with contextlib.suppress(OSError):

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Sequence
 from typing import ClassVar
 
@@ -10,11 +9,11 @@ import numpy as np
 
 from nlpsuite.errors import InputInvalidError
 from nlpsuite.evaluation.metrics.base import RowMetric, Statistics, signed
-from nlpsuite.evaluation.metrics.lengths import check_lengths, check_references
+from nlpsuite.evaluation.metrics.lengths import check_references
 from nlpsuite.evaluation.metrics.means import RowMean, ratio
 from nlpsuite.tasks.result import Output
 
-__all__ = ["Accuracy", "MacroF1", "accuracy", "confusion", "macro_f1"]
+__all__ = ["Accuracy", "MacroF1", "accuracy", "macro_f1"]
 
 _MOST_CELLS = 2**28  # 2 GiB of float64
 
@@ -66,17 +65,6 @@ class MacroF1(RowMetric):
         right, seen = sums[..., 0::3], sums[..., 1::3] + sums[..., 2::3]
         # 2 · right / (given + wanted) is the harmonic mean of right / given and right / wanted.
         return ratio(ratio(2 * right, seen).sum(axis=-1), (seen > 0).sum(axis=-1))
-
-
-def confusion(outputs: Sequence[str], references: Sequence[str]) -> tuple[list[str], list[list[int]]]:
-    """All labels in alphabetical order, and how often each was given (column) where each was wanted (row).
-
-    Raises InputInvalidError; see ``check_lengths``.
-    """
-    check_lengths(outputs, references)
-    labels = sorted({*outputs, *references})
-    counts = Counter(zip(references, outputs))
-    return labels, [[counts[wanted, given] for given in labels] for wanted in labels]
 
 
 accuracy = Accuracy()

@@ -15,17 +15,17 @@ from typing import Any
 import numpy as np
 
 from nlpsuite.errors import InputInvalidError, OptionError
-from nlpsuite.evaluation.metrics.base import Metric, RowMetric, Statistics
+from nlpsuite.evaluation.metrics.base import RowMetric, Statistics
 from nlpsuite.evaluation.metrics.lengths import check_lengths
 
 __all__ = [
     "RESAMPLES",
     "TRIALS",
+    "Difference",
     "Estimate",
-    "Paired",
     "estimate",
-    "estimate_function",
     "estimate_functions",
+    "estimate_mean",
     "paired",
 ]
 
@@ -45,41 +45,55 @@ class Estimate:
         value: of the rows as they are.
         low, high: ends of the interval. It has no width where all rows agree; see ``n`` for what that is worth.
         n: rows.
-        resamples, seed: of the interval.
     """
 
     value: float
     low: float
     high: float
     n: int
-    resamples: int
-    seed: int
+
+    @property
+    def clear(self) -> bool:
+        """The interval excludes 0."""
+        return self.low > 0 or self.high < 0
 
 
 @dataclass(frozen=True)
-class Paired:
-    """Two systems on the same rows.
+class Difference:
+    """How another system differs from the baseline in one metric, on the same rows.
 
     Attributes:
-        difference: the first's figure less the second's.
-        low, high: its 95 % interval.
+        baseline, other: their figures.
+        difference: the other's minus the baseline's, with its 95 % interval from ``low`` to ``high``.
         p_value: how often chance alone would make two equal systems differ as much.
+        p_corrected: the same, corrected for the number of systems compared in this metric.
+        wins, ties, losses: rows where the other is better, equal, and worse; None for a calibration error,
+            which single rows don't have.
         n: rows.
-        wins, ties, losses: rows where the first is better than the second, equal, and worse.
-        trials, resamples, seed: of the test, of the interval, and of both.
+        scale: the largest value, 1 or 100; None where there is none.
     """
 
+    metric: str
+    system: str
+    baseline: float
+    other: float
     difference: float
     low: float
     high: float
     p_value: float
+    p_corrected: float
+    wins: int | None
+    ties: int | None
+    losses: int | None
     n: int
-    wins: int
-    ties: int
-    losses: int
-    trials: int
-    resamples: int
-    seed: int
+    scale: float | None
+    higher_is_better: bool
+    signature: str
+
+    @property
+    def clear(self) -> bool:
+        """The interval excludes 0."""
+        return self.low > 0 or self.high < 0
 
 
 def estimate(metric: RowMetric, rows: Statistics, resamples: int = RESAMPLES, seed: int = 0) -> Estimate:
@@ -94,26 +108,27 @@ def estimate(metric: RowMetric, rows: Statistics, resamples: int = RESAMPLES, se
         OptionError: there are no resamples.
     """
     _check(rows, resamples)
-    figures = [metric.figure(sums) for sums in _resampled(rows, resamples, np.random.default_rng(seed))]
-    low, high = np.quantile(np.concatenate(figures), _ENDS)
-    value = float(metric.figure(rows.sum(axis=0)))
-    return Estimate(value, float(low), float(high), len(rows), resamples, seed)
+    low, high = _interval(metric.figure, rows, resamples, np.random.default_rng(seed))
+    return Estimate(float(metric.figure(rows.sum(axis=0))), low, high, len(rows))
 
 
-def estimate_function(
-    metric: Metric, outputs: Sequence[str], references: Sequence[str], resamples: int = 200, seed: int = 0
-) -> Estimate:
-    """The same for a metric that is a plain function. It is computed for each resample, so there are fewer.
+def estimate_mean(values: Sequence[float], resamples: int = RESAMPLES, seed: int = 0) -> Estimate:
+    """The same for the mean of ``values``, such as paired differences.
+
+    Args:
+        values: one for each unit. Values that belong together, such as measurements on one text, should be
+            averaged to one first.
 
     Raises:
-        InputInvalidError: there are no rows, or not as many references as outputs.
+        InputInvalidError: there is no value, or one isn't finite.
         OptionError: there are no resamples.
     """
-
-    def compute(outputs: Sequence[str], references: Sequence[str]) -> dict[str, float]:
-        return {"": metric(outputs, references)}
-
-    return estimate_functions(compute, outputs, references, resamples, seed)[""]
+    rows = np.asarray(values, dtype=np.float64)[:, None]
+    if not np.isfinite(rows).all():
+        raise InputInvalidError("A value isn't finite, so there is no mean.", hint="Leave such values out.")
+    _check(rows, resamples)
+    low, high = _interval(lambda sums: sums[..., 0] / len(rows), rows, resamples, np.random.default_rng(seed))
+    return Estimate(float(rows.mean()), low, high, len(rows))
 
 
 def estimate_functions(
@@ -123,9 +138,12 @@ def estimate_functions(
     resamples: int = 200,
     seed: int = 0,
 ) -> dict[str, Estimate]:
-    """The same for a function that gives several figures by name.
+    """The same for a function that gives several figures by name. It is computed for each resample, so there are
+    fewer. A figure that few rows have may be missing from a resample, or not be a number there.
 
-    A figure that few rows have may be missing from a resample, or not be a number there.
+    Raises:
+        InputInvalidError: there are no rows, or not as many references as outputs.
+        OptionError: there are no resamples.
     """
     check_lengths(outputs, references)
     _check_draws(resamples)
@@ -140,7 +158,7 @@ def estimate_functions(
     estimates = {}
     for name, value in values.items():
         low, high = np.quantile(drawn[name] or [value], _ENDS)
-        estimates[name] = Estimate(float(value), float(low), float(high), n, resamples, seed)
+        estimates[name] = Estimate(float(value), float(low), float(high), n)
     return estimates
 
 
@@ -151,8 +169,11 @@ def paired(
     trials: int = TRIALS,
     resamples: int = RESAMPLES,
     seed: int = 0,
-) -> Paired:
-    """Whether two systems differ on the same rows.
+    *,
+    system: str = "",
+    signature: str = "",
+) -> Difference:
+    """Whether a system, with ``rows_a``, differs from a baseline, with ``rows_b``, on the same rows.
 
     The p-value is that of paired approximate randomisation (Noreen 1989; Riezler and Maxwell 2005), two-sided:
     of ``trials`` that swap each row's two outputs with probability 1/2, c differ at least as much, and
@@ -162,6 +183,7 @@ def paired(
     Args:
         rows_a, rows_b: the metric's statistics of each row, (n, k) each, in the same order and with the same
             columns: where columns depend on the data, from one call of ``statistics`` with both.
+        system, signature: name of the system and form of the metric, for the result.
 
     Raises:
         InputInvalidError: there is no row, or the two shapes differ.
@@ -175,43 +197,70 @@ def paired(
             hint="Compare two systems on the same rows.",
         )
     sum_a, sum_b = rows_a.sum(axis=0), rows_b.sum(axis=0)
-    difference = float(metric.figure(sum_a) - metric.figure(sum_b))
+    figure_a, figure_b = float(metric.figure(sum_a)), float(metric.figure(sum_b))
+    difference = figure_a - figure_b
     exchange, draw = (np.random.default_rng(each) for each in np.random.SeedSequence(seed).spawn(2))
 
     # Swapping rows on which the two agree changes nothing.
     changes = (rows_b - rows_a)[(rows_a != rows_b).any(axis=1)]
-    least = abs(difference) - _ROUNDING * (abs(float(metric.figure(sum_a))) + abs(difference))
+    least = abs(difference) - _ROUNDING * (abs(figure_a) + abs(difference))
     as_far = 0
     for size in _sizes(trials, len(changes)):
         swapped = exchange.integers(0, 2, (size, len(changes)), dtype=np.int8) @ changes
-        as_far += int(
-            (np.abs(metric.figure(sum_a + swapped) - metric.figure(sum_b - swapped)) >= least).sum()
-        )
+        apart = np.abs(metric.figure(sum_a + swapped) - metric.figure(sum_b - swapped))
+        as_far += int((apart >= least).sum())
+    p_value = (as_far + 1) / (trials + 1)
 
     k = rows_a.shape[1]
-    differences = [
-        metric.figure(sums[:, :k]) - metric.figure(sums[:, k:])
-        for sums in _resampled(np.hstack([rows_a, rows_b]), resamples, draw)
-    ]
-    low, high = np.quantile(np.concatenate(differences), _ENDS)
 
+    def gap(sums: Statistics) -> Statistics:
+        return metric.figure(sums[:, :k]) - metric.figure(sums[:, k:])
+
+    low, high = _interval(gap, np.hstack([rows_a, rows_b]), resamples, draw)
+    wins, ties, losses = _wins(metric, rows_a, rows_b)
+    return Difference(
+        metric=metric.name,
+        system=system,
+        baseline=figure_b,
+        other=figure_a,
+        difference=difference,
+        low=low,
+        high=high,
+        p_value=p_value,
+        p_corrected=p_value,
+        wins=wins,
+        ties=ties,
+        losses=losses,
+        n=len(rows_a),
+        scale=float(metric.scale) if math.isfinite(metric.scale) else None,
+        higher_is_better=metric.higher_is_better,
+        signature=signature,
+    )
+
+
+def _wins(
+    metric: RowMetric, rows_a: Statistics, rows_b: Statistics
+) -> tuple[int, int, int] | tuple[None, None, None]:
+    """Rows where the first is better, equal and worse; None where the metric can't judge single rows."""
+    if metric.needs == "probabilities":
+        return None, None, None
     each_a, each_b = metric.row_figures(rows_a), metric.row_figures(rows_b)
     better = each_a - each_b if metric.higher_is_better else each_b - each_a
     apart = np.abs(better) > _ROUNDING * (np.abs(each_a) + np.abs(each_b))
     wins, losses = int((apart & (better > 0)).sum()), int((apart & (better < 0)).sum())
-    return Paired(
-        difference=difference,
-        low=float(low),
-        high=float(high),
-        p_value=(as_far + 1) / (trials + 1),
-        n=len(rows_a),
-        wins=wins,
-        ties=len(rows_a) - wins - losses,
-        losses=losses,
-        trials=trials,
-        resamples=resamples,
-        seed=seed,
-    )
+    return wins, len(rows_a) - wins - losses, losses
+
+
+def _interval(
+    figure: Callable[[Statistics], Statistics],
+    rows: Statistics,
+    resamples: int,
+    random: np.random.Generator,
+) -> tuple[float, float]:
+    """Ends of the 95 % interval of a figure of summed statistics."""
+    figures = [figure(sums) for sums in _resampled(rows, resamples, random)]
+    low, high = np.quantile(np.concatenate(figures), _ENDS)
+    return float(low), float(high)
 
 
 def _check(rows: Statistics, *draws: int) -> None:

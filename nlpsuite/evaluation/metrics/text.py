@@ -7,27 +7,10 @@ from typing import ClassVar
 
 from nlpsuite.evaluation.metrics.alignment import edit_distance
 from nlpsuite.evaluation.metrics.base import signed
-from nlpsuite.evaluation.metrics.bleu import bleu, chrf, ter
 from nlpsuite.evaluation.metrics.means import RowMean
-from nlpsuite.evaluation.metrics.rouge import rouge_1, rouge_2, rouge_l, rouge_lsum
-from nlpsuite.evaluation.metrics.tokenize import words
 from nlpsuite.tasks.result import Output
 
-__all__ = [
-    "MOST_CHARACTERS",
-    "EditSimilarity",
-    "ExactMatch",
-    "bleu",
-    "chrf",
-    "edit_similarity",
-    "exact_match",
-    "rouge_1",
-    "rouge_2",
-    "rouge_l",
-    "rouge_lsum",
-    "ter",
-    "words",
-]
+__all__ = ["MOST_CHARACTERS", "EditSimilarity", "ExactMatch", "edit_similarity", "exact_match"]
 
 # Of each text; what follows them is not read. Two texts of so many characters take a second.
 MOST_CHARACTERS = 65_536
@@ -51,7 +34,7 @@ class EditSimilarity(RowMean):
     completed code.
 
     Their scripts, and CodeXGLUE's, take ``fuzz.ratio`` of the package fuzzywuzzy in its place, in whole
-    hundredths and with a replaced character as two edits: other figures, not to be put beside these. Two
+    hundredths and with a replaced character as two edits: those figures aren't comparable with these. Two
     empty texts are equal.
     """
 
@@ -59,14 +42,8 @@ class EditSimilarity(RowMean):
 
     def signature(self, references: int | None = 1) -> str:
         return signed(
-            references,
-            multi="best",
-            case="mixed",
-            strip="yes",
-            unit="character",
-            norm="longest",
-            cap=MOST_CHARACTERS,
-        )
+            references, multi="best", case="mixed", strip="yes", unit="character", norm="longest", cap=MOST_CHARACTERS
+        )  # fmt: skip
 
     def row(self, output: Output, references: Sequence[str]) -> float:
         answer = output.answer.strip()[:MOST_CHARACTERS]

@@ -36,7 +36,7 @@ def words(text: str) -> list[str]:
 def sentences(text: str) -> list[str]:
     """The lines of a text that has several, else its sentences, cut behind ``.``, ``!``, ``?`` and their like.
 
-    An abbreviation with a full stop ends a sentence too. White space alone is none.
+    An abbreviation with a full stop ends a sentence too. White space alone isn't one.
     """
     text = text.strip()
     parts = text.split("\n") if "\n" in text else _SENTENCE_END.split(text)

@@ -83,7 +83,7 @@ def test_memory_is_bounded(greedy: str) -> None:
 
 def test_a_crash_is_told_from_a_failure() -> None:
     result = run_program("import ctypes\nctypes.string_at(0)", 20)
-    assert (result.reason, result.detail) == ("crashed", "It was ended by signal 11.")
+    assert (result.reason, result.detail) == ("crashed", "Killed by signal 11.")
 
 
 def test_files_and_output_are_bounded_and_the_directory_is_gone(tmp_path: Path) -> None:
@@ -117,7 +117,7 @@ def test_there_is_no_network() -> None:
     assert reason("import socket\nsocket.create_connection(('192.0.2.1', 80), timeout=1)") == "failed"
 
 
-@pytest.mark.skipif(sys.platform != "linux", reason="orphans are kept track of on Linux")
+@pytest.mark.skipif(sys.platform != "linux", reason="orphans are tracked on Linux only")
 @pytest.mark.parametrize("end", ["", "while True: pass", "assert False"])
 def test_nothing_of_a_program_is_left_running(end: str) -> None:
     mark = f"9{time.time_ns() % 10**8}"

@@ -3,7 +3,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from nlpsuite.errors import InputInvalidError
-from nlpsuite.evaluation.metrics.labels import accuracy, confusion, macro_f1
+from nlpsuite.evaluation.labels import NO_LABEL, label_report
+from nlpsuite.evaluation.metrics.labels import accuracy, macro_f1
 from nlpsuite.tasks.result import Output
 
 LABELS = st.sampled_from(["a", "b", "c"])
@@ -37,13 +38,10 @@ def test_a_row_has_one_label() -> None:
         macro_f1(many, many)
 
 
-def test_confusion() -> None:
-    assert confusion(["a", "a", "b", "d"], ["a", "b", "b", "b"]) == (
-        ["a", "b", "d"],
-        [[1, 0, 0], [1, 1, 1], [0, 0, 0]],
-    )
-    with pytest.raises(InputInvalidError):
-        confusion(["a"], [])
+def test_a_matrix_of_labels() -> None:
+    report = label_report([Output(text) for text in "aabd"], list("abbb"), list("ab"))
+    assert (report.labels, report.given) == (("a", "b"), ("a", "b", NO_LABEL))
+    assert report.matrix == ((1, 0, 0), (1, 1, 1))
 
 
 @given(PAIRS)

@@ -15,8 +15,16 @@ from nlpsuite.errors import InputInvalidError, OptionError
 from nlpsuite.evaluation.metrics import resampling
 from nlpsuite.evaluation.metrics.base import RowMetric, Statistics
 from nlpsuite.evaluation.metrics.bleu import bleu, ter
+from nlpsuite.evaluation.metrics.calibration import ece
 from nlpsuite.evaluation.metrics.labels import accuracy, macro_f1
-from nlpsuite.evaluation.metrics.resampling import Estimate, Paired, estimate, estimate_function, paired
+from nlpsuite.evaluation.metrics.resampling import (
+    Difference,
+    Estimate,
+    estimate,
+    estimate_functions,
+    estimate_mean,
+    paired,
+)
 from nlpsuite.evaluation.metrics.rouge import rouge_1
 from nlpsuite.tasks.result import Output
 
@@ -56,13 +64,11 @@ def test_the_seed_decides() -> None:
     rows = means(np.random.default_rng(0).normal(size=80))
     found = estimate(rouge_1, rows)
     assert found == estimate(rouge_1, rows) != estimate(rouge_1, rows, seed=1)
-    assert (found.seed, found.resamples) == (0, 1000)
     other = means(np.random.default_rng(1).normal(size=80))
     pair = paired(rouge_1, rows, other, trials=500)
     assert (
         pair == paired(rouge_1, rows, other, trials=500) != paired(rouge_1, rows, other, trials=500, seed=1)
     )
-    assert (pair.seed, pair.trials, pair.resamples) == (0, 500, 1000)
 
 
 def test_the_interval_is_scipys() -> None:
@@ -81,7 +87,9 @@ def test_the_interval_of_a_figure_that_is_no_mean() -> None:
     given = np.where(draw.random(150) < 0.7, wanted, "a")
     rows = texts(macro_f1, list(given), list(wanted))
     found = estimate(macro_f1, rows, resamples=4_000)
-    plain = estimate_function(lambda a, b: macro_f1(a, b), list(given), list(wanted), resamples=1_000)
+    [plain] = estimate_functions(
+        lambda a, b: {"f1": macro_f1(a, b)}, list(given), list(wanted), resamples=1_000
+    ).values()
     assert found.value == plain.value == pytest.approx(macro_f1(list(given), list(wanted)))
     assert (found.low, found.high) == pytest.approx((plain.low, plain.high), abs=0.015)
 
@@ -152,7 +160,19 @@ def test_wins_follow_what_is_better() -> None:
 
 def test_a_system_against_itself() -> None:
     rows = means(np.arange(9) % 2)
-    assert paired(accuracy, rows, rows) == Paired(0, 0, 0, 1.0, 9, 0, 9, 0, 10_000, 1_000, 0)
+    found = paired(accuracy, rows, rows, system="same", signature="k:v")
+    figure = accuracy.figure(rows.sum(axis=0))
+    assert found == Difference(
+        "accuracy", "same", figure, figure, 0, 0, 0, 1.0, 1.0, 0, 9, 0, 9, 1.0, True, "k:v"
+    )
+    assert not found.clear
+
+
+def test_a_calibration_error_has_no_wins() -> None:
+    rows = np.zeros((3, 16))
+    rows[:, 0], rows[:, -1] = [0.1, 0.2, -0.4], 1
+    found = paired(ece, rows, rows)
+    assert (found.wins, found.ties, found.losses, found.n) == (None, None, None, 3)
 
 
 def test_the_smallest_p_value() -> None:
@@ -191,11 +211,11 @@ def test_what_can_not_be_compared_is_refused() -> None:
     with pytest.raises(InputInvalidError, match="nothing"):
         estimate(accuracy, np.zeros((0, 2)))
     with pytest.raises(InputInvalidError, match="nothing"):
-        estimate_function(accuracy, [], [])
+        estimate_functions(lambda a, b: {}, [], [])
     rows = means(np.ones(3))
     for call in (
         lambda: estimate(accuracy, rows, resamples=0),
-        lambda: estimate_function(accuracy, ["a"], ["a"], resamples=0),
+        lambda: estimate_functions(lambda a, b: {}, ["a"], ["a"], resamples=0),
         lambda: paired(accuracy, rows, rows, trials=0),
     ):
         with pytest.raises(OptionError, match="0 resamples"):
@@ -205,4 +225,29 @@ def test_what_can_not_be_compared_is_refused() -> None:
 
 
 def test_one_row() -> None:
-    assert estimate(accuracy, means(np.ones(1)), resamples=7) == Estimate(1, 1, 1, 1, 7, 0)
+    assert estimate(accuracy, means(np.ones(1)), resamples=7) == Estimate(1, 1, 1, 1)
+
+
+def test_the_interval_of_a_mean_holds_it_and_is_the_same_each_time() -> None:
+    differences = [0.1, 0.4, -0.2, 0.3, 0.17, -0.04, 0.22]
+    found = estimate_mean(differences)
+    assert found == estimate_mean(differences) != estimate_mean(differences, seed=1)
+    assert found.value == pytest.approx(0.95 / 7) and found.low < found.value < found.high and found.n == 7
+    assert not estimate_mean([0.4, -0.2, -0.3]).clear
+
+
+def test_differences_that_agree_leave_no_doubt() -> None:
+    assert estimate_mean([0.2] * 5) == Estimate(*[pytest.approx(0.2)] * 3, n=5)
+    assert estimate_mean([0.2] * 5).clear and estimate_mean([-0.2] * 5).clear
+
+
+def test_the_interval_of_a_mean_covers_the_truth_as_often_as_it_says() -> None:
+    draws = np.random.default_rng(3).normal(1.0, 1.0, (300, 40))
+    found = [estimate_mean(list(row), resamples=500) for row in draws]
+    assert 0.90 < np.mean([interval.low <= 1.0 <= interval.high for interval in found]) < 0.98
+
+
+@pytest.mark.parametrize("values", [[], [float("nan")], [1.0, float("inf")]])
+def test_what_has_no_mean_is_refused(values: list[float]) -> None:
+    with pytest.raises(InputInvalidError):
+        estimate_mean(values)

@@ -5,17 +5,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from nlpsuite.errors import InputInvalidError
-from nlpsuite.evaluation.metrics.text import (
-    bleu,
-    chrf,
-    edit_similarity,
-    exact_match,
-    rouge_1,
-    rouge_2,
-    rouge_l,
-    rouge_lsum,
-    words,
-)
+from nlpsuite.evaluation.metrics.bleu import bleu, chrf
+from nlpsuite.evaluation.metrics.rouge import rouge_1, rouge_2, rouge_l, rouge_lsum
+from nlpsuite.evaluation.metrics.text import edit_similarity, exact_match
+from nlpsuite.evaluation.metrics.tokenize import words
 
 METRICS = {
     exact_match: 1,
