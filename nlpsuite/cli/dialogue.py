@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import sys
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -17,6 +18,7 @@ from nlpsuite.errors import InputInvalidError, NlpsuiteError
 if TYPE_CHECKING:
     from nlpsuite.tasks.conversation import Conversation
     from nlpsuite.tasks.pipeline import Pipeline
+    from nlpsuite.tasks.result import Result
 
 __all__ = ["hold_dialogue", "read_message"]
 
@@ -174,12 +176,15 @@ class _Dialogue:
             if text.startswith("/") and not plain:
                 self._obey(text)
             elif text:
-                answer = Pieces(_show, _note)
-                self._conversation.ask(text, answer.text, answer.notice)
-                answer.end()
+                self._answer(partial(self._conversation.ask, text))
         except NlpsuiteError as error:
             show_error(error)
             self.code = self.code or error.exit_code
+
+    def _answer(self, ask: Callable[[Callable[[str], None], Callable[[str], None]], Result]) -> None:
+        pieces = Pieces(_show, _note)
+        ask(pieces.text, pieces.notice)
+        pieces.end()
 
     def _obey(self, text: str) -> None:
         talk = self._conversation
@@ -198,9 +203,7 @@ class _Dialogue:
             notices = talk.load(path)
             _note("\n".join([f"Loaded {_turns(len(talk.turns))} from {path}.", *notices]))
         elif command == "/retry":
-            answer = Pieces(_show, _note)
-            talk.retry(answer.text, answer.notice)
-            answer.end()
+            self._answer(talk.retry)
         elif command == "/undo":
             _note(f"Taken back: {talk.undo().question}")
         elif command == "/clear":

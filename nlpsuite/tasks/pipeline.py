@@ -6,7 +6,7 @@ import time
 from collections.abc import Callable, Generator, Iterable, Mapping, Sequence
 from contextlib import closing
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, TypeVar
 
 from nlpsuite.data.record import Record
 from nlpsuite.errors import NlpsuiteError, OptionError, PluginError
@@ -23,6 +23,8 @@ from nlpsuite.tasks.result import Output, Result
 from nlpsuite.tasks.solve import Solver, Solving, Step
 
 __all__ = ["Pipeline", "default_options"]
+
+_T = TypeVar("_T")
 
 
 def _ignore(_: Any) -> None:
@@ -115,7 +117,7 @@ class Pipeline:
         self,
         record: Record,
         /,
-        on_text: Callable[[str], None] | None = None,
+        on_text: Callable[[str], None] = _ignore,
         on_notice: Callable[[str], None] = _ignore,
         **options: Any,
     ) -> Result:
@@ -128,20 +130,12 @@ class Pipeline:
         Raises:
             NlpsuiteError: as ``stream``.
         """
-        stream = self.stream(record, on_notice=on_notice, **options)
-        while True:
-            try:
-                piece = next(stream)
-            except StopIteration as stop:
-                result: Result = stop.value
-                return result
-            if on_text is not None:
-                on_text(piece)
+        return _exhaust(self.stream(record, on_notice=on_notice, **options), on_text)
 
     def run_batch(self, records: Sequence[Record], /, **options: Any) -> list[Result]:
         """Run the task on many records; their prompts share the running batch."""
         items = [_Item(record, options) for record in records]
-        _finish(self._solve(items))
+        _exhaust(self._solve(items))
         self._screen(items)
         return [item.result for item in items]
 
@@ -164,7 +158,7 @@ class Pipeline:
         """
         given = options or [{}] * len(records)
         items = [_Item(record, own) for record, own in zip(records, given, strict=True)]
-        _finish(self._solve(items, on_result=on_result, isolate=True))
+        _exhaust(self._solve(items, on_result=on_result, isolate=True))
         self._screen([item for item in items if item.error is None])
         return [item.error or item.result for item in items]
 
@@ -266,7 +260,7 @@ class _Item:
     record: Record
     options: Mapping[str, Any]
     on_notice: Callable[[str], None] = _ignore
-    result: Result = field(default_factory=lambda: Result(Output("")))
+    result: Result = field(default_factory=Result)
     solving: Solving | None = None
     step: Step | None = None
     error: NlpsuiteError | None = None
@@ -287,9 +281,15 @@ class _Item:
         result.finish_reason = completions[-1].finish_reason
 
 
-def _finish(solving: Generator[str, None, Any]) -> None:
-    for _ in solving:
-        pass
+def _exhaust(pieces: Generator[str, None, _T], on_text: Callable[[str], None] = _ignore) -> _T:
+    """Run a generator to its end and return its value."""
+    while True:
+        try:
+            piece = next(pieces)
+        except StopIteration as stop:
+            value: _T = stop.value
+            return value
+        on_text(piece)
 
 
 def default_options(
