@@ -122,7 +122,7 @@ def _report(prompt: Prompt, tokenizer: Tokenizer) -> dict[str, Any]:
         "sentence_end_after": prompt.sentence_end_after,
         "sampling": None if prompt.choices else dataclasses.asdict(prompt.sampling),
         "calibration": [
-            "".join(text for text, _ in tokenizer.segments(prior)) for prior in prompt.calibration
+            "".join(text for text, _ in tokenizer.segments(calibration)) for calibration in prompt.calibration
         ],
     }
 

@@ -1,4 +1,4 @@
-"""Conversations with a conversational task: turns, what of them fits the context, and their files."""
+"""Conversations with a task: their turns, fitting them into the context, and saving them to files."""
 
 from __future__ import annotations
 
@@ -260,7 +260,7 @@ def _turns(messages: list[Any], path: Path) -> tuple[str, list[Turn]]:
     """The instructions and the turns of a list of messages.
 
     Raises:
-        InputInvalidError: not messages, or not question and answer by turns.
+        InputInvalidError: not messages, or questions and answers don't alternate.
     """
     for number, message in enumerate(messages, 1):
         good = isinstance(message, dict) and all(isinstance(message.get(k), str) for k in ("role", "content"))
@@ -271,5 +271,5 @@ def _turns(messages: list[Any], path: Path) -> tuple[str, list[Turn]]:
     system = messages[0]["content"] if begins else ""
     said = messages[1:] if begins else messages
     if [m["role"] for m in said] != ["user", "assistant"] * (len(said) // 2):
-        raise InputInvalidError(f"{path} is damaged: its messages are not question and answer by turns.")
+        raise InputInvalidError(f"{path} is damaged: its questions and answers don't alternate.")
     return system, [Turn(q["content"], a["content"]) for q, a in zip(said[::2], said[1::2])]

@@ -45,7 +45,7 @@ class PromptOverride:
             prompt_file: a template in a file; docs/prompts.md describes it.
             prompt_template: the template itself.
             shots: a file of examples, as for training, or texts with their answers.
-            max_shots: take only the first so many of them.
+            max_shots: use only the first ``max_shots`` of them.
 
         Raises:
             InputNotFoundError, InputInvalidError: a file is missing or malformed.

@@ -18,9 +18,8 @@ from nlpsuite.tasks.base import Task
 from nlpsuite.tasks.guard import OutputGuard
 from nlpsuite.tasks.ordered_text import OrderedText
 from nlpsuite.tasks.override import NO_OVERRIDE, PromptOverride
-from nlpsuite.tasks.prose import known_languages
 from nlpsuite.tasks.result import Output, Result
-from nlpsuite.tasks.solve import Solver, Solving, Step
+from nlpsuite.tasks.solve import Solving, Step, make_solver
 
 __all__ = ["Pipeline", "default_options"]
 
@@ -69,14 +68,7 @@ class Pipeline:
         defaults, self.notices = default_options(task, model.bundle, override)
         self._given = {**defaults, **options}
         self.options = make_options(task.options, self._given)
-        self._solver = Solver(
-            task,
-            model.context_length,
-            model.count_tokens,
-            max_parts,
-            override,
-            languages=known_languages(model.bundle),
-        ).with_shots(self.options)
+        self._solver = make_solver(task, model.bundle, model.count_tokens, self.options, max_parts, override)
 
     def __call__(self, text: str, /, **options: Any) -> Output:
         """Run the task on one text; keywords override the pipeline's options."""
@@ -101,7 +93,7 @@ class Pipeline:
         ``yield from``.
 
         Args:
-            on_notice: called with each notice as it comes; the result has them all.
+            on_notice: called with each notice at once; the result has them all.
 
         Raises:
             NlpsuiteError: an unknown option, a text too long, a damaged model.
@@ -125,7 +117,7 @@ class Pipeline:
 
         Args:
             on_text: called with pieces of the output's text, as ``stream`` yields them.
-            on_notice: called with each notice as it comes.
+            on_notice: called with each notice at once.
 
         Raises:
             NlpsuiteError: as ``stream``.
