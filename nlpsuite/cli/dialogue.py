@@ -13,6 +13,7 @@ import click
 
 from nlpsuite.cli import show_error
 from nlpsuite.cli.pieces import Pieces
+from nlpsuite.data.text import known_encoding
 from nlpsuite.errors import InputInvalidError, NlpsuiteError
 
 if TYPE_CHECKING:
@@ -117,15 +118,10 @@ def _typed(going_on: bool) -> str:
 
 
 def _hold_script(dialogue: _Dialogue, encoding: str) -> int:
-    # utf-8-sig drops the byte order mark of some editors.
-    name = "utf-8-sig" if encoding.lower().replace("_", "-") in ("utf-8", "utf8") else encoding
-    try:
-        if isinstance(sys.stdin, io.TextIOWrapper):
-            sys.stdin.reconfigure(encoding=name, errors="strict")
-    except LookupError:
-        raise InputInvalidError(
-            f"There is no encoding {encoding!r}.", hint="Examples: utf-8, latin-1, cp1252, utf-16."
-        ) from None
+    name = known_encoding(encoding)
+    if isinstance(sys.stdin, io.TextIOWrapper):
+        # utf-8-sig drops the byte order mark of some editors.
+        sys.stdin.reconfigure(encoding="utf-8-sig" if name == "utf-8" else name, errors="strict")
 
     def read_line(going_on: bool) -> str:
         try:

@@ -3,7 +3,7 @@
 Python code, notebooks and the changed lines of diffs are checked by ruff (the extra ``review``), with rules
 that point at bugs and security holes. Text in any language is checked for secrets, conflict markers and work
 left unfinished. The findings don't depend on the model: the default one has 135 million parameters and can't
-review code. Its summary repeats names and docstrings and otherwise guesses; its remarks on functions
+review code. Its summary repeats docstrings and otherwise guesses; its remarks on functions
 (``--depth model``) rarely name a real fault. Both are marked as the model's.
 
 Of a diff only added lines are judged. A hunk is checked by itself, so that rules about the whole module

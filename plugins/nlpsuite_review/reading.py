@@ -16,9 +16,9 @@ from nlpsuite_review.linting import Source, lint
 from nlpsuite_review.python_code import (
     Fragment,
     code_cells,
+    docstrings,
     functions,
     is_python,
-    outline,
     parse,
     parse_fragment,
     shorten,
@@ -108,7 +108,7 @@ def _reading(facts: str, code: str, found: list[Finding], units: list[Unit]) -> 
         classes = sum(isinstance(node, ast.ClassDef) for node in ast.walk(tree))
         facts += f", {_plural(len(units), 'function')}" if units else ""
         facts += f", {_plural(classes, 'class', 'classes')}" if classes else ""
-        excerpt = outline(tree)
+        excerpt = docstrings(tree)
     found = sorted(found, key=lambda f: (f.cell or 0, f.line or 0, -SEVERITIES.index(f.severity)))
     return Reading(facts, tuple(found), excerpt or code.strip(), tuple(units))
 
