@@ -108,11 +108,10 @@ class Conversation:
 
     def undo(self) -> Turn:
         """Take back the last turn. Raises InputInvalidError if there is none."""
-        last = self._last()
-        self.turns.pop()
-        # What had to go to make room for it may come back.
+        self._last()
+        # Turns that were hidden to make room for it may be visible again.
         self.hidden = self._tries = 0
-        return last
+        return self.turns.pop()
 
     def clear(self) -> None:
         """Forget all turns; instructions and options stay."""
