@@ -116,11 +116,11 @@ def _table(path: Path, key: str, value: Any) -> dict[str, Any]:
 
 
 def _checked(path: Path, section: str, options: type[Options], values: Mapping[str, Any]) -> dict[str, Any]:
-    fields = [spec.name for spec in option_specs(options)]
+    # `from_` has its underscore only because `from` is a keyword of Python.
+    names = {spec.name.rstrip("_"): spec.name for spec in option_specs(options)}
     checked = {}
     for key, value in values.items():
-        # `from_` has its underscore only because `from` is a keyword of Python.
-        name = f"{key}_" if key not in fields and f"{key}_" in fields else key
+        name = names.get(key, key)
         try:
             checked[name] = getattr(make_options(options, {name: value}), name)
         except OptionError as error:

@@ -49,12 +49,11 @@ def show(tasks: tuple[str, ...], as_json: bool) -> None:
     configuration = read_configuration()
     sections = _sections(configuration, tasks)
     if as_json:
-        report = {
-            "path": str(configuration.path),
-            "exists": configuration.exists,
-            **{name: _sourced(section) for name, section in sections.items()},
+        values = {
+            name: {option: {"value": value, "from": source} for option, (value, source) in section.items()}
+            for name, section in sections.items()
         }
-        print_json(report)
+        print_json({"path": str(configuration.path), "exists": configuration.exists, **values})
         return
     click.echo(f"# {configuration.path}{'' if configuration.exists else ' (there is no such file)'}")
     for name, section in sections.items():
@@ -102,10 +101,6 @@ def _effective(options: type[Options], given: Any) -> dict[str, tuple[Any, str]]
         spec.name: (given[spec.name], "configuration") if spec.name in given else (spec.default, "default")
         for spec in option_specs(options)
     }
-
-
-def _sourced(section: dict[str, tuple[Any, str]]) -> dict[str, dict[str, Any]]:
-    return {name: {"value": value, "from": source} for name, (value, source) in section.items()}
 
 
 def _line(option: str, value: Any, source: str) -> str:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import sys
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -12,11 +13,13 @@ import click
 
 from nlpsuite.cli import show_error
 from nlpsuite.cli.pieces import Pieces
+from nlpsuite.data.text import known_encoding
 from nlpsuite.errors import InputInvalidError, NlpsuiteError
 
 if TYPE_CHECKING:
     from nlpsuite.tasks.conversation import Conversation
     from nlpsuite.tasks.pipeline import Pipeline
+    from nlpsuite.tasks.result import Result
 
 __all__ = ["hold_dialogue", "read_message"]
 
@@ -115,15 +118,10 @@ def _typed(going_on: bool) -> str:
 
 
 def _hold_script(dialogue: _Dialogue, encoding: str) -> int:
-    # utf-8-sig drops the byte order mark of some editors.
-    name = "utf-8-sig" if encoding.lower().replace("_", "-") in ("utf-8", "utf8") else encoding
-    try:
-        if isinstance(sys.stdin, io.TextIOWrapper):
-            sys.stdin.reconfigure(encoding=name, errors="strict")
-    except LookupError:
-        raise InputInvalidError(
-            f"There is no encoding {encoding!r}.", hint="Examples: utf-8, latin-1, cp1252, utf-16."
-        ) from None
+    name = known_encoding(encoding)
+    if isinstance(sys.stdin, io.TextIOWrapper):
+        # utf-8-sig drops the byte order mark of some editors.
+        sys.stdin.reconfigure(encoding="utf-8-sig" if name == "utf-8" else name, errors="strict")
 
     def read_line(going_on: bool) -> str:
         try:
@@ -174,12 +172,15 @@ class _Dialogue:
             if text.startswith("/") and not plain:
                 self._obey(text)
             elif text:
-                answer = Pieces(_show, _note)
-                self._conversation.ask(text, answer.text, answer.notice)
-                answer.end()
+                self._answer(partial(self._conversation.ask, text))
         except NlpsuiteError as error:
             show_error(error)
             self.code = self.code or error.exit_code
+
+    def _answer(self, ask: Callable[[Callable[[str], None], Callable[[str], None]], Result]) -> None:
+        pieces = Pieces(_show, _note)
+        ask(pieces.text, pieces.notice)
+        pieces.end()
 
     def _obey(self, text: str) -> None:
         talk = self._conversation
@@ -198,9 +199,7 @@ class _Dialogue:
             notices = talk.load(path)
             _note("\n".join([f"Loaded {_turns(len(talk.turns))} from {path}.", *notices]))
         elif command == "/retry":
-            answer = Pieces(_show, _note)
-            talk.retry(answer.text, answer.notice)
-            answer.end()
+            self._answer(talk.retry)
         elif command == "/undo":
             _note(f"Taken back: {talk.undo().question}")
         elif command == "/clear":

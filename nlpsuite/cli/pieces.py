@@ -1,4 +1,4 @@
-"""Text that is shown as it comes, with notices between."""
+"""Streamed text with notices in between."""
 
 from __future__ import annotations
 

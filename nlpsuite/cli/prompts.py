@@ -122,13 +122,15 @@ def _report(prompt: Prompt, tokenizer: Tokenizer) -> dict[str, Any]:
         "sentence_end_after": prompt.sentence_end_after,
         "sampling": None if prompt.choices else dataclasses.asdict(prompt.sampling),
         "calibration": [
-            "".join(text for text, _ in tokenizer.segments(prior)) for prior in prompt.calibration
+            "".join(text for text, _ in tokenizer.segments(calibration)) for calibration in prompt.calibration
         ],
     }
 
 
 def _lines(report: dict[str, Any]) -> list[str]:
     """The same for people: only settings that have an effect."""
+    from nlpsuite.runtime.prompt import Sampling
+
     lines = [f"{report['prompt_tokens']:,} tokens"]
     if report["prefill"]:
         lines.append(f"the answer begins with {_quoted(report['prefill'])}")
@@ -146,21 +148,11 @@ def _lines(report: dict[str, Any]) -> list[str]:
     )
     if report["stop"]:
         lines.append(f"stops before {', '.join(map(_quoted, report['stop']))}")
-    sampling = {name: value for name, value in report["sampling"].items() if value != _OFF[name]}
+    off = dataclasses.asdict(Sampling())
+    sampling = {name: value for name, value in report["sampling"].items() if value != off[name]}
     drawn = "greedy" if report["sampling"]["temperature"] == 0 else "drawn"
     lines.append(", ".join([drawn, *(f"{name} {value}" for name, value in sampling.items())]))
     return lines
-
-
-_OFF = {
-    "temperature": 0,
-    "top_k": 0,
-    "top_p": 1,
-    "min_p": 0,
-    "repetition_penalty": 1,
-    "copy_bias": 0,
-    "seed": 0,
-}
 
 
 def _quoted(text: str) -> str:

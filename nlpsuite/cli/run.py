@@ -141,7 +141,8 @@ class _Printer:
             self._gap = "\n"
         streaming = not self._as_json and not self._to_file and sys.stdout.isatty()
         pieces = Pieces(self._put, _notice)
-        result = pipeline.run(Record(item.text), pieces.text if streaming else None, pieces.notice)
+        show: Callable[[str], None] = pieces.text if streaming else lambda piece: None
+        result = pipeline.run(Record(item.text), show, pieces.notice)
         if self._as_json:
             from nlpsuite.tasks.report import run_report
 

@@ -1,4 +1,4 @@
-"""Conversations with a conversational task: turns, what of them fits the context, and their files."""
+"""Conversations with a task: their turns, fitting them into the context, and saving them to files."""
 
 from __future__ import annotations
 
@@ -38,15 +38,16 @@ class Conversation:
     Attributes:
         turns: oldest first.
         options: of the task, in place of the pipeline's; a loaded conversation brings its own.
+        hidden: how many of the oldest turns the model no longer sees.
     """
 
     def __init__(self, pipeline: Pipeline) -> None:
         self._pipeline = pipeline
         self._system: str | None = None
-        self._hidden = 0  # turns that the model does not see
         self._tries = 0  # answers asked for again in a row
         self.turns: list[Turn] = []
         self.options: dict[str, Any] = {}
+        self.hidden = 0
 
     @property
     def system(self) -> str:
@@ -61,15 +62,10 @@ class Conversation:
         check_unicode(text, "The instructions")
         self._system = text
 
-    @property
-    def hidden(self) -> int:
-        """How many of the oldest turns the model no longer sees."""
-        return self._hidden
-
     def ask(
         self,
         text: str,
-        on_text: Callable[[str], None] | None = None,
+        on_text: Callable[[str], None] = lambda piece: None,
         on_notice: Callable[[str], None] = lambda notice: None,
     ) -> Result:
         """Answer a message; both become a turn, unless it fails or is interrupted.
@@ -89,7 +85,7 @@ class Conversation:
 
     def retry(
         self,
-        on_text: Callable[[str], None] | None = None,
+        on_text: Callable[[str], None] = lambda piece: None,
         on_notice: Callable[[str], None] = lambda notice: None,
     ) -> Result:
         """Answer the last message again, with other random draws; see ``ask``.
@@ -112,16 +108,15 @@ class Conversation:
 
     def undo(self) -> Turn:
         """Take back the last turn. Raises InputInvalidError if there is none."""
-        last = self._last()
-        self.turns.pop()
-        # What had to go to make room for it may come back.
-        self._hidden = self._tries = 0
-        return last
+        self._last()
+        # Turns that were hidden to make room for it may be visible again.
+        self.hidden = self._tries = 0
+        return self.turns.pop()
 
     def clear(self) -> None:
         """Forget all turns; instructions and options stay."""
         self.turns = []
-        self._hidden = self._tries = 0
+        self.hidden = self._tries = 0
 
     def save(self, path: Path, *, overwrite: bool = False) -> None:
         """Write the conversation to a JSON file, whole or not at all.
@@ -179,7 +174,7 @@ class Conversation:
         if changed:
             notices.append(f"Its options apply from here: {', '.join(changed)}.")
         self._system, self.turns, self.options = system, turns, options
-        self._hidden = self._tries = 0
+        self.hidden = self._tries = 0
         return notices
 
     def _last(self) -> Turn:
@@ -195,25 +190,27 @@ class Conversation:
         text: str,
         turns: list[Turn],
         options: dict[str, Any],
-        on_text: Callable[[str], None] | None,
+        on_text: Callable[[str], None],
         on_notice: Callable[[str], None],
     ) -> Result:
         if self._has_option("system"):
             options = {**options, "system": self.system}
         hidden = self._fitting(text, turns, options)
-        if hidden is None:  # too long by itself: what is done then is for the task to say
-            return self._pipeline.run(self._record(text, []), on_text, on_notice, **options)
-        if hidden > self._hidden:
-            dropped = hidden - self._hidden
-            oldest = "oldest turn" if dropped == 1 else f"oldest {dropped} turns"
-            on_notice(f"The conversation is longer than the model's context; it no longer sees the {oldest}.")
-        self._hidden = hidden
-        return self._pipeline.run(self._record(text, turns[hidden:]), on_text, on_notice, **options)
+        if hidden is None:
+            turns = []  # the message is too long by itself: the task decides what happens
+        else:
+            if dropped := max(0, hidden - self.hidden):
+                oldest = "oldest turn" if dropped == 1 else f"oldest {dropped} turns"
+                on_notice(
+                    f"The conversation is longer than the model's context; it no longer sees the {oldest}."
+                )
+            self.hidden, turns = hidden, turns[hidden:]
+        return self._pipeline.run(self._record(text, turns), on_text, on_notice, **options)
 
     def _fitting(self, text: str, turns: list[Turn], options: dict[str, Any]) -> int | None:
-        """How many of the oldest turns to hide so that the rest fits; None if that is never so."""
+        """How many of the oldest turns to hide so that the rest fits; None if the message alone doesn't."""
         task, model = self._pipeline.task, self._pipeline.model
-        for hidden in range(min(self._hidden, len(turns)), len(turns) + 1):
+        for hidden in range(min(self.hidden, len(turns)), len(turns) + 1):
             prompt = self._pipeline.prompt(self._record(text, turns[hidden:]), **options)
             room = model.context_length - prompt.max_tokens
             if model.count_tokens(prompt) <= min(room, task.max_prompt_tokens or room):
@@ -262,7 +259,7 @@ def _turns(messages: list[Any], path: Path) -> tuple[str, list[Turn]]:
     """The instructions and the turns of a list of messages.
 
     Raises:
-        InputInvalidError: not messages, or not question and answer by turns.
+        InputInvalidError: not messages, or questions and answers don't alternate.
     """
     for number, message in enumerate(messages, 1):
         good = isinstance(message, dict) and all(isinstance(message.get(k), str) for k in ("role", "content"))
@@ -273,5 +270,5 @@ def _turns(messages: list[Any], path: Path) -> tuple[str, list[Turn]]:
     system = messages[0]["content"] if begins else ""
     said = messages[1:] if begins else messages
     if [m["role"] for m in said] != ["user", "assistant"] * (len(said) // 2):
-        raise InputInvalidError(f"{path} is damaged: its messages are not question and answer by turns.")
+        raise InputInvalidError(f"{path} is damaged: its questions and answers don't alternate.")
     return system, [Turn(q["content"], a["content"]) for q, a in zip(said[::2], said[1::2])]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -11,12 +11,10 @@ from nlpsuite.data.record import Record
 from nlpsuite.errors import InputInvalidError, OptionError
 from nlpsuite.runtime.prompt import Prompt
 from nlpsuite.tasks.base import Task, answer_after
-from nlpsuite.tasks.shots import Shots, show_before
+from nlpsuite.tasks.shots import Shots, ShotsSource, show_before
 from nlpsuite.tasks.template import PromptTemplate
 
 __all__ = ["NO_OVERRIDE", "PromptOverride", "ShotsSource"]
-
-ShotsSource = str | os.PathLike[str] | Iterable[tuple[str, str]]
 
 
 @dataclass(frozen=True)
@@ -47,7 +45,7 @@ class PromptOverride:
             prompt_file: a template in a file; docs/prompts.md describes it.
             prompt_template: the template itself.
             shots: a file of examples, as for training, or texts with their answers.
-            max_shots: take only the first so many of them.
+            max_shots: use only the first ``max_shots`` of them.
 
         Raises:
             InputNotFoundError, InputInvalidError: a file is missing or malformed.
@@ -73,23 +71,16 @@ class PromptOverride:
                 f"{template.origin}: its last question has no {{text}}, so examples can't be made with it.",
                 hint="Move {text} there, or leave out the examples.",
             )
-        if isinstance(shots, (str, os.PathLike)):
-            return cls(template, Shots.read(shots, task, max_shots))
-        return cls(template, Shots.of(shots, task, max_shots))
+        return cls(template, Shots.read(shots, task, max_shots))
 
     @property
     def report(self) -> dict[str, Any]:
         """The changes as JSON values, with the sha256 of each; empty if there are none."""
         report: dict[str, Any] = {}
         if self.template is not None:
-            path, sha256 = self.template.path, {"sha256": self.template.sha256}
-            report["prompt_file" if path else "prompt_template"] = (
-                {"path": path, **sha256} if path else sha256
-            )
+            report["prompt_file" if self.template.path else "prompt_template"] = _source(self.template)
         if self.shots is not None:
-            path = self.shots.path
-            values = {"count": len(self.shots.examples), "sha256": self.shots.sha256}
-            report["shots"] = {"path": path, **values} if path else values
+            report["shots"] = {"count": len(self.shots.examples), **_source(self.shots)}
         return report
 
     def options(self, task: Task[Any]) -> Mapping[str, Any]:
@@ -115,6 +106,10 @@ class PromptOverride:
             return self.template.fill(task.prompt(record, options), task, record, options, pairs)
         turns = [(prompt, target) for _, prompt, target in shown]
         return show_before(without.prompt(task, record, options), turns)
+
+
+def _source(given: PromptTemplate | Shots) -> dict[str, str]:
+    return ({"path": given.path} if given.path else {}) | {"sha256": given.sha256}
 
 
 NO_OVERRIDE = PromptOverride()

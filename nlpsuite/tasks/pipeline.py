@@ -6,7 +6,7 @@ import time
 from collections.abc import Callable, Generator, Iterable, Mapping, Sequence
 from contextlib import closing
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, TypeVar
 
 from nlpsuite.data.record import Record
 from nlpsuite.errors import NlpsuiteError, OptionError, PluginError
@@ -18,11 +18,12 @@ from nlpsuite.tasks.base import Task
 from nlpsuite.tasks.guard import OutputGuard
 from nlpsuite.tasks.ordered_text import OrderedText
 from nlpsuite.tasks.override import NO_OVERRIDE, PromptOverride
-from nlpsuite.tasks.prose import known_languages
 from nlpsuite.tasks.result import Output, Result
-from nlpsuite.tasks.solve import Solver, Solving, Step
+from nlpsuite.tasks.solve import Solving, Step, make_solver
 
 __all__ = ["Pipeline", "default_options"]
+
+_T = TypeVar("_T")
 
 
 def _ignore(_: Any) -> None:
@@ -67,14 +68,7 @@ class Pipeline:
         defaults, self.notices = default_options(task, model.bundle, override)
         self._given = {**defaults, **options}
         self.options = make_options(task.options, self._given)
-        self._solver = Solver(
-            task,
-            model.context_length,
-            model.count_tokens,
-            max_parts,
-            override,
-            languages=known_languages(model.bundle),
-        ).with_shots(self.options)
+        self._solver = make_solver(task, model.bundle, model.count_tokens, self.options, max_parts, override)
 
     def __call__(self, text: str, /, **options: Any) -> Output:
         """Run the task on one text; keywords override the pipeline's options."""
@@ -99,7 +93,7 @@ class Pipeline:
         ``yield from``.
 
         Args:
-            on_notice: called with each notice as it comes; the result has them all.
+            on_notice: called with each notice at once; the result has them all.
 
         Raises:
             NlpsuiteError: an unknown option, a text too long, a damaged model.
@@ -115,7 +109,7 @@ class Pipeline:
         self,
         record: Record,
         /,
-        on_text: Callable[[str], None] | None = None,
+        on_text: Callable[[str], None] = _ignore,
         on_notice: Callable[[str], None] = _ignore,
         **options: Any,
     ) -> Result:
@@ -123,25 +117,17 @@ class Pipeline:
 
         Args:
             on_text: called with pieces of the output's text, as ``stream`` yields them.
-            on_notice: called with each notice as it comes.
+            on_notice: called with each notice at once.
 
         Raises:
             NlpsuiteError: as ``stream``.
         """
-        stream = self.stream(record, on_notice=on_notice, **options)
-        while True:
-            try:
-                piece = next(stream)
-            except StopIteration as stop:
-                result: Result = stop.value
-                return result
-            if on_text is not None:
-                on_text(piece)
+        return _exhaust(self.stream(record, on_notice=on_notice, **options), on_text)
 
     def run_batch(self, records: Sequence[Record], /, **options: Any) -> list[Result]:
         """Run the task on many records; their prompts share the running batch."""
         items = [_Item(record, options) for record in records]
-        _finish(self._solve(items))
+        _exhaust(self._solve(items))
         self._screen(items)
         return [item.result for item in items]
 
@@ -164,7 +150,7 @@ class Pipeline:
         """
         given = options or [{}] * len(records)
         items = [_Item(record, own) for record, own in zip(records, given, strict=True)]
-        _finish(self._solve(items, on_result=on_result, isolate=True))
+        _exhaust(self._solve(items, on_result=on_result, isolate=True))
         self._screen([item for item in items if item.error is None])
         return [item.error or item.result for item in items]
 
@@ -266,7 +252,7 @@ class _Item:
     record: Record
     options: Mapping[str, Any]
     on_notice: Callable[[str], None] = _ignore
-    result: Result = field(default_factory=lambda: Result(Output("")))
+    result: Result = field(default_factory=Result)
     solving: Solving | None = None
     step: Step | None = None
     error: NlpsuiteError | None = None
@@ -287,9 +273,15 @@ class _Item:
         result.finish_reason = completions[-1].finish_reason
 
 
-def _finish(solving: Generator[str, None, Any]) -> None:
-    for _ in solving:
-        pass
+def _exhaust(pieces: Generator[str, None, _T], on_text: Callable[[str], None] = _ignore) -> _T:
+    """Run a generator to its end and return its value."""
+    while True:
+        try:
+            piece = next(pieces)
+        except StopIteration as stop:
+            value: _T = stop.value
+            return value
+        on_text(piece)
 
 
 def default_options(

@@ -14,8 +14,7 @@ from nlpsuite.runtime.tokenizer import Tokenizer
 from nlpsuite.tasks.base import Task
 from nlpsuite.tasks.override import NO_OVERRIDE, PromptOverride
 from nlpsuite.tasks.pipeline import default_options
-from nlpsuite.tasks.prose import known_languages
-from nlpsuite.tasks.solve import Solver
+from nlpsuite.tasks.solve import make_solver
 
 __all__ = ["Preview", "preview"]
 
@@ -51,14 +50,7 @@ def preview(
     """
     defaults, notices = default_options(task, bundle, override)
     chosen = make_options(task.options, {**defaults, **options})
-    solver = Solver(
-        task,
-        bundle.context_length,
-        tokenizer.count,
-        max_parts,
-        override,
-        languages=known_languages(bundle),
-    ).with_shots(chosen)
+    solver = make_solver(task, bundle, tokenizer.count, chosen, max_parts, override)
     try:
         step = next(solver.solve(record, chosen))
     except StopIteration as stop:

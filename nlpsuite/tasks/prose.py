@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import re
+import unicodedata
 from collections import Counter
 from html.parser import HTMLParser
 
@@ -29,33 +30,25 @@ _INLINE = frozenset(
     "time tt u var wbr".split()
 )
 
-_SAMPLE = 4_000  # characters that tell the language
+_SAMPLE = 4_000  # characters that the language is guessed from
 _LEAST_LETTERS = 4
 _LEAST_WORDS = 5
-_LEAST_SHARE = 0.15  # of words that are a language's commonest ones
-# First and last letter of a script, and the language most often written in it.
-_SCRIPTS = (
-    ("\u0370", "\u03ff", "Greek"),
-    ("\u0400", "\u052f", "Russian or another language in Cyrillic script"),
-    ("\u0530", "\u058f", "Armenian"),
-    ("\u0590", "\u05ff", "Hebrew"),
-    ("\u0600", "\u06ff", "Arabic or another language in Arabic script"),
-    ("\u0900", "\u097f", "Hindi or another language in Devanagari script"),
-    ("\u0980", "\u09ff", "Bengali"),
-    ("\u0a00", "\u0a7f", "Punjabi"),
-    ("\u0a80", "\u0aff", "Gujarati"),
-    ("\u0b80", "\u0bff", "Tamil"),
-    ("\u0c00", "\u0c7f", "Telugu"),
-    ("\u0c80", "\u0cff", "Kannada"),
-    ("\u0d00", "\u0d7f", "Malayalam"),
-    ("\u0e00", "\u0e7f", "Thai"),
-    ("\u10a0", "\u10ff", "Georgian"),
-    ("\u1100", "\u11ff", "Korean"),
-    ("\u1780", "\u17ff", "Khmer"),
-    ("\u3040", "\u30ff", "Japanese"),
-    ("\u3400", "\u9fff", "Chinese"),
-    ("\uac00", "\ud7af", "Korean"),
-)
+_LEAST_SHARE = 0.15  # of a text's words that are among a language's commonest
+# By the first word of a letter's Unicode name: the language most often written in its script.
+_SCRIPTS = {
+    "ARABIC": "Arabic or another language in Arabic script",
+    "CJK": "Chinese",
+    "CYRILLIC": "Russian or another language in Cyrillic script",
+    "DEVANAGARI": "Hindi or another language in Devanagari script",
+    "GURMUKHI": "Punjabi",
+    "HANGUL": "Korean",
+    "HIRAGANA": "Japanese",
+    "KATAKANA": "Japanese",
+} | {
+    name.upper(): name
+    for name in "Armenian Bengali Georgian Greek Gujarati Hebrew Kannada Khmer Malayalam Tamil Telugu "
+    "Thai".split()
+}
 _COMMON_WORDS = {
     "English": "the of and to a in is it that for was on with as this are be at by i you not have from but they my "
     "we he she an or his her so were what there all one has had would do your me will very no if when just about",
@@ -184,6 +177,4 @@ def guess_language(text: str) -> str | None:
 
 
 def _script_language(letter: str) -> str | None:
-    if letter < _SCRIPTS[0][0]:
-        return None
-    return next((language for first, last, language in _SCRIPTS if first <= letter <= last), None)
+    return None if letter.isascii() else _SCRIPTS.get(unicodedata.name(letter, "").partition(" ")[0])

@@ -20,9 +20,6 @@ def run_report(pipeline: Pipeline, result: Result, *, source: str, load_seconds:
         load_seconds: time it took to load the model.
     """
     task, output, bundle = pipeline.task, result.output, pipeline.model.bundle
-    report: dict[str, Any] = {"task": task.name, "source": source, "text": output.text}
-    if output.label is not None:
-        report |= {"label": output.label, "probabilities": dict(output.probabilities or {})}
     model: dict[str, Any] = {
         "name": bundle.name,
         "precision": bundle.graph("slots").precision,
@@ -31,8 +28,11 @@ def run_report(pipeline: Pipeline, result: Result, *, source: str, load_seconds:
     }
     if bundle.adapter:
         model["adapter"] = {key: bundle.adapter[key] for key in ("task", "sha256")}
-    report |= dict(output.data)
+    report: dict[str, Any] = {"task": task.name, "source": source, "text": output.text}
+    if output.label is not None:
+        report |= {"label": output.label, "probabilities": dict(output.probabilities or {})}
     report |= {
+        **output.data,
         "finish_reason": result.finish_reason,
         "usage": {
             "prompt_tokens": result.prompt_tokens,
@@ -47,22 +47,18 @@ def run_report(pipeline: Pipeline, result: Result, *, source: str, load_seconds:
     }
     if result.guard is not None:
         report["guard"] = {**result.guard, "plugin": _plugin("guard", "guard")}
-    return report | dict(pipeline.override.report)
+    return report | pipeline.override.report
 
 
 def _timings(result: Result, load_seconds: float) -> dict[str, float | None]:
     first = result.first_token_seconds
     generating = result.seconds - (first or 0)
-    rate = (
-        (result.completion_tokens - 1) / generating
-        if result.completion_tokens > 1 and generating > 0
-        else None
-    )
+    rate = (result.completion_tokens - 1) / generating if generating > 0 else 0
     return {
         "load_seconds": round(load_seconds, 3),
         "first_token_seconds": None if first is None else round(first, 6),
         "total_seconds": round(result.seconds, 3),
-        "tokens_per_second": None if rate is None else round(rate, 6),
+        "tokens_per_second": round(rate, 6) if rate > 0 else None,
     }
 
 

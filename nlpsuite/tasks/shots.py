@@ -22,12 +22,14 @@ from nlpsuite.errors import OptionError
 from nlpsuite.runtime.prompt import Message, Prompt
 from nlpsuite.tasks.base import Task
 
-__all__ = ["Shots", "show_before"]
+__all__ = ["Shots", "ShotsSource", "show_before"]
+
+ShotsSource = str | os.PathLike[str] | Iterable[tuple[str, str]]
 
 
 @dataclass(frozen=True)
 class Shots:
-    """Examples to show. Make one with ``Shots.read`` or ``Shots.of``.
+    """Examples to show. Make one with ``Shots.read``.
 
     Attributes:
         sha256: of the file, or of the texts where there is none.
@@ -39,39 +41,33 @@ class Shots:
     path: str = ""
 
     @classmethod
-    def read(cls, path: str | os.PathLike[str], task: Task[Any], most: int | None = None) -> Shots:
-        """The first ``most`` examples of a file, or all, as ``examples_of`` reads it for the task.
+    def read(cls, source: ShotsSource, task: Task[Any], most: int | None = None) -> Shots:
+        """The first ``most`` examples for a task, or all.
+
+        Args:
+            source: a file, which is read as for training, or texts with their answers.
 
         Raises:
-            InputNotFoundError, InputInvalidError: as ``open_table`` and ``examples_of``.
-            OptionError: ``most`` is below 1.
-        """
-        table = open_table(str(Path(path).expanduser()))
-        examples = tuple(itertools.islice(examples_of(task, table), _checked(most)))
-        return cls(examples, table.sha256(), os.fspath(path))
-
-    @classmethod
-    def of(cls, pairs: Iterable[tuple[str, str]], task: Task[Any], most: int | None = None) -> Shots:
-        """Examples of texts and their answers.
-
-        Raises:
-            InputInvalidError: an answer is not a label of the task.
+            InputNotFoundError, InputInvalidError: as ``open_table`` and ``examples_of``, or an answer is not
+                a label of the task.
             OptionError: there are none, or ``most`` is below 1.
         """
-        chosen = list(itertools.islice(pairs, _checked(most)))
-        if not chosen:
+        if most is not None and most < 1:
+            raise OptionError(
+                f"max_shots is {most}, must be 1 or more.", hint="Leave the examples out instead."
+            )
+        if isinstance(source, (str, os.PathLike)):
+            table = open_table(str(Path(source).expanduser()))
+            examples = tuple(itertools.islice(examples_of(task, table), most))
+            return cls(examples, table.sha256(), os.fspath(source))
+        pairs = list(itertools.islice(source, most))
+        if not pairs:
             raise OptionError("shots is empty.", hint="Give at least one text with its answer.")
         examples = tuple(
             Example(Record(text), (task.reference(answer),), line=row)
-            for row, (text, answer) in enumerate(chosen, 1)
+            for row, (text, answer) in enumerate(pairs, 1)
         )
-        return cls(examples, hashlib.sha256(repr(chosen).encode()).hexdigest())
-
-
-def _checked(most: int | None) -> int | None:
-    if most is not None and most < 1:
-        raise OptionError(f"max_shots is {most}, must be 1 or more.", hint="Leave the examples out instead.")
-    return most
+        return cls(examples, hashlib.sha256(repr(pairs).encode()).hexdigest())
 
 
 def show_before(prompt: Prompt, shown: Sequence[tuple[Prompt, str]]) -> Prompt:

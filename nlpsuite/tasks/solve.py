@@ -13,14 +13,15 @@ from typing import Any, TypeAlias
 
 from nlpsuite.data.record import Record
 from nlpsuite.errors import InputTooLongError, OptionError
+from nlpsuite.runtime.bundle import Bundle
 from nlpsuite.runtime.prompt import Completion, Prompt
 from nlpsuite.tasks.base import Divides, Piece, Task
 from nlpsuite.tasks.long_text import Part, keep_end, split_text
 from nlpsuite.tasks.override import NO_OVERRIDE, PromptOverride
-from nlpsuite.tasks.prose import read_prose
+from nlpsuite.tasks.prose import known_languages, read_prose
 from nlpsuite.tasks.result import Output
 
-__all__ = ["Solver", "Solving", "Step"]
+__all__ = ["Solver", "Solving", "Step", "make_solver"]
 
 # Texts worth working on have fewer characters a token than this.
 _CHARACTERS_PER_TOKEN = 16
@@ -98,30 +99,6 @@ class Solver:
     def prompt(self, record: Record, options: Any) -> Prompt:
         """The prompt for a record, whatever its length."""
         return self.override.prompt(self.task, record, options)
-
-    def with_shots(self, options: Any) -> Solver:
-        """The same, with the tokens of the few-shot examples counted.
-
-        Raises:
-            InputTooLongError: they leave no room in the context for a text and its answer.
-        """
-        if self.override.shots is None:
-            return self
-        prompt = self.prompt(Record(""), options)
-        without = dataclasses.replace(self.override, shots=None)
-        frame = self.count_tokens(without.prompt(self.task, Record(""), options))
-        tokens = self.count_tokens(prompt) - frame
-        room = self.context_length - _answer_tokens(prompt) - frame - _LEAST_TOKENS
-        if tokens <= room:
-            return dataclasses.replace(self, shot_tokens=tokens)
-        count = len(self.override.shots.examples)
-        fitting = count * max(0, room) // max(1, tokens)
-        raise InputTooLongError(
-            f"The {count:,} examples take {tokens:,} tokens; beside the prompt and the answer there is room "
-            f"for {max(0, room):,} in the model's context of {self.context_length:,}.",
-            hint=(f"Show fewer: --max-shots {fitting}. " if fitting else "")
-            + "Or use shorter ones, or a model with a longer context.",
-        )
 
     def _solve(self, record: Record, options: Any) -> Solving:
         task = self.task
@@ -208,7 +185,7 @@ class Solver:
             together = Step(
                 [prompt for step in steps.values() for prompt in step.prompts],
                 [part for i, step in steps.items() for part in _around(step.parts, pieces[i])],
-                # All of the text is generated in this step, in its order.
+                # This step generates all of the text, in order.
                 len(steps) == len(pieces) and all(step.final for step in steps.values()),
                 tuple(dict.fromkeys(notice for step in steps.values() for notice in step.notices)),
             )
@@ -224,7 +201,7 @@ class Solver:
         )
 
     def _solve_parts(self, record: Record, options: Any, part_tokens: int) -> Solving:
-        """Split a long text into parts of so many tokens, and merge the outputs of the parts."""
+        """Split a long text into parts of at most ``part_tokens``, and merge their outputs."""
         task = self.task
         sample = record.text[: part_tokens * _CHARACTERS_PER_TOKEN]
         total = self.count_tokens(sample) * len(record.text) // max(1, len(sample))
@@ -257,6 +234,49 @@ class Solver:
     def _join(self, outputs: list[Output], parts: list[Part], options: Any) -> Output:
         notices = tuple(notice for output in outputs for notice in output.notices)
         return _with_notices(self.task.join(outputs, parts, options), notices)
+
+
+def make_solver(
+    task: Task[Any],
+    bundle: Bundle,
+    count_tokens: Callable[[Prompt | str], int],
+    options: Any,
+    max_parts: int,
+    override: PromptOverride,
+) -> Solver:
+    """A solver within a bundle's limits.
+
+    Args:
+        options: those with which few-shot examples are measured.
+
+    Raises:
+        InputTooLongError: the few-shot examples leave no room in the context for a text and its answer.
+    """
+    solver = Solver(
+        task,
+        bundle.context_length,
+        count_tokens,
+        max_parts,
+        override,
+        languages=known_languages(bundle),
+    )
+    if override.shots is None:
+        return solver
+    prompt = solver.prompt(Record(""), options)
+    without = dataclasses.replace(override, shots=None)
+    frame = count_tokens(without.prompt(task, Record(""), options))
+    tokens = count_tokens(prompt) - frame
+    room = bundle.context_length - _answer_tokens(prompt) - frame - _LEAST_TOKENS
+    if tokens <= room:
+        return dataclasses.replace(solver, shot_tokens=tokens)
+    count = len(override.shots.examples)
+    fitting = count * max(0, room) // max(1, tokens)
+    raise InputTooLongError(
+        f"The {count:,} examples take {tokens:,} tokens; beside the prompt and the answer there is room "
+        f"for {max(0, room):,} in the model's context of {bundle.context_length:,}.",
+        hint=(f"Show fewer: --max-shots {fitting}. " if fitting else "")
+        + "Or use shorter ones, or a model with a longer context.",
+    )
 
 
 def _around(parts: list[Part], piece: Piece) -> list[Part]:

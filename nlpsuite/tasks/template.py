@@ -1,7 +1,7 @@
 """A user's own prompt for a task: a text with placeholders. docs/prompts.md describes the format.
 
-A template is taken apart once, before any text is put into it, so nothing in a text is ever read
-as a placeholder or as a section.
+A template is parsed once, before any text is inserted, so nothing in a text is ever read as a placeholder
+or a section line.
 """
 
 from __future__ import annotations
@@ -17,7 +17,9 @@ from pathlib import Path
 from typing import Any, Literal, get_args
 
 from nlpsuite.data.record import Record, check_unicode
-from nlpsuite.errors import InputInvalidError, InputNotFoundError, OptionError
+from nlpsuite.data.text import read_text
+from nlpsuite.errors import InputInvalidError, OptionError
+from nlpsuite.files import sha256_file
 from nlpsuite.options import option_specs
 from nlpsuite.runtime.prompt import Message, Prompt
 from nlpsuite.tasks.base import Task
@@ -70,51 +72,39 @@ class PromptTemplate:
 
     @classmethod
     def read(cls, path: str | os.PathLike[str]) -> PromptTemplate:
-        """The template in a UTF-8 file.
+        """The template in a text file.
 
         Raises:
             InputNotFoundError: no such file, or not readable.
             InputInvalidError: not UTF-8, empty, without ``{text}``, or its sections are in disorder.
         """
         file = Path(path).expanduser()
-        try:
-            data = file.read_bytes()
-        except FileNotFoundError:
-            raise InputNotFoundError(f"There is no prompt file {path}.", hint="Check the name.") from None
-        except (OSError, ValueError) as error:
-            reason = getattr(error, "strerror", None) or error
-            raise InputNotFoundError(f"Can't read the prompt file {path}: {reason}.") from None
-        try:
-            text = data.decode("utf-8-sig")
-        except UnicodeDecodeError as error:
-            raise InputInvalidError(
-                f"The prompt file {path} is not valid UTF-8: byte 0x{data[error.start]:02x} at offset "
-                f"{error.start:,}.",
-                hint="Save it as UTF-8.",
-            ) from None
-        return cls._parse(text, data, os.fspath(path))
+        return cls._parse(read_text(file), sha256_file(file), os.fspath(path))
 
     @classmethod
     def parse(cls, text: str) -> PromptTemplate:
-        """The template that ``text`` is. Raises as ``read`` does."""
+        """The template that ``text`` is. Raises InputInvalidError as ``read`` does."""
         check_unicode(text, "The prompt template")
-        return cls._parse(text, text.encode(), "")
+        return cls._parse(text, hashlib.sha256(text.encode()).hexdigest(), "")
 
     @classmethod
-    def _parse(cls, text: str, data: bytes, path: str) -> PromptTemplate:
+    def _parse(cls, text: str, sha256: str, path: str) -> PromptTemplate:
         origin = _origin(path)
         if not text.strip():
             raise InputInvalidError(f"{origin} is empty.", hint=f"It must have {{text}} in it. {_FORMAT}")
-        sections = _sections(text.replace("\r\n", "\n"), origin)
-        _check_order(sections, origin)
-        names = [name for section in sections for name in section.names]
-        if "text" not in names:
+        template = cls(_sections(text.replace("\r\n", "\n"), origin), sha256, path)
+        _check_order(template.sections, origin)
+        if "text" not in template.names:
             raise InputInvalidError(
                 f"{origin} has no {{text}}.", hint="Write {text} where the text to work on belongs."
             )
-        template = cls(sections, hashlib.sha256(data).hexdigest(), path)
         _check_shots(template)
         return template
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """Of all placeholders, in their order."""
+        return tuple(name for section in self.sections for name in section.names)
 
     @property
     def origin(self) -> str:
@@ -123,14 +113,14 @@ class PromptTemplate:
 
     @property
     def takes_shots(self) -> bool:
-        """It says itself where few-shot examples go, with ``{shots}``."""
-        return any("shots" in section.names for section in self.sections)
+        """Whether the template says where few-shot examples go, with ``{shots}``."""
+        return "shots" in self.names
 
     def check(self, task: Task[Any]) -> None:
         """Raises InputInvalidError if a placeholder isn't an option of the task, or the task's
         conversations have no place in the template."""
         known = ["text", "shots", *(spec.name.rstrip("_") for spec in option_specs(task.options))]
-        for name in (name for section in self.sections for name in section.names):
+        for name in self.names:
             if name.rstrip("_") not in known:
                 close = difflib.get_close_matches(name, known, n=1)
                 meant = f"Did you mean {{{close[0]}}}? " if close else ""
@@ -173,10 +163,12 @@ class PromptTemplate:
             given = {**values, "text": _content(text, task)}
             return self._prompt(own, [section.fill(given) for section in self.sections], history)
 
-        # The texts that say nothing must stand in the same frame as the text.
-        neutral = task.content_free_texts if own.calibration else ()
-        priors = tuple(dataclasses.replace(prompt(text, ()), choices=(), calibration=()) for text in neutral)
-        return dataclasses.replace(prompt(record.text, record.history), calibration=priors)
+        # Calibration compares the record's text with content-free ones in the same frame.
+        texts = task.content_free_texts if own.calibration else ()
+        calibration = tuple(
+            dataclasses.replace(prompt(text, ()), choices=(), calibration=()) for text in texts
+        )
+        return dataclasses.replace(prompt(record.text, record.history), calibration=calibration)
 
     @property
     def question(self) -> Section:
@@ -186,7 +178,7 @@ class PromptTemplate:
     def _values(self, task: Task[Any], options: Any) -> dict[str, str]:
         values = {}
         fields = {spec.name.rstrip("_"): spec.name for spec in option_specs(task.options)}
-        for name in {name for section in self.sections for name in section.names} - {"text", "shots"}:
+        for name in set(self.names) - {"text", "shots"}:
             value = getattr(options, fields[name.rstrip("_")])
             if value is None:
                 flag = name.rstrip("_").replace("_", "-")
@@ -241,7 +233,7 @@ def _sections(text: str, origin: str) -> tuple[Section, ...]:
             raise InputInvalidError(
                 f"{origin} has an unknown section --- {match[1]} ---.",
                 hint=(f"Did you mean --- {close[0]} ---? " if close else "")
-                + "There are system, user, assistant and text.",
+                + "Sections: system, user, assistant, text.",
             )
         parts.append((role, []))  # type: ignore[arg-type]
     bodies = [(role, "".join(lines)) for role, lines in parts]
@@ -280,15 +272,14 @@ def _check_order(sections: Sequence[Section], origin: str) -> None:
     if not turns or turns != wanted[: len(turns)]:
         raise InputInvalidError(
             f"{origin} has its sections in the order {', '.join(map(str, roles))}.",
-            hint="It must be: system (or none), then user and assistant in turn. A section text stands alone.",
+            hint="Write system first, if any, then user and assistant in turn. A text section stands alone.",
         )
 
 
 def _check_shots(template: PromptTemplate) -> None:
-    count = sum(section.names.count("shots") for section in template.sections)
-    names = template.question.names
+    count, names = template.names.count("shots"), template.question.names
     if count and (count > 1 or "shots" not in names or "text" not in names[names.index("shots") :]):
         raise InputInvalidError(
-            f"{template.origin}: {{shots}} must stand once, in the last question and before its {{text}}.",
+            f"{template.origin}: {{shots}} must occur once, in the last question and before its {{text}}.",
             hint="What follows it there is repeated for each example.",
         )

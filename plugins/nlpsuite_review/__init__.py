@@ -3,12 +3,11 @@
 Python code, notebooks and the changed lines of diffs are checked by ruff (the extra ``review``), with rules
 that point at bugs and security holes. Text in any language is checked for secrets, conflict markers and work
 left unfinished. The findings don't depend on the model: the default one has 135 million parameters and can't
-review code. Its summary repeats names and docstrings and otherwise guesses; its remarks on functions
+review code. Its summary repeats docstrings and otherwise guesses; its remarks on functions
 (``--depth model``) rarely name a real fault. Both are marked as the model's.
 
 Of a diff only added lines are judged. A hunk is checked by itself, so that rules about the whole module
-(unused imports, undefined names) apply only to new files, or where ``--project`` names the directory that
-holds the changed files.
+(unused imports, undefined names) apply only to new files.
 """
 
 from __future__ import annotations
@@ -17,7 +16,7 @@ import json
 import re
 from collections import Counter
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass
 from typing import Any, ClassVar, Literal
 
 from nlpsuite import (
@@ -44,18 +43,24 @@ _Place = tuple[str | None, int]
 
 @dataclass(frozen=True)
 class ReviewOptions(GenerationOptions):
-    severity: Literal["info", "warning", "error"] = option("info", "least severe findings to show")
-    language: Literal["auto", "python", "other"] = option("auto", "of the code; auto looks at names and text")
-    depth: Literal["checks", "model"] = option("checks", "model adds the model's opinion of each function")
-    select: str = option("", "ruff rules to check instead of the default ones, such as F,B or ALL")
-    project: str = option("", "directory whose ruff settings apply and that holds the files of a diff")
+    severity: Literal["info", "warning", "error"] = option("info", "Least severe findings to show.")
+    language: Literal["auto", "python", "other"] = option(
+        "auto", "Language of the code; auto goes by file names and the text."
+    )
+    depth: Literal["checks", "model"] = option("checks", "model adds the model's opinion of each function.")
+    select: str = option("", "Ruff rules to check in place of the default ones, such as F,B or ALL.")
 
 
 @dataclass(frozen=True)
 class _Piece(Piece):
-    """What the model is asked about: an excerpt of what was read, or one function of it."""
+    """What the model is asked about.
 
-    reading: Reading | None = field(default=None, hash=False)
+    Attributes:
+        reading: of the whole record.
+        unit: the function or section to remark on; None asks for a summary of the whole.
+    """
+
+    reading: Reading | None = None
     unit: Unit | None = None
 
 
@@ -86,7 +91,7 @@ class Review(Task[ReviewOptions]):
                     Message("system", "You are a careful code reviewer."),
                     Message("user", f"Review this code in one sentence.\n\n{record.text}"),
                 ),
-                prefill=f"The function {unit.name}" if unit.named else "This change",
+                prefill=f"The function {unit.name}" if unit.name else "This change",
                 max_tokens=70,
                 sentence_end_after=8,
                 stop=("\n\n", "```"),
@@ -168,7 +173,7 @@ class Review(Task[ReviewOptions]):
 def _read(record: Record, options: ReviewOptions) -> Reading:
     if isinstance(record, _Piece) and record.reading:
         return record.reading
-    return read(record.text, options.language, options.select, options.project)
+    return read(record.text, options.language, options.select)
 
 
 def _summary(reading: Reading, said: str, options: ReviewOptions) -> str:

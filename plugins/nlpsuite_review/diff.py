@@ -8,7 +8,6 @@ has one column of marks and one more ``@`` for each parent.
 from __future__ import annotations
 
 import contextlib
-import email
 import re
 from dataclasses import dataclass
 
@@ -54,6 +53,11 @@ class Hunk:
     lines: tuple[Line, ...]
     removed: int = 0
 
+    @property
+    def added(self) -> frozenset[int]:
+        """Numbers of the added lines."""
+        return frozenset(line.number for line in self.lines if line.added)
+
 
 @dataclass(frozen=True)
 class ChangedFile:
@@ -70,18 +74,9 @@ class ChangedFile:
 
 
 def plain_diff(text: str) -> str:
-    """The diff without color codes, decoded if it is a mail in quoted-printable or base64.
-
-    Color codes that are part of a plain diff's code are left in.
-    """
+    """The diff without color codes, except those that are part of a plain diff's code."""
     if _COLORED.search(text) or not re.search("^@@", text, re.MULTILINE):
-        text = _COLOR.sub("", text)
-    if _MAIL.match(text) and re.search(r"^Content-Transfer-Encoding: (?:quoted|base64)", text, re.M | re.I):
-        mail = email.message_from_string(text)
-        body = mail.get_payload(decode=True)
-        if isinstance(body, bytes):
-            head = f"Subject: {mail['Subject']}\n\n"
-            return head + body.decode(mail.get_content_charset("utf-8"), "replace").replace("\r\n", "\n")
+        return _COLOR.sub("", text)
     return text
 
 

@@ -2,7 +2,6 @@
 
 The rules are those that point at bugs and security holes; style is left to the project's own linter. They
 are fixed and ruff's configuration files are ignored, so that a text has the same findings everywhere.
-Naming the project's directory reverses that: its ruff settings then decide.
 """
 
 from __future__ import annotations
@@ -14,10 +13,9 @@ import shutil
 import subprocess
 import sysconfig
 import tempfile
-import tomllib
-from collections.abc import Sequence
-from dataclasses import dataclass, replace
-from pathlib import Path, PurePosixPath
+from collections.abc import Collection, Sequence
+from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 from nlpsuite.errors import InputInvalidError, MissingExtraError, OptionError
@@ -44,41 +42,49 @@ class Source:
     """Python code to lint.
 
     Attributes:
-        path: relative, with ``/``; its end says whether this is a module, a stub or a notebook.
-        whole: the file is complete; of a fragment some rules can't be judged.
+        name: ruff takes a module, a stub or a notebook by the suffix, and knows ``__init__.py``.
+        file: as findings name it.
+        offset: line ``n`` of the text is line ``n - offset`` of the file.
+        lines: those of the file to judge; None for all.
+        whole: the text is a complete file; some rules can't be judged on a fragment.
     """
 
     text: str
-    path: str = "code.py"
+    name: str = "code.py"
+    file: str | None = None
+    offset: int = 0
+    lines: Collection[int] | None = None
     whole: bool = True
 
 
-def lint(sources: Sequence[Source], select: str = "", project: str = "") -> list[list[Finding]]:
-    """The findings of each source, in the order of lines; of syntax errors only the first.
+def lint(sources: Sequence[Source], select: str = "") -> list[Finding]:
+    """What ruff finds; of a source's syntax errors only the first.
 
     Args:
-        select: ruff's codes, comma-separated, instead of our own rules or the project's.
-        project: a directory; its ruff settings apply if there are any.
+        select: ruff's codes, comma-separated, in place of the default rules.
 
     Raises:
         MissingExtraError: ruff isn't installed.
-        OptionError: ruff doesn't know a code of ``select``, or refuses the project's settings.
+        OptionError: ruff doesn't know a code of ``select``.
         InputInvalidError: ruff takes too long.
     """
     if not sources:
         return []
-    command = [_executable(), "check", "--no-cache", "--output-format", "json", *_settings(select, project)]
-    with tempfile.TemporaryDirectory() as name:
-        root = Path(name).resolve()
-        paths = [_write(root, number, source) for number, source in enumerate(sources)]
-        environment = {key: value for key, value in os.environ.items() if not key.startswith("RUFF_")}
+    with tempfile.TemporaryDirectory() as folder:
+        paths = {}
+        for number, source in enumerate(sources):
+            name = source.name if re.fullmatch(r"\w[\w+-]*\.\w+", source.name) else "code.py"
+            path = Path(folder).resolve() / str(number) / name
+            path.parent.mkdir()
+            path.write_bytes(source.text.encode(errors="replace"))
+            paths[str(path)] = source
         try:
             done = subprocess.run(
-                [*command, "--", *map(str, paths)],
+                [_executable(), "check", "--no-cache", "--output-format", "json", *_rules(select), *paths],
                 stdin=subprocess.DEVNULL,
                 capture_output=True,
-                cwd=root,
-                env=environment,
+                cwd=folder,
+                env={key: value for key, value in os.environ.items() if not key.startswith("RUFF_")},
                 timeout=_SECONDS,
             )
         except subprocess.TimeoutExpired:
@@ -87,18 +93,16 @@ def lint(sources: Sequence[Source], select: str = "", project: str = "") -> list
             ) from None
     if done.returncode == 2:
         reason = done.stderr.decode(errors="replace").strip().split("Cause: ")[-1]
-        raise OptionError(f"ruff refused its settings: {reason}", hint="Check --select and --project.")
-    if done.returncode not in (
-        0,
-        1,
-    ):  # deep nesting overflows ruff's stack, and takes the other sources along
+        raise OptionError(f"ruff refused its settings: {reason}", hint="Check --select.")
+    if done.returncode not in (0, 1):  # deeply nested code overflows ruff's stack
         if len(sources) > 1:
-            return [lint([source], select, project)[0] for source in sources]
-        return [[Finding(None, "error", "ruff can't parse it: nested too deeply", "invalid-syntax")]]
+            return [finding for source in sources for finding in lint([source], select)]
+        message = "ruff can't parse it: nested too deeply"
+        return [Finding(None, "error", message, "invalid-syntax", sources[0].file)]
     found: dict[str, list[Finding]] = {}
     for entry in json.loads(done.stdout):
-        found.setdefault(entry["filename"], []).append(_finding(entry))
-    return [_relevant(found.get(str(path), []), source) for path, source in zip(paths, sources)]
+        found.setdefault(entry["filename"], []).append(_finding(entry, paths[entry["filename"]]))
+    return [finding for path, some in found.items() for finding in _relevant(some, paths[path])]
 
 
 def _executable() -> str:
@@ -110,70 +114,33 @@ def _executable() -> str:
     )
 
 
-def _settings(select: str, project: str) -> list[str]:
-    chosen = ["--select", select] if select else []
-    if project:
-        if not Path(project).is_dir():
-            raise OptionError(
-                f"{project} isn't a directory.", hint="--project takes the project's directory."
-            )
-        for name in (".ruff.toml", "ruff.toml", "pyproject.toml"):
-            config = Path(project, name).resolve()
-            if config.is_file() and (name != "pyproject.toml" or _has_ruff_section(config)):
-                return ["--config", str(config), "--no-force-exclude", *chosen]
+def _rules(select: str) -> list[str]:
     # Code of unknown origin may use the newest syntax.
-    ours = ["--select", _RULES, "--ignore", _IGNORED, "--preview"]  # B909 is a preview rule
-    explicit = ["--config", "lint.explicit-preview-rules=true"]
-    return [
-        "--isolated",
-        "--target-version",
-        "py313",
-        *(chosen or [*ours, "--extend-select", "B909", *explicit]),
-    ]
+    common = ["--isolated", "--target-version", "py313"]
+    if select:
+        return [*common, "--select", select]
+    preview = ["--preview", "--config", "lint.explicit-preview-rules=true", "--extend-select", "B909"]
+    return [*common, "--select", _RULES, "--ignore", _IGNORED, *preview]
 
 
-def _has_ruff_section(config: Path) -> bool:
-    try:
-        return "ruff" in tomllib.loads(config.read_text(encoding="utf-8")).get("tool", {})
-    except (OSError, ValueError) as error:
-        raise OptionError(f"{config} can't be read: {error}", hint="Check --project.") from None
-
-
-def _write(root: Path, number: int, source: Source) -> Path:
-    """Write a source under its own path if possible, since a project's settings may depend on the path."""
-    path = PurePosixPath(source.path)
-    plain = (
-        re.fullmatch(r"[\w .+/-]{1,200}", source.path) and not path.is_absolute() and ".." not in path.parts
-    )
-    text = source.text.encode(errors="replace")
-    if plain and source.whole:
-        try:
-            (root / path).parent.mkdir(parents=True, exist_ok=True)
-            with (root / path).open("xb") as file:
-                file.write(text)
-            return root / path
-        except OSError:  # taken by another source
-            pass
-    numbered = root / f"{number}-source{path.suffix}"
-    numbered.write_bytes(text)
-    return numbered
-
-
-def _finding(entry: dict[str, Any]) -> Finding:
+def _finding(entry: dict[str, Any], source: Source) -> Finding:
     rule = entry["code"] or "invalid-syntax"
     severity = "error" if _ERROR.match(rule) else "warning" if _WARNING.match(rule) else "info"
-    message = entry["message"].removeprefix("SyntaxError: ")  # as older versions begin
-    return Finding(entry["location"]["row"], severity, message.rstrip("."), rule, cell=entry.get("cell"))
+    message = entry["message"].removeprefix("SyntaxError: ").rstrip(".")  # older versions have the prefix
+    line, cell = entry["location"]["row"], entry.get("cell")
+    if not cell:
+        # An unexpected end of file is reported on the line after the last.
+        line = min(line, source.text.rstrip("\n").count("\n") + 1) - source.offset
+    return Finding(line, severity, message, rule, source.file, cell)
 
 
 def _relevant(found: list[Finding], source: Source) -> list[Finding]:
-    if not source.whole:
-        found = [f for f in found if not _WHOLE_MODULE.match(f.rule)]
-    # One syntax error makes ruff stumble over what follows it.
-    broken = [f for f in found if f.rule == "invalid-syntax"]
-    last = source.text.rstrip("\n").count("\n") + 1  # an unexpected end is reported on the line after it
+    # A syntax error makes ruff stumble over what follows it.
+    broken = [finding for finding in found if finding.rule == "invalid-syntax"]
     return [
-        replace(f, line=min(f.line, last)) if f.line and not f.cell else f
-        for f in dict.fromkeys(found)
-        if f not in broken[1:]
+        finding
+        for finding in dict.fromkeys(found)
+        if finding not in broken[1:]
+        and (source.whole or not _WHOLE_MODULE.match(finding.rule))
+        and (source.lines is None or finding.line in source.lines)
     ]

@@ -13,9 +13,9 @@ from itertools import accumulate
 __all__ = [
     "Fragment",
     "code_cells",
+    "docstrings",
     "functions",
     "is_python",
-    "outline",
     "parse",
     "parse_fragment",
     "shorten",
@@ -102,17 +102,14 @@ def functions(tree: ast.Module) -> list[tuple[str, int, int]]:
     return sorted(found, key=lambda function: function[1])
 
 
-def outline(tree: ast.Module) -> str:
-    """The docstrings, the module's first; where there are none, names."""
-    parts = [n for n in tree.body if isinstance(n, _Function | ast.ClassDef)]
+def docstrings(tree: ast.Module) -> str:
+    """The first paragraphs of the docstrings of a module and of its functions and classes."""
     about = []
-    for part in parts:
-        if text := (ast.get_docstring(part) or "").split("\n\n")[0]:
-            about.append(f"{part.name}: {' '.join(text.split())}")
-    whole = ast.get_docstring(tree) or ""
-    if not whole and not about and parts:
-        return f"Functions and classes: {', '.join(shorten([part.name for part in parts]))}."
-    return "\n".join(filter(None, [whole, *shorten(about)]))
+    for node in (tree, *tree.body):
+        if isinstance(node, ast.Module | _Function | ast.ClassDef) and (text := ast.get_docstring(node)):
+            name = "" if isinstance(node, ast.Module) else f"{node.name}: "
+            about.append(name + " ".join(text.split("\n\n")[0].split()))
+    return "\n".join(shorten(about))
 
 
 def shorten(words: list[str]) -> list[str]:

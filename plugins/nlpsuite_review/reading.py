@@ -7,7 +7,7 @@ import dataclasses
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass
-from pathlib import Path, PurePosixPath
+from pathlib import PurePosixPath
 
 from nlpsuite.errors import InputInvalidError
 from nlpsuite_review.checks import SEVERITIES, Finding, check_lines
@@ -16,9 +16,9 @@ from nlpsuite_review.linting import Source, lint
 from nlpsuite_review.python_code import (
     Fragment,
     code_cells,
+    docstrings,
     functions,
     is_python,
-    outline,
     parse,
     parse_fragment,
     shorten,
@@ -31,13 +31,16 @@ _MAX_NAMES = 6
 
 @dataclass(frozen=True)
 class Unit:
-    """A function, or where functions can't be recognized a section of a diff: the subject of one remark."""
+    """The subject of one remark: a function, or a section of a diff that shows no function.
+
+    Attributes:
+        name: of the function; empty for a section.
+    """
 
     name: str
     line: int
     text: str
     file: str | None = None
-    named: bool = True
     cell: int | None = None
 
 
@@ -57,13 +60,13 @@ class Reading:
     units: tuple[Unit, ...]
 
 
-def read(text: str, language: str = "auto", select: str = "", project: str = "") -> Reading:
+def read(text: str, language: str = "auto", select: str = "") -> Reading:
     """Read a file, a notebook or a diff.
 
     Args:
         language: ``auto``, ``python`` or ``other``; for ``auto`` the files' names in a diff decide, else
             the look of the text.
-        select, project: see ``lint``.
+        select: see ``lint``.
 
     Raises:
         InputInvalidError: a diff in a form that can't be read.
@@ -71,22 +74,22 @@ def read(text: str, language: str = "auto", select: str = "", project: str = "")
     """
     plain = plain_diff(text)
     if looks_like_diff(plain):
-        return _read_diff(plain, language, select, project)
+        return _read_diff(plain, language, select)
     text = text.replace("\r\n", "\n").replace("\r", "\n")
     if language != "other" and (cells := code_cells(text)) is not None:
-        return _read_notebook(text, cells, select, project)
+        return _read_notebook(text, cells, select)
     found = list(check_lines(enumerate(text.split("\n"), 1)))
     facts = _plural(len(text.splitlines()), "line")
     if language == "other" or (language == "auto" and not is_python(text)):
         return Reading(facts, tuple(found), text.strip(), ())
-    [linted] = lint([Source(text)], select, project)
+    linted = lint([Source(text)], select)
     if any(f.rule == "merge-marker" for f in found):
         linted = [f for f in linted if f.rule != "invalid-syntax"]  # the markers are what breaks the syntax
     return _reading(f"Python, {facts}", text, found + linted, _functions(text))
 
 
-def _read_notebook(text: str, cells: list[tuple[int, str]], select: str, project: str) -> Reading:
-    [found] = lint([Source(text, "code.ipynb")], select, project)
+def _read_notebook(text: str, cells: list[tuple[int, str]], select: str) -> Reading:
+    found = lint([Source(text, "code.ipynb")], select)
     units: list[Unit] = []
     code = []
     for number, source in cells:
@@ -105,7 +108,7 @@ def _reading(facts: str, code: str, found: list[Finding], units: list[Unit]) -> 
         classes = sum(isinstance(node, ast.ClassDef) for node in ast.walk(tree))
         facts += f", {_plural(len(units), 'function')}" if units else ""
         facts += f", {_plural(classes, 'class', 'classes')}" if classes else ""
-        excerpt = outline(tree)
+        excerpt = docstrings(tree)
     found = sorted(found, key=lambda f: (f.cell or 0, f.line or 0, -SEVERITIES.index(f.severity)))
     return Reading(facts, tuple(found), excerpt or code.strip(), tuple(units))
 
@@ -115,68 +118,47 @@ def _functions(code: str) -> list[Unit]:
     return [Unit(name, a, "\n".join(lines[a - 1 : b])) for name, a, b in functions(tree)] if tree else []
 
 
-def _read_diff(text: str, language: str, select: str, project: str) -> Reading:
+def _read_diff(text: str, language: str, select: str) -> Reading:
     files = parse_diff(text)
-    found: list[tuple[int, Finding]] = []  # with the number of the file
+    found: list[Finding] = []
     units: list[Unit] = []
     sources: list[Source] = []
-    places: list[tuple[int, int, set[int]]] = []  # of each source: its file, its offset, the added lines
     added = removed = 0
-    for number, file in enumerate(files):
+    for file in files:
         python = language == "python" or (language == "auto" and str(file.path).endswith((".py", ".pyi")))
-        whole = _whole(file, project) if python else None
-        if whole:
-            sources.append(whole)
-            places.append(
-                (number, 0, {line.number for hunk in file.hunks for line in hunk.lines if line.added})
-            )
         for hunk in file.hunks:
-            mine = {line.number for line in hunk.lines if line.added}
-            added, removed = added + len(mine), removed + hunk.removed
-            if not mine:
+            added, removed = added + len(hunk.added), removed + hunk.removed
+            if not hunk.added:
                 continue
             checked = check_lines((line.number, line.text) for line in hunk.lines)
-            found += [(number, finding) for finding in checked if finding.line in mine]
+            found += [dataclasses.replace(f, file=file.path) for f in checked if f.line in hunk.added]
             fragment = _fragment(hunk) if python else None
-            if fragment and not whole:
-                sources.append(
-                    Source(fragment.text, f"code{PurePosixPath(file.path or '.py').suffix}", whole=False)
-                )
-                places.append((number, fragment.offset, mine))
-            units += _units(file, hunk, mine, fragment)
+            if python and (source := _source(file, hunk, fragment)):
+                sources.append(source)
+            units += _units(file, hunk, fragment)
     if any(file.hunks for file in files) and not added and not removed:
         raise InputInvalidError(
             "This diff has no added or removed lines that can be read.",
             hint="Give a complete unified diff: `git diff` without --word-diff.",
         )
-    for (number, offset, mine), linted in zip(places, lint(sources, select, project)):
-        moved = [dataclasses.replace(f, line=f.line - offset) for f in linted if f.line is not None]
-        found += [(number, finding) for finding in moved if finding.line in mine]
-    found.sort(key=lambda pair: (pair[0], pair[1].line or 0, -SEVERITIES.index(pair[1].severity)))
-    named = tuple(dataclasses.replace(finding, file=files[number].path) for number, finding in found)
+    found += lint(sources, select)
+    order = {file.path: number for number, file in reversed(list(enumerate(files)))}
+    found.sort(key=lambda f: (order[f.file], f.line or 0, -SEVERITIES.index(f.severity)))
     facts = f"{_plural(len(files), 'file')} changed, {_plural(added, 'line')} added, {removed:,} removed"
-    if names := list(dict.fromkeys(unit.name for unit in units if unit.named)):
+    if names := list(dict.fromkeys(unit.name for unit in units if unit.name)):
         more = f" and {len(names) - _MAX_NAMES} more" if len(names) > _MAX_NAMES else ""
         facts += f", in {', '.join(names[:_MAX_NAMES])}{more}"
-    return Reading(facts, named, _prose(text, files), tuple(units))
+    return Reading(facts, tuple(found), _prose(text, files), tuple(units))
 
 
-def _whole(file: ChangedFile, project: str) -> Source | None:
-    """The whole of a changed file, if the diff has it, or if the project has it just as the diff says."""
-    path = file.path or "code.py"
+def _source(file: ChangedFile, hunk: Hunk, fragment: Fragment | None) -> Source | None:
+    """A hunk's code for ruff; None if it can't be parsed and isn't the whole of a new file."""
+    source = Source("", PurePosixPath(file.path or "code.py").name, file.path, lines=hunk.added)
     if file.whole and len(file.hunks) == 1:
-        return Source("\n".join(line.text for line in file.hunks[0].lines), path)
-    if not project:
+        return dataclasses.replace(source, text="\n".join(line.text for line in hunk.lines))
+    if fragment is None:
         return None
-    try:
-        root = Path(project).resolve()
-        location = (root / path).resolve()
-        text = location.read_text(encoding="utf-8-sig") if location.is_relative_to(root) else ""
-    except (OSError, ValueError):
-        return None
-    lines = text.split("\n")
-    same = all(lines[n.number - 1 : n.number] == [n.text] for hunk in file.hunks for n in hunk.lines)
-    return Source(text, path) if same else None
+    return dataclasses.replace(source, text=fragment.text, offset=fragment.offset, whole=False)
 
 
 def _fragment(hunk: Hunk) -> Fragment | None:
@@ -201,17 +183,18 @@ def _prose(text: str, files: list[ChangedFile]) -> str:
     return "\n".join([*filter(str.strip, message), *shorten(words)]) or "\n".join(added)
 
 
-def _units(file: ChangedFile, hunk: Hunk, added: set[int], fragment: Fragment | None) -> Iterator[Unit]:
+def _units(file: ChangedFile, hunk: Hunk, fragment: Fragment | None) -> Iterator[Unit]:
     """The functions of a hunk that have added lines; the hunk itself if it shows none."""
     text = {line.number: line.text for line in hunk.lines}
     touched = False
-    for name, a, b in functions(fragment.tree) if fragment else ():
-        span = range(a - fragment.offset, b + 1 - fragment.offset) if fragment else range(0)
-        if not added.isdisjoint(span):
+    for name, first, last in functions(fragment.tree) if fragment else ():
+        assert fragment is not None
+        span = range(first - fragment.offset, last + 1 - fragment.offset)
+        if not hunk.added.isdisjoint(span):
             touched = True
             yield Unit(name, span[0], "\n".join(text[n] for n in span if n in text), file.path)
     if not touched:
-        yield Unit("this change", min(added), "\n".join(text.values()), file.path, named=False)
+        yield Unit("", min(hunk.added), "\n".join(text.values()), file.path)
 
 
 def _plural(count: int, one: str, many: str = "") -> str:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import re
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import ClassVar
 
 from nlpsuite import Completion, Options, Output, Prompt, Record, Task, hookimpl, option
@@ -83,13 +83,10 @@ class Sentiment(Task[SentimentOptions]):
         )
 
     def without_model(self, record: Record, options: SentimentOptions) -> Output | None:
-        """A text without words or emoji is as much the one as the other."""
+        """A text without words or emoji, which is as likely positive as negative."""
         if not record.text or _SAYS_SOMETHING.search(record.text):
             return None
-        output = _output(0.0, options)
-        return Output(
-            output.text, output.label, output.probabilities, notices=("The text has no words to judge.",)
-        )
+        return replace(_output(0.0, options), notices=("The text has no words to judge.",))
 
     def parse(self, completion: Completion, record: Record, options: SentimentOptions) -> Output:
         positive, negative = completion.logprobs
@@ -101,15 +98,11 @@ class Sentiment(Task[SentimentOptions]):
     def join(self, outputs: Sequence[Output], parts: Sequence[Part], options: SentimentOptions) -> Output:
         """The parts' probabilities, averaged by the parts' lengths."""
         total = sum(len(part.text) for part in parts)
-        return _labelled(
-            {
-                label: sum(
-                    (out.probabilities or {})[label] * len(part.text) for out, part in zip(outputs, parts)
-                )
-                / total
-                for label in outputs[0].probabilities or {}
-            }
-        )
+        mean: dict[str, float] = {}
+        for output, part in zip(outputs, parts):
+            for label, probability in (output.probabilities or {}).items():
+                mean[label] = mean.get(label, 0.0) + probability * len(part.text) / total
+        return _labelled(mean)
 
 
 def _frame(text: str, options: SentimentOptions) -> str:
@@ -130,7 +123,7 @@ def _output(log_odds: float, options: SentimentOptions) -> Output:
 
 
 def _logistic(x: float) -> float:
-    return 1 / (1 + math.exp(-x)) if x >= 0 else math.exp(max(x, -700.0)) / (1 + math.exp(max(x, -700.0)))
+    return 1 / (1 + math.exp(-max(x, -700.0)))  # beyond that exp overflows
 
 
 def _labelled(probabilities: dict[str, float]) -> Output:

@@ -26,6 +26,7 @@ class Options(GenerationOptions):
 
 class Translate(Task[Options]):
     name = "translate"
+    version = "2"
     options = Options
     long_input = "split"
     merging = "concat"
@@ -73,6 +74,7 @@ class Translate(Task[Options]):
                 Message("user", f"{options.from_}: {text}\n{options.to}:"),
             ),
             max_tokens=max_tokens,
+            stop=() if "\n" in text else ("\n",),  # a line stays a line
             sampling=Sampling(repetition_penalty=1.1),
         )
         return options.apply(prompt)

@@ -97,7 +97,7 @@ def test_json_of_piped_input_is_one_message(chat) -> None:
         (b"", [], 4, "standard input is empty"),
         (b"\n \n", [], 4, "standard input is empty"),
         (b"\xff\n", [], 4, "not valid utf-8"),
-        (b"a\n", ["--encoding", "nonesuch"], 4, "no encoding 'nonesuch'"),
+        (b"a\n", ["--encoding", "nonesuch"], 2, "no encoding 'nonesuch'"),
         (b"/what\nthe sea\n", [], 4, "no command /what"),
         (b"/load none.json\n", [], 4, "no file none.json"),
         (b"/save\n", [], 4, "/save takes the name of a file"),

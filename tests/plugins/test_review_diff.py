@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import base64
 import difflib
-import quopri
 
 import pytest
 from hypothesis import given
@@ -234,15 +232,11 @@ def test_changes_without_a_hunk_are_counted() -> None:
 PATCH = "---\n x.py | 2 +-\n\ndiff --git a/x.py b/x.py\n--- a/x.py\n+++ b/x.py\n@@ -1 +1 @@\n-x = 1\n+x = [ä == None]\n-- \n2.39\n"
 
 
-@pytest.mark.parametrize("encoding", ["8bit", "quoted-printable", "base64"])
-def test_a_patch_in_a_mail(encoding: str) -> None:
-    encode = {"quoted-printable": quopri.encodestring, "base64": base64.encodebytes}.get(encoding, bytes)
-    mail = (
+def test_a_patch_in_a_mail() -> None:
+    reading = read(
         "From 0123456789 Mon Sep 17 00:00:00 2001\nFrom: A <a@b.c>\nSubject: [PATCH] Compare\n"
-        "MIME-Version: 1.0\nContent-Type: text/plain; charset=UTF-8\n"
-        f"Content-Transfer-Encoding: {encoding}\n\n{encode(PATCH.encode()).decode()}"
+        f"MIME-Version: 1.0\nContent-Transfer-Encoding: 8bit\n\n{PATCH}"
     )
-    reading = read(mail)
     assert [(f.file, f.line, f.rule) for f in reading.findings] == [("x.py", 1, "E711")]
     assert reading.facts.startswith("1 file changed, 1 line added, 1 removed")
     assert reading.excerpt.startswith("[PATCH] Compare")

@@ -99,3 +99,8 @@ def test_a_long_line_is_split_and_put_together_again() -> None:
     output, asked = translated(text)
     assert output == text.upper().replace(". \n", ".\n") or output == text.upper()
     assert len(asked) > 4
+
+
+def test_the_translation_of_a_line_is_one_line() -> None:
+    line, lines = (TASK.prompt(Record(text), TASK.options()) for text in ("- apples", "apples\npears"))
+    assert line.stop == ("\n",) and lines.stop == ()

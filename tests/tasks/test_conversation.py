@@ -202,8 +202,8 @@ DAMAGED: list[tuple[str | dict[str, Any], str]] = [
     ({"options": []}, "'options' is missing"),
     ({"model": None}, "'model' is missing"),
     ({"messages": [7]}, "message 1 has no role"),
-    ({"messages": [USER]}, "question and answer"),
-    ({"messages": [USER, USER]}, "question and answer"),
+    ({"messages": [USER]}, "questions and answers"),
+    ({"messages": [USER, USER]}, "questions and answers"),
     ({"messages": [USER, {"role": "assistant", "content": None}]}, "message 2 has no role"),
     ({"messages": [{"role": "user", "content": "\ud800"}, USER]}, "lone surrogate"),
 ]
