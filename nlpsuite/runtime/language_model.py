@@ -14,7 +14,7 @@ from nlpsuite.errors import InputTooLongError, OptionError
 from nlpsuite.runtime.bundle import Bundle
 from nlpsuite.runtime.device import DeviceChoice, choose_device
 from nlpsuite.runtime.prompt import Completion, Prompt
-from nlpsuite.runtime.scheduler import Scheduler, TextPiece
+from nlpsuite.runtime.scheduler import Scheduler
 from nlpsuite.runtime.scoring import continuation_logprobs, many_token_logprobs, token_logprobs
 from nlpsuite.runtime.session import SlotSession
 from nlpsuite.runtime.tokenizer import Tokenizer
@@ -116,12 +116,9 @@ class LanguageModel:
         scheduler = Scheduler(
             self._session, self.tokenizer, self.bundle.end_token_ids, self.context_length, self._max_slots
         )
-        for event in scheduler.run(prompts[i] for i in generated):
+        for index, event in scheduler.run(prompts[i] for i in generated):
             self._verified()
-            if isinstance(event, TextPiece):
-                yield generated[event.index], event.text
-            else:
-                yield generated[event[0]], event[1]
+            yield generated[index], event
 
     def token_logprobs(self, text: str) -> npt.NDArray[np.float64]:
         """Natural log-probability of each token of ``text`` after the first, given those before."""

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 
 from nlpsuite.errors import BundleCorruptError, InputInvalidError, UnsupportedModelError
 from nlpsuite.runtime.prompt import Message, Prompt
-from nlpsuite.runtime.token_healing import TokenHealer, spellings
+from nlpsuite.runtime.token_healing import TokenHealer
 
 if TYPE_CHECKING:
     import tokenizers
@@ -91,11 +91,11 @@ class Tokenizer:
     def healer(self) -> TokenHealer:
         """The token healer of this vocabulary."""
         if self._healer is None:
-            spelled = spellings(
-                lambda rows: self._core.decode_batch(rows, skip_special_tokens=False),
-                self._core.get_vocab_size(),
+            rows = [[i] for i in range(self._core.get_vocab_size())]
+            texts = self._core.decode_batch(rows, skip_special_tokens=False)
+            self._healer = TokenHealer(
+                {i: text for i, text in enumerate(texts) if i not in self._control_ids}
             )
-            self._healer = TokenHealer({i: text for i, text in spelled.items() if i not in self._control_ids})
         return self._healer
 
     def encode_prompt(self, prompt: Prompt) -> list[int]:
