@@ -1,4 +1,4 @@
-"""Continuous batching: requests join and leave the running batch as slots become free."""
+"""Continuous batching: requests join the running batch as slots become free, and leave it when they end."""
 
 from __future__ import annotations
 
