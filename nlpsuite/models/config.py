@@ -9,8 +9,8 @@ from __future__ import annotations
 import dataclasses
 import math
 from abc import ABC, abstractmethod
-from collections.abc import Iterator, Mapping
-from typing import Any, ClassVar
+from collections.abc import Iterator, Mapping, Set
+from typing import Any, ClassVar, Self
 
 from nlpsuite.errors import UnsupportedModelError
 from nlpsuite.models.hf_config import refuse_unknown, required, sliding_window
@@ -33,9 +33,13 @@ class ModelConfig(ABC):
 
     Class attributes:
         architectures: name in ``config.json`` to ``model_type``.
+        fixed: further entries that ``to_hf`` writes.
+        harmless: entries that are not fields, with the values that change nothing.
     """
 
     architectures: ClassVar[Mapping[str, str]]
+    fixed: ClassVar[Mapping[str, Any]] = {}
+    harmless: ClassVar[Mapping[str, tuple[Any, ...]]] = {}
 
     vocab_size: int
 
@@ -69,13 +73,25 @@ class ModelConfig(ABC):
         """Name and shape of each part of a row's state; ``"cache_length"`` stands for a free size."""
 
     @classmethod
-    @abstractmethod
-    def from_hf(cls, config: dict[str, Any]) -> ModelConfig:
+    def from_hf(cls, config: dict[str, Any]) -> Self:
         """Read a Hugging Face ``config.json`` of this architecture."""
+        return cls._read(config)
 
-    @abstractmethod
     def to_hf(self) -> dict[str, Any]:
         """The equivalent Hugging Face ``config.json`` object."""
+        [(name, model_type)] = self.architectures.items()
+        return {"architectures": [name], "model_type": model_type, **self.fixed, **dataclasses.asdict(self)}
+
+    @classmethod
+    def _read(cls, config: dict[str, Any], also: Set[str] = frozenset(), **values: Any) -> Self:
+        """Read the fields that aren't in ``values`` under their own names, all of them required.
+
+        Args:
+            also: names of further entries that the caller has read.
+        """
+        names = [field.name for field in dataclasses.fields(cls)]
+        refuse_unknown(config, {*names, *also}, cls.harmless)
+        return cls(**values, **{name: required(config, name) for name in names if name not in values})
 
     def parameter_count(self) -> int:
         """Number of weights."""
@@ -93,12 +109,13 @@ class DecoderConfig(ModelConfig):
             window, the window, since up to there both mean the same.
     """
 
-    architectures: ClassVar[Mapping[str, str]] = {
+    architectures: ClassVar = {
         "LlamaForCausalLM": "llama",
         "MistralForCausalLM": "mistral",
         "Qwen2ForCausalLM": "qwen2",
         "Qwen3ForCausalLM": "qwen3",
     }
+    harmless: ClassVar = {"hidden_act": ("silu",), "attention_bias": (False,), "pretraining_tp": (1,)}
 
     hidden_size: int
     intermediate_size: int
@@ -171,34 +188,23 @@ class DecoderConfig(ModelConfig):
             yield "lm_head.weight", (self.vocab_size, hidden)
 
     def state_shapes(self) -> Iterator[tuple[str, tuple[int | str, ...]]]:
-        for i in range(self.num_hidden_layers):
-            for kind in ("key", "value"):
-                yield f"{i}.{kind}", (self.num_key_value_heads, "cache_length", self.head_dim)
+        return _cache_shapes(self.num_hidden_layers, self.num_key_value_heads, self.head_dim)
 
     @classmethod
     def from_hf(cls, config: dict[str, Any]) -> DecoderConfig:
         family = _architecture(config)[1]
+        if family == "qwen2" and config.get("attention_bias") is True:
+            config = {**config, "attention_bias": None}  # Qwen 2 always has biases
         rope = rope_settings(config)
-        harmless = {
-            "hidden_act": ("silu",),
-            "attention_bias": (False, None, *((True,) if family == "qwen2" else ())),
-            "pretraining_tp": (1,),
-        }
-        read = {field.name for field in dataclasses.fields(cls)} - {"family"}
-        read |= {"rope_parameters", "sliding_window", "use_sliding_window", "layer_types"}
-        refuse_unknown(config, read, harmless)
         heads = required(config, "num_attention_heads")
         context = required(config, "max_position_embeddings")
         if (window := sliding_window(config, family)) is not None:
             context = min(context, window)
-        return cls(
-            vocab_size=required(config, "vocab_size"),
-            hidden_size=required(config, "hidden_size"),
-            intermediate_size=required(config, "intermediate_size"),
-            num_hidden_layers=required(config, "num_hidden_layers"),
-            num_attention_heads=heads,
+        return cls._read(
+            config,
+            {"rope_parameters", "sliding_window", "use_sliding_window", "layer_types"},
             num_key_value_heads=config.get("num_key_value_heads") or heads,
-            head_dim=config.get("head_dim") or config["hidden_size"] // heads,
+            head_dim=config.get("head_dim") or required(config, "hidden_size") // heads,
             max_position_embeddings=context,
             rope_theta=float(config.get("rope_theta") or rope.get("rope_theta") or 10_000.0),
             rms_norm_eps=float(config.get("rms_norm_eps", 1e-6)),
@@ -226,7 +232,15 @@ class GPT2Config(ModelConfig):
     Source: Radford et al. 2019, "Language Models are Unsupervised Multitask Learners".
     """
 
-    architectures: ClassVar[Mapping[str, str]] = {"GPT2LMHeadModel": "gpt2"}
+    architectures: ClassVar = {"GPT2LMHeadModel": "gpt2"}
+    fixed: ClassVar = {"activation_function": "gelu_new"}
+    harmless: ClassVar = {
+        "activation_function": ("gelu_new", "gelu_pytorch_tanh"),
+        "scale_attn_weights": (True,),
+        "scale_attn_by_inverse_layer_idx": (False,),
+        "reorder_and_upcast_attn": (False, True),  # precision, not arithmetic
+        "add_cross_attention": (False,),
+    }
 
     n_positions: int
     n_embd: int
@@ -277,40 +291,18 @@ class GPT2Config(ModelConfig):
             yield "lm_head.weight", (self.vocab_size, width)
 
     def state_shapes(self) -> Iterator[tuple[str, tuple[int | str, ...]]]:
-        for i in range(self.n_layer):
-            for kind in ("key", "value"):
-                yield f"{i}.{kind}", (self.n_head, "cache_length", self.head_dim)
+        return _cache_shapes(self.n_layer, self.n_head, self.head_dim)
 
     @classmethod
     def from_hf(cls, config: dict[str, Any]) -> GPT2Config:
-        read = {field.name for field in dataclasses.fields(cls)} | {"n_ctx"}
-        harmless = {
-            "activation_function": ("gelu_new", "gelu_pytorch_tanh"),
-            "scale_attn_weights": (True,),
-            "scale_attn_by_inverse_layer_idx": (False,),
-            "reorder_and_upcast_attn": (False, True),  # precision, not arithmetic
-            "add_cross_attention": (False,),
-        }
-        refuse_unknown(config, read, harmless)
-        width = required(config, "n_embd")
-        return cls(
-            vocab_size=required(config, "vocab_size"),
+        return cls._read(
+            config,
+            {"n_ctx"},
             n_positions=config.get("n_positions") or required(config, "n_ctx"),
-            n_embd=width,
-            n_layer=required(config, "n_layer"),
-            n_head=required(config, "n_head"),
-            n_inner=config.get("n_inner") or 4 * width,
+            n_inner=config.get("n_inner") or 4 * required(config, "n_embd"),
             layer_norm_epsilon=float(config.get("layer_norm_epsilon", 1e-5)),
             tie_word_embeddings=config.get("tie_word_embeddings", True),
         )
-
-    def to_hf(self) -> dict[str, Any]:
-        return {
-            "architectures": ["GPT2LMHeadModel"],
-            "model_type": "gpt2",
-            "activation_function": "gelu_new",
-            **dataclasses.asdict(self),
-        }
 
 
 @dataclasses.dataclass(frozen=True)
@@ -321,7 +313,7 @@ class LSTMConfig(ModelConfig):
     (arXiv:1409.2329).
     """
 
-    architectures: ClassVar[Mapping[str, str]] = {"LSTMLanguageModel": "nlpsuite_lstm"}
+    architectures: ClassVar = {"LSTMLanguageModel": "nlpsuite_lstm"}
 
     vocab_size: int = 10_000
     embedding_size: int = 300
@@ -353,21 +345,14 @@ class LSTMConfig(ModelConfig):
         yield "h", (self.num_layers, self.hidden_size)
         yield "c", (self.num_layers, self.hidden_size)
 
-    @classmethod
-    def from_hf(cls, config: dict[str, Any]) -> LSTMConfig:
-        names = [field.name for field in dataclasses.fields(cls)]
-        refuse_unknown(config, set(names), {})
-        return cls(**{name: required(config, name) for name in names})
-
-    def to_hf(self) -> dict[str, Any]:
-        return {
-            "architectures": ["LSTMLanguageModel"],
-            "model_type": "nlpsuite_lstm",
-            **dataclasses.asdict(self),
-        }
-
 
 _CONFIGS: tuple[type[ModelConfig], ...] = (DecoderConfig, GPT2Config, LSTMConfig)
+
+
+def _cache_shapes(layers: int, heads: int, size: int) -> Iterator[tuple[str, tuple[int | str, ...]]]:
+    return (
+        (f"{i}.{kind}", (heads, "cache_length", size)) for i in range(layers) for kind in ("key", "value")
+    )
 
 
 def model_types() -> dict[str, type[ModelConfig]]:

@@ -8,6 +8,7 @@ llama.cpp's converter writes.
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping, Set
 from typing import Any
 
 import numpy as np
@@ -25,15 +26,28 @@ ROPE_FREQS = "rope_freqs.weight"
 _HARMLESS = frozenset(
     "rope.scaling.finetuned rope.scaling.original_context_length tensor_data_layout".split()
 )
-# Keys that a family's configuration is read from.
-_SIZES = "vocab_size context_length embedding_length block_count feed_forward_length attention.head_count"
-_GPT2_READ = frozenset((_SIZES + " attention.head_count_kv attention.layer_norm_epsilon").split())
-_DECODER_READ = frozenset(
-    (
-        _SIZES + " attention.head_count_kv attention.key_length attention.value_length "
-        "attention.layer_norm_rms_epsilon attention.sliding_window rope.dimension_count rope.freq_base"
-    ).split()
-)
+# Positive integers: field of the configuration -> key under the architecture.
+_GPT2_SIZES = {
+    "n_positions": "context_length",
+    "n_embd": "embedding_length",
+    "n_layer": "block_count",
+    "n_head": "attention.head_count",
+    "n_inner": "feed_forward_length",
+}
+_DECODER_SIZES = {
+    "hidden_size": "embedding_length",
+    "intermediate_size": "feed_forward_length",
+    "num_hidden_layers": "block_count",
+    "num_attention_heads": "attention.head_count",
+    "max_position_embeddings": "context_length",
+}
+# Keys that are read in addition to these.
+_GPT2_READ = {"vocab_size", "attention.head_count_kv", "attention.layer_norm_epsilon"}
+_DECODER_READ = {
+    *("vocab_size", "attention.head_count_kv", "attention.key_length", "attention.value_length"),
+    *("attention.layer_norm_rms_epsilon", "attention.sliding_window"),
+    *("rope.dimension_count", "rope.freq_base"),
+}
 # Further harmless values, besides 0 and false.
 _HARMLESS_VALUES: dict[str, tuple[Any, ...]] = {
     "attention.causal": (True,),
@@ -63,54 +77,52 @@ def gguf_config(file: GGUFFile) -> ModelConfig:
 
 
 def _gpt2(file: GGUFFile) -> GPT2Config:
-    _refuse_unknown(file, "gpt2", _GPT2_READ)
-    heads = _integer(file, "gpt2.attention.head_count")
-    if _integer(file, "gpt2.attention.head_count_kv", heads) != heads:
+    sizes = _sizes(file, "gpt2", _GPT2_SIZES, _GPT2_READ)
+    if _integer(file, "gpt2.attention.head_count_kv", sizes["n_head"]) != sizes["n_head"]:
         raise UnsupportedModelError(f"{file.path}: GPT-2 with fewer key-value heads is not supported.")
     return GPT2Config(
-        vocab_size=_vocab_size(file, "gpt2"),
-        n_positions=_integer(file, "gpt2.context_length"),
-        n_embd=_integer(file, "gpt2.embedding_length"),
-        n_layer=_integer(file, "gpt2.block_count"),
-        n_head=heads,
-        n_inner=_integer(file, "gpt2.feed_forward_length"),
+        **sizes,
         layer_norm_epsilon=_decimal(file, "gpt2.attention.layer_norm_epsilon"),
         tie_word_embeddings="output.weight" not in file.tensors,
     )
 
 
 def _decoder(file: GGUFFile, family: str) -> DecoderConfig:
-    _refuse_unknown(file, family, _DECODER_READ)
-    heads = _integer(file, f"{family}.attention.head_count")
-    hidden = _integer(file, f"{family}.embedding_length")
-    head_dim = _integer(file, f"{family}.attention.key_length", hidden // heads)
+    sizes = _sizes(file, family, _DECODER_SIZES, _DECODER_READ)
+    heads = sizes["num_attention_heads"]
+    head_dim = _integer(file, f"{family}.attention.key_length", sizes["hidden_size"] // heads)
     for key in (f"{family}.attention.value_length", f"{family}.rope.dimension_count"):
         if _integer(file, key, head_dim) != head_dim or head_dim % 2:
             raise UnsupportedModelError(
                 f"{file.path}: {key} is {file.metadata.get(key)}, the head dimension {head_dim}: "
                 "they must be equal, and even."
             )
-    context = _integer(file, f"{family}.context_length")
     window = f"{family}.attention.sliding_window"
     if file.metadata.get(window):
         # Up to the window's size attention with and without one are the same.
-        context = min(context, _integer(file, window))
+        sizes["max_position_embeddings"] = min(sizes["max_position_embeddings"], _integer(file, window))
     theta = _decimal(file, f"{family}.rope.freq_base", 10_000.0)
     return DecoderConfig(
-        vocab_size=_vocab_size(file, family),
-        hidden_size=hidden,
-        intermediate_size=_integer(file, f"{family}.feed_forward_length"),
-        num_hidden_layers=_integer(file, f"{family}.block_count"),
-        num_attention_heads=heads,
+        **sizes,
         num_key_value_heads=_integer(file, f"{family}.attention.head_count_kv", heads),
         head_dim=head_dim,
-        max_position_embeddings=context,
         rope_theta=theta,
         rms_norm_eps=_decimal(file, f"{family}.attention.layer_norm_rms_epsilon"),
         tie_word_embeddings="output.weight" not in file.tensors,
         rope_scaling=_rope_scaling(file, theta, head_dim) if family == "llama" else None,
         family=family,
     )
+
+
+def _sizes(file: GGUFFile, architecture: str, keys: Mapping[str, str], also_read: Set[str]) -> dict[str, int]:
+    """The configuration's integers, after refusing any setting that isn't read."""
+    _refuse_unknown(file, architecture, {*keys.values(), *also_read})
+    embedding = file.tensors.get("token_embd.weight")
+    vocabulary = _integer(file, f"{architecture}.vocab_size", embedding.shape[0] if embedding else None)
+    return {
+        "vocab_size": vocabulary,
+        **{field: _integer(file, f"{architecture}.{key}") for field, key in keys.items()},
+    }
 
 
 def _rope_scaling(file: GGUFFile, theta: float, head_dim: int) -> RopeScaling | None:
@@ -137,7 +149,7 @@ def _rope_scaling(file: GGUFFile, theta: float, head_dim: int) -> RopeScaling | 
     return scaling if largest > 1 else None
 
 
-def _refuse_unknown(file: GGUFFile, architecture: str, read: frozenset[str]) -> None:
+def _refuse_unknown(file: GGUFFile, architecture: str, read: Set[str]) -> None:
     """Refuse by name every setting of the architecture that may change the arithmetic."""
     metadata = file.metadata
     if (parts := metadata.get("split.count", 1)) not in (0, 1):
@@ -156,11 +168,6 @@ def _refuse_unknown(file: GGUFFile, architecture: str, read: frozenset[str]) -> 
             continue
         if value != 0 and value not in _HARMLESS_VALUES.get(name, ()):
             raise UnsupportedModelError(f"{file.path}: {key} = {value!r} is not supported.")
-
-
-def _vocab_size(file: GGUFFile, architecture: str) -> int:
-    embedding = file.tensors.get("token_embd.weight")
-    return _integer(file, f"{architecture}.vocab_size", embedding.shape[0] if embedding else None)
 
 
 def _integer(file: GGUFFile, key: str, default: int | None = None) -> int:

@@ -6,6 +6,7 @@ could give wrong numbers.
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Set
 from typing import Any
 
 from nlpsuite.errors import UnsupportedModelError
@@ -40,7 +41,9 @@ _HARMLESS = frozenset(
 )
 
 
-def refuse_unknown(config: dict[str, Any], read: set[str], harmless: dict[str, tuple[Any, ...]]) -> None:
+def refuse_unknown(
+    config: Mapping[str, Any], read: Set[str], harmless: Mapping[str, tuple[Any, ...]]
+) -> None:
     """Raise UnsupportedModelError for a key that may change the arithmetic and isn't read.
 
     Args:

@@ -1,4 +1,4 @@
-"""Which device a model runs on, decided when a model is loaded, never at import."""
+"""Choosing the device a model runs on, when a model is loaded and never at import."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ class Device:
     """A device of onnxruntime.
 
     Attributes:
-        kind: ``cpu`` or ``cuda``, the name onnxruntime uses for memory.
+        kind: ``cpu`` or ``cuda``, onnxruntime's name for its memory.
     """
 
     kind: Literal["cpu", "cuda"]
@@ -41,7 +41,7 @@ def choose_device(choice: DeviceChoice = "auto") -> Device:
     """Resolve ``auto`` to CUDA where it works, else to the CPU.
 
     Raises:
-        DeviceUnavailableError: CUDA was asked for and can't be used; the message has the reason.
+        DeviceUnavailableError: CUDA was requested and can't be used; the message says why.
     """
     if choice == "cpu":
         return Device("cpu")
@@ -59,21 +59,17 @@ def choose_device(choice: DeviceChoice = "auto") -> Device:
 def cuda_problem() -> str | None:
     """Why the CUDA provider can't be used here, or None if it can.
 
-    Checked before onnxruntime tries, since its own attempt writes to stderr and then goes on
-    with the CPU.
+    Checked in advance, since onnxruntime would write to stderr and then fall back to the CPU.
     """
     import onnxruntime
 
     if "CUDAExecutionProvider" not in onnxruntime.get_available_providers():
         return "this onnxruntime is the CPU build; the GPU build is the package onnxruntime-gpu"
-    problem = _driver_problem()
-    if problem is None:
-        problem = _library_problem(Path(onnxruntime.__file__).parent / "capi")
-    return problem
+    return _driver_problem() or _library_problem(Path(onnxruntime.__file__).parent / "capi")
 
 
 def _driver_problem() -> str | None:
-    """Ask the CUDA driver for its devices (cuInit, cuDeviceGetCount)."""
+    """Query the CUDA driver for devices (cuInit, cuDeviceGetCount)."""
     name = "nvcuda.dll" if sys.platform == "win32" else "libcuda.so.1"
     try:
         driver = ctypes.CDLL(name)
@@ -90,16 +86,16 @@ def _driver_problem() -> str | None:
 
 
 def _library_problem(capi: Path) -> str | None:
-    """Load the provider's library, which needs CUDA's and cuDNN's."""
+    """Load the provider's library, which links to CUDA and cuDNN."""
     import onnxruntime
 
     name = "onnxruntime_providers_cuda.dll" if sys.platform == "win32" else "libonnxruntime_providers_cuda.so"
     if hasattr(onnxruntime, "preload_dlls"):
-        # Finds the libraries of the `cuda` extra's packages; prints about each it doesn't.
+        # Loads the libraries of the `cuda` extra's packages; prints a line for each it can't find.
         with contextlib.redirect_stdout(io.StringIO()):
             onnxruntime.preload_dlls()
     try:
-        # The shared interface must be there first, with its symbols visible.
+        # Must be loaded first, with its symbols visible.
         shared = name.replace("_cuda", "_shared")
         ctypes.CDLL(str(capi / shared), mode=ctypes.RTLD_GLOBAL)
         ctypes.CDLL(str(capi / name))

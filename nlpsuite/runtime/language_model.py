@@ -1,9 +1,9 @@
-"""The public face of the runtime: load a bundle, complete prompts, score text."""
+"""The runtime's public interface: load a bundle, complete prompts, score text."""
 
 from __future__ import annotations
 
-import threading
 from collections.abc import Generator, Iterable, Iterator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -14,7 +14,7 @@ from nlpsuite.errors import InputTooLongError, OptionError
 from nlpsuite.runtime.bundle import Bundle
 from nlpsuite.runtime.device import DeviceChoice, choose_device
 from nlpsuite.runtime.prompt import Completion, Prompt
-from nlpsuite.runtime.scheduler import Scheduler, TextPiece
+from nlpsuite.runtime.scheduler import Scheduler
 from nlpsuite.runtime.scoring import continuation_logprobs, many_token_logprobs, token_logprobs
 from nlpsuite.runtime.session import SlotSession
 from nlpsuite.runtime.tokenizer import Tokenizer
@@ -22,14 +22,14 @@ from nlpsuite.runtime.tokenizer import Tokenizer
 __all__ = ["LanguageModel"]
 
 
-# A longer state is released between calls: every step reads all of it.
+# Longer states are released between calls, since every step reads the whole state.
 _SHORT = 1024
 
 
 class LanguageModel:
     """A bundle ready to run. Make one with ``LanguageModel.load``.
 
-    One instance serves one call at a time.
+    Not thread-safe: one call at a time.
     """
 
     def __init__(self, bundle: Bundle, session: SlotSession, tokenizer: Tokenizer, max_slots: int) -> None:
@@ -37,7 +37,7 @@ class LanguageModel:
         self.device = session.device
         self._session, self._max_slots = session, max_slots
         self._calibration: dict[Prompt, tuple[float, ...]] = {}
-        self._verifier: _Verifier | None = None
+        self._verification: Future[None] | None = None
 
     @classmethod
     def load(
@@ -45,13 +45,13 @@ class LanguageModel:
     ) -> LanguageModel:
         """Load a bundle directory.
 
-        The files' checksums are computed in the background while the model loads and reads
-        its first prompt; nothing is returned before they have been verified.
+        Checksums are computed in the background while the model loads and reads its first prompt; no
+        result is returned before they have been verified.
 
         Args:
-            device: ``auto`` takes CUDA where it works.
-            threads: of the CPU; 0 uses every core.
-            max_slots: most prompts in the running batch.
+            device: ``auto`` uses CUDA where it works.
+            threads: CPU threads; 0 uses every core.
+            max_slots: maximum number of prompts in the running batch.
 
         Raises:
             ModelNotFoundError, BundleCorruptError, DeviceUnavailableError.
@@ -60,29 +60,31 @@ class LanguageModel:
             raise OptionError(f"max_slots is {max_slots}, must be 1 or more.")
         bundle = Bundle.open(Path(path))
         chosen = choose_device(device)
-        verifier = _Verifier(bundle)
+        executor = ThreadPoolExecutor(1)  # hashing releases the interpreter lock
+        verification = executor.submit(bundle.verify)
+        executor.shutdown(wait=False)
         try:
             session = SlotSession(bundle.path / bundle.graph("slots").path, chosen, threads)
             tokenizer = Tokenizer.open(bundle.path)
         except Exception:
-            verifier.wait()  # says which file it is, if one has changed
+            verification.result()  # if a file has changed, this error names it
             raise
         model = cls(bundle, session, tokenizer, max_slots)
-        model._verifier = verifier
+        model._verification = verification
         return model
 
     @property
     def context_length(self) -> int:
-        """Most tokens of a prompt and its completion together."""
+        """Maximum number of tokens of a prompt and its completion together."""
         return self.bundle.context_length
 
     def count_tokens(self, prompt: Prompt | str) -> int:
-        """Tokens of a prompt as the model will read it, or of plain text."""
+        """Number of tokens of a prompt as the model reads it, or of plain text."""
         with self._blaming_damage():
             return self.tokenizer.count(prompt)
 
     def reset(self) -> None:
-        """Release everything earlier calls left behind, so that later results don't depend on them.
+        """Discard all state of earlier calls, so that later results don't depend on them.
 
         Even the size of a buffer can change the order of a sum, and so its last digits.
         """
@@ -95,9 +97,9 @@ class LanguageModel:
         return [done[i] for i in range(len(prompts))]
 
     def stream(self, prompts: Sequence[Prompt]) -> Generator[tuple[int, str | Completion], None, None]:
-        """Yield ``(index, piece of text)`` as text comes and ``(index, completion)`` at each end.
+        """Yield ``(index, piece of text)`` as text is generated and ``(index, completion)`` when a prompt ends.
 
-        Closing the generator early stops generating and frees the slots.
+        Closing the generator early stops generation and frees the slots.
 
         Raises:
             InputTooLongError: a prompt leaves no room in the context for an answer.
@@ -108,7 +110,7 @@ class LanguageModel:
 
     def _events(self, prompts: Sequence[Prompt]) -> Iterator[tuple[int, str | Completion]]:
         if self._session.length > _SHORT:
-            # After a long prompt, short ones should start small.
+            # After a long prompt, short ones should start with a small state.
             self._session.release()
         scored = [i for i, prompt in enumerate(prompts) if prompt.choices]
         yield from zip(scored, self._score([prompts[i] for i in scored]))
@@ -116,15 +118,12 @@ class LanguageModel:
         scheduler = Scheduler(
             self._session, self.tokenizer, self.bundle.end_token_ids, self.context_length, self._max_slots
         )
-        for event in scheduler.run(prompts[i] for i in generated):
+        for index, event in scheduler.run(prompts[i] for i in generated):
             self._verified()
-            if isinstance(event, TextPiece):
-                yield generated[event.index], event.text
-            else:
-                yield generated[event[0]], event[1]
+            yield generated[index], event
 
     def token_logprobs(self, text: str) -> npt.NDArray[np.float64]:
-        """Natural log-probability of each token of ``text`` after the first, given those before."""
+        """Natural log-probability of each token of ``text`` after the first, given the preceding ones."""
         with self._blaming_damage():
             result = token_logprobs(self._session, self.tokenizer.encode_text(text), self.context_length)
         self._verified()
@@ -133,11 +132,11 @@ class LanguageModel:
     def many_token_logprobs(
         self, rows: Sequence[Sequence[int]], begins: Sequence[int]
     ) -> list[npt.NDArray[np.float64]]:
-        """Natural log-probability of tokens of many rows, as many at a time as there are slots.
+        """Natural log-probabilities of tokens in many rows, batched by slots.
 
         Args:
-            rows: ids, two at least in each.
-            begins: the first position of each row that is wanted, 1 or later, and inside the row.
+            rows: token ids, at least two per row.
+            begins: the first position to score in each row, at least 1.
 
         Raises:
             InputTooLongError: a row is longer than the context.
@@ -147,7 +146,7 @@ class LanguageModel:
             raise InputTooLongError(
                 f"{longest:,} tokens exceed the model's context of {self.context_length:,}."
             )
-        # Rows of like lengths run together.
+        # Rows of similar length run together.
         order = sorted(range(len(rows)), key=lambda i: len(rows[i]))
         found: dict[int, npt.NDArray[np.float64]] = {}
         with self._blaming_damage():
@@ -184,7 +183,7 @@ class LanguageModel:
                 )
 
     def _logprobs(self, prompts: Sequence[Prompt]) -> list[tuple[int, tuple[float, ...]]]:
-        """Per prompt the tokens of its context and the log-probabilities of its choices."""
+        """For each prompt, the number of context tokens and the log-probabilities of its choices."""
         encoded = [self.tokenizer.encode_choices(prompt) for prompt in prompts]
         for context, choices in encoded:
             total = len(context) + max(map(len, choices))
@@ -204,7 +203,7 @@ class LanguageModel:
 
     @contextmanager
     def _blaming_damage(self) -> Iterator[None]:
-        """Report a failure on changed files as such, not as what it led to."""
+        """If the bundle's files have changed, report that instead of the failure it caused."""
         try:
             yield
         except Exception:
@@ -212,27 +211,7 @@ class LanguageModel:
             raise
 
     def _verified(self) -> None:
-        if self._verifier is not None:
-            self._verifier.wait()
-            self._verifier = None
-
-
-class _Verifier:
-    """Hashes a bundle's files on a thread of its own (hashing releases the interpreter)."""
-
-    def __init__(self, bundle: Bundle) -> None:
-        self._error: Exception | None = None
-        self._thread = threading.Thread(target=self._run, args=(bundle,), daemon=True)
-        self._thread.start()
-
-    def _run(self, bundle: Bundle) -> None:
-        try:
-            bundle.verify()
-        except Exception as error:  # whatever it is, the files are not known to be right
-            self._error = error
-
-    def wait(self) -> None:
-        """Return once the files are known to be right. Raises BundleCorruptError."""
-        self._thread.join()
-        if self._error is not None:
-            raise self._error
+        """Wait until the files' checksums are verified. Raises BundleCorruptError."""
+        if self._verification is not None:
+            self._verification.result()
+            self._verification = None

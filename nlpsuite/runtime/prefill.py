@@ -1,4 +1,4 @@
-"""Reading prompts into slots: ragged rows in chunks, a shared beginning only once."""
+"""Reading prompts into slots: rows of different lengths in chunks, a shared prefix only once."""
 
 from __future__ import annotations
 
@@ -12,16 +12,16 @@ from nlpsuite.runtime.tokenizer import common_prefix
 
 __all__ = ["feed", "prefill"]
 
-# Tokens of one run, all rows together: enough for full speed, small enough for memory.
+# Maximum number of tokens in a run, all rows together: a trade-off of speed and memory.
 _CHUNK = 512
-# A shorter shared beginning is not worth a run of its own.
+# A shorter shared prefix is not worth a separate run.
 _MIN_SHARED = 24
 
 
 def prefill(session: SlotSession, rows: Sequence[Sequence[int]], first: int) -> npt.NDArray[np.float32]:
-    """Read each row's tokens into its slot, ``first`` on; return the logits (B, V) after the last.
+    """Read each row's tokens into the slots from ``first`` on; returns the logits (B, V) after the last token.
 
-    A beginning that all rows share is computed in one slot and copied.
+    A prefix that all rows share is computed once and copied.
     """
     session.reserve(first + len(rows), max(map(len, rows)) + 1)
     shared = min(common_prefix(rows), min(map(len, rows)) - 1) if len(rows) > 1 else 0
@@ -46,14 +46,14 @@ def feed(
     *,
     read_all: bool = False,
 ) -> npt.NDArray[np.float32]:
-    """Run rows of different lengths, each from its own start, and return logits.
+    """Run rows of different lengths, each from its own start, and return their logits.
 
     Args:
         rows: the new tokens of each slot, at least one each.
-        starts: (B,) how many tokens each slot has already seen.
+        starts: (B,) number of tokens each slot has already seen.
         first: the first slot.
-        read_all: return logits after every token, (B, S, V), where those past a row's own
-            length mean nothing; otherwise after each row's last token, (B, 1, V).
+        read_all: return logits after every token, (B, S, V), meaningless past a row's own
+            length; otherwise after each row's last token, (B, 1, V).
     """
     lengths = np.array([len(row) for row in rows])
     width = max(1, _CHUNK // len(rows))
@@ -67,8 +67,8 @@ def feed(
         for i, row in enumerate(rows):
             part = row[at : at + size]
             ids[i, : len(part)] = part
-        # A row that is through writes its padding behind its end, where nothing is read;
-        # a recurrent one gets a length of zero and stays as it is.
+        # A finished row writes padding past its end, where nothing is read; a recurrent one gets a length
+        # of zero and remains unchanged.
         begin = starts + np.minimum(at, lengths)
         if read_all:
             reads = np.broadcast_to(np.arange(size), (len(rows), size))
@@ -87,7 +87,7 @@ def feed(
 
 
 def _groups(lengths: Sequence[int]) -> list[range]:
-    """Consecutive rows to run together: at most a chunk of tokens, at most a quarter padding."""
+    """Ranges of consecutive rows to run together: at most a chunk of tokens, at most a quarter padding."""
     groups: list[range] = []
     begin = 0
     for end in range(1, len(lengths) + 1):

@@ -1,4 +1,4 @@
-"""What goes into the language model and what comes out."""
+"""Prompts and completions."""
 
 from __future__ import annotations
 
@@ -74,19 +74,19 @@ class Sampling:
 
 @dataclass(frozen=True)
 class Prompt:
-    """One request to the language model: a conversation or plain text, and how to go on.
+    """One request to the language model: a conversation or plain text, and how to continue it.
 
     Attributes:
         messages: the conversation, rendered by the model's chat template. Empty for ``text``.
-        text: text to continue as it stands, without a chat template.
+        text: text to continue verbatim, without a chat template.
         prefill: the beginning of the answer, which the model continues; it is part of the
             completion's text.
-        choices: if given, nothing is generated: each choice is scored as continuation.
+        choices: if given, each is scored as a continuation and nothing is generated.
         calibration: prompts without content; the choices' log-probabilities after them, averaged,
             measure the model's bias towards the words themselves (Zhao et al. 2021,
             arXiv:2102.09690).
-        max_tokens: most tokens to generate.
-        sentence_end_after: once that many tokens are out, stop at the next sentence end.
+        max_tokens: maximum number of tokens to generate.
+        sentence_end_after: after this many tokens, stop at the next sentence end.
         stop: strings that end the text; they are not part of it.
         sampling: how tokens are drawn.
     """

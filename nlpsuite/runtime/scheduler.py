@@ -1,4 +1,4 @@
-"""Continuous batching: requests join and leave the running batch as slots become free."""
+"""Continuous batching: requests join the running batch as slots become free, and leave it when they end."""
 
 from __future__ import annotations
 
@@ -17,15 +17,7 @@ from nlpsuite.runtime.text_stream import TextStream, ends_sentence
 from nlpsuite.runtime.token_healing import HealingState
 from nlpsuite.runtime.tokenizer import Tokenizer
 
-__all__ = ["Scheduler", "TextPiece"]
-
-
-@dataclass(frozen=True)
-class TextPiece:
-    """Text that one request produced. The pieces of a request join to its completion's text."""
-
-    index: int
-    text: str
+__all__ = ["Scheduler"]
 
 
 @dataclass
@@ -48,8 +40,8 @@ class Scheduler:
     """Generates for many prompts at once.
 
     Args:
-        max_slots: most rows in the batch.
-        context_length: most tokens of a row, prompt and completion together.
+        max_slots: maximum number of rows in the batch.
+        context_length: maximum number of tokens in a row, prompt and completion together.
     """
 
     def __init__(
@@ -64,10 +56,11 @@ class Scheduler:
         self._ends = frozenset(end_token_ids)
         self._context_length, self._max_slots = context_length, max_slots
 
-    def run(self, prompts: Iterable[Prompt]) -> Iterator[TextPiece | tuple[int, Completion]]:
-        """Yield pieces of text as they come, and ``(index, completion)`` as each prompt ends.
+    def run(self, prompts: Iterable[Prompt]) -> Iterator[tuple[int, str | Completion]]:
+        """Yield ``(index, piece of text)`` as text is generated, and ``(index, completion)`` as each prompt ends.
 
-        Prompts are taken from the iterable only as slots become free.
+        The pieces of a prompt join to its completion's text. Prompts are taken from the iterable only as
+        slots become free.
 
         Raises:
             InputTooLongError: a prompt leaves no room for an answer.
@@ -85,11 +78,11 @@ class Scheduler:
                 else:
                     joining.append(self._row(index, prompt))
             if joining:
-                # Short next to short: rows of one run should have like lengths.
+                # Sorted, so that rows of similar length are read in one run.
                 joining.sort(key=lambda row: len(row.ids))
                 for row in joining:
                     if row.prompt.prefill:
-                        yield TextPiece(row.index, row.prompt.prefill)
+                        yield row.index, row.prompt.prefill
                 logits = prefill(self._session, [row.ids for row in joining], first=len(active))
                 active += joining
                 yield from self._advance(active, logits, len(active) - len(joining))
@@ -103,7 +96,7 @@ class Scheduler:
         if prompt.text[-1:].isspace():
             bare, space = self._tokenizer.healer.split(prompt)
         ids = self._tokenizer.encode_prompt(bare)
-        if not ids:  # nothing to continue: start as after the end of another text
+        if not ids:  # nothing to continue: start as if after the end of another text
             ids = [min(self._ends)]
         if len(ids) >= self._context_length:
             raise InputTooLongError(
@@ -115,7 +108,7 @@ class Scheduler:
         return _Row(index, prompt, ids, Sampler(prompt.sampling, ids), stream, len(ids), healing)
 
     def _step(self, active: list[_Row]) -> np.ndarray:
-        """Feed every row the token it drew last; logits (B, V)."""
+        """Feed each row its last drawn token; returns logits (B, V)."""
         positions = np.array([row.position for row in active])
         self._session.reserve(len(active), int(positions.max()) + 1)
         ids = np.array([[row.token] for row in active])
@@ -126,8 +119,8 @@ class Scheduler:
 
     def _advance(
         self, active: list[_Row], logits: np.ndarray, first: int
-    ) -> Iterator[TextPiece | tuple[int, Completion]]:
-        """Draw a token for rows ``first`` on; let finished ones go and close the gaps."""
+    ) -> Iterator[tuple[int, str | Completion]]:
+        """Draw a token for the rows from ``first`` on; remove finished rows and fill their slots."""
         finished: list[tuple[int, FinishReason]] = []
         for slot, row in enumerate(active[first:], first):
             piece, reason = self._draw(row, logits[slot - first])
@@ -135,7 +128,7 @@ class Scheduler:
                 piece += row.stream.finish()
                 finished.append((slot, reason))
             if piece:
-                yield TextPiece(row.index, piece)
+                yield row.index, piece
         for slot, reason in reversed(finished):
             row = active[slot]
             yield row.index, self._completion(row, reason)
@@ -149,7 +142,7 @@ class Scheduler:
             row.healing.restrict(logits)
         token = row.sampler.draw(logits)
         if row.healing:
-            row.healing.took(token)
+            row.healing.advance(token)
         if row.first_token_at is None:
             row.first_token_at = time.perf_counter()
         if token in self._ends:
@@ -170,7 +163,7 @@ class Scheduler:
     def _at_sentence_end(self, row: _Row, following: int) -> bool:
         """Whether a sentence ended before ``following``, late enough to stop there.
 
-        The token that follows decides: the point in "3.5" ends nothing.
+        Decided by the next token: the point in "3.5" ends nothing.
         """
         after = row.prompt.sentence_end_after
         if after is None or row.generated < after or not ends_sentence(row.stream.text):

@@ -14,16 +14,16 @@ from nlpsuite.runtime.session import SlotSession
 
 __all__ = ["continuation_logprobs", "many_token_logprobs", "token_logprobs"]
 
-# Positions whose logits are held at once: 64 × a vocabulary of 50,000 × 4 bytes = 13 MB.
+# Positions whose logits are in memory at once: 64 × a vocabulary of 50,000 × 4 bytes = 13 MB.
 _READ_CHUNK = 64
-# The same for many rows: a run of more tokens is the faster one, up to here.
+# The same for many rows: larger runs are faster, up to this size.
 _READ_TOGETHER = 256
 
 
 def continuation_logprobs(
     session: SlotSession, contexts: Sequence[Sequence[int]], continuations: Sequence[Sequence[Sequence[int]]]
 ) -> list[list[float]]:
-    """Log-probability of each row's continuations after its context (natural logarithm).
+    """Natural log-probability of each row's continuations after its context.
 
     One pass reads all contexts and gives every continuation's first token; only longer
     continuations cost another pass, which starts from the context's state and is rolled back.
@@ -39,7 +39,7 @@ def continuation_logprobs(
         if not any(fed):
             continue
         lengths = np.array([len(context) for context in contexts])
-        # A row with nothing to read is fed a token that is never looked at.
+        # A row with nothing to read is fed a dummy token.
         with session.rolled_back(len(fed)):
             logits = feed(session, [ids or [0] for ids in fed], lengths, first=0, read_all=True)
         for i, ids in enumerate(fed):
@@ -66,11 +66,11 @@ def many_token_logprobs(
 ) -> list[npt.NDArray[np.float64]]:
     """Log-probability of each row's tokens from its ``begins`` on, given those before it in the row.
 
-    All rows run together, a slot each, so there should be no more of them than slots.
+    All rows run together, one slot each.
 
     Args:
-        rows: two tokens at least, each.
-        begins: the first position of each row that is scored, 1 or later, and inside the row.
+        rows: token ids, at least two per row.
+        begins: the first position to score in each row, at least 1.
     """
     order = sorted(range(len(rows)), key=lambda i: -len(rows[i]))  # so that those still running come first
     found: list[list[npt.NDArray[np.float64]]] = [[] for _ in rows]
@@ -95,8 +95,9 @@ def many_token_logprobs(
 
 
 def _logprobs_of(logits: npt.NDArray[np.float32], targets: npt.NDArray[np.int64]) -> npt.NDArray[np.float64]:
-    """Of (S, V) logits the log-probability of one token each. Powers in float32, which over a whole vocabulary
-    is several times as fast, summed in float64: near enough to 1e-6.
+    """Log-probability of one token per row of (S, V) logits.
+
+    Exponentials in float32, several times faster, summed in float64: accurate to 1e-6.
     """
     shifted = logits - logits.max(axis=-1, keepdims=True)
     chosen = shifted[np.arange(len(targets)), targets].astype(np.float64)

@@ -1,13 +1,12 @@
-"""One ONNX graph in onnxruntime, whose rows' state stays in place between runs.
+"""One ONNX graph in onnxruntime, with the state of each row in place between runs.
 
-The *slots* graph has a state per row ("slot") of the batch: inputs ``cache.*`` with matching
-outputs ``updated.*``. Input and output are bound to the same memory, so onnxruntime writes
-new keys and values in place. A run covers a contiguous range of slots, which costs nothing:
-the range's memory is bound by its address.
+The *slots* graph has a state per row ("slot") of the batch: inputs ``cache.*`` with matching outputs
+``updated.*``. Input and output are bound to the same memory, so onnxruntime writes new keys and values in
+place. A run covers a contiguous range of slots, bound by its address without copying.
 
-A state is either a cache, which has a place for every token, or *recurrent*: of a fixed size,
-an LSTM's (h, c). What a cache holds behind a row's end does no harm and is written over;
-a recurrent state must never see padding, and what it has seen can't be taken back.
+A state is either a cache, with room for every token, or *recurrent*, of a fixed size like an LSTM's (h, c).
+Whatever a cache holds past a row's end is ignored and later overwritten. A recurrent state must never see
+padding, and can't be rolled back.
 """
 
 from __future__ import annotations
@@ -29,12 +28,12 @@ __all__ = ["SlotSession"]
 Ints = npt.NDArray[np.int64]
 
 _DTYPES = {"tensor(float)": np.float32, "tensor(float16)": np.float16}
-# The state grows in steps of this many positions: attention reads all of it every step.
+# The state grows by this many positions at a time: attention reads all of it in every step.
 _LENGTH_STEP = 128
 
 
 class _State:
-    """Memory of one state tensor for all slots, on the host or on the device."""
+    """Memory of one state tensor for all slots, on the host or the device."""
 
     def __init__(self, device: Device, dtype: type, dims: list[int | str]) -> None:
         self._device, self._dtype, self._dims = device, dtype, dims
@@ -44,7 +43,7 @@ class _State:
         self.recurrent = "cache_length" not in dims
 
     def allocate(self, slots: int, length: int) -> None:
-        """Make room, keeping what is there. New memory is zero: masked garbage could be NaN."""
+        """Grow, preserving the content. New memory is zeroed, since masked garbage could be NaN."""
         shape = tuple(
             {"batch": slots, "cache_length": length}.get(d, 0) if isinstance(d, str) else d
             for d in self._dims
@@ -62,12 +61,12 @@ class _State:
             self._value = onnxruntime.OrtValue.ortvalue_from_numpy(fresh, self._device.kind, 0)
 
     def release(self) -> None:
-        """Give the memory back."""
+        """Free the memory."""
         self.shape, self._host, self._value = (), None, None
 
     @contextmanager
     def on_host(self) -> Iterator[npt.NDArray[Any]]:
-        """The whole state as an array; changes reach the device when the block ends."""
+        """The whole state as an array; changes are copied to the device at the end of the block."""
         if self._host is not None:
             yield self._host
         else:
@@ -88,20 +87,20 @@ class SlotSession:
 
     Args:
         graph: the ONNX file, its external data beside it.
-        device: where to run.
-        threads: of one run; 0 lets onnxruntime use every core.
+        device: the device to run on.
+        threads: CPU threads per run; 0 uses every core.
 
     Raises:
         BundleCorruptError: onnxruntime can't load the graph.
-        DeviceUnavailableError: the device's provider did not start.
+        DeviceUnavailableError: the device's provider failed to start.
     """
 
     def __init__(self, graph: Path, device: Device, threads: int = 0) -> None:
         import onnxruntime
 
         options = onnxruntime.SessionOptions()
-        options.log_severity_level = 4  # its own warnings would reach the user's terminal
-        # More threads than that only cost memory.
+        options.log_severity_level = 4  # its warnings would reach the user's terminal
+        # More threads would only cost memory.
         options.intra_op_num_threads = min(threads, 4 * (os.cpu_count() or 1))
         try:
             self._session = onnxruntime.InferenceSession(
@@ -128,9 +127,9 @@ class SlotSession:
         self._bindings: dict[tuple[int, int], Any] = {}
 
     def reserve(self, slots: int, length: int) -> None:
-        """Make room for ``slots`` rows of ``length`` positions, keeping what is there.
+        """Grow to at least ``slots`` rows of ``length`` positions, preserving the content.
 
-        Afterwards ``self.slots`` and ``self.length`` are at least that.
+        Updates ``self.slots`` and ``self.length``.
         """
         slots = max(slots, self.slots)
         length = max(-(-length // _LENGTH_STEP) * _LENGTH_STEP, self.length)
@@ -163,9 +162,9 @@ class SlotSession:
 
     @contextmanager
     def rolled_back(self, slots: int) -> Iterator[None]:
-        """After the block, the first ``slots`` slots can go on from where they were before it.
+        """Restore the state of the first ``slots`` slots at the end of the block.
 
-        Costs nothing for a cache, which is rolled back by writing over it.
+        Free for a cache, which is rolled back by overwriting it.
         """
         saved = {}
         for name, state in self._states.items():
@@ -189,10 +188,10 @@ class SlotSession:
 
         Args:
             input_ids: (B, S).
-            write_indices: (B,) tokens each slot has seen; its state is overwritten from there.
-            logit_indices: (B, K) positions among the S whose logits are wanted.
-            lengths: (B,) how many of the S tokens are real; None means all. Padding never reaches
-                a recurrent state; in a cache it is written behind the row's end.
+            write_indices: (B,) number of tokens each slot has seen; its state is overwritten from there.
+            logit_indices: (B, K) positions among the S to return logits for.
+            lengths: (B,) number of real tokens among the S; None means all. Padding never reaches a
+                recurrent state; in a cache it is written past the row's end.
 
         Returns:
             logits (B, K, V), float32.
@@ -207,22 +206,17 @@ class SlotSession:
         inputs = {"input_ids": input_ids, "write_indices": write_indices, "logit_indices": logit_indices}
         if self.recurrent:
             inputs["sequence_lengths"] = np.full(count, new) if lengths is None else lengths
-        # Held until the run ends: onnxruntime reads them where they are.
+        # Referenced until the run ends: onnxruntime doesn't copy them.
         held = {name: np.ascontiguousarray(array, np.int64) for name, array in inputs.items()}
         for name, array in held.items():
             binding.bind_cpu_input(name, array)
         binding.bind_output("logits", "cpu")
         self._session.run_with_iobinding(binding)
-        logits: npt.NDArray[Any] = binding.get_outputs()[self._logits_at].numpy()
+        logits: npt.NDArray[Any] = binding.get_outputs()[len(self._states)].numpy()  # bound after the states
         return logits.astype(np.float32, copy=False)
 
-    @property
-    def _logits_at(self) -> int:
-        # Outputs come in the order they were bound: the states once, then logits last.
-        return len(self._states)
-
     def _binding(self, first: int, count: int) -> Any:
-        """The IO binding of a range of slots; the states' part is made once per range."""
+        """The IO binding of a range of slots, its states bound once per range."""
         if (first, count) not in self._bindings:
             binding = self._session.io_binding()
             for source, state in self._states.items():

@@ -1,4 +1,4 @@
-"""Token ids to text, piece by piece: whole UTF-8 characters, and nothing of a stop string."""
+"""Streaming detokenization: whole UTF-8 characters only, and never part of a stop string."""
 
 from __future__ import annotations
 
@@ -14,14 +14,14 @@ _CLOSING = "\"')]}»”’」』）】"
 class TextStream:
     """Decodes one row's tokens as they come.
 
-    Text that may still change is held back: bytes of an unfinished character, and anything
-    that may turn out to be the beginning of a stop string.
+    Text that may still change is held back: the bytes of an incomplete character, and anything that could
+    be the beginning of a stop string.
 
     Args:
         decode: token ids to text.
         stop: strings that end the text.
-        prefill: text that stands before the first token; it is not given out again.
-        skip: characters at the beginning of what the tokens spell that are not part of the text.
+        prefill: text before the first token; it is part of ``text`` but not returned.
+        skip: number of leading characters to drop.
     """
 
     def __init__(
@@ -44,7 +44,7 @@ class TextStream:
         self.stopped = False
 
     def push(self, token: int) -> str:
-        """Take one token; return the text that is now certain (often a word, maybe nothing)."""
+        """Add a token; returns the text that is now final (often a word, possibly empty)."""
         self._ids.append(token)
         after = self._decode(self._ids[self._context :])
         unfinished = after.endswith(_REPLACEMENT)  # most likely a character cut in two
@@ -63,7 +63,7 @@ class TextStream:
         return self._release(new)
 
     def finish(self) -> str:
-        """No more tokens come: return what was held back."""
+        """End the text; returns what was held back."""
         if self.stopped:
             return ""
         tail = self._decode(self._ids[self._context :])[self._given :]
@@ -91,7 +91,7 @@ class TextStream:
 
 
 def _overlap(text: str, stop: str) -> int:
-    """Length of the longest end of ``text`` that is a beginning of ``stop``."""
+    """Length of the longest suffix of ``text`` that is a proper prefix of ``stop``."""
     for size in range(min(len(text), len(stop) - 1), 0, -1):
         if text.endswith(stop[:size]):
             return size

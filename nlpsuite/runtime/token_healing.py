@@ -1,16 +1,16 @@
-"""Continuing after white space: the tokens that begin with it take its place.
+"""Token healing: a prompt that ends in white space is continued by tokens that begin with that space.
 
-A model has seen the end of a docstring and ``return`` behind it as three tokens: the quotes, a line break with three
-spaces, ``return`` with the fourth. After a prompt that ends in the line break alone, which is another token, it has
-hardly ever seen anything, and what it says is poor: of the first 40 problems of
-HumanEval the default model solves none that way, and four if the line break is its own to write. So white space at the
-end of a plain text is taken off, the first tokens drawn are among those that spell it again, and it is taken off the
-answer. Known as token healing (S. Lundberg, "The Art of Prompt Design", 2023).
+A model has usually seen ``return`` after a docstring as three tokens: the quotes, a line break with three
+spaces, and ``return`` with the fourth space. A prompt that ends in the bare line break ends in another token,
+after which the model has hardly seen anything: of the first 40 problems of HumanEval the default model solves
+none that way, and four if it writes the line break itself. So white space at the end of a plain text is cut
+off, the first tokens are restricted to those that spell it, and it is removed from the completion.
+Source: S. Lundberg, "The Art of Prompt Design", 2023.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import replace
 
 import numpy as np
@@ -20,23 +20,23 @@ from nlpsuite.runtime.prompt import Prompt
 
 __all__ = ["HealingState", "TokenHealer"]
 
-_LONGEST = 64  # characters; more white space than that is the text itself, not how it ends
+_LONGEST = 64  # characters; longer white space is content
 
 
 class TokenHealer:
-    """What white space the tokens of a vocabulary begin with.
+    """The tokens of a vocabulary that begin with white space.
 
     Args:
-        texts: token id to what it spells, without tokens that spell nothing.
+        texts: token id to its text.
     """
 
     def __init__(self, texts: Mapping[int, str]) -> None:
-        self._texts = {i: text for i, text in texts.items() if text[:1].isspace()}
+        self.texts = {i: text for i, text in texts.items() if text[:1].isspace()}
         self._allowed: dict[str, npt.NDArray[np.int64]] = {}
 
     def split(self, prompt: Prompt) -> tuple[Prompt, str]:
-        """The prompt without the white space at its end, and that white space; empty where there is none,
-        where the prompt isn't plain text, or where no token spells it.
+        """The prompt without its trailing white space, and that white space: empty if there is none, the prompt
+        isn't plain text, or no token spells it.
         """
         bare = prompt.text.rstrip()
         space = prompt.text[len(bare) :]
@@ -48,23 +48,19 @@ class TokenHealer:
     def allowed(self, space: str) -> npt.NDArray[np.int64]:
         """Ids of the tokens that begin with ``space`` or spell a beginning of it, in order."""
         if space not in self._allowed:
-            found = [i for i, text in self._texts.items() if text.startswith(space) or space.startswith(text)]
+            found = [i for i, text in self.texts.items() if text.startswith(space) or space.startswith(text)]
             self._allowed[space] = np.array(sorted(found), np.int64)
         return self._allowed[space]
 
-    def spelled(self, token: int) -> int:
-        """Characters of a token."""
-        return len(self._texts[token])
-
 
 class HealingState:
-    """The white space that one row has yet to spell."""
+    """The white space that a row has yet to generate."""
 
     def __init__(self, healer: TokenHealer, space: str) -> None:
         self._healer, self._left = healer, space
 
     def restrict(self, logits: npt.NDArray[np.float32]) -> None:
-        """Allow only tokens that continue the white space; all, once it is spelled. (V,), in place."""
+        """Mask logits (V,), in place, of tokens that don't continue the white space, until it is spelled out."""
         if not self._left:
             return
         allowed = self._healer.allowed(self._left)
@@ -75,13 +71,7 @@ class HealingState:
         logits.fill(-np.inf)
         logits[allowed] = values
 
-    def took(self, token: int) -> None:
-        """``token`` was drawn."""
+    def advance(self, token: int) -> None:
+        """Record that ``token`` was drawn."""
         if self._left:
-            self._left = self._left[self._healer.spelled(token) :]
-
-
-def spellings(decode_batch: Callable[[list[list[int]]], Sequence[str]], size: int) -> dict[int, str]:
-    """Token id to text, of those ids below ``size`` that have one."""
-    texts = decode_batch([[i] for i in range(size)])
-    return {i: text for i, text in enumerate(texts) if text}
+            self._left = self._left[len(self._healer.texts[token]) :]

@@ -1,8 +1,8 @@
-"""Text to token ids and back, never confusing the user's text with the model's control tokens.
+"""Text to token ids and back, never mistaking the user's text for the model's control tokens.
 
-A control token such as ``<|im_start|>`` tells the model who speaks. Only a chat template may
-write one. The user's text is marked before the template sees it, so that after rendering the
-template's control tokens are distinguishable from the same characters in a text.
+A control token such as ``<|im_start|>`` marks who is speaking; only a chat template may write one. The
+user's text is marked before rendering, so that the template's control tokens can be distinguished from the
+same characters in the text.
 """
 
 from __future__ import annotations
@@ -16,14 +16,14 @@ from typing import TYPE_CHECKING, Any
 
 from nlpsuite.errors import BundleCorruptError, InputInvalidError, UnsupportedModelError
 from nlpsuite.runtime.prompt import Message, Prompt
-from nlpsuite.runtime.token_healing import TokenHealer, spellings
+from nlpsuite.runtime.token_healing import TokenHealer
 
 if TYPE_CHECKING:
     import tokenizers
 
 __all__ = ["Tokenizer"]
 
-# Characters without a meaning; the last two ranges are for texts that use up the first.
+# Characters without an assigned meaning; the last two ranges are for texts that use all of the first.
 _PRIVATE_USE = (range(0xE000, 0xF900), range(0xF0000, 0xFFFFE), range(0x100000, 0x10FFFE))
 
 
@@ -77,12 +77,12 @@ class Tokenizer:
         return self._controls.get(self._variables.get("eos_token") or "")
 
     def encode_text(self, text: str) -> list[int]:
-        """Ids of plain text; control tokens in it are text."""
+        """Ids of plain text; control tokens in it are treated as text."""
         ids: list[int] = self._core.encode(text, add_special_tokens=False).ids
         return ids
 
     def decode(self, ids: Sequence[int]) -> str:
-        """Text of ids, without control tokens; invalid UTF-8 becomes U+FFFD."""
+        """The text of ``ids`` without control tokens; invalid UTF-8 becomes U+FFFD."""
         visible = [i for i in ids if i not in self._control_ids]
         text: str = self._core.decode(visible, skip_special_tokens=False)
         return text
@@ -91,11 +91,11 @@ class Tokenizer:
     def healer(self) -> TokenHealer:
         """The token healer of this vocabulary."""
         if self._healer is None:
-            spelled = spellings(
-                lambda rows: self._core.decode_batch(rows, skip_special_tokens=False),
-                self._core.get_vocab_size(),
+            rows = [[i] for i in range(self._core.get_vocab_size())]
+            texts = self._core.decode_batch(rows, skip_special_tokens=False)
+            self._healer = TokenHealer(
+                {i: text for i, text in enumerate(texts) if i not in self._control_ids}
             )
-            self._healer = TokenHealer({i: text for i, text in spelled.items() if i not in self._control_ids})
         return self._healer
 
     def encode_prompt(self, prompt: Prompt) -> list[int]:
@@ -109,27 +109,27 @@ class Tokenizer:
         return [*head, *self.encode_text(tail)]
 
     def count(self, prompt: Prompt | str) -> int:
-        """Tokens of a prompt as the model reads it, or of plain text."""
+        """Number of tokens of a prompt as the model reads it, or of plain text."""
         return len(self.encode_text(prompt) if isinstance(prompt, str) else self.encode_prompt(prompt))
 
     def encode_choices(self, prompt: Prompt) -> tuple[list[int], list[list[int]]]:
-        """A context shared by all of the prompt's choices, and each choice's own tokens after it.
+        """The context shared by all of the prompt's choices, and each choice's own tokens after it.
 
-        Context and choice are encoded as one text, since a token may span their border; the
-        shared context ends before the first token that differs.
+        Context and choice are encoded as one text, since a token may span their boundary. The shared
+        context ends before the first token that differs.
         """
         head, tail = self._pieces(prompt)
         rows = [[*head, *self.encode_text(tail + choice)] for choice in prompt.choices]
         shared = common_prefix([[*head, *self.encode_text(tail)], *rows])
-        # Every choice needs a token of its own, also one that is a beginning of another.
+        # Every choice needs a token of its own, even one that is a prefix of another.
         shared = min(shared, *(len(row) - 1 for row in rows))
         return rows[0][:shared], [row[shared:] for row in rows]
 
     def segments(self, prompt: Prompt) -> list[tuple[str, bool]]:
         """A prompt as the model reads it: pieces of text, and whether each is a control token.
 
-        The last is text, perhaps empty, which the model continues. Joined they are the prompt as text,
-        where lookalikes of control tokens in the text can no longer be distinguished from real ones.
+        The last piece is text, possibly empty, which the model continues. Joining the pieces loses the
+        distinction between control tokens and text that looks like them.
 
         Raises:
             UnsupportedModelError: as ``encode_prompt``.
@@ -159,7 +159,7 @@ class Tokenizer:
         return ids, tail
 
     def _render(self, messages: Sequence[Message]) -> tuple[str, str]:
-        """The conversation as the template writes it, with the marker that breaks up look-alikes."""
+        """The rendered conversation, and the marker inserted into text that looks like control tokens."""
         if self._chat_template is None:
             raise UnsupportedModelError(
                 "This model has no chat template, so it can't follow instructions.",
@@ -199,8 +199,8 @@ class Tokenizer:
     def _mark(self, content: str, marker: str) -> str:
         """Insert a marker after every character that could begin a control token.
 
-        Another one goes in front of content that could complete a control token whose beginning is the
-        template's own text, even if the template strips it.
+        Another precedes content that could complete a control token that starts in the template's own text, even
+        if the template strips the content.
         """
         firsts = {control[0] for control in self._controls}
         ends = (control[i:] for control in self._controls for i in range(1, len(control)))

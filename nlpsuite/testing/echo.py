@@ -66,7 +66,7 @@ class EchoModel(LanguageModel):
         self.prompts: list[Prompt] = []
         self._replies = replies
         self._answered = 0
-        self._verifier = None
+        self._verification = None
 
     def count_tokens(self, prompt: Prompt | str) -> int:
         """Tokens of a prompt or a text: about four letters each, and four more per message."""

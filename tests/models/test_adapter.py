@@ -57,7 +57,7 @@ def matrices(dtype: Any = np.float32, seed: int = 0) -> dict[str, Any]:
 
 
 @pytest.fixture
-def saved(tmp_path: Path) -> Callable[..., Path]:
+def adapter_file(tmp_path: Path) -> Callable[..., Path]:
     def save(changes: dict[str, Any] | None = None, /, **info: Any) -> Path:
         path = tmp_path / "adapter.safetensors"
         save_adapter(path, dataclasses.replace(INFO, **info), {**matrices(), **(changes or {})})
@@ -67,11 +67,11 @@ def saved(tmp_path: Path) -> Callable[..., Path]:
 
 
 @pytest.fixture
-def fitting(saved: Callable[..., Path], tiny_checkpoint: Checkpoint) -> Callable[..., Adapter]:
+def fitting(adapter_file: Callable[..., Path], tiny_checkpoint: Checkpoint) -> Callable[..., Adapter]:
     """An adapter with the tiny base's fingerprint."""
 
     def open_it(changes: dict[str, Any] | None = None, /, **info: Any) -> Adapter:
-        return Adapter.open(saved(changes, base_fingerprint=fingerprint(tiny_checkpoint), **info))
+        return Adapter.open(adapter_file(changes, base_fingerprint=fingerprint(tiny_checkpoint), **info))
 
     return open_it
 
@@ -119,8 +119,8 @@ def test_a_file_that_is_not_there(tmp_path: Path) -> None:
         Adapter.open(tmp_path / "a")
 
 
-def test_a_training_run_is_named_by_its_directory(saved: Callable[..., Path]) -> None:
-    path = saved()
+def test_a_training_run_is_named_by_its_directory(adapter_file: Callable[..., Path]) -> None:
+    path = adapter_file()
     assert Adapter.open(path.parent).sha256 == Adapter.open(path).sha256
 
 
@@ -147,7 +147,7 @@ def test_damaged_weights_are_neither_saved_nor_opened(
         Adapter.open(tmp_path / "a")
 
 
-def test_no_weights_and_an_overflow(tmp_path: Path, saved: Callable[..., Path]) -> None:
+def test_no_weights_and_an_overflow(tmp_path: Path, adapter_file: Callable[..., Path]) -> None:
     with pytest.raises(BundleCorruptError, match="no weights"):
         save_adapter(tmp_path / "a", INFO, {})
     huge = {
@@ -155,7 +155,7 @@ def test_no_weights_and_an_overflow(tmp_path: Path, saved: Callable[..., Path]) 
         for part, shape in (("A", (2, 64)), ("B", (64, 2)))
     }
     with pytest.raises(BundleCorruptError, match="not finite"):
-        Adapter.open(saved(huge)).delta(f"{Q}.weight")
+        Adapter.open(adapter_file(huge)).delta(f"{Q}.weight")
 
 
 @pytest.mark.parametrize(
@@ -193,9 +193,9 @@ def test_fields_of_later_programs_are_passed_over(tmp_path: Path) -> None:
 @settings(max_examples=200, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(at=st.integers(0, 4000), byte=st.integers(0, 255), cut=st.integers(0, 4000), cuts=st.booleans())
 def test_any_damage_gives_a_clear_error(
-    saved: Callable[..., Path], at: int, byte: int, cut: int, cuts: bool
+    adapter_file: Callable[..., Path], at: int, byte: int, cut: int, cuts: bool
 ) -> None:
-    path = saved()
+    path = adapter_file()
     data = bytearray(path.read_bytes())
     data[at % len(data)] = byte
     damaged = path.with_name("damaged")

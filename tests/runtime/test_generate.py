@@ -120,7 +120,7 @@ def test_prompts_are_taken_as_slots_become_free(model: LanguageModel) -> None:
     events = scheduler.run(prompts())
     next(events)
     assert taken == [0, 1]
-    assert sorted(e[0] for e in events if isinstance(e, tuple)) == list(range(10))
+    assert sorted(i for i, event in events if isinstance(event, Completion)) == list(range(10))
 
 
 def test_pieces_join_to_the_completion(model: LanguageModel) -> None:

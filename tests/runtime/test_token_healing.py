@@ -29,7 +29,7 @@ def test_the_tokens_drawn_spell_the_white_space(space: str, seed: int) -> None:
         logits = draw.normal(size=len(TEXTS)).astype(np.float32)
         healing.restrict(logits)
         token = int(logits.argmax())
-        healing.took(token)
+        healing.advance(token)
         spelled += TEXTS[token]
     assert spelled.startswith(space)
 
