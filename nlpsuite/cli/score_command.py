@@ -16,9 +16,11 @@ If interrupted, rerun the same command to resume."""
 
 
 def _task(name: str) -> click.Command:
-    id_flag = click.Option(["--id-column"], metavar="COLUMN", default="", help="Column of unique ids.")
+    id_flag = grouped(
+        "Input", [click.Option(["--id-column"], metavar="COLUMN", default="", help="Column of unique ids.")]
+    )
     flags = [
-        *text_flags(), id_flag, *_output_flags(), *_run_flags(), *engine_flags(), *model_flags(), *prompt_flags(),
+        *text_flags(), *id_flag, *_output_flags(), *_run_flags(), *engine_flags(), *model_flags(), *prompt_flags(),
     ]  # fmt: skip
     argument = click.Argument(["files"], metavar="[INPUT]", required=False)
     made = task_command(name, _score, flags, argument)
