@@ -14,9 +14,9 @@ from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING, Any
 
 from nlpsuite.errors import PluginError
-from nlpsuite.plugins.discovery import find_plugin
 from nlpsuite.plugins.kinds import KINDS, TASK, Kind
-from nlpsuite.plugins.registry import Plugin, registered
+from nlpsuite.plugins.registry import find_plugin
+from nlpsuite.plugins.scan import Plugin, registered
 
 if TYPE_CHECKING:
     import pluggy

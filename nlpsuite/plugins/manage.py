@@ -15,8 +15,8 @@ from urllib.request import url2pathname
 
 from nlpsuite.errors import OptionError, PluginInstallError, UnknownTaskError
 from nlpsuite.plugins import installer
-from nlpsuite.plugins.discovery import known_plugins
-from nlpsuite.plugins.registry import Plugin, normalized, path_files, refresh, registered
+from nlpsuite.plugins.registry import known_plugins
+from nlpsuite.plugins.scan import Plugin, normalized, path_files, refresh, registered
 from nlpsuite.plugins.state import Installed, State, change_state, read_state
 
 __all__ = [

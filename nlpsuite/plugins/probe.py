@@ -22,7 +22,7 @@ from typing import Any
 from nlpsuite.errors import PluginError
 from nlpsuite.plugins.kinds import KINDS
 from nlpsuite.plugins.loading import failure, load_plugin, resolve
-from nlpsuite.plugins.registry import Plugin
+from nlpsuite.plugins.scan import Plugin
 
 __all__ = ["Probe", "probe", "try_plugins"]
 

@@ -8,9 +8,9 @@ from functools import cache
 from typing import ClassVar
 
 from nlpsuite.errors import MissingExtraError, UnknownTaskError
-from nlpsuite.plugins.discovery import find_plugin, find_task
 from nlpsuite.plugins.kinds import KINDS, TASK
-from nlpsuite.plugins.registry import Plugin
+from nlpsuite.plugins.registry import find_plugin, find_task
+from nlpsuite.plugins.scan import Plugin
 from nlpsuite.testing import (
     checks_answer,
     checks_engine,

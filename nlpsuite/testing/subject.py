@@ -15,7 +15,7 @@ from nlpsuite.options import make_options, option_specs
 from nlpsuite.plugins.kinds import TASK
 from nlpsuite.plugins.loading import load_plugin
 from nlpsuite.plugins.probe import Probe, probe
-from nlpsuite.plugins.registry import Plugin
+from nlpsuite.plugins.scan import Plugin
 from nlpsuite.runtime.prompt import Completion, Prompt
 from nlpsuite.tasks.base import Task
 from nlpsuite.tasks.result import Output
