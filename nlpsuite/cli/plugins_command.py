@@ -128,8 +128,8 @@ def info(name: str, as_json: bool) -> None:
 def install(yes: bool, **what: Any) -> None:
     """Install plugins into this environment.
 
-    This runs pip, or uv if there is no pip. SPEC is anything pip accepts: a name, a path, a wheel, a git
-    URL. pip's own configuration and environment variables (PIP_NO_INDEX, PIP_FIND_LINKS) apply.
+    This runs pip, or uv if pip isn't installed. SPEC is anything pip accepts: a name, a path, a wheel or a
+    git URL. pip's own configuration and environment variables (PIP_NO_INDEX, PIP_FIND_LINKS) apply.
 
     \b
     nlpsuite plugins install nlpsuite-keywords
@@ -310,7 +310,7 @@ def _confirm(yes: bool) -> None:
     if yes:
         return
     if not _has_terminal():
-        raise OptionError("There is no terminal to ask at.", hint="Add --yes to agree. Nothing was done.")
+        raise OptionError("There is no terminal to ask at.", hint="Nothing was done. Add --yes to agree.")
     if not click.confirm("Continue?", err=True):
         raise OptionError("You declined. Nothing was done.")
 

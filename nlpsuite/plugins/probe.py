@@ -109,8 +109,7 @@ def _failed(plugin: Plugin, problem: str) -> Probe:
 
 def _main() -> None:
     """The child process."""
-    plugin = Plugin(**json.loads(sys.argv[1]))
-    found = _load_watched(plugin, strict=bool(sys.argv[3]))
+    found = _load_watched(Plugin(**json.loads(sys.argv[1])), strict=bool(sys.argv[3]))
     Path(sys.argv[2]).write_text(json.dumps(asdict(found)), encoding="utf-8")
     os._exit(0)  # whatever the plugin left running
 

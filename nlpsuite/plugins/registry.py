@@ -11,8 +11,8 @@ import difflib
 import os
 
 from nlpsuite.errors import NlpsuiteError, PluginError, UnknownTaskError
-from nlpsuite.plugins.kinds import TASK, VERBS
-from nlpsuite.plugins.scan import API_VERSION, Plugin, registered
+from nlpsuite.plugins.kinds import API_VERSION, TASK, VERBS
+from nlpsuite.plugins.scan import Plugin, registered
 from nlpsuite.plugins.state import State, read_state
 
 __all__ = [
@@ -57,7 +57,7 @@ def known_plugins() -> list[Plugin]:
     Raises:
         StorageError: the record of the user's decisions is damaged.
     """
-    # With bundled plugins only, the record isn't needed: that is the way around a damaged one.
+    # Bundled plugins alone don't need the record, so --no-plugins works even if it is damaged.
     only_bundled = _ALL in _names(_BLOCKED) or (_ALLOWED in os.environ and not _names(_ALLOWED))
     state = State() if only_bundled else read_state()
     plugins = [_judged(plugin, state) for plugin in registered()]
@@ -129,14 +129,10 @@ def _judged(plugin: Plugin, state: State) -> Plugin:
         newer = (plugin.api_version or 0) > API_VERSION
         remedy = "upgrade nlpsuite" if newer else f"nlpsuite plugins install --upgrade {plugin.distribution}"
         return _with(plugin, "incompatible", remedy)
-    cause = _blocked_by(plugin)
-    if cause:
+    if cause := _blocked_by(plugin):
         flag = cause == "--no-plugins"
-        return _with(
-            plugin,
-            "blocked",
-            "leave out --no-plugins" if flag else f"add {plugin.key} to {cause}, or unset it",
-        )
+        remedy = "leave out --no-plugins" if flag else f"add {plugin.key} to {cause}, or unset it"
+        return _with(plugin, "blocked", remedy)
     causes = [name for name in (plugin.name, plugin.key) if name in state.disabled]
     if causes or any(plugin.is_called(name) for name in state.disabled):
         return _with(plugin, "disabled", f"nlpsuite plugins enable {(causes or [plugin.distribution])[0]}")

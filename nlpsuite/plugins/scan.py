@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import contextlib
 import functools
 import importlib.util
 import os
@@ -13,14 +14,14 @@ import tokenize
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from importlib import metadata
-from importlib.machinery import ModuleSpec
+from importlib.machinery import ModuleSpec, PathFinder
 from pathlib import Path
 
 from nlpsuite import __version__
 from nlpsuite.plugins.builtin import BUILTIN
-from nlpsuite.plugins.kinds import API_VERSION, ENTRY_POINT_GROUP, KINDS, TASK
+from nlpsuite.plugins.kinds import API_VERSION, KINDS, TASK
 
-__all__ = ["API_VERSION", "ENTRY_POINT_GROUP", "Plugin", "normalized", "path_files", "refresh", "registered"]
+__all__ = ["Plugin", "normalized", "path_files", "refresh", "registered"]
 
 _KIND_OF_GROUP = {kind.prefix: kind.name for kind in KINDS.values()}
 _ORDER = {name: place for place, name in enumerate(KINDS)}
@@ -77,9 +78,8 @@ class Plugin:
 
     @property
     def file(self) -> str:
-        """The file of its module or of the package around it; empty if there is none."""
-        spec = _spec(self.module)
-        return spec.origin or "" if spec else ""
+        """The file of its module; empty if there is none."""
+        return _source(self.module)
 
     @property
     def key(self) -> str:
@@ -110,19 +110,21 @@ def registered() -> tuple[Plugin, ...]:
 
 def path_files() -> dict[Path, int]:
     """The ``.pth`` files of this environment, with the times of their last changes."""
-    users = [site.getusersitepackages()] if site.ENABLE_USER_SITE else []
+    directories = site.getsitepackages()
+    if site.ENABLE_USER_SITE:
+        directories.append(site.getusersitepackages())
     return {
         file: _changed(str(file))
-        for directory in [*site.getsitepackages(), *users]
+        for directory in directories
         for file in sorted(Path(directory).glob("*.pth"))
     }
 
 
 def refresh(before: dict[Path, int]) -> None:
-    """Take note of what was installed or removed while this process was running.
+    """Make what was just installed importable in this process, and forget what was removed.
 
-    Python reads ``.pth`` files, which make editable installs importable, only when it starts. So those
-    that are new are read here.
+    Python reads ``.pth`` files, on which editable installs rely, only when it starts; new ones are read
+    here.
 
     Args:
         before: what ``path_files`` returned before the installation.
@@ -187,7 +189,7 @@ def _registrations(distribution: metadata.Distribution) -> Iterator[Plugin]:
         api_version = int(number) if number.isascii() and number.isdigit() else None
         try:
             module, attribute, fault = entry.module, entry.attr or "", ""
-        except (AttributeError, ValueError, AssertionError):  # the entry point's value is no reference
+        except (AttributeError, ValueError, AssertionError):  # the entry point's value isn't a reference
             module, attribute, fault = "", "", f"its entry point names no module: {entry.value!r}"
         if not fault and api_version is None:
             fault = f"its group is called {entry.group!r}"
@@ -217,27 +219,19 @@ def _spec(module: str) -> ModuleSpec | None:
 
 
 def _docstring(module: str) -> str:
-    try:
-        with open(_source(module), encoding="utf-8") as file:
-            for token in tokenize.generate_tokens(file.readline):
-                if token.type == tokenize.STRING:
-                    return str(ast.literal_eval(token.string))
-                if token.type not in (tokenize.COMMENT, tokenize.NL):
-                    break
-    except (OSError, SyntaxError, ValueError, tokenize.TokenError):
-        pass
+    with (
+        contextlib.suppress(OSError, SyntaxError, ValueError, tokenize.TokenError),
+        open(_source(module), encoding="utf-8") as file,
+    ):
+        tokens = tokenize.generate_tokens(file.readline)
+        first = next(token for token in tokens if token.type not in (tokenize.COMMENT, tokenize.NL))
+        return str(ast.literal_eval(first.string)) if first.type == tokenize.STRING else ""
     return ""
 
 
 def _source(module: str) -> str:
     """The file of a module, even of one inside a package, without importing the package."""
     spec = _spec(module)
-    inner = module.split(".")[1:]
-    if spec is None or not inner:
-        return spec.origin or "" if spec else ""
-    for place in spec.submodule_search_locations or ():
-        path = os.path.join(place, *inner)
-        for candidate in (f"{path}.py", os.path.join(path, "__init__.py")):
-            if os.path.isfile(candidate):
-                return candidate
-    return ""
+    for name in module.split(".")[1:]:
+        spec = spec and PathFinder.find_spec(name, spec.submodule_search_locations or [])
+    return spec.origin or "" if spec else ""

@@ -159,7 +159,7 @@ def test_a_fault_of_the_adapter_is_the_plugins(resolved, bases: list[Path], pack
         file.unlink() if content is None else file.write_bytes(content)
         with pytest.raises(PluginError, match=rf"'more' \(more-plugin 1.2, .*{message}"):
             resolved(model=str(bases[0]))
-    resolved(model=str(bases[0]), adapter="none")  # who does without it is not kept
+    resolved(model=str(bases[0]), adapter="none")  # without the adapter, its fault doesn't matter
     for name in ("../more.safetensors", "/more.safetensors", "more.bin"):
         type(load_task("more")).adapter = name
         with pytest.raises(PluginError, match="not a .safetensors file in its package"):
