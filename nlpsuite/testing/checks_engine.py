@@ -34,7 +34,7 @@ def runs_every_chunk(subject: Subject) -> None:
     expect(sorted(done) == list(range(_CHUNKS)), message)
     for chunk, event in done.items():
         reported = (event.rows, event.errors, event.prompt_tokens, event.completion_tokens)
-        message = f"for chunk {chunk} it passed on {event}, which isn't what the worker returned"
+        message = f"for chunk {chunk} it passed on {event}, which is not what the worker returned"
         expect(reported == (ROWS, chunk % 2, chunk, 1), message)
 
 
