@@ -195,7 +195,7 @@ def test_the_command_says_so_once(package: Path, resolved, bases: list[Path]) ->
         (lambda file, base: file.unlink(), "does not exist"),
         (lambda file, base: file.write_bytes(b"no adapter"), "is damaged"),
         (lambda file, base: write_adapter(file, base, task="less"), "trained for the task 'less'"),
-        (lambda file, base: write_adapter(file, base, task_version="0"), "version '0' of the task; this is version '1'"),
+        (lambda file, base: write_adapter(file, base, task_version="0"), "version '0' of the task, not '1'"),
         (lambda file, base: write_adapter(file, base, options={"hue": 1}), "no option"),
     ],
 )  # fmt: skip
