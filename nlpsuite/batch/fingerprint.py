@@ -76,7 +76,7 @@ def worker_keys(
         options: as given; they override those that the adapter and the few-shot examples bring.
     """
     from nlpsuite.plugins import find_task
-    from nlpsuite.plugins.discovery import find_plugin
+    from nlpsuite.plugins.registry import find_plugin
     from nlpsuite.tasks.pipeline import default_options
 
     defaults, _ = default_options(task, bundle, override)

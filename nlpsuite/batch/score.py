@@ -27,7 +27,7 @@ from nlpsuite.data.writing import check_writable
 from nlpsuite.errors import JobRefusedError, OptionError, StorageError
 from nlpsuite.files import sha256_file
 from nlpsuite.options import make_options
-from nlpsuite.plugins.discovery import find_plugin
+from nlpsuite.plugins.registry import find_plugin
 from nlpsuite.runtime.bundle import Bundle
 
 if TYPE_CHECKING:

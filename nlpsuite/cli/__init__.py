@@ -42,7 +42,7 @@ class _Verbs(LazyGroup):
 
     def has(self, name: str) -> bool:
         # Also a disabled or broken one, so that the error says so.
-        from nlpsuite.plugins.registry import registered
+        from nlpsuite.plugins.scan import registered
 
         return name in _VERBS or any((p.kind, p.name) == ("command", name) for p in registered())
 
@@ -71,8 +71,8 @@ class _Verbs(LazyGroup):
 
 def _plugin_verbs() -> list[Plugin]:
     """The commands of plugins; only metadata is read."""
-    from nlpsuite.plugins.discovery import installed
-    from nlpsuite.plugins.registry import registered
+    from nlpsuite.plugins.registry import installed
+    from nlpsuite.plugins.scan import registered
 
     try:
         return list(installed("command").values())
@@ -83,7 +83,7 @@ def _plugin_verbs() -> list[Plugin]:
 def _block_plugins(ctx: click.Context, option: click.Parameter, names: tuple[str, ...]) -> None:
     """Runs while options are parsed, because completion does nothing more than that."""
     if names:
-        from nlpsuite.plugins.discovery import block
+        from nlpsuite.plugins.registry import block
 
         block(*names)
 

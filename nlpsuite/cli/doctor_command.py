@@ -14,6 +14,7 @@ import click
 
 from nlpsuite import __version__
 from nlpsuite.cli.output import print_json
+from nlpsuite.errors import PluginError
 
 __all__ = ["command"]
 
@@ -33,7 +34,7 @@ class _Line:
 def command(show_all: bool, as_json: bool) -> int:
     """Check versions, providers, GPU, cache, models and plugins, and say what to do.
 
-    Exits with 1 if something stands in the way of running a task.
+    The exit code is 6 if something stands in the way of running a task.
     """
     lines = [*_versions(), *_runtime(), *_cache(), *_plugins(show_all)]
     if as_json:
@@ -44,7 +45,7 @@ def command(show_all: bool, as_json: bool) -> int:
             click.echo(f"{line.subject:<{width}}  {line.state}")
             if line.advice:
                 click.echo(f"{'':<{width}}  -> {line.advice}")
-    return 1 if any(line.state.startswith("broken") for line in lines) else 0
+    return PluginError.exit_code if any(line.state.startswith("broken") for line in lines) else 0
 
 
 def _versions() -> Iterator[_Line]:
@@ -64,11 +65,8 @@ def _versions() -> Iterator[_Line]:
 def _runtime() -> Iterator[_Line]:
     names = {distribution.metadata["Name"] for distribution in metadata.distributions()}
     if {"onnxruntime", "onnxruntime-gpu"} <= names:
-        yield _Line(
-            "onnxruntime",
-            "broken: onnxruntime and onnxruntime-gpu are both installed",
-            "pip uninstall -y onnxruntime onnxruntime-gpu && pip install onnxruntime-gpu",
-        )
+        advice = "pip uninstall -y onnxruntime onnxruntime-gpu && pip install onnxruntime-gpu"
+        yield _Line("onnxruntime", "broken: onnxruntime and onnxruntime-gpu are both installed", advice)
         return
     try:
         import onnxruntime
@@ -80,11 +78,10 @@ def _runtime() -> Iterator[_Line]:
     providers = ", ".join(p.removesuffix("ExecutionProvider") for p in onnxruntime.get_available_providers())
     yield _Line("onnxruntime", f"{onnxruntime.__version__} (built with {providers})")
     yield _Line("CPU", f"{os.cpu_count()} cores")
-    problem = cuda_problem()
-    if problem is None:
-        yield _Line("GPU", "CUDA works")
-    else:
+    if problem := cuda_problem():
         yield _Line("GPU", f"not used: {problem}", "tasks run on the CPU")
+    else:
+        yield _Line("GPU", "CUDA works")
 
 
 def _cache() -> Iterator[_Line]:
@@ -98,8 +95,7 @@ def _cache() -> Iterator[_Line]:
     else:
         advice = "set NLPSUITE_CACHE to a directory that you can write to"
         yield _Line("cache", f"broken: {place} can't be written", advice)
-    bundles = BundleCache().bundles()
-    for bundle in bundles:
+    for bundle in (bundles := BundleCache().bundles()):
         if bundle.error:
             yield _Line("model", f"damaged: {bundle.error}", f"nlpsuite models rm {bundle.path.name}")
         else:
@@ -109,8 +105,8 @@ def _cache() -> Iterator[_Line]:
 
 
 def _plugins(show_all: bool) -> Iterator[_Line]:
-    from nlpsuite.plugins.discovery import known_plugins, unavailable
     from nlpsuite.plugins.probe import try_plugins
+    from nlpsuite.plugins.registry import known_plugins, unavailable
 
     usable = [plugin for plugin in known_plugins() if plugin.state == "enabled"]
     passed = 0
@@ -120,8 +116,7 @@ def _plugins(show_all: bool) -> Iterator[_Line]:
             yield _Line(plugin.kind, f"broken: {found.problem}", found.remedy)
         elif found.problem:  # a third party's fault stands in the way of nothing but its own plugin
             click.echo(f"{found.problem}. {found.remedy}", err=True)
-            advice = f"nlpsuite plugins disable {plugin.key}"
-            yield _Line(plugin.kind, f"{origin} does not load", advice)
+            yield _Line(plugin.kind, f"{origin} does not load", f"nlpsuite plugins disable {plugin.key}")
         elif show_all or plugin.kind == "task" or not plugin.bundled:
             slow = " (imports torch: slow)" if "torch" in (name for name, _ in found.heavy) else ""
             yield _Line(plugin.kind, f"{origin}{slow}")

@@ -26,7 +26,7 @@ class _EvalGroup(LazyGroup):
 
     def has(self, name: str) -> bool:
         # Also a task that is disabled or broken: the error says so.
-        from nlpsuite.plugins.registry import registered
+        from nlpsuite.plugins.scan import registered
 
         return super().has(name) or any((p.kind, p.name) == ("task", name) for p in registered())
 

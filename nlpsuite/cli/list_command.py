@@ -5,17 +5,9 @@ from __future__ import annotations
 import click
 
 from nlpsuite.cli.output import print_json
-from nlpsuite.plugins.discovery import installed_tasks, unavailable
+from nlpsuite.plugins.registry import STATES, installed_tasks, unavailable
 
 __all__ = ["command"]
-
-_LEFT_OUT = {
-    "disabled": "disabled",
-    "blocked": "blocked",
-    "clash": "offered by more than one plugin",
-    "incompatible": "for another version of nlpsuite",
-    "broken": "broken",
-}
 
 
 @click.command()
@@ -29,13 +21,10 @@ def command(as_json: bool) -> None:
     others = [plugin for plugin in unavailable() if plugin.kind == "task"]
     for state in dict.fromkeys(plugin.state for plugin in others):
         names = sorted({plugin.name for plugin in others if plugin.state == state})
-        click.echo(f"{len(names)} {_LEFT_OUT[state]}: {', '.join(names)} (nlpsuite plugins list)", err=True)
+        click.echo(f"{len(names)} {STATES[state]}: {', '.join(names)} (nlpsuite plugins list)", err=True)
     if as_json:
-        rows = [
-            {"task": p.name, "summary": p.summary, "distribution": p.distribution, "version": p.version}
-            for p in plugins
-        ]
-        print_json(rows)
+        keys = ("summary", "distribution", "version")
+        print_json([{"task": p.name} | {key: getattr(p, key) for key in keys} for p in plugins])
         return
     width = max((len(p.name) for p in plugins), default=0)
     for p in plugins:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import shlex
 import sys
 from collections.abc import Sequence
+from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -13,6 +14,8 @@ import click
 from nlpsuite.cli.lazy import LazyGroup
 from nlpsuite.cli.output import print_json
 from nlpsuite.errors import OptionError, PluginError, PluginInstallError
+from nlpsuite.plugins.registry import STATES, known_plugins
+from nlpsuite.plugins.scan import registered
 
 if TYPE_CHECKING:
     from nlpsuite.plugins import Plugin
@@ -21,21 +24,10 @@ if TYPE_CHECKING:
 
 __all__ = ["command"]
 
-_STATES = {
-    "disabled": "disabled",
-    "blocked": "blocked",
-    "shadowed": "passed over for another of the same name",
-    "clash": "not used, since another has the same name",
-    "incompatible": "for another version of the plugin contract",
-    "broken": "broken",
-}
-
 
 def _complete_name(ctx: click.Context, param: click.Parameter, incomplete: str) -> list[str]:
-    from nlpsuite.plugins.registry import registered
-
-    names = {plugin.key for plugin in registered()}
-    names |= {plugin.distribution for plugin in registered() if not plugin.bundled}
+    plugins = registered()
+    names = {plugin.key for plugin in plugins} | {p.distribution for p in plugins if not p.bundled}
     return sorted(name for name in names if name.startswith(incomplete))
 
 
@@ -70,26 +62,24 @@ def _list(show_all: bool, as_json: bool) -> None:
     incompatible  written for another version of the plugin contract
     broken        can't be loaded, which shows without trying
     """
-    from nlpsuite.plugins import known_plugins
     from nlpsuite.plugins.manage import describe
 
     known = known_plugins()
     shown = [p for p in known if show_all or p.kind == "task" or not p.bundled or p.state != "enabled"]
     if as_json:
-        _echo_json([describe(plugin) for plugin in shown])
+        print_json([describe(plugin) for plugin in shown])
         return
     rows = [("NAME", "KIND", "DISTRIBUTION", "VERSION", "API", "STATE", "SUMMARY")]
-    for p in shown:
-        api = "?" if p.api_version is None else str(p.api_version)
-        rows.append((p.name, p.kind, p.distribution, p.version, api, p.state, p.summary))
+    rows += [
+        (p.name, p.kind, p.distribution, p.version, str(p.api_version or "?"), p.state, p.summary)
+        for p in shown
+    ]
     widths = [max(map(len, column)) for column in zip(*rows)][:-1] + [0]
     for row in rows:
         click.echo("  ".join(cell.ljust(width) for cell, width in zip(row, widths)))
     for plugin in shown:
-        if plugin.state != "enabled":
-            _echo_trouble(plugin)
-    if len(shown) < len(known):
-        more = len(known) - len(shown)
+        _echo_trouble(plugin)
+    if more := len(known) - len(shown):
         click.echo(f"{more} more come with nlpsuite: metrics, readers and so on. Add --all.", err=True)
 
 
@@ -106,7 +96,7 @@ def info(name: str, as_json: bool) -> None:
 
     plugins = plugins_called(name)
     if as_json:
-        _echo_json([details(plugin) for plugin in plugins])
+        print_json([details(plugin) for plugin in plugins])
         return
     for number, plugin in enumerate(plugins):
         if number:
@@ -116,8 +106,7 @@ def info(name: str, as_json: bool) -> None:
             if text not in ("", None) and key not in ("fault", "remedy"):
                 text = {True: "yes", False: "no"}[text] if isinstance(text, bool) else text
                 click.echo(f"{key + ':':<14}{text}")
-        if plugin.state != "enabled":
-            _echo_trouble(plugin)
+        _echo_trouble(plugin)
 
 
 @command.command()
@@ -136,11 +125,11 @@ def info(name: str, as_json: bool) -> None:
 )
 @click.option("--no-deps", is_flag=True, help="Don't install dependencies.")
 @_yes
-def install(yes: bool, **what: Any) -> int:
+def install(yes: bool, **what: Any) -> None:
     """Install plugins into this environment.
 
-    This runs pip, or uv if there is no pip. SPEC is anything pip accepts: a name, a path, a wheel, a git
-    URL. pip's own configuration and environment variables (PIP_NO_INDEX, PIP_FIND_LINKS) apply.
+    This runs pip, or uv if pip isn't installed. SPEC is anything pip accepts: a name, a path, a wheel or a
+    git URL. pip's own configuration and environment variables (PIP_NO_INDEX, PIP_FIND_LINKS) apply.
 
     \b
     nlpsuite plugins install nlpsuite-keywords
@@ -151,20 +140,17 @@ def install(yes: bool, **what: Any) -> int:
     from nlpsuite.plugins import manage
 
     command = manage.install_command(**what)
-    _echo_commands(command)
-    if not _agreed(yes):
-        return 1
+    _confirm_commands(yes, command)
     changes = manage.install(command)
     _echo_changes(changes)
     for error in changes.errors.values():
         raise error
-    return 0
 
 
 @command.command()
 @_name
 @_yes
-def uninstall(name: str, yes: bool) -> int:
+def uninstall(name: str, yes: bool) -> None:
     """Uninstall the distribution NAME, or the one that the plugin NAME came with."""
     from nlpsuite.plugins import manage
 
@@ -172,14 +158,12 @@ def uninstall(name: str, yes: bool) -> int:
     if removal.command:
         going = ", ".join(f"the {plugin.kind} {plugin.name}" for plugin in removal.plugins)
         click.echo(f"This removes {going}, and will run:\n  {shlex.join(removal.command)}", err=True)
-        if not _agreed(yes):
-            return 1
+        _confirm(yes)
     manage.uninstall(removal)
     if removal.command:
         click.echo(f"Uninstalled {removal.distribution}.", err=True)
     else:
-        click.echo(f"{name} was not installed here. It is no longer on the list of your plugins.", err=True)
-    return 0
+        click.echo(f"{name} was not installed here. It has been removed from the record.", err=True)
 
 
 @command.command()
@@ -196,10 +180,8 @@ def enable(name: str, distribution: str | None) -> None:
     from nlpsuite.plugins import manage
 
     for plugin in manage.enable(name, distribution):
-        if plugin.state == "enabled":
+        if not _echo_trouble(plugin):
             click.echo(f"Enabled: {plugin}.", err=True)
-        else:
-            _echo_trouble(plugin)
 
 
 @command.command()
@@ -219,7 +201,7 @@ def disable(name: str) -> None:
 
 @command.command()
 @_yes
-def restore(yes: bool) -> int:
+def restore(yes: bool) -> None:
     """Reinstall the plugins that an upgrade or a new environment has lost.
 
     They are recorded in plugins.json in your configuration directory (NLPSUITE_CONFIG_DIR) whenever
@@ -229,19 +211,17 @@ def restore(yes: bool) -> int:
     from nlpsuite.plugins.state import state_path
 
     rows = manage.recorded()
+    width = max((len(row.name) for row in rows), default=0)
     for row in rows:
         state = f"present, {row.version}" if row.version else "missing"
-        width = max(len(other.name) for other in rows)
         gone = " (no longer there)" if row.gone else ""
         click.echo(f"{row.name:<{width}}  {state:<16}  {row.requirement}{gone}")
     missing = [row for row in rows if not row.version]
     if not missing:
         nothing = "Nothing is missing." if rows else f"No plugins are recorded in {state_path()}."
         click.echo(nothing, err=True)
-        return 0
-    _echo_commands(*(row.command for row in missing))
-    if not _agreed(yes):
-        return 1
+        return
+    _confirm_commands(yes, *(row.command for row in missing))
     changes = manage.install(*(row.command for row in missing))
     _echo_changes(changes)
     if changes.errors:
@@ -252,7 +232,6 @@ def restore(yes: bool) -> int:
             f"Not restored: {', '.join(failed)}.",
             hint=f"Install it from elsewhere, or forget it: nlpsuite plugins uninstall {failed[0]}",
         )
-    return 0
 
 
 @command.command()
@@ -304,16 +283,17 @@ def new(name: str, parent: Path) -> None:
     click.echo(target)
 
 
-def _echo_json(rows: Sequence[dict[str, Any]]) -> None:
-    print_json(rows)
-
-
-def _echo_trouble(plugin: Plugin) -> None:
+def _echo_trouble(plugin: Plugin) -> bool:
+    """Say why a plugin isn't enabled, and what to do; False if it is."""
+    if plugin.state == "enabled":
+        return False
     fault = f" ({plugin.fault})" if plugin.fault else ""
-    click.echo(f"{plugin} is {_STATES[plugin.state]}{fault}: {plugin.remedy}", err=True)
+    click.echo(f"{plugin} is {STATES[plugin.state]}{fault}: {plugin.remedy}", err=True)
+    return True
 
 
-def _echo_commands(*commands: Sequence[str]) -> None:
+def _confirm_commands(yes: bool, *commands: Sequence[str]) -> None:
+    """Show what will run, and ask."""
     click.echo("This will run:", err=True)
     for words in commands:
         click.echo(f"  {shlex.join(words)}", err=True)
@@ -322,18 +302,17 @@ def _echo_commands(*commands: Sequence[str]) -> None:
         "permissions, while it is installed and whenever its task is used.",
         err=True,
     )
+    _confirm(yes)
 
 
-def _agreed(yes: bool) -> bool:
-    """Whether the user agrees to what was just shown."""
+def _confirm(yes: bool) -> None:
+    """Ask whether to do what was just shown, unless ``yes``. Raises OptionError if not."""
     if yes:
-        return True
+        return
     if not _has_terminal():
-        raise OptionError("There is no terminal to ask at.", hint="Add --yes to agree. Nothing was done.")
-    if click.confirm("Continue?", err=True):
-        return True
-    click.echo("Nothing was done.", err=True)
-    return False
+        raise OptionError("There is no terminal to ask at.", hint="Nothing was done. Add --yes to agree.")
+    if not click.confirm("Continue?", err=True):
+        raise OptionError("You declined. Nothing was done.")
 
 
 def _has_terminal() -> bool:
@@ -342,13 +321,11 @@ def _has_terminal() -> bool:
 
 def _echo_changes(changes: Changes) -> None:
     for plugin in changes.plugins:
-        if plugin.state != "enabled":
-            _echo_trouble(plugin)
+        if _echo_trouble(plugin):
             continue
         origin = f"{plugin.distribution} {plugin.version}"
         click.echo(f"New {plugin.kind}: {plugin.name} ({origin}). {plugin.summary}", err=True)
-        verb = {"task": "run ", "command": ""}.get(plugin.kind)
-        if verb is not None:
+        if (verb := {"task": "run ", "command": ""}.get(plugin.kind)) is not None:
             click.echo(f"  nlpsuite {verb}{plugin.name} --help", err=True)
         for rival in plugin.rivals:
             click.echo(f"  {rival} offers the same name and is passed over.", err=True)
@@ -365,13 +342,7 @@ def _echo_changes(changes: Changes) -> None:
 
 def _echo_finding(name: str, finding: Finding, as_json: bool) -> None:
     if as_json:
-        values = {
-            "check": finding.check,
-            "ok": finding.ok,
-            "message": finding.message,
-            "where": finding.where,
-        }
-        print_json({"name": name, **values}, indent=None)
+        print_json({"name": name, **asdict(finding)}, indent=None)
         return
     text = finding.message + (f" ({finding.where})" if finding.where else "")
     # One line, whatever a plugin's own messages contain.

@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, Any
 
 from nlpsuite.data.compression import split_suffixes
 from nlpsuite.errors import InputInvalidError, OptionError
-from nlpsuite.plugins.discovery import find_plugin, known_plugins
 from nlpsuite.plugins.loading import failure, load_plugin
+from nlpsuite.plugins.registry import find_plugin, known_plugins
 
 if TYPE_CHECKING:
     from nlpsuite.data.lines import Values

@@ -18,7 +18,7 @@ from nlpsuite.data.tables import OPENAI_BATCH, Rows, Table
 from nlpsuite.data.text import marked_encoding, read_text, stdin_bytes
 from nlpsuite.errors import InputInvalidError, InputNotFoundError, MissingExtraError
 from nlpsuite.files import atomic_write
-from nlpsuite.plugins.discovery import find_plugin
+from nlpsuite.plugins.registry import find_plugin
 
 __all__ = ["files_below", "open_directory", "open_file", "open_pair", "save_stdin"]
 

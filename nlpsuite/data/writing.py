@@ -9,8 +9,8 @@ from pathlib import Path
 from typing import Any, cast
 
 from nlpsuite.errors import InputInvalidError
-from nlpsuite.plugins.discovery import known_plugins
 from nlpsuite.plugins.loading import load
+from nlpsuite.plugins.registry import known_plugins
 
 __all__ = ["check_writable", "find_writer"]
 

@@ -17,8 +17,8 @@ from nlpsuite.evaluation.metrics.lengths import count_references
 from nlpsuite.evaluation.metrics.means import ratio
 from nlpsuite.evaluation.metrics.resampling import estimate, estimate_functions
 from nlpsuite.evaluation.rows import EvaluatedRow
-from nlpsuite.plugins.discovery import find_plugin
 from nlpsuite.plugins.loading import load_metric, measure
+from nlpsuite.plugins.registry import find_plugin
 from nlpsuite.tasks.base import Task
 from nlpsuite.tasks.result import Output
 

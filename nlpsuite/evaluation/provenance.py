@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from nlpsuite import __version__
 from nlpsuite.files import sha256_file
-from nlpsuite.plugins.discovery import find_plugin
+from nlpsuite.plugins.registry import find_plugin
 
 if TYPE_CHECKING:
     from nlpsuite.data.tables import Table

@@ -153,8 +153,8 @@ def _from_plugin(name: str, offline: bool) -> ModelSpec | None:
     match = _SCHEME.match(name)
     if match is None:
         return None
-    from nlpsuite.plugins.discovery import find_plugin, known_plugins
     from nlpsuite.plugins.loading import failure, load_plugin
+    from nlpsuite.plugins.registry import find_plugin, known_plugins
 
     if not any((plugin.kind, plugin.name) == ("source", match[1]) for plugin in known_plugins()):
         return None

@@ -18,10 +18,10 @@ if TYPE_CHECKING:
     from nlpsuite.evaluation.metrics.base import Metric, RowMetric, Statistics
     from nlpsuite.evaluation.metrics.lengths import check_lengths, check_references
     from nlpsuite.models.spec import ModelSource, ModelSpec
-    from nlpsuite.plugins.discovery import find_plugin, find_task, installed_tasks, known_plugins
     from nlpsuite.plugins.kinds import API_VERSION, ENTRY_POINT_GROUP
     from nlpsuite.plugins.loading import load_metric, load_task, measure
-    from nlpsuite.plugins.registry import Plugin
+    from nlpsuite.plugins.registry import find_plugin, find_task, installed_tasks, known_plugins
+    from nlpsuite.plugins.scan import Plugin
     from nlpsuite.runtime.language_model import LanguageModel
     from nlpsuite.tasks.base import Divides, Piece
     from nlpsuite.tasks.guard import Flag, Guard, OutputGuard, Screening
@@ -45,10 +45,10 @@ _LAZY = {
     "evaluation.metrics.base": "Metric RowMetric Statistics",
     "evaluation.metrics.lengths": "check_lengths check_references",
     "models.spec": "ModelSource ModelSpec",
-    "plugins.discovery": "find_plugin find_task installed_tasks known_plugins",
+    "plugins.registry": "find_plugin find_task installed_tasks known_plugins",
     "plugins.kinds": "API_VERSION ENTRY_POINT_GROUP",
     "plugins.loading": "load_metric load_task measure",
-    "plugins.registry": "Plugin",
+    "plugins.scan": "Plugin",
     "runtime.language_model": "LanguageModel",
     "tasks.base": "Divides Piece",
     "tasks.guard": "Flag Guard OutputGuard Screening",

@@ -1,4 +1,4 @@
-"""Running pip, or uv if there is no pip, on this environment."""
+"""Running pip, or uv if pip isn't installed, on this environment."""
 
 from __future__ import annotations
 
@@ -52,5 +52,5 @@ def run_installer(command: Sequence[str]) -> None:
     if done.returncode:
         raise PluginInstallError(
             f"{shlex.join(command)} failed with code {done.returncode}.",
-            hint="See its own messages above.",
+            hint="See its output above.",
         )

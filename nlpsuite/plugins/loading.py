@@ -6,17 +6,19 @@ import contextlib
 import functools
 import importlib
 import math
+import operator
 import os
 import sys
 import threading
 import time
+import traceback
 from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING, Any
 
 from nlpsuite.errors import PluginError
-from nlpsuite.plugins.discovery import find_plugin
 from nlpsuite.plugins.kinds import KINDS, TASK, Kind
-from nlpsuite.plugins.registry import Plugin, registered
+from nlpsuite.plugins.registry import find_plugin
+from nlpsuite.plugins.scan import Plugin, registered
 
 if TYPE_CHECKING:
     import pluggy
@@ -80,9 +82,9 @@ def measure(name: str, outputs: Sequence[str], references: Sequence[str]) -> flo
 
 
 def load_plugin(plugin: Plugin) -> Any:
-    """Import a plugin, whatever its state, and ask it for its task, metric or whatever it offers.
+    """Import a plugin, whatever its state, and ask it for its task, metric or other contribution.
 
-    Whatever it prints goes to stderr, and so does a warning if importing it is slow.
+    Its output goes to stderr, as does a warning if importing it is slow.
 
     Raises:
         PluginError: the plugin fails to import, raises, or breaks the contract.
@@ -158,9 +160,8 @@ def _check(kind: Kind, name: str, offered: Any) -> None:
     """Raises _ContractError if a hook may not return ``offered``."""
     fits = isinstance(offered, resolve(kind.type)) if kind.type else callable(offered)
     if not fits:
-        raise _ContractError(
-            f"its hook {kind.hook} returned {type(offered).__name__} instead of {kind.returns}"
-        )
+        returned = type(offered).__name__
+        raise _ContractError(f"its hook {kind.hook} returned {returned} instead of {kind.returns}")
     if kind.name in (TASK, "guard") and offered.name != name:
         raise _ContractError(f"its {kind.name} calls itself {offered.name!r}")
 
@@ -172,12 +173,10 @@ def failure(plugin: Plugin, problem: BaseException | str) -> PluginError:
         problem = f"{type(problem).__name__}: {text}" if text else type(problem).__name__
     if len(problem) > _LONGEST_REASON:
         problem = problem[:_LONGEST_REASON] + "…"
-    hint = (
-        "Reinstall nlpsuite."
-        if plugin.bundled
-        else f"To do without it: nlpsuite plugins disable {plugin.key}. "
-        f"To upgrade it: nlpsuite plugins install --upgrade {plugin.distribution}"
-    )
+    hint = f"To do without it: nlpsuite plugins disable {plugin.key}. "
+    hint += f"To upgrade it: nlpsuite plugins install --upgrade {plugin.distribution}"
+    if plugin.bundled:
+        hint = "Reinstall nlpsuite."
     return PluginError(
         f"The plugin of {plugin.kind} {plugin.name!r} ({plugin.distribution} {plugin.version}, module "
         f"{plugin.module}) failed: {problem}",
@@ -191,12 +190,9 @@ def blame(error: BaseException) -> Plugin | None:
     for plugin in registered():  # tasks first
         if plugin.module and not plugin.bundled:
             modules.setdefault(plugin.module.split(".")[0], plugin)
-    traceback = error.__traceback__
     found = None
-    while traceback is not None:
-        name = str(traceback.tb_frame.f_globals.get("__name__", ""))
-        found = modules.get(name.split(".")[0], found)
-        traceback = traceback.tb_next
+    for frame, _ in traceback.walk_tb(error.__traceback__):
+        found = modules.get(str(frame.f_globals.get("__name__", "")).split(".")[0], found)
     return found
 
 
@@ -204,9 +200,7 @@ def resolve(reference: str) -> Any:
     """What ``module:attribute`` names, or ``module:`` alone."""
     module, _, attributes = reference.partition(":")
     found: Any = importlib.import_module(module)
-    for attribute in attributes.split(".") if attributes else ():
-        found = getattr(found, attribute)
-    return found
+    return operator.attrgetter(attributes)(found) if attributes else found
 
 
 def _trace(plugin: Plugin, event: str) -> None:

@@ -15,8 +15,8 @@ from urllib.request import url2pathname
 
 from nlpsuite.errors import OptionError, PluginInstallError, UnknownTaskError
 from nlpsuite.plugins import installer
-from nlpsuite.plugins.discovery import known_plugins
-from nlpsuite.plugins.registry import Plugin, normalized, path_files, refresh, registered
+from nlpsuite.plugins.registry import known_plugins
+from nlpsuite.plugins.scan import Plugin, normalized, path_files, refresh, registered
 from nlpsuite.plugins.state import Installed, State, change_state, read_state
 
 __all__ = [
@@ -139,7 +139,7 @@ def enable(name: str, distribution: str | None = None) -> list[Plugin]:
         The plugins of that name as they are now: one may still be disabled with its distribution.
 
     Raises:
-        UnknownTaskError: nothing is called so.
+        UnknownTaskError: nothing has that name.
         OptionError: ``distribution`` offers no such plugin.
         StorageError: the record can't be read or written.
     """
@@ -177,7 +177,7 @@ def disable(name: str) -> list[Plugin]:
         The plugins that are disabled by it.
 
     Raises:
-        UnknownTaskError: nothing is called so.
+        UnknownTaskError: nothing has that name.
         OptionError: it is nlpsuite itself.
         StorageError: the record can't be read or written.
     """
@@ -228,7 +228,7 @@ def install_command(
 def install(*commands: Sequence[str]) -> Changes:
     """Run commands of ``install_command``, record what is installed afterwards, and report what changed.
 
-    A command that fails doesn't keep the next from running.
+    If a command fails, the next ones still run.
 
     Raises:
         StorageError: the record can't be read or written.

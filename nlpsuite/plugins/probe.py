@@ -22,7 +22,7 @@ from typing import Any
 from nlpsuite.errors import PluginError
 from nlpsuite.plugins.kinds import KINDS
 from nlpsuite.plugins.loading import failure, load_plugin, resolve
-from nlpsuite.plugins.registry import Plugin
+from nlpsuite.plugins.scan import Plugin
 
 __all__ = ["Probe", "probe", "try_plugins"]
 
@@ -109,8 +109,7 @@ def _failed(plugin: Plugin, problem: str) -> Probe:
 
 def _main() -> None:
     """The child process."""
-    plugin = Plugin(**json.loads(sys.argv[1]))
-    found = _load_watched(plugin, strict=bool(sys.argv[3]))
+    found = _load_watched(Plugin(**json.loads(sys.argv[1])), strict=bool(sys.argv[3]))
     Path(sys.argv[2]).write_text(json.dumps(asdict(found)), encoding="utf-8")
     os._exit(0)  # whatever the plugin left running
 

@@ -1,243 +1,203 @@
-"""What the installed distributions register, from their metadata. Imports no plugin."""
+"""Which of the registered plugins may be used. Imports none of them.
+
+``--no-plugins`` and ``NLPSUITE_PLUGINS`` are looked up in the environment whenever they are needed, so
+that child processes obey them too.
+"""
 
 from __future__ import annotations
 
-import ast
-import functools
-import importlib.util
+import dataclasses
+import difflib
 import os
-import re
-import site
-import sys
-import tokenize
-from collections.abc import Iterator
-from dataclasses import dataclass, field
-from importlib import metadata
-from importlib.machinery import ModuleSpec
-from pathlib import Path
 
-from nlpsuite import __version__
-from nlpsuite.plugins.builtin import BUILTIN
-from nlpsuite.plugins.kinds import API_VERSION, ENTRY_POINT_GROUP, KINDS, TASK
+from nlpsuite.errors import NlpsuiteError, PluginError, UnknownTaskError
+from nlpsuite.plugins.kinds import API_VERSION, TASK, VERBS
+from nlpsuite.plugins.scan import Plugin, registered
+from nlpsuite.plugins.state import State, read_state
 
-__all__ = ["API_VERSION", "ENTRY_POINT_GROUP", "Plugin", "normalized", "path_files", "refresh", "registered"]
+__all__ = [
+    "STATES",
+    "block",
+    "find_plugin",
+    "find_task",
+    "installed",
+    "installed_tasks",
+    "known_plugins",
+    "unavailable",
+]
 
-_KIND_OF_GROUP = {kind.prefix: kind.name for kind in KINDS.values()}
-_ORDER = {name: place for place, name in enumerate(KINDS)}
-_CORE = "nlpsuite"
+# The states that are not "enabled", worded to follow "the plugin is".
+STATES = {
+    "disabled": "disabled",
+    "blocked": "blocked",
+    "shadowed": "passed over for another of the same name",
+    "clash": "offered by more than one plugin",
+    "incompatible": "for another version of the plugin contract",
+    "broken": "broken",
+}
+_ALLOWED = "NLPSUITE_PLUGINS"
+_BLOCKED = "NLPSUITE_NO_PLUGINS"
+_ALL = "*"
 
 
-@dataclass(frozen=True)
-class Plugin:
-    """A task, metric or other thing that an installed distribution registers, from its metadata alone.
+def block(*names: str) -> None:
+    """Block plugins or distributions from now on, in this process and its children. ``*`` blocks all
+    that are not bundled."""
+    os.environ[_BLOCKED] = ",".join([*_names(_BLOCKED), *names])
 
-    Attributes:
-        name: of the task, metric, scheme, suffix or verb, and of its entry point.
-        module: to import.
-        distribution, version: that registers it.
-        rivals: other distributions that offer the same name and are passed over.
-        attribute: of the module that holds the hooks; empty if the module itself does.
-        api_version: of the contract that it was written for; None if unreadable.
-        fault: why it can't be loaded, as far as that shows without an import; usually empty.
-        state, remedy: see ``known_plugins``.
-        kind: one of ``KINDS``.
+
+def known_plugins() -> list[Plugin]:
+    """Every registration with its ``state`` and, unless it is enabled, the ``remedy``.
+
+    States: ``enabled``; ``disabled`` by the user; ``blocked`` by --no-plugins or NLPSUITE_PLUGINS;
+    ``incompatible``, for another version of the contract; ``broken``, as far as that shows without an
+    import; ``clash``, with another third party's of the same kind and name; ``shadowed`` by one that
+    takes precedence. Whether an enabled plugin works is known only once it is loaded.
+
+    Raises:
+        StorageError: the record of the user's decisions is damaged.
     """
-
-    name: str
-    module: str
-    distribution: str
-    version: str
-    rivals: tuple[str, ...] = ()
-    attribute: str = ""
-    api_version: int | None = API_VERSION
-    fault: str = ""
-    state: str = "enabled"
-    remedy: str = ""
-    kind: str = TASK
-    _description: str = field(default="", repr=False, compare=False)
-
-    def __str__(self) -> str:
-        return f"{self.key} of {self.distribution} {self.version}"
-
-    @property
-    def bundled(self) -> bool:
-        """It comes with nlpsuite itself."""
-        return normalized(self.distribution) == _CORE
-
-    @property
-    def builtin(self) -> bool:
-        """It is part of the core, without an entry point."""
-        return self.bundled and self.name in BUILTIN.get(self.kind, ())
-
-    @property
-    def summary(self) -> str:
-        """First line of the module's docstring, read from its source; failing that, the distribution's
-        summary."""
-        return _docstring(self.module).strip().split("\n")[0].strip() or self._description
-
-    @property
-    def file(self) -> str:
-        """The file of its module or of the package around it; empty if there is none."""
-        spec = _spec(self.module)
-        return spec.origin or "" if spec else ""
-
-    @property
-    def key(self) -> str:
-        """Its unambiguous name: a task's own, ``kind:name`` for other kinds."""
-        return self.name if self.kind == TASK else f"{self.kind}:{self.name}"
-
-    def is_called(self, name: str) -> bool:
-        """``name`` is the plugin's own, its ``key`` or its distribution's."""
-        return name in (self.name, self.key) or self.is_from(name)
-
-    def is_from(self, distribution: str) -> bool:
-        """It was installed with ``distribution``."""
-        return normalized(self.distribution) == normalized(distribution)
-
-
-def normalized(distribution: str) -> str:
-    """A distribution's name as indexes compare it: My_Plugin and my-plugin are the same."""
-    return re.sub(r"[-_.]+", "-", distribution).lower()
-
-
-def registered() -> tuple[Plugin, ...]:
-    """All registrations under any version of the contract, tasks first, by name, bundled ones first.
-
-    The working directory is not searched: anything may lie there.
-    """
-    return _scan(tuple((path, _changed(path)) for path in sys.path if path))
-
-
-def path_files() -> dict[Path, int]:
-    """The ``.pth`` files of this environment, with the times of their last changes."""
-    users = [site.getusersitepackages()] if site.ENABLE_USER_SITE else []
-    return {
-        file: _changed(str(file))
-        for directory in [*site.getsitepackages(), *users]
-        for file in sorted(Path(directory).glob("*.pth"))
+    # Bundled plugins alone don't need the record, so --no-plugins works even if it is damaged.
+    only_bundled = _ALL in _names(_BLOCKED) or (_ALLOWED in os.environ and not _names(_ALLOWED))
+    state = State() if only_bundled else read_state()
+    plugins = [_judged(plugin, state) for plugin in registered()]
+    by_name: dict[str, list[Plugin]] = {}
+    for plugin in plugins:
+        if plugin.state == "enabled":
+            by_name.setdefault(plugin.key, []).append(plugin)
+    settled = {
+        (p.key, p.distribution): p for key, ps in by_name.items() for p in _settled(ps, state.chosen.get(key))
     }
+    return [settled.get((plugin.key, plugin.distribution), plugin) for plugin in plugins]
 
 
-def refresh(before: dict[Path, int]) -> None:
-    """Take note of what was installed or removed while this process was running.
+def installed(kind: str) -> dict[str, Plugin]:
+    """The usable plugins of a kind, by name, in alphabetical order. Imports none.
 
-    Python reads ``.pth`` files, which make editable installs importable, only when it starts. So those
-    that are new are read here.
+    If two distributions offer one name, the user's choice takes precedence, then a bundled one; the
+    others are its ``rivals``. Of two third parties neither is used until the user chooses.
 
-    Args:
-        before: what ``path_files`` returned before the installation.
+    Raises:
+        StorageError: the record of the user's decisions is damaged.
     """
-    importlib.invalidate_caches()
-    _scan.cache_clear()
-    for file, changed in path_files().items():
-        if before.get(file) != changed:
-            site.addpackage(str(file.parent), file.name, None)
+    return {p.name: p for p in known_plugins() if p.kind == kind and p.state == "enabled"}
 
 
-def _changed(path: str) -> int:
-    try:
-        return os.stat(path).st_mtime_ns
-    except OSError:
-        return 0
+def installed_tasks() -> dict[str, Plugin]:
+    """The usable tasks; see ``installed``."""
+    return installed(TASK)
 
 
-@functools.lru_cache(maxsize=2)
-def _scan(places: tuple[tuple[str, int], ...]) -> tuple[Plugin, ...]:
-    """``places`` are the directories to search, with their times, so that an installation is noticed."""
-    found: dict[tuple[str, str], Plugin] = {}
-    for kind, references in BUILTIN.items():
-        for name, reference in references.items():
-            module, _, attribute = reference.partition(":")
-            plugin = Plugin(name, module, _CORE, __version__, attribute=attribute, kind=kind)
-            found[plugin.key, _CORE] = plugin
-    for distribution in metadata.distributions(path=[path for path, _ in places]):
-        for plugin in _registrations(distribution):
-            # An editable and an ordinary install may list the same entry point: the first is imported.
-            found.setdefault((plugin.key, normalized(plugin.distribution)), plugin)
-
-    def place(plugin: Plugin) -> tuple[int, str, bool, str]:
-        return (_ORDER[plugin.kind], plugin.name, not plugin.bundled, normalized(plugin.distribution))
-
-    return tuple(sorted(found.values(), key=place))
+def unavailable() -> list[Plugin]:
+    """Installed plugins that can't be used now, except shadowed ones."""
+    return [plugin for plugin in known_plugins() if plugin.state not in ("enabled", "shadowed")]
 
 
-def _registrations(distribution: metadata.Distribution) -> Iterator[Plugin]:
-    """What one distribution registers. Damaged metadata is a fault of its own, not of the search."""
-    try:
-        text = distribution.read_text("entry_points.txt") or ""
-    except (OSError, ValueError):
-        return
-    if not any(prefix in text for prefix in _KIND_OF_GROUP):  # nearly all: don't parse their metadata
-        return
-    name, version, description = _named(distribution)
-    try:
-        entries = [
-            (entry, prefix)
-            for entry in distribution.entry_points
-            for prefix in _KIND_OF_GROUP
-            if entry.group.startswith(prefix)
-        ]
-    except Exception as error:
-        fault = f"its entry_points.txt can't be read: {error}"
-        yield Plugin(name, "", name, version, api_version=None, fault=fault)
-        return
-    # A plugin may be written for several versions of the contract: ours counts.
-    for entry, prefix in sorted(entries, key=lambda found: found[0].group != f"{found[1]}{API_VERSION}"):
-        number = entry.group.removeprefix(prefix)
-        api_version = int(number) if number.isascii() and number.isdigit() else None
-        try:
-            module, attribute, fault = entry.module, entry.attr or "", ""
-        except (AttributeError, ValueError, AssertionError):  # the entry point's value is no reference
-            module, attribute, fault = "", "", f"its entry point names no module: {entry.value!r}"
-        if not fault and api_version is None:
-            fault = f"its group is called {entry.group!r}"
-        if not fault and api_version == API_VERSION and _spec(module) is None:
-            fault = f"there is no module {module}"
-        yield Plugin(entry.name, module, name, version, (), attribute, api_version, fault,
-                     kind=_KIND_OF_GROUP[prefix], _description=description)  # fmt: skip
+def find_task(name: str) -> Plugin:
+    """The plugin of a task; see ``find_plugin``."""
+    return find_plugin(TASK, name)
 
 
-def _named(distribution: metadata.Distribution) -> tuple[str, str, str]:
-    """Name, version and summary, as far as they can be read."""
-    try:
-        fields = distribution.metadata
-        values = [fields.get_all(key) or [] for key in ("Name", "Version", "Summary")]
-    except Exception:  # which errors the parser of a broken file raises is not documented
-        return "unknown", "unknown", ""
-    name, version, description = (str(value[0]).strip() if value else "" for value in values)
-    return name or "unknown", version or "unknown", description
+def find_plugin(kind: str, name: str) -> Plugin:
+    """The plugin of that kind and name.
+
+    Raises:
+        UnknownTaskError: no plugin offers it, or it is disabled or blocked; says what to do.
+        PluginError: it is incompatible or broken, or two third parties offer it.
+        StorageError: the record of the user's decisions is damaged.
+    """
+    usable = installed(kind)
+    if name in usable:
+        return usable[name]
+    others = [plugin for plugin in known_plugins() if (plugin.kind, plugin.name) == (kind, name)]
+    if others:
+        raise _refusal(others)
+    close = difflib.get_close_matches(name, usable, n=1, cutoff=0.5)
+    suggestion = f"Did you mean {close[0]!r}? " if close else ""
+    raise UnknownTaskError(
+        f"There is no {kind} {name!r}.",
+        hint=f"{suggestion}{kind.capitalize()}s: {', '.join(usable) or 'none'}. "
+        f"`nlpsuite {'list' if kind == TASK else 'plugins list --all'}` describes them.",
+    )
 
 
-def _spec(module: str) -> ModuleSpec | None:
-    # Of the top-level package: to find a submodule, Python would import its parents.
-    try:
-        return importlib.util.find_spec(module.split(".")[0])
-    except (ImportError, ValueError):
-        return None
+def _judged(plugin: Plugin, state: State) -> Plugin:
+    """The plugin with its own state, regardless of others of the same name."""
+    if plugin.fault:
+        return _with(plugin, "broken", f"nlpsuite plugins install --upgrade {plugin.distribution}")
+    if plugin.api_version != API_VERSION:
+        newer = (plugin.api_version or 0) > API_VERSION
+        remedy = "upgrade nlpsuite" if newer else f"nlpsuite plugins install --upgrade {plugin.distribution}"
+        return _with(plugin, "incompatible", remedy)
+    if cause := _blocked_by(plugin):
+        flag = cause == "--no-plugins"
+        remedy = "leave out --no-plugins" if flag else f"add {plugin.key} to {cause}, or unset it"
+        return _with(plugin, "blocked", remedy)
+    causes = [name for name in (plugin.name, plugin.key) if name in state.disabled]
+    if causes or any(plugin.is_called(name) for name in state.disabled):
+        return _with(plugin, "disabled", f"nlpsuite plugins enable {(causes or [plugin.distribution])[0]}")
+    if plugin.kind == "command" and plugin.name in VERBS:
+        return _with(plugin, "shadowed", "its author has to choose another name for the command")
+    return plugin
 
 
-def _docstring(module: str) -> str:
-    try:
-        with open(_source(module), encoding="utf-8") as file:
-            for token in tokenize.generate_tokens(file.readline):
-                if token.type == tokenize.STRING:
-                    return str(ast.literal_eval(token.string))
-                if token.type not in (tokenize.COMMENT, tokenize.NL):
-                    break
-    except (OSError, SyntaxError, ValueError, tokenize.TokenError):
-        pass
-    return ""
+def _blocked_by(plugin: Plugin) -> str:
+    """What forbids a plugin: ``--no-plugins`` or ``NLPSUITE_PLUGINS``; empty if nothing does."""
+    blocked = _names(_BLOCKED)
+    if any(plugin.is_called(name) for name in blocked) or (_ALL in blocked and not plugin.bundled):
+        return "--no-plugins"
+    allowed = _ALLOWED not in os.environ or plugin.bundled or any(map(plugin.is_called, _names(_ALLOWED)))
+    return "" if allowed else _ALLOWED
 
 
-def _source(module: str) -> str:
-    """The file of a module, even of one inside a package, without importing the package."""
-    spec = _spec(module)
-    inner = module.split(".")[1:]
-    if spec is None or not inner:
-        return spec.origin or "" if spec else ""
-    for place in spec.submodule_search_locations or ():
-        path = os.path.join(place, *inner)
-        for candidate in (f"{path}.py", os.path.join(path, "__init__.py")):
-            if os.path.isfile(candidate):
-                return candidate
-    return ""
+def _names(variable: str) -> list[str]:
+    return [name.strip() for name in os.environ.get(variable, "").split(",") if name.strip()]
+
+
+def _settled(rivals: list[Plugin], chosen: str | None) -> list[Plugin]:
+    """Usable plugins of one name, bundled first: one of them is used, or they clash."""
+    wanted = [plugin for plugin in rivals if chosen and plugin.is_from(chosen)]
+    first = (wanted or rivals)[0]
+    clash = len(rivals) > 1 and not wanted and not first.bundled
+    settled = [
+        _with(p, "clash" if clash else "shadowed", f"nlpsuite plugins enable {p.key} --from {p.distribution}")
+        for p in rivals
+        if clash or p is not first
+    ]
+    if not clash:
+        settled.append(dataclasses.replace(first, rivals=tuple(plugin.distribution for plugin in settled)))
+    return settled
+
+
+def _with(plugin: Plugin, state: str, remedy: str) -> Plugin:
+    return dataclasses.replace(plugin, state=state, remedy=remedy)
+
+
+def _refusal(plugins: list[Plugin]) -> NlpsuiteError:
+    """Why none of the plugins of one name can be used."""
+    clashing = [plugin for plugin in plugins if plugin.state == "clash"]
+    if clashing:
+        offers = " and ".join(f"{plugin.distribution} {plugin.version}" for plugin in clashing)
+        return PluginError(
+            f"The {clashing[0].kind} {clashing[0].name!r} is offered by {offers}.",
+            hint="Choose one: " + ", or ".join(plugin.remedy for plugin in clashing),
+        )
+    plugin = plugins[0]
+    subject = f"The {plugin.kind} {plugin.name!r} of {plugin.distribution} {plugin.version}"
+    if plugin.state == "disabled":
+        return UnknownTaskError(f"{subject} is disabled.", hint=f"Enable it: {plugin.remedy}")
+    hint = f"{plugin.remedy[0].upper()}{plugin.remedy[1:]}."
+    if plugin.state == "blocked":
+        return UnknownTaskError(f"{subject} is blocked by {_blocked_by(plugin)}.", hint=hint)
+    if "nlpsuite plugins" in plugin.remedy:
+        hint = f"Upgrade it: {plugin.remedy}"
+    if plugin.state == "incompatible":
+        return PluginError(
+            f"{subject} was written for version {plugin.api_version} of the plugin contract; this nlpsuite "
+            f"has version {API_VERSION}.",
+            hint=hint,
+        )
+    return PluginError(
+        f"{subject} can't be loaded: {plugin.fault}.",
+        hint=f"{hint}. To do without it: nlpsuite plugins uninstall {plugin.distribution}",
+    )

@@ -58,8 +58,7 @@ class State:
 
 def state_path() -> Path:
     """``plugins.json`` in ``$NLPSUITE_CONFIG_DIR`` if set, else in the user's configuration directory."""
-    override = os.environ.get("NLPSUITE_CONFIG_DIR")
-    if override:
+    if override := os.environ.get("NLPSUITE_CONFIG_DIR"):
         return Path(override).expanduser() / "plugins.json"
     import platformdirs
 
@@ -104,25 +103,19 @@ def change_state() -> Iterator[State]:
         "version": _VERSION,
         "disabled": sorted(state.disabled),
         "chosen": dict(sorted(state.chosen.items())),
-        "installed": {name: _encoded(row) for name, row in sorted(state.installed.items())},
+        "installed": {
+            name: {key: value for key, value in asdict(row).items() if value is not False}
+            for name, row in sorted(state.installed.items())
+        },
     }
     path = state_path()
-    # A link to a file elsewhere stays a link.
-    path = path.resolve() if path.is_symlink() else path
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         atomic_write_text(path, json.dumps(values, indent=2, ensure_ascii=False) + "\n")
     except (OSError, StorageError) as error:
-        reason = (
-            error.message if isinstance(error, StorageError) else f"Can't write {path}: {error.strerror}."
-        )
-        raise StorageError(
-            reason, hint="Set NLPSUITE_CONFIG_DIR to another place for plugins.json."
-        ) from None
-
-
-def _encoded(row: Installed) -> dict[str, Any]:
-    return {key: value for key, value in asdict(row).items() if value is not False}
+        reason = getattr(error, "message", f"Can't write {path}: {error}.")
+        hint = "Set NLPSUITE_CONFIG_DIR to another place for plugins.json."
+        raise StorageError(reason, hint=hint) from None
 
 
 def _decoded(values: dict[str, Any]) -> State:
@@ -134,11 +127,7 @@ def _decoded(values: dict[str, Any]) -> State:
         name: Installed(row["version"], row["requirement"], row.get("editable") is True)
         for name, row in values.pop("installed", {}).items()
     }
-    texts = [
-        *disabled,
-        *chosen.values(),
-        *(text for r in rows.values() for text in (r.version, r.requirement)),
-    ]
+    texts = [*disabled, *chosen.values(), *(t for r in rows.values() for t in (r.version, r.requirement))]
     if not isinstance(disabled, list) or not all(isinstance(text, str) for text in texts):
         raise ValueError("names, versions and requirements must be strings")
     return State(set(disabled), chosen, rows, values)

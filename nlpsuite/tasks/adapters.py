@@ -7,8 +7,8 @@ from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING, Any
 
 from nlpsuite.errors import NlpsuiteError, PluginError, UnknownTaskError
-from nlpsuite.plugins.discovery import find_task
 from nlpsuite.plugins.loading import failure
+from nlpsuite.plugins.registry import find_task
 
 if TYPE_CHECKING:
     from nlpsuite.runtime.bundle import Bundle

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from nlpsuite import __version__
-from nlpsuite.plugins.discovery import find_plugin
+from nlpsuite.plugins.registry import find_plugin
 from nlpsuite.tasks.pipeline import Pipeline
 from nlpsuite.tasks.result import Result
 

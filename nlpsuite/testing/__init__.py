@@ -18,32 +18,26 @@ if TYPE_CHECKING:
     from nlpsuite.testing.findings import Finding
 
 __all__ = [
-    "EchoModel",
-    "Finding",
-    "Pipeline",
-    "TaskConformance",
-    "check_plugin",
-    "check_task",
-    "read_examples",
-]
+    "EchoModel", "Finding", "Pipeline", "TaskConformance", "check_plugin", "check_task", "read_examples"
+]  # fmt: skip
 
+# Module to the public names that it has.
 _LAZY = {
-    "EchoModel": "nlpsuite.testing.echo",
-    "Finding": "nlpsuite.testing.findings",
-    "Pipeline": "nlpsuite.tasks.pipeline",
-    "TaskConformance": "nlpsuite.testing.conformance",
-    "check_plugin": "nlpsuite.testing.conformance",
-    "check_task": "nlpsuite.testing.conformance",
-    "read_examples": "nlpsuite.data.examples",
+    "data.examples": "read_examples",
+    "tasks.pipeline": "Pipeline",
+    "testing.conformance": "TaskConformance check_plugin check_task",
+    "testing.echo": "EchoModel",
+    "testing.findings": "Finding",
 }
 
 
 def __getattr__(name: str) -> Any:
-    if name not in _LAZY:
-        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
     import importlib
 
-    return getattr(importlib.import_module(_LAZY[name]), name)
+    for module, names in _LAZY.items():
+        if name in names.split():
+            return getattr(importlib.import_module(f"nlpsuite.{module}"), name)
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
 
 
 def __dir__() -> list[str]:

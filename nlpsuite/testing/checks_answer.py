@@ -30,14 +30,12 @@ def prompts(subject: Subject) -> str:
         expect(first != second, f"two texts have the same prompt (options {given}): the text is not in it")
     if issubclass(subject.task.options, GenerationOptions) and not first.choices:
         length = subject.prompt(Record(SAMPLES[0][0]), {"max_tokens": 7}).max_tokens
-        expect(
-            length == 7,
-            f"--max-tokens 7 has no effect, the prompt has max_tokens={length}: return options.apply(prompt)",
-        )
+        message = f"--max-tokens 7 has no effect, the prompt has max_tokens={length}"
+        expect(length == 7, f"{message}: return options.apply(prompt)")
     return f"{len(variants)} sets of options"
 
 
-def prompts_are_pure(subject: Subject) -> str:
+def prompts_are_pure(subject: Subject) -> None:
     """The same arguments give the same prompt, whatever was asked before; nothing is changed."""
     for given in subject.variants():
         record = Record(SAMPLES[0][0], (Message("user", "Hello."), Message("assistant", "Good morning.")))
@@ -48,16 +46,10 @@ def prompts_are_pure(subject: Subject) -> str:
         expect(options == before[1], "prompt changes the options it is given")
         subject.prompt(Record(SAMPLES[1][0]), given)
         again = subject.call("prompt", record.text, subject.task.prompt, record, options)
-        expect(
-            first == again,
-            f"the same record and options ({given}) gave two prompts: {_difference(first, again)}; a prompt may "
-            "not depend on chance, time or earlier calls",
-        )
-        expect(
-            vars(subject.task) == before[2],
-            "prompt changes the task; one task serves many threads and holds no state",
-        )
-    return ""
+        message = f"the same record and options ({given}) gave two prompts: {_difference(first, again)}"
+        expect(first == again, f"{message}; a prompt may not depend on chance, time or earlier calls")
+        message = "prompt changes the task; one task serves many threads and holds no state"
+        expect(vars(subject.task) == before[2], message)
 
 
 def odd_texts(subject: Subject) -> str:
@@ -92,20 +84,17 @@ def long_texts(subject: Subject) -> str:
     # A model that repeats its prompt makes joined outputs as long as the text; a terse one doesn't.
     for model in (EchoModel(context_length=_CONTEXT), EchoModel([SAMPLES[0][1]], context_length=_CONTEXT)):
         tokens = model.count_tokens(text)
-        about = (
-            f"a text of {tokens:,} tokens (the model takes {_CONTEXT:,}, long_input is {task.long_input!r})"
-        )
+        about = f"a text of {tokens:,} tokens (model: {_CONTEXT:,}, long_input: {task.long_input!r})"
         result = _try(subject, text, model)
         if isinstance(result, InputTooLongError):
             expect(task.long_input == "error", f"{about} was refused: {result.message}")
             return "refused, with both lengths"
         check_output(result.output, subject.place("long_input"), f"the output of {about}")
-        expect(
-            result.parts > 1 or (task.long_input != "error" and result.notices),
-            f"{about} became, in silence, a prompt of {result.prompt_tokens:,} tokens: prompt cuts it; leave that "
-            "to long_input",
-            subject.place("prompt"),
+        message = (
+            f"{about} was cut to {result.prompt_tokens:,} tokens without a notice; leave that to long_input"
         )
+        reported = result.parts > 1 or (task.long_input != "error" and result.notices)
+        expect(reported, message, subject.place("prompt"))
     return f"{result.parts} parts" if task.long_input == "split" else "shortened, with a notice"
 
 
@@ -171,7 +160,7 @@ def joins(subject: Subject) -> str:
     return "1, 2 and 5 parts"
 
 
-def works_silently(subject: Subject) -> str:
+def works_silently(subject: Subject) -> None:
     """Nothing is printed while a text is processed; standard output is for results."""
     subject.printed.truncate(0)
     subject.printed.seek(0)
@@ -179,7 +168,6 @@ def works_silently(subject: Subject) -> str:
         _run(subject, text, EchoModel([wanted], context_length=_CONTEXT))
     printed = subject.printed.getvalue().strip()
     expect(not printed, f"it prints {shown(printed)} while it processes a text")
-    return ""
 
 
 def streams(subject: Subject) -> str:
@@ -189,11 +177,12 @@ def streams(subject: Subject) -> str:
         pipeline = Pipeline(subject.task, EchoModel([reply]))
         result = subject.call("parse", reply, pipeline.run, Record(SAMPLES[0][0]), pieces.append)
         check_output(result.output, subject.place("parse"), f"parse of {shown(reply)}")
-        expect(
-            "".join(pieces) == result.output.text,
-            f"streams is {subject.task.streams} (strips {subject.task.strips}), but {shown(''.join(pieces))} was "
-            f"shown and the output's text is {shown(result.output.text)}",
+        streamed, declared = (
+            "".join(pieces),
+            f"streams is {subject.task.streams}, strips {subject.task.strips}",
         )
+        message = f"{declared}, but {shown(streamed)} was shown and the output is {shown(result.output.text)}"
+        expect(streamed == result.output.text, message)
     return "as it comes" if subject.task.streams else "once it is complete"
 
 

@@ -24,35 +24,28 @@ _SLOW = 60  # chunks, of 0.05 s each
 _GRACE = 10.0  # seconds that workers have to end
 
 
-def runs_every_chunk(subject: Subject) -> str:
+def runs_every_chunk(subject: Subject) -> None:
     """Every chunk is run at least once, and what the worker reports is passed on."""
     with _place() as place:
-        done = {
-            event.chunk: event for event in _drive(subject, place, range(_CHUNKS)) if isinstance(event, Done)
-        }
+        done = {event.chunk: event for event in _done(subject, place, range(_CHUNKS))}
         missing = sorted(set(range(_CHUNKS)) - {chunk for chunk, _ in runs(place)})
         expect(not missing, f"it never ran the chunks {missing} of {_CHUNKS}")
-    expect(
-        sorted(done) == list(range(_CHUNKS)), f"it yielded a Done for the chunks {sorted(done)} of {_CHUNKS}"
-    )
+    message = f"it yielded a Done for the chunks {sorted(done)} of {_CHUNKS}"
+    expect(sorted(done) == list(range(_CHUNKS)), message)
     for chunk, event in done.items():
         reported = (event.rows, event.errors, event.prompt_tokens, event.completion_tokens)
-        expect(
-            reported == (ROWS, chunk % 2, chunk, 1),
-            f"of chunk {chunk} it passed on {event}, which is not what the worker returned",
-        )
-    return ""
+        message = f"for chunk {chunk} it passed on {event}, which is not what the worker returned"
+        expect(reported == (ROWS, chunk % 2, chunk, 1), message)
 
 
-def runs_nothing_for_nothing(subject: Subject) -> str:
+def runs_nothing_for_nothing(subject: Subject) -> None:
     """Without chunks nothing is done."""
     with _place() as place:
-        done = [event for event in _drive(subject, place, ()) if isinstance(event, Done)]
+        done = _done(subject, place, ())
     expect(not done, f"it yielded {len(done)} Done without a chunk")
-    return ""
 
 
-def takes_chunks_as_it_needs_them(subject: Subject) -> str:
+def takes_chunks_as_it_needs_them(subject: Subject) -> None:
     """Chunks are taken as workers get free."""
     taken = 0
 
@@ -65,33 +58,29 @@ def takes_chunks_as_it_needs_them(subject: Subject) -> str:
     with _place() as place:
         _first_done(_drive(subject, place, chunks()))
     expect(taken < _MANY, f"it took all {_MANY} chunks before the first was done")
-    return ""
 
 
-def passes_errors_on(subject: Subject) -> str:
+def passes_errors_on(subject: Subject) -> None:
     """An NlpsuiteError of a worker ends the job unchanged."""
     with _place() as place:
         try:
-            list(_drive(subject, place, range(_CHUNKS), fails=2))
+            _done(subject, place, range(_CHUNKS), fails=2)
         except InputInvalidError as error:
-            expect(
-                "Chunk 2 can't be read." in error.message and error.hint,
-                f"a worker's error came through as {error.message!r} with the hint {error.hint!r}",
-            )
-            return ""
+            message = f"a worker's error came through as {error.message!r} with the hint {error.hint!r}"
+            expect("Chunk 2 can't be read." in error.message and error.hint, message)
+            return
     raise CheckFailed("a chunk raised InputInvalidError, and nothing came of it")
 
 
-def replaces_a_worker(subject: Subject) -> str:
+def replaces_a_worker(subject: Subject) -> None:
     """A chunk whose worker dies is run again. An engine without processes of its own is not tried."""
     with _place() as place:
-        events = list(_drive(subject, place, range(_CHUNKS), dies=1))
-    lost = sorted(set(range(_CHUNKS)) - {event.chunk for event in events if isinstance(event, Done)})
+        done = _done(subject, place, range(_CHUNKS), dies=1)
+    lost = sorted(set(range(_CHUNKS)) - {event.chunk for event in done})
     expect(not lost, f"when a worker died, it lost the chunks {lost}")
-    return ""
 
 
-def ends_when_closed(subject: Subject) -> str:
+def ends_when_closed(subject: Subject) -> None:
     """When the generator is closed, workers end at once, and no further chunk is run."""
     with _place() as place:
         _first_done(_drive(subject, place, range(_SLOW), seconds=0.05))
@@ -99,40 +88,34 @@ def ends_when_closed(subject: Subject) -> str:
         ends = time.monotonic() + _GRACE
         while (left := sorted(filter(_lives, workers))) and time.monotonic() < ends:
             time.sleep(0.05)
-        expect(
-            not left,
-            f"closed, it left {len(left)} of {len(workers)} worker processes running for {_GRACE:g} s",
-        )
+        message = f"closed, it left {len(left)} of {len(workers)} worker processes running for {_GRACE:g} s"
+        expect(not left, message)
         before = len(runs(place))
         time.sleep(0.3)
         after = len(runs(place))
     expect(after <= before, f"closed, it went on to run {after - before} more chunks")
-    return ""
 
 
 def _drive(subject: Subject, place: Path, chunks: Iterable[int], **arguments: Any) -> Any:
     """The engine's generator, whose events are checked as they come."""
-    work = Work(
-        "nlpsuite.testing.toy_chunks:open_toy",
-        {"directory": str(place), "parent": os.getpid(), **arguments},
-        workers=2,
-    )
+    arguments |= {"directory": str(place), "parent": os.getpid()}
+    work = Work("nlpsuite.testing.toy_chunks:open_toy", arguments, workers=2)
     events: Any = subject.offered(work, iter(chunks))
-    expect(
-        isinstance(events, Iterator) and hasattr(events, "close"),
-        f"it returned {type(events).__name__}; write it as a generator, which can be closed",
-    )
+    message = f"it returned {type(events).__name__}; write it as a generator, which can be closed"
+    expect(isinstance(events, Iterator) and hasattr(events, "close"), message)
 
     def checked() -> Iterator[Done | Beat]:
         with contextlib.closing(events):
             for event in events:
-                expect(
-                    isinstance(event, (Done, Beat)),
-                    f"it yielded {type(event).__name__}, neither Done nor Beat",
-                )
+                message = f"it yielded {type(event).__name__}, neither Done nor Beat"
+                expect(isinstance(event, (Done, Beat)), message)
                 yield event
 
     return checked()
+
+
+def _done(subject: Subject, place: Path, chunks: Iterable[int], **arguments: Any) -> list[Done]:
+    return [event for event in _drive(subject, place, chunks, **arguments) if isinstance(event, Done)]
 
 
 def _first_done(events: Any) -> None:
@@ -163,10 +146,6 @@ def _lives(process: int) -> bool:
 
 
 CHECKS = (
-    runs_every_chunk,
-    runs_nothing_for_nothing,
-    takes_chunks_as_it_needs_them,
-    passes_errors_on,
-    replaces_a_worker,
+    runs_every_chunk, runs_nothing_for_nothing, takes_chunks_as_it_needs_them, passes_errors_on, replaces_a_worker,
     ends_when_closed,
-)
+)  # fmt: skip

@@ -25,7 +25,7 @@ _ODD_TEXTS = ("Ünï 👍🏽 日本", 'a "quoted" word', "a, b; c\td", "two\nli
 _NULLS = (None, "")  # a format without nulls has an empty text
 
 
-def reports_unreadable_files(subject: Subject) -> str:
+def reports_unreadable_files(subject: Subject) -> None:
     """A missing or damaged file is an error, or rows that are errors."""
     with tempfile.TemporaryDirectory() as place:
         damaged = Path(place, f"damaged.{subject.plugin.name}")
@@ -36,41 +36,35 @@ def reports_unreadable_files(subject: Subject) -> str:
                 rows = list(subject.offered(path))
             except error:
                 continue
-            expect(
-                path is damaged and any(isinstance(row[1], InputInvalidError) for row in rows),
-                f"it read a file that is {path.stem}; raise {error.__name__}, as read_lines does",
-            )
-    return ""
+            message = f"it read a file that is {path.stem}; raise {error.__name__}, as read_lines does"
+            expect(path is damaged and any(isinstance(row[1], InputInvalidError) for row in rows), message)
 
 
-def writes_rows(subject: Subject) -> str:
+def writes_rows(subject: Subject) -> None:
     """It writes something for rows, accepts none, and leaves the file open for whoever opened it."""
     expect(_written(subject), f"it wrote nothing for {len(_ROWS)} rows")
     _written(subject, ())
-    return ""
 
 
-def is_deterministic(subject: Subject) -> str:
+def is_deterministic(subject: Subject) -> None:
     """The same rows give the same bytes."""
     expect(_written(subject) == _written(subject), "the same rows gave other bytes")
-    return ""
 
 
-def keeps_ids(subject: Subject) -> str:
+def keeps_ids(subject: Subject) -> None:
     """Ids such as 007, 1e5 and NA stay what they are. Read back if a plugin reads that kind of file."""
     content = _written(subject)
     rows = _read(subject, content)
     if rows is None:
         lost = [key for key in _IDS if key.encode() not in content]
         expect(not lost, f"the ids {', '.join(lost)} are not in the file")
-        return ""
+        return
     expect(len(rows) == len(_ROWS), f"it wrote {len(rows)} rows for {len(_ROWS)}")
     for key, row in zip(_IDS, rows):
         expect(row.get("id") == key, f"the id {key!r} was read back as {row.get('id')!r}")
-    return ""
 
 
-def keeps_texts(subject: Subject) -> str:
+def keeps_texts(subject: Subject) -> None:
     """So do quotes, separators, line ends and any Unicode. Tried if a plugin reads that kind of file."""
     for text in _ODD_TEXTS:
         try:
@@ -80,26 +74,20 @@ def keeps_texts(subject: Subject) -> str:
         rows = _read(subject, content)
         if rows is not None:
             found = rows[0].get("text") if rows else None
-            expect(
-                len(rows) == 1 and found == text,
-                f"the text {shown(text)} was read back as {shown(str(found))} in {len(rows)} rows",
-            )
-    return ""
+            message = f"the text {shown(text)} was read back as {shown(str(found))} in {len(rows)} rows"
+            expect(len(rows) == 1 and found == text, message)
 
 
-def a_missing_column_is_null(subject: Subject) -> str:
+def a_missing_column_is_null(subject: Subject) -> None:
     """A column that a row lacks is null, or empty in a format without nulls."""
     content = _written(subject)
     rows = _read(subject, content)
     for number, row in enumerate(rows or ()):
         value, wanted = row.get("label"), _ROWS[number].get("label")
-        expect(
-            value == wanted or (wanted is None and value in _NULLS),
-            f"row {number} has the label {value!r} where {wanted!r} was given",
-        )
+        message = f"row {number} has the label {value!r} where {wanted!r} was given"
+        expect(value == wanted or (wanted is None and value in _NULLS), message)
     written = [word for word in (b"None", b"nan", b"NaN") if word in content]
     expect(rows is not None or not written, "a missing value was written as None or NaN")
-    return ""
 
 
 def _written(

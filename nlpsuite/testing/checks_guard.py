@@ -22,32 +22,28 @@ _TEXTS = (
 _LONGEST_KIND = 40  # characters
 
 
-def screens_each_text(subject: Subject) -> str:
+def screens_each_text(subject: Subject) -> None:
     """One Screening for each text, in a list; none for no text."""
     for count in (0, 1, len(_TEXTS)):
         _screen(subject, _TEXTS[:count])
-    return ""
 
 
-def is_deterministic(subject: Subject) -> str:
+def is_deterministic(subject: Subject) -> None:
     """The same texts have the same screenings."""
     for text, one, two in zip(_TEXTS, _screen(subject, _TEXTS), _screen(subject, _TEXTS)):
         expect(one == two, f"it gave {one} and then {two} for {shown(text)}")
-    return ""
 
 
-def takes_any_text(subject: Subject) -> str:
+def takes_any_text(subject: Subject) -> None:
     """Empty text, control characters, braces, any Unicode."""
     for text in ODD_TEXTS:
         _check(subject, text, *_screen(subject, [text]))
-    return ""
 
 
-def points_into_the_text(subject: Subject) -> str:
+def points_into_the_text(subject: Subject) -> None:
     """Flags lie within the text and don't repeat it; a probability is one."""
     for text, screening in zip(_TEXTS, _screen(subject, _TEXTS)):
         _check(subject, text, screening)
-    return ""
 
 
 def _screen(subject: Subject, texts: Sequence[str]) -> list[Screening]:
@@ -65,33 +61,23 @@ def _listed(method: str, value: Any, cls: type) -> list[Any]:
 
 def _check(subject: Subject, text: str, screening: Screening) -> None:
     toxicity, flags = screening.toxicity, screening.flags
-    expect(
-        toxicity is None or 0 <= toxicity <= 1,
-        f"the toxicity of {shown(text)} is {toxicity}, must be from 0 to 1",
-    )
-    expect(
-        isinstance(flags, tuple) and all(isinstance(flag, Flag) for flag in flags),
-        f"the flags of {shown(text)} are {_kind(flags)} instead of a tuple of Flag",
-    )
+    message = f"the toxicity of {shown(text)} is {toxicity}, must be from 0 to 1"
+    expect(toxicity is None or 0 <= toxicity <= 1, message)
+    message = f"the flags of {shown(text)} are {_kind(flags)} instead of a tuple of Flag"
+    expect(isinstance(flags, tuple) and all(isinstance(flag, Flag) for flag in flags), message)
     for flag in (*flags, *_listed("find", subject.offered.find(text), Flag)):
         _check_flag(flag, text)
 
 
 def _check_flag(flag: Flag, text: str) -> None:
-    expect(
-        isinstance(flag.kind, str) and 0 < len(flag.kind) <= _LONGEST_KIND,
-        f"a flag has the kind {flag.kind!r}; give a short name such as 'email'",
-    )
-    expect(
-        (flag.start is None) is (flag.end is None),
-        f"the flag {flag.kind} of {shown(text)} has a start or an end alone",
-    )
+    message = f"a flag has the kind {flag.kind!r}; give a short name such as 'email'"
+    expect(isinstance(flag.kind, str) and 0 < len(flag.kind) <= _LONGEST_KIND, message)
+    message = f"the flag {flag.kind} of {shown(text)} has a start or an end alone"
+    expect((flag.start is None) is (flag.end is None), message)
     if flag.start is not None and flag.end is not None:
-        expect(
-            0 <= flag.start < flag.end <= len(text),
-            f"the flag {flag.kind} stands at {flag.start} to {flag.end} of {shown(text)}, which has {len(text)} "
-            "characters",
-        )
+        place = f"{flag.start} to {flag.end} of {shown(text)}"
+        message = f"the flag {flag.kind} stands at {place}, which has {len(text)} characters"
+        expect(0 <= flag.start < flag.end <= len(text), message)
         repeats = flag.end - flag.start > 3 and text[flag.start : flag.end] in flag.detail
         expect(not repeats, f"the detail of the flag {flag.kind} repeats the text, which may be a secret")
     try:

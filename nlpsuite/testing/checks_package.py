@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 import json
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any
 
 from nlpsuite.data.record import Columns
@@ -27,11 +27,8 @@ def metadata(subject: Subject) -> str:
     """Its distribution, version and API are known without importing it; nobody else has its name."""
     plugin = subject.plugin
     where = f"pyproject.toml of {plugin.distribution}"
-    expect(
-        plugin.kind != TASK or TASK_NAME.fullmatch(plugin.name),
-        f"the task's name is {plugin.name!r}; use lower-case letters, digits and single hyphens",
-        where,
-    )
+    message = f"the task's name is {plugin.name!r}; use lower-case letters, digits and single hyphens"
+    expect(plugin.kind != TASK or TASK_NAME.fullmatch(plugin.name), message, where)
     named = plugin.distribution != "unknown" and plugin.version not in ("unknown", "")
     expect(named, "its distribution has no name or no version", where)
     expect(not plugin.rivals, f"the {plugin.kind} is also offered by {', '.join(plugin.rivals)}", where)
@@ -42,11 +39,8 @@ def summary(subject: Subject) -> str:
     """`nlpsuite list` has a line to show: the first of the module's docstring."""
     line, where = subject.plugin.summary, f"{subject.plugin.module}:1"
     expect(line, "the module has no docstring; its first line is shown by `nlpsuite list`", where)
-    expect(
-        len(line) <= _SUMMARY_CHARACTERS,
-        f"the docstring's first line has {len(line)} characters; a list has room for {_SUMMARY_CHARACTERS}",
-        where,
-    )
+    message = f"the docstring's first line has {len(line)} characters, more than {_SUMMARY_CHARACTERS}"
+    expect(len(line) <= _SUMMARY_CHARACTERS, message, where)
     return line
 
 
@@ -62,34 +56,28 @@ def imports_quickly(subject: Subject) -> str:
     """Importing it takes half a second at most, the suite's own imports aside. Of other plugins than tasks,
     which every run imports, the time is only reported."""
     seconds = subject.probed.seconds
-    expect(
-        seconds <= IMPORT_SECONDS or subject.plugin.kind != TASK,
-        f"importing it takes {seconds:.2f} s, more than {IMPORT_SECONDS} s; import what is slow inside the "
-        "function that needs it",
-        subject.at(None),
-    )
+    message = f"importing it takes {seconds:.2f} s, more than {IMPORT_SECONDS} s"
+    message += "; import what is slow inside the function that needs it"
+    expect(seconds <= IMPORT_SECONDS or subject.plugin.kind != TASK, message, subject.at(None))
     return f"{seconds * 1000:.0f} ms"
 
 
-def imports_nothing_heavy(subject: Subject) -> str:
+def imports_nothing_heavy(subject: Subject) -> None:
     """It imports no torch, transformers, tensorflow or jax at import, not even indirectly."""
     for name, where in subject.probed.heavy:
         raise CheckFailed(f"importing it imports {name}; do so inside a function", subject.at(where))
-    return ""
 
 
-def imports_silently(subject: Subject) -> str:
+def imports_silently(subject: Subject) -> None:
     """It prints nothing at import; standard output is for results."""
     for text, where in subject.probed.printed:
         raise CheckFailed(f"importing it prints {shown(text)}", subject.at(where))
-    return ""
 
 
-def imports_offline(subject: Subject) -> str:
+def imports_offline(subject: Subject) -> None:
     """It doesn't use the network at import."""
     for what, where in subject.probed.network:
         raise CheckFailed(f"importing it uses the network ({what})", subject.at(where))
-    return ""
 
 
 def loads(subject: Subject) -> str:
@@ -100,10 +88,9 @@ def loads(subject: Subject) -> str:
     return f"{type(offered).__module__}.{type(offered).__qualname__}, version {offered.version}"
 
 
-def has_help(subject: Subject) -> str:
+def has_help(subject: Subject) -> None:
     """A command has a docstring, which --help shows."""
     expect((subject.offered.help or "").strip(), "give the command a docstring, which --help shows")
-    return ""
 
 
 def _is_columns(value: Any) -> bool:
@@ -131,21 +118,16 @@ def declarations(subject: Subject) -> str:
         value = getattr(task, name)
         expect(fits(value), f"{name} is {value!r}, must be {wanted}", subject.place(name))
     own = [cls for cls in type(task).__mro__ if issubclass(cls, Task) and cls is not Task]
-    expect(
-        any("long_input" in vars(cls) for cls in own),
-        "long_input is not declared: say what happens to a text too long for one prompt: 'split', 'window' or "
-        "'error'",
-    )
+    message = "long_input isn't declared; a text too long for one prompt needs 'split', 'window' or 'error'"
+    expect(any("long_input" in vars(cls) for cls in own), message)
     return f"long texts: {task.long_input}"
 
 
 def options(subject: Subject) -> str:
     """Every option has help and a default that is one of its values; none has a reserved name."""
     cls = subject.task.options
-    expect(
-        isinstance(cls, type) and issubclass(cls, Options),
-        f"options is {cls!r}, must be a class derived from Options",
-    )
+    message = f"options is {cls!r}, must be a class derived from Options"
+    expect(isinstance(cls, type) and issubclass(cls, Options), message)
     decorated = cls is Options or ("__dataclass_fields__" in vars(cls) and dataclasses.is_dataclass(cls))
     expect(decorated, f"{cls.__name__} needs the decorator @dataclass(frozen=True)")
     try:
@@ -190,10 +172,8 @@ def adapter(subject: Subject) -> str:
     from nlpsuite.models.adapter import Adapter
 
     info, size = Adapter.open(path).info, path.stat().st_size
-    expect(
-        info.task_version == task.version,
-        f"{path.name} was trained for version {info.task_version!r} of the task; this is version {task.version!r}",
-    )
+    message = f"{path.name} was trained for version {info.task_version!r} of the task, not {task.version!r}"
+    expect(info.task_version == task.version, message)
     _accept(task.options, dict(info.options))
     return f"{path.name}, {size / 1e6:.1f} MB, rank {info.rank}, for {info.base}"
 
@@ -208,5 +188,10 @@ def _accept(cls: type[Options], values: dict[str, Any], where: str = "") -> None
 PACKAGE_CHECKS = (
     metadata, summary, imports, imports_quickly, imports_nothing_heavy, imports_silently, imports_offline, loads
 )  # fmt: skip
-TASK_CHECKS = {declarations: "", options: "options", adapter_options: "adapter_options", adapter: "adapter"}
+TASK_CHECKS: Mapping[Callable[[Subject], str | None], str] = {
+    declarations: "",
+    options: "options",
+    adapter_options: "adapter_options",
+    adapter: "adapter",
+}
 COMMAND_CHECKS = (has_help,)

@@ -37,19 +37,16 @@ def references(subject: Subject) -> str:
     raise CheckFailed("'no such label' is taken as a reference answer")
 
 
-def targets(subject: Subject) -> str:
+def targets(subject: Subject) -> None:
     """What an adapter learns to write is accepted as the answer, and no stop string cuts it off."""
     for given in _variants(subject):
         for text, value in subject.samples:
             record = Record(text)
             prompt, target = subject.prompt(record, given), _target(subject, record, value, given)
-            expect(
-                not prompt.choices or target in prompt.choices,
-                f"the target {shown(target)} is not among the choices {list(prompt.choices)}",
-            )
+            message = f"the target {shown(target)} is not among the choices {list(prompt.choices)}"
+            expect(not prompt.choices or target in prompt.choices, message)
             cut = [stop for stop in prompt.stop if stop in target and stop not in value]
             expect(not cut, f"the target {shown(target)} would be cut off at one of the stop strings {cut}")
-    return ""
 
 
 def metrics_are_bounded(subject: Subject) -> str:
@@ -59,23 +56,24 @@ def metrics_are_bounded(subject: Subject) -> str:
     for given in _variants(subject):
         perfect = [_perfect(subject, Record(text), value, given) for text, value in subject.samples]
         best = _figures(subject, perfect, wanted, given)
+        texts = f"outputs {shown(str([str(o) for o in perfect]))}, references {shown(str(wanted))}"
         for name, figure in best.items():
-            expect(
-                any(math.isclose(figure, most, abs_tol=1e-6) for most in (1, 100)),
-                f"{name} is {figure:g} for outputs equal to their references, must be 1 or 100 (outputs "
-                f"{shown(str([str(o) for o in perfect]))}, references {shown(str(wanted))}); {_SAMPLES}",
+            message = (
+                f"{name} is {figure:g} for outputs equal to their references, must be 1 or 100 ({texts})"
             )
+            fits = any(math.isclose(figure, most, abs_tol=1e-6) for most in (1, 100))
+            expect(fits, f"{message}; {_SAMPLES}")
         worse = _figures(subject, _wrong(perfect), wanted, given)
         for name, figure in worse.items():
             most = best.get(name, 0)
-            fits = 0 <= figure <= most
-            expect(fits, f"{name} is {figure:g} for wrong outputs, must lie between 0 and {most:g}")
+            message = f"{name} is {figure:g} for wrong outputs, must lie between 0 and {most:g}"
+            expect(0 <= figure <= most, message)
         lower = any(figure < best[name] for name, figure in worse.items())
         expect(lower, "no figure is lower for wrong outputs than for perfect ones")
     return ", ".join(best)
 
 
-def metrics_check_their_rows(subject: Subject) -> str:
+def metrics_check_their_rows(subject: Subject) -> None:
     """No rows, or not as many references as outputs, are refused: a cut list looks perfect."""
     text, value = subject.samples[0]
     reference = _reference(subject, value)
@@ -87,11 +85,8 @@ def metrics_check_their_rows(subject: Subject) -> str:
             continue
         except Exception as error:
             outcome = f"raised {type(error).__name__}, not InputInvalidError"
-        raise CheckFailed(
-            f"evaluate of {len(outputs)} outputs and {len(wanted)} references {outcome}; call "
-            "nlpsuite.plugins.check_lengths first"
-        )
-    return ""
+        message = f"evaluate of {len(outputs)} outputs and {len(wanted)} references {outcome}"
+        raise CheckFailed(f"{message}; call nlpsuite.plugins.check_lengths first")
 
 
 def _variants(subject: Subject) -> Iterator[dict[str, Any]]:
@@ -136,8 +131,5 @@ def _wrong(perfect: Sequence[Output]) -> list[Output]:
 
 
 CHECKS = {
-    references: "reference",
-    targets: "target",
-    metrics_are_bounded: "evaluate",
-    metrics_check_their_rows: "evaluate",
-}
+    references: "reference", targets: "target", metrics_are_bounded: "evaluate", metrics_check_their_rows: "evaluate"
+}  # fmt: skip

@@ -23,46 +23,38 @@ _ODD = ("", " ", "/", "..", "../../etc", "a/b/c/d", "{x}", "\x00", "💾", "x" *
 _SECONDS = 1.0  # to name a base; users wait for it at every start
 
 
-def gives_a_base_or_an_error(subject: Subject) -> str:
+def gives_a_base_or_an_error(subject: Subject) -> None:
     """A base, the same each time, or an error that the user can act on; without the network."""
     for rest in (*_UNKNOWN, *_ODD):
         first, again = _ask(subject, rest), _ask(subject, rest)
         if first and again:
-            expect(
-                (first.key, first.label, first.slug) == (again.key, again.label, again.slug),
-                f"it gave the key {first.key!r} and then {again.key!r} for {shown(rest)}",
-            )
-    return ""
+            message = f"it gave the key {first.key!r} and then {again.key!r} for {shown(rest)}"
+            same = (first.key, first.label, first.slug) == (again.key, again.label, again.slug)
+            expect(same, message)
 
 
-def refuses_what_is_not_there(subject: Subject) -> str:
+def refuses_what_is_not_there(subject: Subject) -> None:
     """A name that doesn't exist is refused at once or when its base is obtained, with downloads off."""
     for rest in _UNKNOWN:
         base = _ask(subject, rest)
         if base is None:
             continue
-        with (
-            tempfile.TemporaryDirectory() as place,
-            _no_network(f"obtaining {shown(rest)} with offline=True"),
-        ):
+        what = f"obtaining {shown(rest)} with offline=True"
+        with tempfile.TemporaryDirectory() as place, _no_network(what):
             try:
                 path = base.obtain(Path(place), Silent())
             except (ModelNotFoundError, ModelUnavailableError):
                 continue
-        raise CheckFailed(
-            f"obtain gave {path} for {shown(rest)}, which nobody has; raise ModelUnavailableError or "
-            "ModelNotFoundError"
-        )
-    return ""
+        hint = "raise ModelUnavailableError or ModelNotFoundError"
+        raise CheckFailed(f"obtain gave {path} for {shown(rest)}, which nobody has; {hint}")
 
 
-def is_quick(subject: Subject) -> str:
+def is_quick(subject: Subject) -> None:
     """Naming a base takes a second at most."""
     started = time.perf_counter()
     _ask(subject, _UNKNOWN[0])
     seconds = time.perf_counter() - started
     expect(seconds <= _SECONDS, f"naming a base takes {seconds:.1f} s; what is slow belongs in its obtain")
-    return ""
 
 
 def _ask(subject: Subject, rest: str) -> ModelSpec | None:
@@ -76,10 +68,8 @@ def _ask(subject: Subject, rest: str) -> ModelSpec | None:
         raise CheckFailed(f"it gave {type(base).__name__} instead of a ModelSpec for {shown(rest)}")
     for attribute in ("label", "key", "origin"):
         value = getattr(base, attribute)
-        expect(
-            isinstance(value, str) and value,
-            f"the {attribute} of the base {shown(rest)} is {value!r}, must be a text",
-        )
+        message = f"the {attribute} of the base {shown(rest)} is {value!r}, must be a text"
+        expect(isinstance(value, str) and value, message)
     expect(callable(base.obtain), f"the base {shown(rest)} has no function as its obtain")
     return base
 
@@ -93,10 +83,8 @@ def _no_network(what: str) -> Iterator[None]:
         used.append(args)
         raise OSError("no network while a source is checked")
 
-    with (
-        mock.patch.object(socket, "getaddrinfo", refuse),
-        mock.patch.object(socket.socket, "connect", refuse),
-    ):
+    patch = mock.patch.object
+    with patch(socket, "getaddrinfo", refuse), patch(socket.socket, "connect", refuse):
         try:
             yield
         finally:

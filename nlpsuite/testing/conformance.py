@@ -8,9 +8,9 @@ from functools import cache
 from typing import ClassVar
 
 from nlpsuite.errors import MissingExtraError, UnknownTaskError
-from nlpsuite.plugins.discovery import find_plugin, find_task
 from nlpsuite.plugins.kinds import KINDS, TASK
-from nlpsuite.plugins.registry import Plugin
+from nlpsuite.plugins.registry import find_plugin, find_task
+from nlpsuite.plugins.scan import Plugin
 from nlpsuite.testing import (
     checks_answer,
     checks_engine,
@@ -26,8 +26,8 @@ from nlpsuite.testing.subject import Subject
 
 __all__ = ["CHECKS", "TaskConformance", "check_plugin", "check_task", "find_checked"]
 
-# Returns what it examined, or raises CheckFailed.
-Check = Callable[[Subject], str]
+# May return what it examined; raises CheckFailed.
+Check = Callable[[Subject], str | None]
 
 # In the order in which mistakes are best fixed.
 _PACKAGE: tuple[Check, ...] = checks_package.PACKAGE_CHECKS
@@ -87,7 +87,7 @@ def find_checked(name: str) -> Plugin:
 def _run(check: Check, subject: Subject) -> Finding:
     name = check.__name__
     try:
-        return Finding(name, True, check(subject))
+        return Finding(name, True, check(subject) or "")
     except CheckFailed as failed:
         message, where = failed.message, failed.where
     except MissingExtraError as error:

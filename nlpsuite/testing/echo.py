@@ -92,16 +92,8 @@ class EchoModel(LanguageModel):
             text, finish = self._ended(prompt, reply)
             pieces = [prompt.prefill, *_tokens(text)]
             yield from ((index, piece) for piece in pieces if piece)
-            yield (
-                index,
-                Completion(
-                    text=prompt.prefill + text,
-                    finish_reason=finish,
-                    prompt_tokens=self.count_tokens(prompt),
-                    completion_tokens=len(_tokens(text)),
-                    first_token_seconds=0.0,
-                ),
-            )
+            count, length = self.count_tokens(prompt), len(_tokens(text))
+            yield index, Completion(prompt.prefill + text, finish, count, length, first_token_seconds=0.0)
 
     def token_logprobs(self, text: str) -> npt.NDArray[np.float64]:
         """Every token after the first has a probability of one half."""

@@ -12,7 +12,7 @@ from typing import Any
 
 from nlpsuite.tasks.base import Task
 
-__all__ = ["CheckFailed", "Finding", "expect", "frame_in", "place_in_file", "place_of", "place_of_value"]
+__all__ = ["CheckFailed", "Finding", "expect", "frame_in", "place_in_file", "place_of"]
 
 
 @dataclass(frozen=True)
@@ -53,21 +53,21 @@ def expect(condition: object, message: str, where: str = "") -> None:
         raise CheckFailed(message, where)
 
 
-def place_of(task: Task[Any], attribute: str = "") -> str:
-    """Where a task's class, or a method or value of it, is written: ``path:line``. For what the class
-    inherits from the suite, this is the class itself.
+def place_of(offered: Any, attribute: str = "") -> str:
+    """Where a function or the class of any other value is written: ``path:line``; empty if unknown.
+
+    Args:
+        attribute: of a task, to locate that method or value; if the class inherits it from the suite,
+            the class itself.
     """
-    cls = type(task)
+    cls = type(offered)
+    if not isinstance(offered, Task):
+        return _place(offered if inspect.isroutine(offered) else cls)
     owner = next((c for c in cls.__mro__ if attribute in vars(c)), cls)
     if owner is Task or not attribute:
         return _place(cls)
     value = vars(owner)[attribute]
     return _place(value) if inspect.isfunction(value) else _assignment(owner, attribute)
-
-
-def place_of_value(value: Any) -> str:
-    """Where a function, or the class of any other value, is written: ``path:line``; empty if unknown."""
-    return _place(value if inspect.isroutine(value) else type(value))
 
 
 def _assignment(owner: type, attribute: str) -> str:

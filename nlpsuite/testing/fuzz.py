@@ -67,13 +67,9 @@ def fuzz_with_hypothesis(check: Callable[[str], None]) -> int:
 
     # The same examples every time, so nothing needs to be stored between runs.
     @settings(
-        max_examples=_EXAMPLES,
-        database=None,
-        deadline=None,
-        derandomize=True,
-        phases=(Phase.generate, Phase.shrink),
-        suppress_health_check=list(HealthCheck),
-    )
+        max_examples=_EXAMPLES, database=None, deadline=None, derandomize=True,
+        phases=(Phase.generate, Phase.shrink), suppress_health_check=list(HealthCheck),
+    )  # fmt: skip
     @given(plain | formats.map("".join))
     def attempt(text: str) -> None:
         nonlocal tried

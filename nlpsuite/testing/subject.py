@@ -15,11 +15,11 @@ from nlpsuite.options import make_options, option_specs
 from nlpsuite.plugins.kinds import TASK
 from nlpsuite.plugins.loading import load_plugin
 from nlpsuite.plugins.probe import Probe, probe
-from nlpsuite.plugins.registry import Plugin
+from nlpsuite.plugins.scan import Plugin
 from nlpsuite.runtime.prompt import Completion, Prompt
 from nlpsuite.tasks.base import Task
 from nlpsuite.tasks.result import Output
-from nlpsuite.testing.findings import CheckFailed, expect, frame_in, place_in_file, place_of, place_of_value
+from nlpsuite.testing.findings import CheckFailed, expect, frame_in, place_in_file, place_of
 
 __all__ = ["IMPORT_SECONDS", "ODD_TEXTS", "RESERVED_DATA", "SAMPLES", "Subject", "check_output", "shown"]
 
@@ -86,15 +86,12 @@ class Subject:
     @cached_property
     def probed(self) -> Probe:
         """What loading the plugin did in a process of its own."""
-        best = self._probe()
-        for _ in range(2):  # the machine may be busy: the fastest of three counts
-            if self.plugin.kind != TASK or best.seconds < IMPORT_SECONDS / 2:
+        attempts = []
+        for _ in range(3):  # the machine may be busy: the fastest of three counts
+            attempts.append(probe(self.plugin, strict=True, timeout_seconds=60))
+            if self.plugin.kind != TASK or attempts[-1].seconds < IMPORT_SECONDS / 2:
                 break
-            best = min(best, self._probe(), key=lambda found: found.seconds)
-        return best
-
-    def _probe(self) -> Probe:
-        return probe(self.plugin, strict=True, timeout_seconds=60)
+        return min(attempts, key=lambda found: found.seconds)
 
     @property
     def refused(self) -> bool:
@@ -147,11 +144,8 @@ class Subject:
     def prompt(self, record: Record, given: Mapping[str, Any]) -> Prompt:
         """The task's prompt. Raises CheckFailed if it isn't one."""
         prompt = self.call("prompt", record.text, self.task.prompt, record, self.options(given))
-        expect(
-            isinstance(prompt, Prompt),
-            f"prompt returned {type(prompt).__name__}, not a Prompt",
-            self.place("prompt"),
-        )
+        message = f"prompt returned {type(prompt).__name__}, not a Prompt"
+        expect(isinstance(prompt, Prompt), message, self.place("prompt"))
         return prompt
 
     def parse(self, completion: Completion, record: Record, given: Mapping[str, Any]) -> Output:
@@ -184,13 +178,9 @@ class Subject:
 
     def place(self, attribute: str = "") -> str:
         """Where the class of what is offered is written, or of a task's class a method or value."""
-        try:
-            offered = self.offered
-        except CheckFailed:
-            return self.plugin.module
-        if isinstance(offered, Task):
-            return place_of(offered, attribute)
-        return place_of_value(offered) or self.plugin.module
+        with contextlib.suppress(CheckFailed):
+            return place_of(self.offered, attribute) or self.plugin.module
+        return self.plugin.module
 
     def at(self, where: Sequence[Any] | None) -> str:
         """A place that the probe found."""
@@ -212,9 +202,8 @@ def check_output(output: Any, where: str, what: str) -> None:
         raise CheckFailed(f"{what}: the output can't be written as JSON: {error}", where) from None
     taken = sorted(RESERVED_DATA.intersection(output.data))
     expect(not taken, f"{what}: data has the keys {taken}, which results already have", where)
-    expect(
-        all(isinstance(key, str) for key in output.data), f"{what}: data has a key that isn't a string", where
-    )
+    keys = [key for key in output.data if not isinstance(key, str)]
+    expect(not keys, f"{what}: data has a key that isn't a string", where)
     if output.probabilities is None:
         return
     chances = dict(output.probabilities)

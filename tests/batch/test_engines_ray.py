@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from installed import environment_with
 
 from nlpsuite.batch.engine import ATTEMPTS, Beat, Done, Work
 from nlpsuite.batch.engines.ray_engine import run_on_ray
@@ -186,7 +187,7 @@ def start(name: str, directory: Path) -> subprocess.Popen[str]:
         stderr=subprocess.DEVNULL,
         text=True,
         start_new_session=True,
-        env={**os.environ, "PYTHONPATH": str(HERE), "RAY_ADDRESS": "192.0.2.1:6379"},
+        env=environment_with(HERE, RAY_ADDRESS="192.0.2.1:6379"),
     )
 
 

@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 from fake_plugins import good, install
+from installed import environment_with
 
 from nlpsuite.plugins import installed_tasks
 
@@ -41,7 +42,7 @@ def test_neither_terminal_nor_plugins_nor_settings_change_it(committed: str, tmp
         {"COLUMNS": "300", "NO_COLOR": "1", "TERM": "dumb"},
     ):
         places = {
-            "PYTHONPATH": os.pathsep.join(filter(None, (str(tmp_path), os.environ.get("PYTHONPATH")))),
+            "PYTHONPATH": environment_with(tmp_path)["PYTHONPATH"],
             "NLPSUITE_CONFIG": str(tmp_path / "config.toml"),
             "NLPSUITE_CONFIG_DIR": str(tmp_path),
         }

@@ -349,10 +349,12 @@ def test_uninstall(cli, place, record, runs) -> None:
 
 
 def test_an_answer_of_no_does_nothing(cli, runs, monkeypatch: pytest.MonkeyPatch) -> None:
-    for answer, code in ((False, 1), (True, 0)):
-        monkeypatch.setattr("click.confirm", lambda *args, answer=answer, **kwargs: answer)
-        monkeypatch.setattr("nlpsuite.cli.plugins_command._has_terminal", lambda: True)
-        assert cli("plugins", "install", "x").code == code
+    monkeypatch.setattr("nlpsuite.cli.plugins_command._has_terminal", lambda: True)
+    monkeypatch.setattr("click.confirm", lambda *args, **kwargs: False)
+    declined = cli("plugins", "install", "x")
+    assert declined.code == 2 and "Nothing was done." in declined.err and runs == []
+    monkeypatch.setattr("click.confirm", lambda *args, **kwargs: True)
+    assert cli("plugins", "install", "x").code == 0
     assert len(runs) == 1
 
 

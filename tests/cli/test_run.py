@@ -181,7 +181,7 @@ def test_doctor_finds_an_unwritable_cache(cli, monkeypatch, tmp_path) -> None:
     (tmp_path / "file").write_text("")
     monkeypatch.setenv("NLPSUITE_CACHE", str(tmp_path / "file" / "cache"))
     outcome = cli("doctor")
-    assert outcome.code == 1
+    assert outcome.code == 6
     assert "set NLPSUITE_CACHE" in outcome.out
 
 

@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 
 from nlpsuite.data.reading import read_rows, try_rows
 from nlpsuite.errors import InputInvalidError, NlpsuiteError, OptionError
-from nlpsuite.plugins.discovery import find_plugin
+from nlpsuite.plugins.registry import find_plugin
 from nlpsuite.testing import check_plugin
 
 IN_TMP = settings(suppress_health_check=[HealthCheck.function_scoped_fixture])

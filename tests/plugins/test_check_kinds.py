@@ -8,10 +8,10 @@ from pathlib import Path
 import pytest
 from fake_plugins import install, nlpsuite
 
-from nlpsuite.plugins.discovery import installed
 from nlpsuite.plugins.kinds import KINDS
 from nlpsuite.plugins.probe import Probe
-from nlpsuite.plugins.registry import Plugin
+from nlpsuite.plugins.registry import installed
+from nlpsuite.plugins.scan import Plugin
 from nlpsuite.testing import Finding, check_plugin, subject
 
 HOOK = "from nlpsuite import hookimpl\n@hookimpl\ndef {hook}(): return {value}\n"

@@ -23,9 +23,9 @@ from nlpsuite.models.resolve import resolve_model
 from nlpsuite.models.spec import ModelSpec, Silent
 from nlpsuite.plugins import API_VERSION, ENTRY_POINT_GROUP, hookspecs, load_task, loading
 from nlpsuite.plugins.builtin import BUILTIN
-from nlpsuite.plugins.discovery import installed
 from nlpsuite.plugins.kinds import KINDS, VERBS, Kind
 from nlpsuite.plugins.loading import load_metric, measure
+from nlpsuite.plugins.registry import installed
 from nlpsuite.tasks.result import Output
 
 PAGE = Path(__file__).parents[2] / "docs" / "plugins.md"

@@ -159,7 +159,7 @@ def test_a_fault_of_the_adapter_is_the_plugins(resolved, bases: list[Path], pack
         file.unlink() if content is None else file.write_bytes(content)
         with pytest.raises(PluginError, match=rf"'more' \(more-plugin 1.2, .*{message}"):
             resolved(model=str(bases[0]))
-    resolved(model=str(bases[0]), adapter="none")  # who does without it is not kept
+    resolved(model=str(bases[0]), adapter="none")  # without the adapter, its fault doesn't matter
     for name in ("../more.safetensors", "/more.safetensors", "more.bin"):
         type(load_task("more")).adapter = name
         with pytest.raises(PluginError, match="not a .safetensors file in its package"):
@@ -195,7 +195,7 @@ def test_the_command_says_so_once(package: Path, resolved, bases: list[Path]) ->
         (lambda file, base: file.unlink(), "does not exist"),
         (lambda file, base: file.write_bytes(b"no adapter"), "is damaged"),
         (lambda file, base: write_adapter(file, base, task="less"), "trained for the task 'less'"),
-        (lambda file, base: write_adapter(file, base, task_version="0"), "version '0' of the task; this is version '1'"),
+        (lambda file, base: write_adapter(file, base, task_version="0"), "version '0' of the task, not '1'"),
         (lambda file, base: write_adapter(file, base, options={"hue": 1}), "no option"),
     ],
 )  # fmt: skip

@@ -140,7 +140,7 @@ FAULTS = {
     "syntax error": (FIRST, FIRST + "def (:\n", "imports", "SyntaxError", "def (:"),
     "another name": ('    name = "demo"', '    name = "other"', "loads", "calls itself 'other'", None),
     "long text undeclared": (
-        '    long_input = "split"  #', "    #", "declarations", "long_input is not declared", "class Demo",
+        '    long_input = "split"  #', "    #", "declarations", "long_input isn't declared", "class Demo",
     ),
     "unknown policy": ('long_input = "split"', 'long_input = "cut"', "declarations", "'cut'", 'long_input = "cut"'),
     "no help": ('option("plain", "how the answer sounds")', '"plain"', "options", "'tone' has no help", "options ="),
@@ -173,7 +173,7 @@ FAULTS = {
         '("Describe: " + record.text).format()', "odd_texts", "prompt raised", ".format()",
     ),
     "cuts in silence": (
-        "{record.text}", "{record.text[:500]}", "long_texts", "in silence", "def prompt",
+        "{record.text}", "{record.text[:500]}", "long_texts", "without a notice", "def prompt",
     ),
     "repeats the text": (
         "{record.text}", "{record.text}{record.text}", "long_texts", "was refused", "long_input =",

@@ -1,4 +1,4 @@
-"""Parquet, through Arrow, with the types of the input where it has some, else with those of the values."""
+"""Parquet, through Arrow, with the column types of the input where it has them."""
 
 from __future__ import annotations
 

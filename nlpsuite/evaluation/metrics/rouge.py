@@ -1,4 +1,4 @@
-"""ROUGE (Lin 2004) in any script. On ASCII the figures are those of the package rouge-score without stemming."""
+"""ROUGE (Lin 2004) in any script; on ASCII it equals the package rouge-score without stemming."""
 
 from __future__ import annotations
 

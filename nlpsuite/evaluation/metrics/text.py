@@ -1,4 +1,4 @@
-"""Exact match and edit similarity of generated texts and their references; BLEU and ROUGE are elsewhere."""
+"""Exact match and edit similarity of generated texts and their references."""
 
 from __future__ import annotations
 
