@@ -22,7 +22,8 @@ from nlpsuite.batch.run import JobReport, JobReporter, parse_max_errors, run_job
 from nlpsuite.batch.stage import hash_files, stage, stamps
 from nlpsuite.batch.storage import INPUT, MANIFEST, canonical_sha256, clear, discard, job_errors, locked
 from nlpsuite.data.columns import Selection, check_option_columns, select_columns
-from nlpsuite.data.tables import Table, open_table
+from nlpsuite.data.sources import open_table
+from nlpsuite.data.tables import Table
 from nlpsuite.data.writing import check_writable
 from nlpsuite.errors import JobRefusedError, OptionError, StorageError
 from nlpsuite.files import sha256_file

@@ -14,7 +14,8 @@ import pyarrow.parquet as pq
 import pytest
 from fake_plugins import install
 
-from nlpsuite.data.tables import Table, open_table
+from nlpsuite.data.sources import open_table
+from nlpsuite.data.tables import Table
 from nlpsuite.errors import InputInvalidError, InputNotFoundError
 
 

@@ -17,7 +17,7 @@ import pytest
 from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
-from nlpsuite.data.tables import open_table
+from nlpsuite.data.sources import open_table
 from nlpsuite.data.values import from_json, to_json
 from nlpsuite.errors import InputInvalidError
 from nlpsuite.plugins.loading import load
