@@ -65,7 +65,7 @@ def test_killed_at_every_operation_on_a_file(tiny_bundle: Path, reviews: Path, t
 
 def test_killed_again_and_again_at_random_times(tiny_bundle: Path, reviews: Path, tmp_path: Path) -> None:
     options = {"max_tokens": 4}
-    given = request(tiny_bundle, reviews, task="summarize", options=options, chunk_rows=1)
+    given = request(tiny_bundle, reviews, task="complete", options=options, chunk_rows=1)
     assert zygote(tmp_path, given, random=8, seed=11)["killed"] > 8
 
 

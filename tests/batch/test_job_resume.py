@@ -55,7 +55,7 @@ def prompts(monkeypatch: pytest.MonkeyPatch) -> list[int]:
 def test_the_bytes_do_not_depend_on_workers_threads_or_order(
     tiny_bundle: Path, source: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    given: dict[str, Any] = {"task": "summarize", "options": {"max_tokens": 6}}
+    given: dict[str, Any] = {"task": "complete", "options": {"max_tokens": 6}}
     outputs = []
     for i, more in enumerate([{}, {"threads": 2}, {"workers": 2}]):
         outputs.append(tmp_path / f"out{i}.csv")
@@ -369,7 +369,7 @@ def test_a_directory_that_can_not_be_written(tiny_bundle: Path, source: Path, tm
 def test_shards_of_the_first_development_version_are_read(
     tiny_bundle: Path, source: Path, tmp_path: Path
 ) -> None:
-    run(tiny_bundle, source, tmp_path / "out.jsonl", task="summarize", options={"max_tokens": 2})
+    run(tiny_bundle, source, tmp_path / "out.jsonl", task="complete", options={"max_tokens": 2})
     job = Job.open(tmp_path / "out.job")
     results = list(job.results())
     for chunk in range(job.chunks):
