@@ -11,7 +11,7 @@ from typing import Any, BinaryIO, Protocol, TypeAlias
 from nlpsuite.data.lines import Values
 from nlpsuite.files import sha256_file
 
-__all__ = ["OPENAI_BATCH", "Rows", "Table", "Writer"]
+__all__ = ["OPENAI_BATCH", "Rows", "Table", "Writer", "joint_sha256"]
 
 OPENAI_BATCH = "openai-batch"
 """The format of the OpenAI Batch API's files."""
@@ -50,10 +50,18 @@ class Table:
     def is_openai_batch(self) -> bool:
         return self.reader.get("format") == OPENAI_BATCH
 
+    def digests(self) -> list[str]:
+        """The sha256 of each file, in order. Raises OSError."""
+        return [sha256_file(file) for file in self.files]
+
     def sha256(self) -> str:
-        """One sha256 for the bytes of the files, in order. Raises OSError."""
-        digests = [sha256_file(file) for file in self.files]
-        return digests[0] if len(digests) == 1 else hashlib.sha256("\n".join(digests).encode()).hexdigest()
+        """One sha256 for the bytes of all files. Raises OSError."""
+        return joint_sha256(self.digests())
+
+
+def joint_sha256(digests: Sequence[str]) -> str:
+    """One sha256 for several: of one, itself."""
+    return digests[0] if len(digests) == 1 else hashlib.sha256("\n".join(digests).encode()).hexdigest()
 
 
 class Writer(Protocol):

@@ -15,7 +15,8 @@ import time
 from pathlib import Path
 from typing import Any
 
-from nlpsuite.batch.score import ScoreRequest, score_request
+from nlpsuite.batch.request import ScoreRequest
+from nlpsuite.batch.score import score_request
 from nlpsuite.errors import NlpsuiteError
 from nlpsuite.runtime.language_model import LanguageModel
 

@@ -10,8 +10,9 @@ from typing import Any
 import pytest
 
 from nlpsuite.batch.job import Job
+from nlpsuite.batch.request import ScoreRequest
 from nlpsuite.batch.run import JobReport, JobReporter
-from nlpsuite.batch.score import ScoreRequest, score_request
+from nlpsuite.batch.score import score_request
 
 __all__ = ["Stopped", "ask", "interrupted", "read_back", "run", "write_rows"]
 

@@ -15,7 +15,8 @@ from typing import Any
 import pytest
 
 from nlpsuite.batch.job import Job
-from nlpsuite.batch.score import ScoreRequest, score_request
+from nlpsuite.batch.request import ScoreRequest
+from nlpsuite.batch.score import score_request
 
 pytestmark = pytest.mark.slow
 
@@ -114,7 +115,8 @@ _KILLS_A_WORKER = """
 import json, os, signal, sys, threading, time
 from pathlib import Path
 from nlpsuite.batch.run import JobReporter
-from nlpsuite.batch.score import ScoreRequest, score_request
+from nlpsuite.batch.request import ScoreRequest
+from nlpsuite.batch.score import score_request
 
 class Reporter(JobReporter):
     def progress(self, rows, errors, tokens):

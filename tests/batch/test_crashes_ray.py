@@ -26,7 +26,8 @@ import json, os, sys, warnings
 warnings.simplefilter("ignore")
 from pathlib import Path
 from nlpsuite.batch.run import JobReporter
-from nlpsuite.batch.score import ScoreRequest, score_request
+from nlpsuite.batch.request import ScoreRequest
+from nlpsuite.batch.score import score_request
 
 class Reporter(JobReporter):
     def progress(self, rows, errors, tokens):

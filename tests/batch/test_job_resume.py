@@ -297,7 +297,8 @@ LIMITED = """
 import json, resource, sys
 from pathlib import Path
 from nlpsuite.errors import NlpsuiteError
-from nlpsuite.batch.score import ScoreRequest, score_request
+from nlpsuite.batch.request import ScoreRequest
+from nlpsuite.batch.score import score_request
 from nlpsuite.runtime.language_model import LanguageModel
 
 given, limits = json.loads(sys.stdin.read())
