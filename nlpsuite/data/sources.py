@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import os
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -190,20 +190,17 @@ def files_below(path: Path) -> list[str]:
     def fail(error: OSError) -> None:
         raise InputNotFoundError(f"Can't read {error.filename}: {error.strerror or error}.") from None
 
-    return sorted(_files_below(path, fail))
-
-
-def _files_below(path: Path, fail: Any) -> Iterator[str]:
-    for place, directories, files in os.walk(path, onerror=fail):
-        directories[:] = [name for name in directories if not (name.startswith(".") or _is_job(place, name))]
-        for name in files:
-            file = Path(place, name)
-            if not name.startswith(".") and file.is_file():
-                yield file.relative_to(path).as_posix()
-
-
-def _is_job(place: str, name: str) -> bool:
-    return name.endswith(".job") and Path(place, name, "manifest.json").exists()
+    found = []
+    for place, directories, names in os.walk(path, onerror=fail):
+        folder = Path(place)
+        directories[:] = [
+            name
+            for name in directories
+            if not name.startswith(".")
+            and not (name.endswith(".job") and (folder / name / "manifest.json").exists())
+        ]
+        found += [folder / name for name in names if not name.startswith(".") and (folder / name).is_file()]
+    return sorted(file.relative_to(path).as_posix() for file in found)
 
 
 def _save_stdin(directory: Path | None, format: str) -> Path:

@@ -1,4 +1,4 @@
-"""Runs a job in child processes that are killed, and gone on with: see test_crashes.py.
+"""Runs a job in child processes that are killed and resumed: see test_crashes.py.
 
 A child is forked off this process once all is imported, so that a hundred of them take seconds. Each loads the
 model itself: this process never does.

@@ -80,4 +80,4 @@ def read_back(path: Path) -> list[dict[str, Any]]:
 
 
 def _no_constant(name: str) -> None:
-    raise AssertionError(f"{name} is no JSON")
+    raise AssertionError(f"{name} isn't JSON")

@@ -1,4 +1,4 @@
-"""Jobs that are killed, at every operation on a file and at random moments, and gone on with.
+"""Jobs that are killed, at every file operation and at random moments, and resumed.
 
 The result must be, byte for byte, that of a run that nothing disturbed.
 """
@@ -152,8 +152,8 @@ def test_a_signal_ends_the_job_with_its_code(
     while not (shards.is_dir() and len(list(shards.iterdir())) > 3):
         assert process.poll() is None, process.stderr.read()
     process.send_signal(number)
-    _, told = process.communicate(timeout=30)
+    _, stderr = process.communicate(timeout=30)
     assert process.returncode == 128 + number
-    assert "To resume, rerun the same command." in told and "Traceback" not in told
+    assert "To resume, rerun the same command." in stderr and "Traceback" not in stderr
     assert Job.open(output.with_suffix(".job")).report()["reason"] in ("interrupted", "terminated")
     assert not output.exists()

@@ -176,7 +176,7 @@ def test_standard_input(
         monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(io.BytesIO(data)))
         run(tiny_bundle, "-", tmp_path / "out.jsonl", format=f"csv{packing}")
         assert (tmp_path / "out.jsonl").read_bytes() == (tmp_path / "expected.jsonl").read_bytes()
-    assert not list((tmp_path / "out.job").glob("stdin*"))  # its rows are kept once
+    assert not list((tmp_path / "out.job").glob("stdin*"))  # its rows are stored once
 
 
 # Columns.
@@ -310,7 +310,7 @@ def test_a_row_without_an_id_is_one_error_row(tiny_bundle: Path, tmp_path: Path)
 
 
 @pytest.mark.parametrize(
-    "name, content, kept",
+    "name, content, read",
     [
         (
             "in.jsonl",
@@ -329,13 +329,13 @@ def test_a_row_without_an_id_is_one_error_row(tiny_bundle: Path, tmp_path: Path)
     ],
 )
 def test_what_can_be_read_of_a_damaged_row_is_in_the_result(
-    name: str, content: str | bytes, kept: dict[str, Any], tiny_bundle: Path, tmp_path: Path
+    name: str, content: str | bytes, read: dict[str, Any], tiny_bundle: Path, tmp_path: Path
 ) -> None:
     (tmp_path / name).write_bytes(content if isinstance(content, bytes) else content.encode())
     assert run(tiny_bundle, tmp_path / name, tmp_path / "out.jsonl", id_column="n").errors == 1
     damaged, good = read_back(tmp_path / "out.jsonl")
     assert damaged["status"] == "error" and f"{name}:" in damaged["error"] and good["status"] == "ok"
-    assert {column: damaged[column] for column in kept} == kept
+    assert {column: damaged[column] for column in read} == read
     assert [row.id for row in Job.open(tmp_path / "out.job").rows()] == ["a", "b"]
 
 
