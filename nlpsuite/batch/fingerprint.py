@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import dataclasses
 import json
-import os
 from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -20,11 +19,11 @@ from nlpsuite.options import make_options
 from nlpsuite.runtime.bundle import Bundle
 
 if TYPE_CHECKING:
-    from nlpsuite.batch.score import ScoreRequest
+    from nlpsuite.batch.request import ScoreRequest
     from nlpsuite.tasks.base import Task
     from nlpsuite.tasks.override import PromptOverride
 
-__all__ = ["check_same", "job_keys", "request_values", "worker_keys"]
+__all__ = ["check_same", "job_keys", "worker_keys"]
 
 _CHUNK_ROWS = {True: 256, False: 32}  # rows of a chunk, by whether the task chooses among labels
 
@@ -75,6 +74,8 @@ def worker_keys(
     Args:
         options: as given; they override those that the adapter and the few-shot examples bring.
     """
+    import onnxruntime
+
     from nlpsuite.plugins import find_task
     from nlpsuite.plugins.registry import find_plugin
     from nlpsuite.tasks.pipeline import default_options
@@ -97,7 +98,7 @@ def worker_keys(
             "end_token_ids": list(bundle.end_token_ids),
             "context_length": bundle.context_length,
         },
-        "onnxruntime": _onnxruntime_version(),
+        "onnxruntime": onnxruntime.__version__,
     }
     plain: dict[str, Any] = json.loads(canonical(keys))
     return plain
@@ -124,24 +125,6 @@ def _differences(key: str, existing: Any, requested: Any) -> list[str]:
             )
         ]
     return [f"  {key}: {_shown(existing)} in the job, {_shown(requested)} requested"]
-
-
-def request_values(request: ScoreRequest) -> dict[str, Any]:
-    """A request as JSON values, with absolute paths: what resuming a job needs."""
-    values = dataclasses.asdict(request)
-    del values["job"]
-    for name in ("prompt_file", "shots", "output"):
-        if values[name] is not None:
-            values[name] = os.path.abspath(values[name])
-    values["overwrite"] = False  # a resumed job doesn't start over
-    values["text_columns"] = list(request.text_columns)
-    return values
-
-
-def _onnxruntime_version() -> str:
-    import onnxruntime
-
-    return str(onnxruntime.__version__)
 
 
 def _shown(value: Any) -> str:

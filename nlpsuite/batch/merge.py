@@ -112,16 +112,17 @@ def write_rows(
 
 
 def check_replaceable(job: Job, output: Path, new: str = "") -> None:
-    """An existing output may be replaced only if the job wrote it, or was told to overwrite it.
+    """An existing file may be replaced only if the job wrote it, or was started with ``overwrite``. Devices and
+    FIFOs aren't replaced but written to.
 
     Args:
         new: sha256 of the new content; an output that has it already may stay.
 
     Raises:
-        JobRefusedError: the file is somebody else's.
+        JobRefusedError: the file has another origin.
     """
     with job_errors(output):
-        found = sha256_file(output) if output.exists() else ""
+        found = sha256_file(output) if output.is_file() else ""
     written = job.report().get("written", {}).values()
     if found and found not in (*written, job.manifest["replaces"], new):
         raise JobRefusedError(

@@ -4,28 +4,29 @@ from __future__ import annotations
 
 import contextlib
 import datetime
-import hashlib
 import os
 import platform
 import shutil
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from nlpsuite import __version__
-from nlpsuite.batch.fingerprint import check_same, job_keys, request_values
-from nlpsuite.batch.job import FORMAT, FORMAT_VERSION, Job, job_directory, write_manifest
+from nlpsuite.batch.fingerprint import check_same, job_keys
+from nlpsuite.batch.job import FORMAT, FORMAT_VERSION, Job, write_manifest
 from nlpsuite.batch.merge import check_columns, check_output_format, result_columns
+from nlpsuite.batch.request import ScoreRequest
 from nlpsuite.batch.run import JobReport, JobReporter, parse_max_errors, run_job, terminating
-from nlpsuite.batch.stage import hash_files, stage, stamps
+from nlpsuite.batch.stage import stage, stamps
 from nlpsuite.batch.storage import INPUT, MANIFEST, canonical_sha256, clear, discard, job_errors, locked
 from nlpsuite.data.columns import Selection, check_option_columns, select_columns
-from nlpsuite.data.tables import Table, open_table
+from nlpsuite.data.sources import open_table
+from nlpsuite.data.tables import Table, joint_sha256
 from nlpsuite.data.writing import check_writable
 from nlpsuite.errors import JobRefusedError, OptionError, StorageError
-from nlpsuite.files import sha256_file
+from nlpsuite.files import check_output, sha256_file
 from nlpsuite.options import make_options
 from nlpsuite.plugins.registry import find_plugin
 from nlpsuite.runtime.bundle import Bundle
@@ -34,7 +35,7 @@ if TYPE_CHECKING:
     from nlpsuite.tasks.base import Task
     from nlpsuite.tasks.override import PromptOverride
 
-__all__ = ["OpenJob", "ScoreRequest", "open_job", "resume", "score", "score_request"]
+__all__ = ["OpenJob", "open_job", "resume", "score", "score_request"]
 
 
 def score(
@@ -100,8 +101,8 @@ def score(
         reporter: receives progress.
 
     Raises:
-        JobRefusedError: the output exists, is an input, or belongs to a job with other settings, which are
-            named; or another process works on the job.
+        JobRefusedError: the output exists, or belongs to a job with other settings, which are named; or another
+            process works on the job.
         TooManyErrorsError: more rows failed than ``max_errors`` allows.
         JobStorageError: a file can't be read or written.
         NlpsuiteError: the input, the options, the plugin or the model can't be used.
@@ -115,70 +116,6 @@ def score(
 
 
 _RAGGED = ("json", "jsonl", "ndjson", "openai-batch")  # rows need not have the same columns
-
-
-@dataclass(frozen=True)
-class ScoreRequest:
-    """The arguments of ``score``.
-
-    Attributes:
-        output: None for a job without a file of results.
-        job: the job's directory; by default beside the output.
-    """
-
-    task: str
-    data: str = ""
-    output: Path | None = None
-    dataset: str = ""
-    options: Mapping[str, Any] = field(default_factory=dict)
-    option_columns: Mapping[str, str] = field(default_factory=dict)
-    format: str = ""
-    encoding: str = "utf-8"
-    delimiter: str = ""
-    escape: str = ""
-    text_columns: tuple[str, ...] = ()
-    id_column: str = ""
-    limit: int | None = None
-    prefix: str = ""
-    overwrite: bool = False
-    max_errors: str = ""
-    chunk_rows: int = 0
-    model: str | None = None
-    adapter: str | None = None
-    precision: str | None = None
-    device: str = "auto"
-    max_parts: int = 64
-    prompt_file: str | None = None
-    shots: str | None = None
-    max_shots: int | None = None
-    guard: str | None = None
-    engine: str = "local"
-    workers: int = 0
-    threads: int = 0
-    address: str = ""
-    job: Path | None = None
-
-    @classmethod
-    def of(cls, **arguments: Any) -> ScoreRequest:
-        """A request from arguments as users give them: None is the default, paths may be texts."""
-        given = {name: value for name, value in arguments.items() if value is not None}
-        output = given.pop("output", "")
-        for name, kind in (("data", os.fspath), ("text_columns", tuple), ("max_errors", str)):
-            if name in given:
-                given[name] = kind(given[name])
-        return cls(**given, output=Path(output).expanduser() if output else None)
-
-    @property
-    def reading(self) -> dict[str, Any]:
-        """How the data are read: keywords of ``open_table``."""
-        return {name: getattr(self, name) for name in ("format", "encoding", "delimiter", "escape")}
-
-    @property
-    def directory(self) -> Path:
-        """The job's directory."""
-        if self.job is None and self.output is None:
-            raise OptionError("A job needs an output or a directory.")
-        return self.job or job_directory(self.output)  # type: ignore[arg-type]
 
 
 @dataclass(frozen=True)
@@ -245,7 +182,7 @@ def open_job(request: ScoreRequest, reporter: JobReporter) -> Iterator[OpenJob]:
             if request.overwrite:
                 clear(directory)
             job, sources, bundle = _prepare(request, task, override, directory, reporter)
-            yield OpenJob(job, sources, {**request_values(request), "bundle": bundle}, reporter)
+            yield OpenJob(job, sources, {**request.values(), "bundle": bundle}, reporter)
         except BaseException:
             if not (directory / MANIFEST).exists():
                 with contextlib.suppress(StorageError):
@@ -286,10 +223,10 @@ def _prepare(
     bundle = Bundle.open(path)
     for notice in [*notices, *default_options(task, bundle, override)[1]]:
         reporter.notice(notice)
-    digests = hash_files(table.files)
+    with job_errors(Path(table.name)):
+        digests = table.digests()
     sources = {path.name: digest for path, digest in zip(table.files, digests)}
-    joined = digests[0] if len(digests) == 1 else hashlib.sha256("\n".join(digests).encode()).hexdigest()
-    keys = job_keys(request, task, override, table, joined, bundle)
+    keys = job_keys(request, task, override, table, joint_sha256(digests), bundle)
     bundle_path = os.fspath(bundle.path.resolve())
     if existing is not None:
         _check_table(request, task, table, keys, existing.manifest["columns"])
@@ -323,7 +260,7 @@ def _prepare(
         )
     _check_table(request, task, table, keys, staged.columns)
     replaces = ""
-    if request.output and request.output.exists():
+    if request.output and request.output.is_file():  # a device or FIFO is written to, not replaced
         with job_errors(request.output):
             replaces = sha256_file(request.output)
     manifest = {
@@ -343,7 +280,7 @@ def _prepare(
         "bundle": bundle_path,
         "model": bundle.name,
         "replaces": replaces,
-        "request": request_values(request),
+        "request": request.values(),
         "recorded": {  # has no effect on the results
             "nlpsuite": __version__,
             "host": platform.node(),
@@ -353,8 +290,14 @@ def _prepare(
             "directory": os.getcwd(),
         },
     }
-    if request.output and not table.is_openai_batch:
-        _check_writable(Job(directory, manifest), request.output)
+    if request.output and not table.is_openai_batch:  # else an error would come after hours of scoring
+        job = Job(directory, manifest)
+        check_writable(
+            check_output_format(request.output),
+            lambda: (row["values"] for chunk in range(job.chunks) for row in job.staged(chunk)),
+            staged.columns,
+            table.schema,
+        )
     job = write_manifest(directory, manifest)
     _forget_stdin(table, directory)
     return job, sources, bundle_path
@@ -372,17 +315,6 @@ def _check_table(
     if chosen.messages:  # jobs of earlier versions don't have the key
         keys["messages_column"] = chosen.messages
     check_columns(columns, result_columns(bool(task.labels), bool(request.guard), request.prefix))
-
-
-def _check_writable(job: Job, output: Path) -> None:
-    """Refuse what couldn't be written after hours of scoring. Raises InputInvalidError with the column."""
-
-    def rows() -> Iterator[Mapping[str, Any]]:
-        return (row["values"] for chunk in range(job.chunks) for row in job.staged(chunk))
-
-    check_writable(
-        check_output_format(output), rows, job.manifest["columns"], bytes.fromhex(job.manifest["schema"])
-    )
 
 
 def _forget_stdin(table: Table, directory: Path) -> None:
@@ -405,18 +337,13 @@ def _table(request: ScoreRequest, directory: Path) -> Table:
 
 
 def _check_output(request: ScoreRequest, output: Path, directory: Path) -> None:
-    if not output.parent.is_dir():
-        raise StorageError(f"There is no directory {output.parent}.", hint="Create it first.")
-    if output.is_dir():
-        raise StorageError(f"The output {output} is a directory.", hint="Name a file.")
-    for name in {request.data, *request.data.split(",")} - {"", "-"}:
-        path = Path(name)
+    inputs = [Path(name) for name in {request.data, *request.data.split(",")} - {"", "-"}]
+    check_output(output, inputs=inputs)
+    for path in inputs:
         if path.is_dir() and path.resolve() in output.resolve().parents:
             raise JobRefusedError(
-                f"The output {output} is in the folder {name}, whose files are the input.",
+                f"The output {output} is in the folder {path}, whose files are the input.",
                 hint="Choose another place: the next run would read it as input.",
             )
-        if output.exists() and path.exists() and output.samefile(path):
-            raise JobRefusedError(f"The output {output} is also an input.", hint="Choose another name.")
-    if output.exists() and not (directory / MANIFEST).exists() and not request.overwrite:
+    if output.is_file() and not (directory / MANIFEST).exists() and not request.overwrite:
         raise JobRefusedError(f"The output {output} exists.", hint="Use --overwrite to replace it.")

@@ -23,7 +23,6 @@ from nlpsuite.data.columns import id_of
 from nlpsuite.data.lines import DamagedRow
 from nlpsuite.data.tables import Rows, Table
 from nlpsuite.errors import InputInvalidError
-from nlpsuite.files import sha256_file
 
 __all__ = ["Staged", "stage", "stamps"]
 
@@ -52,15 +51,6 @@ class _Seen:
     rows: int = 0
     damaged: int = 0
     first_damage: InputInvalidError | None = None
-
-
-def hash_files(files: tuple[Path, ...]) -> list[str]:
-    """The sha256 of each file."""
-    digests = []
-    for file in files:
-        with job_errors(file):
-            digests.append(sha256_file(file))
-    return digests
 
 
 def stage(

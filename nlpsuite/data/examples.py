@@ -20,7 +20,8 @@ from nlpsuite.data.conversation import answered_turns, last_answer, open_questio
 from nlpsuite.data.lines import shortened
 from nlpsuite.data.openai_batch import read_request
 from nlpsuite.data.record import Record, check_unicode
-from nlpsuite.data.tables import Table, open_table
+from nlpsuite.data.sources import open_table
+from nlpsuite.data.tables import Table
 from nlpsuite.errors import InputInvalidError, OptionError
 from nlpsuite.options import Options, OptionSpec, option_specs
 

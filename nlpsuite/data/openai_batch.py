@@ -8,6 +8,7 @@ temperature, for one, is not 1.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from nlpsuite.data.conversation import open_question, read_messages, refused
@@ -23,6 +24,7 @@ __all__ = ["URL", "flat_requests", "read_request", "response_line"]
 URL = "/v1/chat/completions"
 
 _HINT = "Requests are lines of the OpenAI Batch API for chat completions, with texts in and a text out."
+_refused = partial(refused, hint=_HINT)
 # The options of GenerationOptions that a body can set.
 _OPTIONS = {
     "max_tokens": "max_tokens",
@@ -96,10 +98,6 @@ def read_request(values: Mapping[str, Any]) -> tuple[Record, dict[str, Any]]:
     if messages[-1].role != "user":
         raise _refused("body.messages", messages[-1].role, "must end with a message of the user's")
     return record, options
-
-
-def _refused(name: str, value: Any, why: str) -> InputInvalidError:
-    return refused(name, value, why, _HINT)
 
 
 def flat_requests(rows: Rows) -> Rows:

@@ -1,15 +1,16 @@
-"""What tables are read from: a file, two files, a folder, standard input."""
+"""Opening what a user names: a file, two files, a folder, standard input or a standard data set."""
 
 from __future__ import annotations
 
 import hashlib
 import os
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 from nlpsuite.data.arrow import require_pyarrow
 from nlpsuite.data.compression import split_suffixes
+from nlpsuite.data.datasets import datasets, open_dataset
 from nlpsuite.data.lines import read_aligned
 from nlpsuite.data.openai_batch import flat_requests
 from nlpsuite.data.reading import find_reader, try_rows
@@ -20,12 +21,66 @@ from nlpsuite.errors import InputInvalidError, InputNotFoundError, MissingExtraE
 from nlpsuite.files import atomic_write
 from nlpsuite.plugins.registry import find_plugin
 
-__all__ = ["files_below", "open_directory", "open_file", "open_pair", "save_stdin"]
+__all__ = ["files_below", "open_table"]
 
 _BLOCK_BYTES = 1 << 20
+_DELIMITERS = {"tab": "\t", "\\t": "\t"}
 
 
-def open_file(name: str, path: Path, format: str, how: Mapping[str, str]) -> Table:
+def open_table(
+    source: str,
+    *,
+    format: str = "",
+    encoding: str = "utf-8",
+    delimiter: str = "",
+    escape: str = "",
+    directory_for_stdin: Path | None = None,
+) -> Table:
+    """The table that a user's input names. Only a file's schema is read yet.
+
+    Args:
+        source: a file; two text files whose lines correspond, as ``a.en,a.de`` (columns ``text`` and
+            ``reference``); a folder, each text file in which is a row (columns ``file`` and ``text``);
+            ``-`` for standard input; or the name of a standard data set such as ``sst2:dev``.
+        format: a suffix that there is a reader for, or ``openai-batch``; by default the file's own suffix.
+            Standard input is taken for JSON if it begins with ``{`` or ``[``, else for lines of text. For
+            compressed standard input, give both suffixes: ``csv.gz``.
+        encoding: of text files; a byte order mark takes precedence.
+        delimiter: between the values of a CSV or TSV file, ``tab`` for a tab; by default it is detected.
+        escape: of quotes in a CSV file, if they aren't doubled.
+        directory_for_stdin: where standard input is saved, so that it can be read more than once.
+
+    Raises:
+        InputInvalidError: an unsupported type; lists the supported ones.
+        InputNotFoundError: there is no such file or folder.
+        OptionError: an unknown encoding, or an option that the reader doesn't take.
+    """
+    how = {"encoding": encoding, "delimiter": _DELIMITERS.get(delimiter, delimiter), "escape": escape}
+    if source == "-":
+        path = _save_stdin(directory_for_stdin, format)
+        return _open_file("standard input", path, format if format == OPENAI_BATCH else "", how)
+    path = Path(source)
+    if path.is_dir():
+        if format:
+            raise InputInvalidError(
+                f"{source} is a directory; its files are read as texts.",
+                hint="Omit --format, or name a file.",
+            )
+        return _open_directory(path, encoding)
+    if path.is_file():
+        return _open_file(source, path, format, how)
+    if path.exists():  # a pipe such as /dev/fd/63
+        raise InputInvalidError(
+            f"{source} can't be read more than once.", hint=f"Pass it as standard input: - < {source}"
+        )
+    if source.partition("@")[0] in datasets():
+        return open_dataset(source)
+    if "," in source:
+        return _open_pair(source, encoding)
+    raise InputNotFoundError(f"There is no file {source}.", hint="Check the name.")
+
+
+def _open_file(name: str, path: Path, format: str, how: Mapping[str, str]) -> Table:
     """The table of one file; see ``open_table``.
 
     Args:
@@ -72,7 +127,7 @@ def _schema(path: Path) -> bytes:
     return data
 
 
-def open_pair(source: str, encoding: str) -> Table:
+def _open_pair(source: str, encoding: str) -> Table:
     """The table of ``a.en,a.de``; see ``open_table``."""
     names = source.split(",")
     if len(names) != 2:
@@ -98,7 +153,7 @@ def open_pair(source: str, encoding: str) -> Table:
     )
 
 
-def open_directory(path: Path, encoding: str) -> Table:
+def _open_directory(path: Path, encoding: str) -> Table:
     """The table of the text files in a folder, by name; see ``open_table``. Other files are damaged rows."""
     names = files_below(path)
     if not names:
@@ -135,23 +190,20 @@ def files_below(path: Path) -> list[str]:
     def fail(error: OSError) -> None:
         raise InputNotFoundError(f"Can't read {error.filename}: {error.strerror or error}.") from None
 
-    return sorted(_files_below(path, fail))
+    found = []
+    for place, directories, names in os.walk(path, onerror=fail):
+        folder = Path(place)
+        directories[:] = [
+            name
+            for name in directories
+            if not name.startswith(".")
+            and not (name.endswith(".job") and (folder / name / "manifest.json").exists())
+        ]
+        found += [folder / name for name in names if not name.startswith(".") and (folder / name).is_file()]
+    return sorted(file.relative_to(path).as_posix() for file in found)
 
 
-def _files_below(path: Path, fail: Any) -> Iterator[str]:
-    for place, directories, files in os.walk(path, onerror=fail):
-        directories[:] = [name for name in directories if not (name.startswith(".") or _is_job(place, name))]
-        for name in files:
-            file = Path(place, name)
-            if not name.startswith(".") and file.is_file():
-                yield file.relative_to(path).as_posix()
-
-
-def _is_job(place: str, name: str) -> bool:
-    return name.endswith(".job") and Path(place, name, "manifest.json").exists()
-
-
-def save_stdin(directory: Path | None, format: str) -> Path:
+def _save_stdin(directory: Path | None, format: str) -> Path:
     """Copy standard input to a file of ``directory`` whose suffix says its format.
 
     Raises:

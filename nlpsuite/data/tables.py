@@ -1,4 +1,4 @@
-"""Tables: rows by column from a file of any kind, two files, a folder, standard input or a data set."""
+"""Tables: rows by column, read from anywhere and written to files."""
 
 from __future__ import annotations
 
@@ -9,18 +9,15 @@ from pathlib import Path
 from typing import Any, BinaryIO, Protocol, TypeAlias
 
 from nlpsuite.data.lines import Values
-from nlpsuite.errors import InputInvalidError, InputNotFoundError
 from nlpsuite.files import sha256_file
 
-__all__ = ["OPENAI_BATCH", "Rows", "Table", "Writer", "open_table"]
+__all__ = ["OPENAI_BATCH", "Rows", "Table", "Writer", "joint_sha256"]
 
 OPENAI_BATCH = "openai-batch"
 """The format of the OpenAI Batch API's files."""
 
 # Line (or number) and values of each row, in order; an error in place of a damaged row's values.
 Rows: TypeAlias = Iterator[tuple[int, Values]]
-
-_DELIMITERS = {"tab": "\t", "\\t": "\t"}
 
 
 @dataclass(frozen=True)
@@ -53,10 +50,18 @@ class Table:
     def is_openai_batch(self) -> bool:
         return self.reader.get("format") == OPENAI_BATCH
 
+    def digests(self) -> list[str]:
+        """The sha256 of each file, in order. Raises OSError."""
+        return [sha256_file(file) for file in self.files]
+
     def sha256(self) -> str:
-        """One sha256 for the bytes of the files, in order. Raises OSError."""
-        digests = [sha256_file(file) for file in self.files]
-        return digests[0] if len(digests) == 1 else hashlib.sha256("\n".join(digests).encode()).hexdigest()
+        """One sha256 for the bytes of all files. Raises OSError."""
+        return joint_sha256(self.digests())
+
+
+def joint_sha256(digests: Sequence[str]) -> str:
+    """One sha256 for several: of one, itself."""
+    return digests[0] if len(digests) == 1 else hashlib.sha256("\n".join(digests).encode()).hexdigest()
 
 
 class Writer(Protocol):
@@ -84,59 +89,3 @@ class Writer(Protocol):
         Raises:
             InputInvalidError: the kind of file can't hold a value.
         """
-
-
-def open_table(
-    source: str,
-    *,
-    format: str = "",
-    encoding: str = "utf-8",
-    delimiter: str = "",
-    escape: str = "",
-    directory_for_stdin: Path | None = None,
-) -> Table:
-    """The table that a user's input names. Only a file's schema is read yet.
-
-    Args:
-        source: a file; two text files whose lines correspond, as ``a.en,a.de`` (columns ``text`` and
-            ``reference``); a folder, each text file in which is a row (columns ``file`` and ``text``);
-            ``-`` for standard input; or the name of a standard data set such as ``sst2:dev``.
-        format: a suffix that there is a reader for, or ``openai-batch``; by default the file's own suffix.
-            Standard input is taken for JSON if it begins with ``{`` or ``[``, else for lines of text. For
-            compressed standard input, give both suffixes: ``csv.gz``.
-        encoding: of text files; a byte order mark takes precedence.
-        delimiter: between the values of a CSV or TSV file, ``tab`` for a tab; by default it is detected.
-        escape: of quotes in a CSV file, if they aren't doubled.
-        directory_for_stdin: where standard input is saved, so that it can be read more than once.
-
-    Raises:
-        InputInvalidError: an unsupported type; lists the supported ones.
-        InputNotFoundError: there is no such file or folder.
-        OptionError: an unknown encoding, or an option that the reader doesn't take.
-    """
-    from nlpsuite.data import sources
-    from nlpsuite.data.datasets import datasets, open_dataset
-
-    how = {"encoding": encoding, "delimiter": _DELIMITERS.get(delimiter, delimiter), "escape": escape}
-    if source == "-":
-        path = sources.save_stdin(directory_for_stdin, format)
-        return sources.open_file("standard input", path, format if format == OPENAI_BATCH else "", how)
-    path = Path(source)
-    if path.is_dir():
-        if format:
-            raise InputInvalidError(
-                f"{source} is a directory; its files are read as texts.",
-                hint="Omit --format, or name a file.",
-            )
-        return sources.open_directory(path, encoding)
-    if path.is_file():
-        return sources.open_file(source, path, format, how)
-    if path.exists():  # a pipe such as /dev/fd/63
-        raise InputInvalidError(
-            f"{source} can't be read more than once.", hint=f"Pass it as standard input: - < {source}"
-        )
-    if source.partition("@")[0] in datasets():
-        return open_dataset(source)
-    if "," in source:
-        return sources.open_pair(source, encoding)
-    raise InputNotFoundError(f"There is no file {source}.", hint="Check the name.")

@@ -12,7 +12,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from nlpsuite.batch.merge import RESULT_COLUMNS, check_output_format, write_rows
-from nlpsuite.data.tables import Rows, Table, open_table
+from nlpsuite.data.sources import open_table
+from nlpsuite.data.tables import Rows, Table
 from nlpsuite.errors import InputInvalidError
 from nlpsuite.evaluation.provenance import model_of
 from nlpsuite.evaluation.rows import EvaluatedRow, prediction_column_of, result_of, rows_of

@@ -14,13 +14,15 @@ from typing import TYPE_CHECKING, Any
 
 from nlpsuite.batch.job import Job
 from nlpsuite.batch.merge import check_output_format
+from nlpsuite.batch.request import ScoreRequest
 from nlpsuite.batch.run import JobReporter
-from nlpsuite.batch.score import ScoreRequest, open_job
+from nlpsuite.batch.score import open_job
 from nlpsuite.batch.storage import canonical, discard
 from nlpsuite.data.columns import Selection, select_columns
 from nlpsuite.data.datasets import open_dataset
 from nlpsuite.data.labels import with_label_map
-from nlpsuite.data.tables import Rows, Table, open_table
+from nlpsuite.data.sources import open_table
+from nlpsuite.data.tables import Rows, Table
 from nlpsuite.errors import InputInvalidError, OptionError, StorageError
 from nlpsuite.evaluation.baselines import predict_baseline
 from nlpsuite.evaluation.evaluate import WORST, evaluate_rows

@@ -17,7 +17,7 @@ from typing import Any
 
 from nlpsuite.data.examples import Example, examples_of
 from nlpsuite.data.record import Record
-from nlpsuite.data.tables import open_table
+from nlpsuite.data.sources import open_table
 from nlpsuite.errors import OptionError
 from nlpsuite.runtime.prompt import Message, Prompt
 from nlpsuite.tasks.base import Task

@@ -29,8 +29,7 @@ from nlpsuite.data.compression import split_suffixes
 from nlpsuite.data.examples import good_rows, is_blank, located, record_of
 from nlpsuite.data.reading import has_reader
 from nlpsuite.data.record import check_unicode
-from nlpsuite.data.sources import files_below
-from nlpsuite.data.tables import open_table
+from nlpsuite.data.sources import files_below, open_table
 from nlpsuite.data.text import display_name, known_encoding, read_blocks
 from nlpsuite.errors import InputInvalidError, InputNotFoundError, OptionError
 

@@ -16,7 +16,8 @@ from nlpsuite import __version__
 from nlpsuite.data.columns import Selection, check_option_columns, parse_option_columns
 from nlpsuite.data.examples import Example, examples_of
 from nlpsuite.data.labels import with_label_map
-from nlpsuite.data.tables import Table, open_table
+from nlpsuite.data.sources import open_table
+from nlpsuite.data.tables import Table
 from nlpsuite.errors import InputInvalidError, NlpsuiteError, OptionError
 from nlpsuite.files import atomic_directory, atomic_write_text, sha256_file
 from nlpsuite.models.adapter import Adapter, AdapterInfo, MergedCheckpoint, save_adapter

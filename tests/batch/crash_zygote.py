@@ -1,4 +1,4 @@
-"""Runs a job in child processes that are killed, and gone on with: see test_crashes.py.
+"""Runs a job in child processes that are killed and resumed: see test_crashes.py.
 
 A child is forked off this process once all is imported, so that a hundred of them take seconds. Each loads the
 model itself: this process never does.
@@ -15,7 +15,8 @@ import time
 from pathlib import Path
 from typing import Any
 
-from nlpsuite.batch.score import ScoreRequest, score_request
+from nlpsuite.batch.request import ScoreRequest
+from nlpsuite.batch.score import score_request
 from nlpsuite.errors import NlpsuiteError
 from nlpsuite.runtime.language_model import LanguageModel
 

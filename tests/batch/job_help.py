@@ -10,8 +10,9 @@ from typing import Any
 import pytest
 
 from nlpsuite.batch.job import Job
+from nlpsuite.batch.request import ScoreRequest
 from nlpsuite.batch.run import JobReport, JobReporter
-from nlpsuite.batch.score import ScoreRequest, score_request
+from nlpsuite.batch.score import score_request
 
 __all__ = ["Stopped", "ask", "interrupted", "read_back", "run", "write_rows"]
 
@@ -79,4 +80,4 @@ def read_back(path: Path) -> list[dict[str, Any]]:
 
 
 def _no_constant(name: str) -> None:
-    raise AssertionError(f"{name} is no JSON")
+    raise AssertionError(f"{name} isn't JSON")

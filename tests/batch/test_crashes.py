@@ -1,4 +1,4 @@
-"""Jobs that are killed, at every operation on a file and at random moments, and gone on with.
+"""Jobs that are killed, at every file operation and at random moments, and resumed.
 
 The result must be, byte for byte, that of a run that nothing disturbed.
 """
@@ -15,7 +15,8 @@ from typing import Any
 import pytest
 
 from nlpsuite.batch.job import Job
-from nlpsuite.batch.score import ScoreRequest, score_request
+from nlpsuite.batch.request import ScoreRequest
+from nlpsuite.batch.score import score_request
 
 pytestmark = pytest.mark.slow
 
@@ -65,7 +66,7 @@ def test_killed_at_every_operation_on_a_file(tiny_bundle: Path, reviews: Path, t
 
 def test_killed_again_and_again_at_random_times(tiny_bundle: Path, reviews: Path, tmp_path: Path) -> None:
     options = {"max_tokens": 4}
-    given = request(tiny_bundle, reviews, task="summarize", options=options, chunk_rows=1)
+    given = request(tiny_bundle, reviews, task="complete", options=options, chunk_rows=1)
     assert zygote(tmp_path, given, random=8, seed=11)["killed"] > 8
 
 
@@ -114,7 +115,8 @@ _KILLS_A_WORKER = """
 import json, os, signal, sys, threading, time
 from pathlib import Path
 from nlpsuite.batch.run import JobReporter
-from nlpsuite.batch.score import ScoreRequest, score_request
+from nlpsuite.batch.request import ScoreRequest
+from nlpsuite.batch.score import score_request
 
 class Reporter(JobReporter):
     def progress(self, rows, errors, tokens):
@@ -150,8 +152,8 @@ def test_a_signal_ends_the_job_with_its_code(
     while not (shards.is_dir() and len(list(shards.iterdir())) > 3):
         assert process.poll() is None, process.stderr.read()
     process.send_signal(number)
-    _, told = process.communicate(timeout=30)
+    _, stderr = process.communicate(timeout=30)
     assert process.returncode == 128 + number
-    assert "To resume, rerun the same command." in told and "Traceback" not in told
+    assert "To resume, rerun the same command." in stderr and "Traceback" not in stderr
     assert Job.open(output.with_suffix(".job")).report()["reason"] in ("interrupted", "terminated")
     assert not output.exists()

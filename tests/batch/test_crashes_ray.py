@@ -26,7 +26,8 @@ import json, os, sys, warnings
 warnings.simplefilter("ignore")
 from pathlib import Path
 from nlpsuite.batch.run import JobReporter
-from nlpsuite.batch.score import ScoreRequest, score_request
+from nlpsuite.batch.request import ScoreRequest
+from nlpsuite.batch.score import score_request
 
 class Reporter(JobReporter):
     def progress(self, rows, errors, tokens):
@@ -39,7 +40,7 @@ sys.exit(score_request(ScoreRequest(**{**given, "output": Path(given["output"])}
 
 def driver(source: Path, bundle: Path, output: Path, **more: Any) -> subprocess.Popen[str]:
     given = {
-        "task": "summarize", "data": str(source), "model": str(bundle), "output": str(output), "chunk_rows": 2,
+        "task": "complete", "data": str(source), "model": str(bundle), "output": str(output), "chunk_rows": 2,
         "engine": "ray", "threads": 1, **more,
     }  # fmt: skip
     return subprocess.Popen(
@@ -57,8 +58,8 @@ def wait_for_rows(process: subprocess.Popen[str], rows: int) -> None:
     for line in process.stdout:
         if int(line) >= rows:
             return
-    _, told = process.communicate()
-    raise AssertionError(f"the driver ended with {process.returncode}: {told[-2000:]}")
+    _, stderr = process.communicate()
+    raise AssertionError(f"the driver ended with {process.returncode}: {stderr[-2000:]}")
 
 
 def processes_below(parent: int) -> dict[int, str]:
@@ -90,7 +91,7 @@ def test_a_job_on_ray_survives(tiny_bundle: Path, tmp_path: Path) -> None:
     texts = ["a fine film", "", "the best of them all", "in the end it is not good"] * 12
     source = write_rows(tmp_path / "in.csv", [{"n": i, "text": text} for i, text in enumerate(texts)])
     more: dict[str, Any] = {"options": {"max_tokens": 24}}
-    run(tiny_bundle, source, tmp_path / "local.csv", task="summarize", **more)
+    run(tiny_bundle, source, tmp_path / "local.csv", task="complete", **more)
     expected = (tmp_path / "local.csv").read_bytes()
 
     # An actor is killed: another takes its place.
@@ -99,12 +100,12 @@ def test_a_job_on_ray_survives(tiny_bundle: Path, tmp_path: Path) -> None:
     actors = actors_of(process)
     assert actors, processes_below(process.pid)
     os.kill(actors[0], signal.SIGKILL)
-    _, told = process.communicate(timeout=60)
-    assert process.returncode == 3, told[-2000:]
+    _, stderr = process.communicate(timeout=60)
+    assert process.returncode == 3, stderr[-2000:]
     assert (tmp_path / "actor.csv").read_bytes() == expected
     assert verify(tmp_path / "actor.job") == []
 
-    # The driver is killed, and with it Ray: the job goes on without it.
+    # The driver is killed, and with it Ray: the job is resumed without it.
     process = driver(source, tiny_bundle, tmp_path / "driver.csv", workers=1, **more)
     wait_for_rows(process, 1)
     family = processes_below(process.pid)

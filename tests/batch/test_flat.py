@@ -17,7 +17,8 @@ from pathlib import Path
 from nlpsuite.batch import run as running, worker
 from nlpsuite.batch.engine import Done
 from nlpsuite.batch.job import Job
-from nlpsuite.batch.score import ScoreRequest, score_request
+from nlpsuite.batch.request import ScoreRequest
+from nlpsuite.batch.score import score_request
 from nlpsuite.tasks.result import Output
 from nlpsuite.tasks.result import Result
 

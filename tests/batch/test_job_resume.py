@@ -1,4 +1,4 @@
-"""Going on with a job: when it is refused, what is tried again, and that the bytes are those of one run."""
+"""Resuming a job: when that is refused, what is retried, and that the bytes equal those of one run."""
 
 from __future__ import annotations
 
@@ -55,7 +55,7 @@ def prompts(monkeypatch: pytest.MonkeyPatch) -> list[int]:
 def test_the_bytes_do_not_depend_on_workers_threads_or_order(
     tiny_bundle: Path, source: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    given: dict[str, Any] = {"task": "summarize", "options": {"max_tokens": 6}}
+    given: dict[str, Any] = {"task": "complete", "options": {"max_tokens": 6}}
     outputs = []
     for i, more in enumerate([{}, {"threads": 2}, {"workers": 2}]):
         outputs.append(tmp_path / f"out{i}.csv")
@@ -74,7 +74,7 @@ def test_the_bytes_do_not_depend_on_workers_threads_or_order(
     assert len({output.read_bytes() for output in outputs}) == 1
 
 
-def test_a_job_goes_on_where_it_ended(
+def test_a_job_resumes_where_it_stopped(
     tiny_bundle: Path, source: Path, tmp_path: Path, prompts: list[int]
 ) -> None:
     run(tiny_bundle, source, tmp_path / "whole.csv")
@@ -111,7 +111,7 @@ def test_resume_needs_no_input(tiny_bundle: Path, source: Path, tmp_path: Path) 
 # What failed is tried again.
 
 
-def test_a_row_that_mends_gives_the_bytes_of_a_run_without_failure(
+def test_a_row_that_succeeds_later_gives_the_bytes_of_a_run_without_failure(
     tiny_bundle: Path, source: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, prompts: list[int]
 ) -> None:
     run(tiny_bundle, source, tmp_path / "whole.csv")
@@ -142,7 +142,7 @@ def test_a_row_that_mends_gives_the_bytes_of_a_run_without_failure(
     assert output.read_bytes() == (tmp_path / "whole.csv").read_bytes()
 
 
-def test_errors_of_earlier_count_once_they_are_tried_again(
+def test_earlier_errors_count_once_they_are_retried(
     tiny_bundle: Path, source: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     with monkeypatch.context() as patch:
@@ -297,7 +297,8 @@ LIMITED = """
 import json, resource, sys
 from pathlib import Path
 from nlpsuite.errors import NlpsuiteError
-from nlpsuite.batch.score import ScoreRequest, score_request
+from nlpsuite.batch.request import ScoreRequest
+from nlpsuite.batch.score import score_request
 from nlpsuite.runtime.language_model import LanguageModel
 
 given, limits = json.loads(sys.stdin.read())
@@ -369,7 +370,7 @@ def test_a_directory_that_can_not_be_written(tiny_bundle: Path, source: Path, tm
 def test_shards_of_the_first_development_version_are_read(
     tiny_bundle: Path, source: Path, tmp_path: Path
 ) -> None:
-    run(tiny_bundle, source, tmp_path / "out.jsonl", task="summarize", options={"max_tokens": 2})
+    run(tiny_bundle, source, tmp_path / "out.jsonl", task="complete", options={"max_tokens": 2})
     job = Job.open(tmp_path / "out.job")
     results = list(job.results())
     for chunk in range(job.chunks):

@@ -9,6 +9,8 @@ import gzip
 import io
 import json
 import math
+import os
+import subprocess
 import sys
 from pathlib import Path
 from typing import Any
@@ -20,6 +22,7 @@ import zstandard
 from job_help import IDS, TEXTS, ask, read_back, run, write_rows
 
 from nlpsuite.batch.job import Job, job_directory
+from nlpsuite.batch.manage import verify
 from nlpsuite.batch.score import score_request
 from nlpsuite.errors import (
     InputInvalidError,
@@ -173,7 +176,7 @@ def test_standard_input(
         monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(io.BytesIO(data)))
         run(tiny_bundle, "-", tmp_path / "out.jsonl", format=f"csv{packing}")
         assert (tmp_path / "out.jsonl").read_bytes() == (tmp_path / "expected.jsonl").read_bytes()
-    assert not list((tmp_path / "out.job").glob("stdin*"))  # its rows are kept once
+    assert not list((tmp_path / "out.job").glob("stdin*"))  # its rows are stored once
 
 
 # Columns.
@@ -307,7 +310,7 @@ def test_a_row_without_an_id_is_one_error_row(tiny_bundle: Path, tmp_path: Path)
 
 
 @pytest.mark.parametrize(
-    "name, content, kept",
+    "name, content, read",
     [
         (
             "in.jsonl",
@@ -326,13 +329,13 @@ def test_a_row_without_an_id_is_one_error_row(tiny_bundle: Path, tmp_path: Path)
     ],
 )
 def test_what_can_be_read_of_a_damaged_row_is_in_the_result(
-    name: str, content: str | bytes, kept: dict[str, Any], tiny_bundle: Path, tmp_path: Path
+    name: str, content: str | bytes, read: dict[str, Any], tiny_bundle: Path, tmp_path: Path
 ) -> None:
     (tmp_path / name).write_bytes(content if isinstance(content, bytes) else content.encode())
     assert run(tiny_bundle, tmp_path / name, tmp_path / "out.jsonl", id_column="n").errors == 1
     damaged, good = read_back(tmp_path / "out.jsonl")
     assert damaged["status"] == "error" and f"{name}:" in damaged["error"] and good["status"] == "ok"
-    assert {column: damaged[column] for column in kept} == kept
+    assert {column: damaged[column] for column in read} == read
     assert [row.id for row in Job.open(tmp_path / "out.job").rows()] == ["a", "b"]
 
 
@@ -467,10 +470,10 @@ def test_a_plugin_that_says_nan_fails_its_row(
 
 def test_outputs_that_are_refused(tiny_bundle: Path, tmp_path: Path) -> None:
     source = write_rows(tmp_path / "in.csv", ROWS)
-    with pytest.raises(JobRefusedError, match="also an input"):
+    with pytest.raises(OptionError, match="also an input"):
         run(tiny_bundle, source, source, overwrite=True)
     (tmp_path / "link.csv").symlink_to(source)
-    with pytest.raises(JobRefusedError, match="also an input"):
+    with pytest.raises(OptionError, match="also an input"):
         run(tiny_bundle, source, tmp_path / "link.csv", overwrite=True)
     (tmp_path / "there.jsonl").write_text("mine")
     with pytest.raises(JobRefusedError, match="exists") as caught:
@@ -495,3 +498,35 @@ def test_a_folder_that_is_no_job_is_left_alone(tiny_bundle: Path, tmp_path: Path
             source = write_rows(tmp_path / "in.csv", ROWS)
             run(tiny_bundle, source, tmp_path / "out.jsonl", overwrite=overwrite)
     assert mine.read_text() == "mine" and len(list(mine.parent.iterdir())) == 1
+
+
+@pytest.mark.skipif(os.name == "nt", reason="there are no FIFOs")
+@pytest.mark.parametrize("kind", ["FIFO", "link to standard output"])
+def test_a_fifo_or_a_device_is_written_to(kind: str, tiny_bundle: Path, tmp_path: Path) -> None:
+    source, output = write_rows(tmp_path / "in.csv", ROWS), tmp_path / "out.jsonl"
+    run(tiny_bundle, source, tmp_path / "file.jsonl")
+    if kind == "FIFO":
+        os.mkfifo(output)
+    else:
+        output.symlink_to("/dev/stdout")
+    command = [
+        sys.executable,
+        "-m",
+        "nlpsuite",
+        "score",
+        "sentiment",
+        source,
+        "-o",
+        output,
+        "--model",
+        tiny_bundle,
+    ]
+    command += ["--chunk-rows", "2", "--threads", "1", "--workers", "1"]
+    for _ in range(2):  # the second time, all rows are scored already
+        with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE) as process:
+            assert process.stdout is not None
+            written = output.read_bytes() if kind == "FIFO" else process.stdout.read()
+            assert process.wait(60) == 0
+        assert written == (tmp_path / "file.jsonl").read_bytes()
+    assert output.is_fifo() or output.is_symlink()
+    assert kind != "FIFO" or verify(job_directory(output)) == []

@@ -67,7 +67,7 @@ def mortal(directory: str, threads: int, deadly: int, deaths: int) -> RunChunk:
 
 
 def failing(directory: str, threads: int, bad: int) -> RunChunk:
-    """Raises an error that is the user's to mend, on chunk ``bad``."""
+    """Raises an error that the user can fix, on chunk ``bad``."""
 
     def run(chunk: int, on_beat: OnBeat) -> Done:
         if chunk == bad:

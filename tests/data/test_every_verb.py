@@ -15,7 +15,7 @@ import pyarrow.parquet as pq
 import pytest
 import zstandard
 
-from nlpsuite.batch.score import ScoreRequest, score
+from nlpsuite.batch.score import score
 from nlpsuite.cli import _run
 from nlpsuite.data.examples import read_examples
 from nlpsuite.data.labels import with_label_map
@@ -103,7 +103,7 @@ def score_rows(tiny_bundle: Path, tmp_path: Path) -> Callable[..., list[dict[str
     def run(path: Path | str, task: str = "sentiment", **more: Any) -> list[dict[str, Any]]:
         output = tmp_path / "scored.jsonl"
         more = {"threads": 1, "workers": 1, "overwrite": True, **more}
-        score(ScoreRequest(task, output, str(path), model=str(tiny_bundle), **more))
+        score(task, path, output, model=str(tiny_bundle), **more)
         return [json.loads(line) for line in output.read_text().splitlines()]
 
     return run

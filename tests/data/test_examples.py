@@ -132,7 +132,7 @@ def test_conversations_that_can_not_be_used(tmp_path: Path, messages: Any, messa
             "text\tlabel\nx\t2\n",
             r"a.tsv:2: '2' is not a label of sentiment.\nLabels: negative, positive",
         ),
-        ("a.tsv", "text\tlabel\nx\t1\ny\n", r"a.tsv:3: 1 values for 2 columns"),
+        ("a.tsv", "text\tlabel\nx\t1\ny\n", r"a.tsv:3: expected 2 values, got 1"),
         ("a.tsv", "text\ttext\nx\t1\n", r"a.tsv:1: two columns are called 'text'"),
         ("a.tsv", "text\tlabel\n \t1\n", r"a.tsv:2: The text is empty"),
         ("a.tsv", "text\tlabel\nx\t\n", r"a.tsv:2: The reference in 'label' is empty"),

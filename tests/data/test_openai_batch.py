@@ -12,7 +12,7 @@ import pytest
 
 from nlpsuite.batch.job import JobRow, canonical
 from nlpsuite.data.openai_batch import read_request, response_line
-from nlpsuite.data.tables import open_table
+from nlpsuite.data.sources import open_table
 from nlpsuite.errors import InputInvalidError
 from nlpsuite.runtime.prompt import Message
 from nlpsuite.tasks.result import Output, Result

@@ -48,9 +48,9 @@ def test_lines_of_text_keep_their_numbers(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     "name, content, good, message",
     [
-        ("a.csv", b"id,text\n1,a\n2\n3,c\n", [2, 4], "a.csv:3: 1 values for 2 columns."),
+        ("a.csv", b"id,text\n1,a\n2\n3,c\n", [2, 4], "a.csv:3: expected 2 values, got 1."),
         ("a.csv", b'id,text\n1,a\n2,"x\n\xff"\n3,c\n', [2, 5], "a.csv:3: byte 0xff is not valid UTF-8."),
-        ("a.tsv", b"id\ttext\n1\ta\n2\n3\tc\n", [2, 4], "a.tsv:3: 1 values for 2 columns."),
+        ("a.tsv", b"id\ttext\n1\ta\n2\n3\tc\n", [2, 4], "a.tsv:3: expected 2 values, got 1."),
         ("a.tsv", b"id\ttext\n1\ta\n2\t\xe9\n3\tc\n", [2, 4], "a.tsv:3: byte 0xe9 is not valid UTF-8."),
         ("a.txt", b"a\n\xed\xa0\x80\nc\n", [1, 3], "a.txt:2: byte 0xed is not valid UTF-8."),
         ("a.jsonl", b'{"a":1}\n{"a"\n{"a":2}', [1, 3], "a.jsonl:2: not valid JSON: Expecting ':' delimiter"),

@@ -14,7 +14,8 @@ import pyarrow.parquet as pq
 import pytest
 from fake_plugins import install
 
-from nlpsuite.data.tables import Table, open_table
+from nlpsuite.data.sources import open_table
+from nlpsuite.data.tables import Table
 from nlpsuite.errors import InputInvalidError, InputNotFoundError
 
 
@@ -34,7 +35,7 @@ def test_a_file_by_its_name(tmp_path: Path) -> None:
     table = open_table(str(path))
     assert found(table) == [
         (2, {"id": "007", "text": "x"}),
-        (3, f"{path}:3: 1 values for 2 columns."),
+        (3, f"{path}:3: expected 2 values, got 1."),
     ]
     assert (table.name, table.files, table.schema) == (str(path), (path,), b"")
     assert table.reader == {"format": "csv", "encoding": "utf-8", "packing": "gz"}

@@ -17,7 +17,7 @@ import pytest
 from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
-from nlpsuite.data.tables import open_table
+from nlpsuite.data.sources import open_table
 from nlpsuite.data.values import from_json, to_json
 from nlpsuite.errors import InputInvalidError
 from nlpsuite.plugins.loading import load
@@ -206,8 +206,8 @@ def test_types_of_a_parquet_file_are_kept(tmp_path: Path) -> None:
     def rows() -> Iterator[Mapping[str, Any]]:
         for number, values in table.read():
             assert isinstance(values, Mapping)
-            kept = from_json(json.loads(json.dumps(to_json(values))))  # as a job keeps it
-            yield {**kept, "output": f"text {number}"}
+            stored = from_json(json.loads(json.dumps(to_json(values))))  # as in a job
+            yield {**stored, "output": f"text {number}"}
 
     with (tmp_path / "b.parquet").open("wb") as file:
         load("writer", "parquet")(file, rows, [*TYPED.column_names, "output"], table.schema)
@@ -246,7 +246,7 @@ def test_memory_stays_flat(suffix: str) -> None:
         return ({"id": i, "text": f"text {i}", "p": [0.5, 0.5]} for i in range(50_000))
 
     write = load("writer", suffix)
-    write(io.BytesIO(), lambda: [{"id": 1}], ["id"], b"")  # what it imports is no memory of rows
+    write(io.BytesIO(), lambda: [{"id": 1}], ["id"], b"")  # not counting the memory of imports
     before = pa.total_allocated_bytes()
     tracemalloc.start()
     try:

@@ -12,7 +12,7 @@ from answers import failed, labelled
 from hypothesis import given
 from hypothesis import strategies as st
 
-from nlpsuite.data.tables import open_table
+from nlpsuite.data.sources import open_table
 from nlpsuite.errors import InputInvalidError
 from nlpsuite.evaluation.predictions import open_predictions, write_predictions
 from nlpsuite.evaluation.rows import EvaluatedRow, result_of, rows_of, with_predictions

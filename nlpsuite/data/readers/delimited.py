@@ -109,7 +109,7 @@ def _values(path: Path, line: int, header: list[str], cells: list[str], encoding
     }
     if damage is None:
         damage = InputInvalidError(
-            f"{path}:{line}: {len(cells)} values for {len(header)} columns.",
+            f"{path}:{line}: expected {len(header)} values, got {len(cells)}.",
             hint=f"Columns, as the first line names them: {', '.join(map(repr, header))}.",
         )
     return DamagedRow(damage.message, hint=damage.hint, values=readable)

@@ -40,8 +40,8 @@ TYPED = st.recursive(
 
 @given(TYPED)
 def test_values_with_types_come_back(value: Any) -> None:
-    kept = json.loads(canonical(to_json(value)))
-    again = from_json(kept)
+    stored = json.loads(canonical(to_json(value)))
+    again = from_json(stored)
     assert again == value and canonical(to_json(again)) == canonical(to_json(value))
 
 
