@@ -23,7 +23,7 @@ from nlpsuite.data.datasets import open_dataset
 from nlpsuite.data.labels import with_label_map
 from nlpsuite.data.sources import open_table
 from nlpsuite.data.tables import Rows, Table
-from nlpsuite.errors import InputInvalidError, OptionError, StorageError
+from nlpsuite.errors import InputInvalidError, NlpsuiteError, OptionError, StorageError
 from nlpsuite.evaluation.baselines import predict_baseline
 from nlpsuite.evaluation.evaluate import WORST, evaluate_rows
 from nlpsuite.evaluation.metrics.resampling import RESAMPLES
@@ -207,8 +207,12 @@ def _from_model(
         request = dataclasses.replace(request, job=directory)
     with open_job(request, reporter) as opened:
         job = opened.job
-        # A reference that is missing should show before hours of scoring.
-        rows = rows_of(task, _staged_table(job), reference_column, text_columns=request.text_columns)
+        try:  # a missing reference should show before hours of scoring
+            rows = rows_of(task, _staged_table(job), reference_column, text_columns=request.text_columns)
+        except NlpsuiteError:
+            if request.output is None:
+                discard(job.path)
+            raise
         opened.run()
         keys = job.manifest["keys"]
         yield _Answered(

@@ -40,7 +40,7 @@ ROWS = [{"n": n, "text": text} for n, text in zip(IDS, TEXTS)]
 def packed(path: Path, packing: str) -> Path:
     data = path.read_bytes()
     target = path.with_name(path.name + packing)
-    target.write_bytes(gzip.compress(data) if packing == ".gz" else zstandard.compress(data))
+    target.write_bytes(gzip.compress(data, mtime=0) if packing == ".gz" else zstandard.compress(data))
     return target
 
 

@@ -68,7 +68,7 @@ def test_jsonl(tmp_path: Path) -> None:
 
 
 def test_compressed_and_aligned(tmp_path: Path) -> None:
-    english = write(tmp_path / "t.en.gz", gzip.compress(b"A dog.\n\nA cat.\n"))
+    english = write(tmp_path / "t.en.gz", gzip.compress(b"A dog.\n\nA cat.\n", mtime=0))
     german = write(tmp_path / "t.de", "Ein Hund.\r\n\nEine Katze.")
     examples = read(f"{english},{german}", "translate")
     assert pairs(examples) == [("A dog.", "Ein Hund."), ("A cat.", "Eine Katze.")]
@@ -154,7 +154,7 @@ def test_conversations_that_can_not_be_used(tmp_path: Path, messages: Any, messa
         ("a.jsonl", r'{"text": "x\ud800", "label": 1}', r"a.jsonl:1: The text has a lone surrogate"),
         ("a.jsonl", "[" * 100_000, r"a.jsonl:1: not valid JSON"),
         ("a.tsv.gz", "text\tlabel\n", r"a.tsv.gz is damaged"),
-        ("a.tsv.gz", gzip.compress(b"text\tlabel\n" + b"x\t1\n" * 99)[:-12], r"a.tsv.gz is damaged"),
+        ("a.tsv.gz", gzip.compress(b"text\tlabel\n" + b"x\t1\n" * 99, mtime=0)[:-12], r"a.tsv.gz is damaged"),
         ("a.xlsx", "PK", r"Unsupported file type: .*a.xlsx"),
     ],
 )

@@ -31,7 +31,7 @@ def found(table: Table) -> list[tuple[int, Any]]:
 
 def test_a_file_by_its_name(tmp_path: Path) -> None:
     path = tmp_path / "a.CSV.gz"
-    path.write_bytes(gzip.compress(b"id,text\n007,x\n1\n"))
+    path.write_bytes(gzip.compress(b"id,text\n007,x\n1\n", mtime=0))
     table = open_table(str(path))
     assert found(table) == [
         (2, {"id": "007", "text": "x"}),
@@ -88,7 +88,7 @@ def test_parquet_has_a_schema(tmp_path: Path) -> None:
 
 
 def test_two_files_whose_lines_belong_together(tmp_path: Path) -> None:
-    (tmp_path / "a.en.gz").write_bytes(gzip.compress(b"a\r\n\nc\n"))
+    (tmp_path / "a.en.gz").write_bytes(gzip.compress(b"a\r\n\nc\n", mtime=0))
     (tmp_path / "a.de").write_bytes(b"A\n\nC\xff\n")
     source = f"{tmp_path}/a.en.gz,{tmp_path}/a.de"
     table = open_table(source)
@@ -113,7 +113,7 @@ def test_the_text_files_of_a_directory(tmp_path: Path) -> None:
     for name, content in {
         "b.txt": b"second\r\n",
         "a/z.md": b"\xef\xbb\xbffirst \xe2\x80\xa8",
-        "c.txt.gz": gzip.compress(b"third"),
+        "c.txt.gz": gzip.compress(b"third", mtime=0),
         "d.png": b"\x89PNG\r\n\0",
         "e.txt": b"na\xefve",
         "f.gz": b"\x1f\x8b torn",
@@ -162,7 +162,7 @@ def test_the_text_files_of_a_directory(tmp_path: Path) -> None:
         (b'[{"a": 1}]', "", "stdin.json", [(1, {"a": 1})]),
         ('{"a": 1}\n'.encode("utf-16"), "", "stdin.jsonl", [(1, {"a": 1})]),
         (b"text\n007\n", "csv", "stdin.csv", [(2, {"text": "007"})]),
-        (gzip.compress(b"text\n007\n"), "csv.gz", "stdin.csv.gz", [(2, {"text": "007"})]),
+        (gzip.compress(b"text\n007\n", mtime=0), "csv.gz", "stdin.csv.gz", [(2, {"text": "007"})]),
     ],
 )
 def test_standard_input_is_kept(

@@ -27,7 +27,8 @@ from nlpsuite.errors import (
     UnsupportedModelError,
     VerificationError,
 )
-from nlpsuite.export import build, fill, store, verify
+from nlpsuite.export import build, fill, verify
+from nlpsuite.export.cache import get_bundle
 from nlpsuite.export.export import export
 from nlpsuite.models.adapter import AdapterInfo, fingerprint, save_adapter
 from nlpsuite.models.checkpoint import Checkpoint, open_checkpoint
@@ -244,7 +245,7 @@ def test_options_of_no_known_value(base: Path, here: Path) -> None:
 def test_a_bundle_is_no_base(base: Path, here: Path, isolated_cache: Path) -> None:
     bundle = export(str(base), precision="fp32", output="done", verify=False).bundle
     assert "origin" in refused(OptionError, here, str(bundle.path)).hint
-    cached = store.resolve(str(base), precision="fp32")
+    cached = get_bundle(str(base), precision="fp32")
     assert "already exported" in refused(OptionError, here, cached.name).message
     shutil.rmtree(cached)
 

@@ -40,7 +40,7 @@ def test_a_folder_is_read_at_any_depth_in_order_without_hidden_files(tmp_path: P
     for name in ("b.txt", "a/z.md", "a/c.text", ".hidden.txt", ".git/x.txt", "code.py", "d.jpg"):
         (tmp_path / name).parent.mkdir(exist_ok=True)
         (tmp_path / name).write_text(name)
-    (tmp_path / "e.txt.gz").write_bytes(gzip.compress(b"packed"))
+    (tmp_path / "e.txt.gz").write_bytes(gzip.compress(b"packed", mtime=0))
     (tmp_path / "f.jsonl").write_text('{"text": "line"}\n')
     (tmp_path / "blank.txt").write_text(" \n")
     assert texts_of(tmp_path) == ["a/c.text", "a/z.md", "b.txt", "packed", "line"]
@@ -210,7 +210,8 @@ def test_names_that_are_no_text_encodings(tmp_path: Path, encoding: str) -> None
 
 
 @pytest.mark.parametrize(
-    "data", [b"no gzip", gzip.compress(b"text " * 99)[:-12], gzip.compress(b"t" * 9)[:8] + b"junk"]
+    "data",
+    [b"no gzip", gzip.compress(b"text " * 99, mtime=0)[:-12], gzip.compress(b"t" * 9, mtime=0)[:8] + b"junk"],
 )
 def test_a_damaged_gzip_file(tmp_path: Path, data: bytes) -> None:
     (tmp_path / "a.txt.gz").write_bytes(data)

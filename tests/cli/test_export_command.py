@@ -50,7 +50,7 @@ def test_the_path_is_on_stdout_and_all_else_on_stderr(cli, base: Path, here: Pat
         "tiny: slots, fp32, 0.4 MB",
         "on 256 tokens",
         "100.0%",
-        "32 of 32 tokens",
+        "identical greedy tokens 32 of 32",
     ):
         assert words in outcome.err
     assert json.loads((here / "out" / "bundle.json").read_text())["name"] == "tiny"
@@ -110,6 +110,6 @@ def test_a_failed_check_writes_nothing(cli, base: Path, here: Path) -> None:
 def test_help(cli) -> None:
     outcome = cli("export", "--help")
     assert outcome.code == 0
-    for words in ("--adapter", "fp32|fp16|int8|int4", "slots|portable", "--no-verify", "exported/<base>"):
+    for words in ("--adapter", "fp32|fp16|int8|int4", "slots|portable", "--no-verify", "exported/<model>"):
         assert words in outcome.out
     assert "export" in cli("--help").out
