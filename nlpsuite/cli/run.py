@@ -51,7 +51,7 @@ def run_task(
         check_output(Path(output), overwrite=overwrite, inputs=[Path(path) for path in files if path != "-"])
     # Read before the model is loaded: a mistyped name should not have to wait for it.
     inputs = [(source, _attempt(partial(_read, source, text, encoding))) for source, text in sources]
-    printer = _Printer(task.name, as_json, to_file=output is not None, several=len(inputs) > 1)
+    printer = _Printer(task, as_json, to_file=output is not None, several=len(inputs) > 1)
     pipeline = None
     if dialogue or any(isinstance(item, Input) for _, item in inputs):
         pipeline = printer.load(options, model_options)
@@ -99,7 +99,7 @@ def _attempt(action: Callable[[], Any]) -> Any:
 class _Printer:
     """Prints results as text or as lines of JSON, to stdout or into ``collected``."""
 
-    def __init__(self, task: str, as_json: bool, *, to_file: bool, several: bool) -> None:
+    def __init__(self, task: Task[Any], as_json: bool, *, to_file: bool, several: bool) -> None:
         self._task, self._as_json, self._to_file, self._several = task, as_json, to_file, several
         self._load_seconds = 0.0
         self._gap = ""  # between a result and the next header
@@ -132,7 +132,7 @@ class _Printer:
         if error is not None:
             show_error(error)
             if self._as_json:
-                self._put_json({"task": self._task, "source": source, **error_object(error)})
+                self._put_json({"task": self._task.name, "source": source, **error_object(error)})
         return error
 
     def _run(self, pipeline: Pipeline, item: Input) -> None:

@@ -27,7 +27,7 @@ __all__ = ["load", "resolve_bundle"]
 
 
 def load(
-    task: str,
+    task: str | Task[Any],
     /,
     *,
     model: str | os.PathLike[str] | None = None,
@@ -49,7 +49,7 @@ def load(
     The first call on a machine downloads the default model (93 MB) and caches it.
 
     Args:
-        task: a name that ``nlpsuite list`` shows.
+        task: a name that ``nlpsuite list`` shows, or a task of your own.
         model: None for the default, a bundle directory, a ``.gguf`` file, a Hugging Face directory or
             training run, ``hf:owner/name``, or a name that ``nlpsuite models`` shows.
         adapter: a file from ``nlpsuite train adapter`` or a LoRA directory from peft, merged into the
@@ -78,7 +78,7 @@ def load(
     from nlpsuite.tasks.pipeline import Pipeline
 
     # Errors in options and files should not wait for the model.
-    loaded = load_task(task)
+    loaded = load_task(task) if isinstance(task, str) else task
     override = PromptOverride.read(
         loaded,
         prompt_file=prompt_file,
