@@ -318,6 +318,7 @@ for i, limit in enumerate(limits):
 """
 
 
+@pytest.mark.slow
 def test_a_full_disk(tiny_bundle: Path, source: Path, tmp_path: Path) -> None:
     run(tiny_bundle, source, tmp_path / "whole.jsonl")
     expected = (tmp_path / "whole.jsonl").read_bytes()

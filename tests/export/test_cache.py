@@ -450,6 +450,7 @@ def filling(templates: Path, tiny: Path) -> Iterator[subprocess.Popen[str]]:
     process.communicate()
 
 
+@pytest.mark.slow
 @needs_posix
 def test_an_interrupted_build_leaves_nothing(filling: subprocess.Popen[str], tiny: Path, cache: Path) -> None:
     filling.send_signal(signal.SIGINT)
@@ -459,6 +460,7 @@ def test_an_interrupted_build_leaves_nothing(filling: subprocess.Popen[str], tin
     assert Bundle.open(get_bundle(str(tiny)))
 
 
+@pytest.mark.slow
 @needs_posix
 def test_a_killed_build_is_cleaned_up_by_the_next(
     filling: subprocess.Popen[str], tiny: Path, cache: Path
@@ -476,6 +478,7 @@ def test_a_killed_build_is_cleaned_up_by_the_next(
     assert list(cache.iterdir()) == [path]
 
 
+@pytest.mark.slow
 @needs_posix
 def test_a_full_disk_leaves_nothing(templates: Path, tiny: Path, cache: Path) -> None:
     process = child(LIMIT, templates, tiny)

@@ -23,6 +23,8 @@ from nlpsuite.export.template import (
 )
 from nlpsuite.models.config import DecoderConfig, GPT2Config, LSTMConfig, ModelConfig
 
+pytestmark = pytest.mark.slow
+
 TEMPLATES = Path(__file__).parents[2] / "nlpsuite" / "export" / "templates"
 SHIPPED = TEMPLATES / "smollm2-135m.slots.fp32.onnx"
 TINY = DecoderConfig(

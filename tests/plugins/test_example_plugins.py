@@ -15,6 +15,8 @@ from installed import dist_info, environment_with
 
 from nlpsuite.testing.conformance import CHECKS
 
+pytestmark = pytest.mark.slow
+
 EXAMPLES = Path(__file__).parents[2] / "examples"
 PLUGINS = {"keywords": "nlpsuite-keywords", "title": "nlpsuite-title"}
 

@@ -298,6 +298,7 @@ def test_what_can_not_be_run_here_is_saved_with_its_loss_alone(
     assert report.result is not None and report.result.read_bytes()[-1000:] == weights
 
 
+@pytest.mark.slow
 def test_a_base_in_bfloat16_is_taught_as_well(run: Run, reviews: Path, tmp_path: Path) -> None:
     report = run(tmp_path / "run", reviews, precision="bf16", heldout=0.2, scored_examples=30)
     assert report.figures["accuracy"] > 0.9
@@ -677,6 +678,7 @@ def start(*args: Any) -> subprocess.Popen[bytes]:
     return subprocess.Popen(command(*args), env=environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
 
 
+@pytest.mark.slow
 def test_killed_it_ends_with_the_same_file(base: Path, reviews: Path, tmp_path: Path) -> None:
     undisturbed = start(base, reviews, tmp_path / "undisturbed")
     _, err = undisturbed.communicate(timeout=120)

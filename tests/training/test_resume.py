@@ -19,6 +19,8 @@ from nlpsuite.errors import BundleCorruptError, ModelNotFoundError, OptionError
 from nlpsuite.training.run_directory import RunDirectory
 from nlpsuite.training.run_lm import train_lm as run_lm
 
+pytestmark = pytest.mark.slow
+
 STEPS = 60
 
 
