@@ -11,6 +11,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from nlpsuite.lazy import import_name
+
 if TYPE_CHECKING:
     from nlpsuite.batch.run import JobReport as JobReport
     from nlpsuite.batch.score import score as score
@@ -88,11 +90,7 @@ __all__ = ["__version__", *_LAZY]  # noqa: PLE0604
 
 
 def __getattr__(name: str) -> Any:
-    if name not in _LAZY:
-        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    import importlib
-
-    value = getattr(importlib.import_module(_LAZY[name]), name)
+    value = import_name(__name__, _LAZY, name)
     # `export` is now the package of that name, which importing the function has bound here. It is callable.
     return globals().setdefault(name, value)
 

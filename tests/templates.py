@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import importlib.util
 import warnings
 from functools import cache
 from pathlib import Path
@@ -19,6 +20,11 @@ directory: Path | None = None
 """Where they are saved; set by a fixture of the whole session."""
 
 _export = build._export
+
+needs_torch = pytest.mark.skipif(
+    not all(importlib.util.find_spec(name) for name in ("torch", "onnxscript")),
+    reason="needs nlpsuite[train]",
+)
 
 
 def saved_template(config: Any, layout: Any = "slots", dtype: Any = "fp32") -> onnx.ModelProto:

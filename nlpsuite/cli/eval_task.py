@@ -73,10 +73,10 @@ def _evaluate(
 
 def check_targets(*paths: str) -> None:
     """Raise StorageError if a report can't be written."""
-    from nlpsuite.evaluation.report import check_target
+    from nlpsuite.files import check_output
 
     for path in filter(None, paths):
-        check_target(Path(path))
+        check_output(Path(path))
 
 
 def names_of(metrics: str) -> list[str]:

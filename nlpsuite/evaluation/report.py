@@ -7,10 +7,8 @@ import json
 import re
 from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
-from pathlib import Path
 from typing import Any, ClassVar
 
-from nlpsuite.errors import StorageError
 from nlpsuite.evaluation.rows import plain
 from nlpsuite.evaluation.tables import (
     Section,
@@ -25,7 +23,7 @@ from nlpsuite.evaluation.tables import (
     visible,
 )
 
-__all__ = ["SCHEMA_VERSION", "Report", "check_target", "excerpt"]
+__all__ = ["SCHEMA_VERSION", "Report", "excerpt"]
 
 SCHEMA_VERSION = 1
 _SHOWN_EXAMPLES = 3
@@ -165,14 +163,6 @@ class Report(ABC):
                 )
             found.append((name.replace("_", " "), _text(value)))
         return found
-
-
-def check_target(path: Path) -> None:
-    """Raise StorageError if ``path`` can't be written: better before hours of work than after."""
-    if path.is_dir():
-        raise StorageError(f"{path} is a directory.", hint="Name a file.")
-    if not path.parent.is_dir():
-        raise StorageError(f"There is no directory {path.parent}.", hint="Create it first.")
 
 
 def _text(value: Any) -> str:

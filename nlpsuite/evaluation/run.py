@@ -29,10 +29,9 @@ from nlpsuite.evaluation.evaluate import WORST, evaluate_rows
 from nlpsuite.evaluation.metrics.resampling import RESAMPLES
 from nlpsuite.evaluation.predictions import open_predictions, shown_columns, write_predictions
 from nlpsuite.evaluation.provenance import hash_of, model_of, provenance
-from nlpsuite.evaluation.report import check_target
 from nlpsuite.evaluation.report_evaluation import Evaluation
 from nlpsuite.evaluation.rows import EvaluatedRow, plain, rows_of, with_predictions
-from nlpsuite.files import storage_errors
+from nlpsuite.files import check_output, storage_errors
 from nlpsuite.options import make_options
 from nlpsuite.paths import cache_dir
 from nlpsuite.plugins import load_task
@@ -338,6 +337,6 @@ def _check_output(request: ScoreRequest) -> None:
     if request.output is None:
         return
     check_output_format(request.output)
-    check_target(request.output)
+    check_output(request.output)
     if request.output.exists() and not request.overwrite:
         raise StorageError(f"The output {request.output} exists.", hint="Use --overwrite to replace it.")

@@ -10,6 +10,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from nlpsuite.lazy import import_name
+
 if TYPE_CHECKING:
     from nlpsuite.batch.engine import ATTEMPTS, Beat, Done, Engine, OnBeat, RunChunk, Work, open_worker
     from nlpsuite.data.lines import Reader, Values, read_lines
@@ -55,15 +57,11 @@ _LAZY = {
     "tasks.long_text": "Part split_text",
     "tasks.override": "PromptOverride",
 }
+_MODULES = {name: f"nlpsuite.{module}" for module, names in _LAZY.items() for name in names.split()}
 
 
 def __getattr__(name: str) -> Any:
-    import importlib
-
-    for module, names in _LAZY.items():
-        if name in names.split():
-            return getattr(importlib.import_module(f"nlpsuite.{module}"), name)
-    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    return import_name(__name__, _MODULES, name)
 
 
 def __dir__() -> list[str]:

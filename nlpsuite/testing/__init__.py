@@ -10,6 +10,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from nlpsuite.lazy import import_name
+
 if TYPE_CHECKING:
     from nlpsuite.data.examples import read_examples
     from nlpsuite.tasks.pipeline import Pipeline
@@ -29,15 +31,11 @@ _LAZY = {
     "testing.echo": "EchoModel",
     "testing.findings": "Finding",
 }
+_MODULES = {name: f"nlpsuite.{module}" for module, names in _LAZY.items() for name in names.split()}
 
 
 def __getattr__(name: str) -> Any:
-    import importlib
-
-    for module, names in _LAZY.items():
-        if name in names.split():
-            return getattr(importlib.import_module(f"nlpsuite.{module}"), name)
-    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    return import_name(__name__, _MODULES, name)
 
 
 def __dir__() -> list[str]:

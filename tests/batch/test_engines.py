@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from engine_help import alive, pids, ran, wait_for
 
 from nlpsuite.batch.engine import ATTEMPTS, Beat, Done, Work
 from nlpsuite.batch.engines.local import run_here
@@ -25,30 +26,6 @@ HERE = Path(__file__).parent
 
 def work(name: str, directory: Path, workers: int = 2, **arguments: Any) -> Work:
     return Work(f"toy_workers:{name}", {"directory": str(directory), **arguments}, workers, threads=3)
-
-
-def ran(directory: Path) -> Counter[int]:
-    """How often each chunk was run to its end."""
-    return Counter(int(line) for line in (directory / "ran").read_text().split())
-
-
-def pids(directory: Path) -> list[int]:
-    return [int(path.name[4:]) for path in directory.glob("pid-*")]
-
-
-def alive(pid: int) -> bool:
-    """Whether there is such a process that is not a zombie."""
-    try:
-        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
-    except OSError:
-        return False
-
-
-def wait_for(what: Any, seconds: float = 10.0) -> None:
-    end = time.monotonic() + seconds
-    while not what():
-        assert time.monotonic() < end, "it did not happen"
-        time.sleep(0.01)
 
 
 @pytest.fixture(autouse=True)

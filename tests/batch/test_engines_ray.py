@@ -7,7 +7,6 @@ import os
 import signal
 import subprocess
 import sys
-import time
 import warnings
 from collections import Counter
 from collections.abc import Iterator
@@ -15,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from engine_help import alive, pids, ran, wait_for
 from installed import environment_with
 
 from nlpsuite.batch.engine import ATTEMPTS, Beat, Done, Work
@@ -55,30 +55,6 @@ def ray() -> Iterator[Any]:
 
 def work(name: str, directory: Path, workers: int = 2, **arguments: Any) -> Work:
     return Work(f"toy_workers:{name}", {"directory": str(directory), **arguments}, workers)
-
-
-def ran(directory: Path) -> Counter[int]:
-    """How often each chunk was run to its end."""
-    return Counter(int(line) for line in (directory / "ran").read_text().split())
-
-
-def pids(directory: Path) -> list[int]:
-    return [int(path.name[4:]) for path in directory.glob("pid-*")]
-
-
-def alive(pid: int) -> bool:
-    """Whether there is such a process that is not a zombie."""
-    try:
-        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
-    except OSError:
-        return False
-
-
-def wait_for(what: Any, seconds: float = 20.0) -> None:
-    end = time.monotonic() + seconds
-    while not what():
-        assert time.monotonic() < end, "it did not happen"
-        time.sleep(0.05)
 
 
 def test_the_engine_is_a_plugin() -> None:
@@ -159,7 +135,7 @@ def test_beats_come_while_a_chunk_runs(ray: Any, tmp_path: Path) -> None:
 def test_closing_ends_all_actors(ray: Any, tmp_path: Path) -> None:
     running = run_on_ray(work("slow", tmp_path), range(9))
     assert isinstance(next(running), Beat)
-    wait_for(lambda: len(pids(tmp_path)) == 2)
+    wait_for(lambda: len(pids(tmp_path)) == 2, 20)
     running.close()
     wait_for(lambda: not any(alive(pid) for pid in pids(tmp_path)), 5)
     assert not (tmp_path / "ran").exists()

@@ -7,7 +7,6 @@ the same weights as closely as one in fp32.
 from __future__ import annotations
 
 import dataclasses
-import warnings
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +14,7 @@ import numpy as np
 import onnx
 import pytest
 from stored import StoredCheckpoint, read
+from templates import needs_torch
 from tiny import (
     CONFIGS,
     LSTM,
@@ -25,14 +25,13 @@ from tiny import (
 )
 
 from nlpsuite.errors import UnsupportedModelError
-from nlpsuite.export import build
 from nlpsuite.export.build import build_bundle
 from nlpsuite.models.checkpoint import Checkpoint, open_checkpoint
 from nlpsuite.models.checkpoint_write import write_checkpoint
 from nlpsuite.models.config import ModelConfig
 from nlpsuite.runtime.bundle import Bundle
 
-pytestmark = pytest.mark.filterwarnings("ignore")  # torch's and its exporter's
+pytestmark = [needs_torch, pytest.mark.filterwarnings("ignore")]  # torch's and its exporter's
 
 ARCHITECTURES: dict[str, ModelConfig] = {
     name: CONFIGS[name] for name in ("llama", "llama-untied", "qwen2", "gpt2")
@@ -48,27 +47,6 @@ COMBINATIONS = [
     for name, layout, dtype in TRACED
     for precision in (("fp32", "int8", "int4") if dtype == "fp32" else ("fp16",))
 ]
-
-
-@pytest.fixture(scope="module", autouse=True)
-def exported_once() -> Any:
-    """Each graph is traced once; its precisions share it."""
-    pytest.importorskip("torch")
-    pytest.importorskip("onnxscript")
-    traced: dict[Any, onnx.ModelProto] = {}
-    export = build._export
-
-    def cached(checkpoint: Checkpoint, layout: Any, dtype: Any) -> onnx.ModelProto:
-        key = (checkpoint.config, layout, dtype)
-        if key not in traced:
-            with warnings.catch_warnings():
-                warnings.simplefilter("ignore")
-                traced[key] = export(checkpoint, layout, dtype)
-        return traced[key]
-
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(build, "_export", cached)
-        yield
 
 
 @pytest.fixture(scope="module")

@@ -12,7 +12,6 @@ import subprocess
 import sys
 import textwrap
 import time
-import warnings
 import zipfile
 from collections.abc import Iterator
 from pathlib import Path
@@ -21,6 +20,7 @@ from typing import Any
 import gguf
 import numpy as np
 import pytest
+from templates import saved_template
 from tokenizers import pre_tokenizers
 
 from nlpsuite.errors import (
@@ -104,14 +104,7 @@ def write_gguf(path: Path, name: str = "Tiny") -> Path:
 def templates(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The graph template of ``CONFIG``, so that torch exports once and a build takes milliseconds."""
     directory = tmp_path_factory.mktemp("templates")
-    with warnings.catch_warnings():  # torch's and the exporter's own
-        warnings.simplefilter("ignore")
-        pytest.importorskip("torch")
-        pytest.importorskip("onnxscript")
-        from nlpsuite.export.graph import export_template
-
-        model = export_template(CONFIG)
-    (directory / "tiny.onnx").write_bytes(model.SerializeToString())
+    (directory / "tiny.onnx").write_bytes(saved_template(CONFIG).SerializeToString())
     return directory
 
 

@@ -6,14 +6,13 @@ import errno
 import json
 import os
 import shutil
-import warnings
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-import onnx
 import pytest
+from templates import needs_torch
 from tiny import LLAMA, LSTM, random_weights, tiny_tokenizer_files, write_tiny_checkpoint, write_tiny_gguf
 
 from nlpsuite.errors import (
@@ -27,37 +26,16 @@ from nlpsuite.errors import (
     UnsupportedModelError,
     VerificationError,
 )
-from nlpsuite.export import build, fill, verify
+from nlpsuite.export import fill, verify
 from nlpsuite.export.cache import get_bundle
 from nlpsuite.export.export import export
 from nlpsuite.models.adapter import AdapterInfo, fingerprint, save_adapter
-from nlpsuite.models.checkpoint import Checkpoint, open_checkpoint
+from nlpsuite.models.checkpoint import open_checkpoint
 from nlpsuite.models.checkpoint_write import write_checkpoint
 from nlpsuite.runtime.bundle import Bundle
 from nlpsuite.runtime.language_model import LanguageModel
 
-pytestmark = pytest.mark.filterwarnings("ignore")  # torch's and its exporter's
-
-
-@pytest.fixture(scope="module", autouse=True)
-def exported_once() -> Iterator[None]:
-    """Each graph is traced once."""
-    pytest.importorskip("torch")
-    pytest.importorskip("onnxscript")
-    traced: dict[Any, onnx.ModelProto] = {}
-    export = build._export
-
-    def cached(checkpoint: Checkpoint, layout: Any, dtype: Any) -> onnx.ModelProto:
-        key = (checkpoint.config, layout, dtype)
-        if key not in traced:
-            with warnings.catch_warnings():
-                warnings.simplefilter("ignore")
-                traced[key] = export(checkpoint, layout, dtype)
-        return traced[key]
-
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(build, "_export", cached)
-        yield
+pytestmark = [needs_torch, pytest.mark.filterwarnings("ignore")]  # torch's and its exporter's
 
 
 @pytest.fixture(scope="module")
