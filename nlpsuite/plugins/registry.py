@@ -8,12 +8,13 @@ from __future__ import annotations
 
 import dataclasses
 import difflib
+import functools
 import os
 
 from nlpsuite.errors import NlpsuiteError, PluginError, UnknownTaskError
 from nlpsuite.plugins.kinds import API_VERSION, TASK, VERBS
 from nlpsuite.plugins.scan import Plugin, registered
-from nlpsuite.plugins.state import State, read_state
+from nlpsuite.plugins.state import State, parse_state, read_record
 
 __all__ = [
     "STATES",
@@ -46,7 +47,7 @@ def block(*names: str) -> None:
     os.environ[_BLOCKED] = ",".join([*_names(_BLOCKED), *names])
 
 
-def known_plugins() -> list[Plugin]:
+def known_plugins() -> tuple[Plugin, ...]:
     """Every registration with its ``state`` and, unless it is enabled, the ``remedy``.
 
     States: ``enabled``; ``disabled`` by the user; ``blocked`` by --no-plugins or NLPSUITE_PLUGINS;
@@ -59,8 +60,23 @@ def known_plugins() -> list[Plugin]:
     """
     # Bundled plugins alone don't need the record, so --no-plugins works even if it is damaged.
     only_bundled = _ALL in _names(_BLOCKED) or (_ALLOWED in os.environ and not _names(_ALLOWED))
-    state = State() if only_bundled else read_state()
-    plugins = [_judged(plugin, state) for plugin in registered()]
+    record = None if only_bundled else read_record()
+    return _judged(registered(), record, os.environ.get(_BLOCKED), os.environ.get(_ALLOWED))
+
+
+@functools.lru_cache(maxsize=1)
+def _judged(
+    registered: tuple[Plugin, ...], record: bytes | None, blocked: str | None, allowed: str | None
+) -> tuple[Plugin, ...]:
+    """Every plugin with its state. The arguments are all that decides it, so it is worked out once until one
+    of them changes: a command looks plugins up several times.
+
+    Args:
+        record: of the user's decisions; None if there is none or it doesn't matter.
+        blocked, allowed: the variables of the environment.
+    """
+    state = parse_state(record)
+    plugins = [_judge(plugin, state) for plugin in registered]
     by_name: dict[str, list[Plugin]] = {}
     for plugin in plugins:
         if plugin.state == "enabled":
@@ -68,7 +84,7 @@ def known_plugins() -> list[Plugin]:
     settled = {
         (p.key, p.distribution): p for key, ps in by_name.items() for p in _settled(ps, state.chosen.get(key))
     }
-    return [settled.get((plugin.key, plugin.distribution), plugin) for plugin in plugins]
+    return tuple(settled.get((plugin.key, plugin.distribution), plugin) for plugin in plugins)
 
 
 def installed(kind: str) -> dict[str, Plugin]:
@@ -121,7 +137,7 @@ def find_plugin(kind: str, name: str) -> Plugin:
     )
 
 
-def _judged(plugin: Plugin, state: State) -> Plugin:
+def _judge(plugin: Plugin, state: State) -> Plugin:
     """The plugin with its own state, regardless of others of the same name."""
     if plugin.fault:
         return _with(plugin, "broken", f"nlpsuite plugins install --upgrade {plugin.distribution}")

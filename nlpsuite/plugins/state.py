@@ -19,7 +19,7 @@ from typing import Any
 
 from nlpsuite.errors import StorageError
 
-__all__ = ["Installed", "State", "change_state", "read_state", "state_path"]
+__all__ = ["Installed", "State", "change_state", "parse_state", "read_record", "read_state", "state_path"]
 
 _VERSION = 1
 
@@ -66,24 +66,31 @@ def state_path() -> Path:
 
 
 def read_state() -> State:
-    """The user's decisions; an empty state if there are none yet.
+    """The user's decisions; an empty state if there are none yet. Raises as ``read_record``, ``parse_state``."""
+    return parse_state(read_record())
 
-    Raises:
-        StorageError: the file is damaged or can't be read; names it.
-    """
+
+def read_record() -> bytes | None:
+    """The content of the file; None if there is none yet. Raises StorageError if it can't be read."""
     path = state_path()
     try:
-        data = path.read_bytes()
+        return path.read_bytes()
     except (FileNotFoundError, NotADirectoryError):
-        return State()
+        return None
     except OSError as error:
         raise _unreadable(path, error.strerror or str(error)) from None
+
+
+def parse_state(record: bytes | None) -> State:
+    """The decisions that ``read_record`` gave. Raises StorageError, which names the file, if it is damaged."""
+    if record is None:
+        return State()
     import json
 
     try:
-        return _decoded(json.loads(data))
+        return _decoded(json.loads(record))
     except (ValueError, TypeError, KeyError, AttributeError, RecursionError) as error:
-        raise _unreadable(path, f"{type(error).__name__}: {error}") from None
+        raise _unreadable(state_path(), f"{type(error).__name__}: {error}") from None
 
 
 @contextlib.contextmanager
