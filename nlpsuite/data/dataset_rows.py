@@ -100,19 +100,19 @@ def _article(lines: Sequence[str]) -> dict[str, str]:
     return {"title": title, "text": "".join(lines)}
 
 
-def tatoeba(files: Sequence[Path], name: str, backwards: bool) -> Rows:
+def tatoeba(files: Sequence[Path], name: str, source: str) -> Rows:
     """A row for each distinct sentence, in the file's order, with all its translations.
 
     Args:
         name: of the file in the archive: English, translation and perhaps more, with tabs between.
-        backwards: English is the translation.
+        source: the language of the sentences; unless it is ``en``, English is the translation.
     """
     translations: dict[str, tuple[int, list[str]]] = {}
     for number, line in _zipped_lines(files[0], name):
         cells = line.rstrip("\r\n").split("\t")
         if len(cells) < 2:
             raise InputInvalidError(f"{files[0]}: {name}:{number}: there is no translation.")
-        text, translation = reversed(cells[:2]) if backwards else cells[:2]
+        text, translation = cells[:2] if source == "en" else reversed(cells[:2])
         known = translations.setdefault(text, (number, []))[1]
         if translation not in known:
             known.append(translation)

@@ -1,18 +1,21 @@
 """Standard data sets by name: ``sst2:dev``, ``multi30k:test2016:en-de``, ``wikitext2:valid@/path/to/it``.
 
-None is in the package. Files are looked for in ``NLPSUITE_DATA`` (by default where dialogues are saved, the
-platform's directory for a user's data), under their authors' names.
+``datasets.toml`` lists them; the data itself isn't in the package. Files are looked for under their authors' names in
+``NLPSUITE_DATA``, by default the platform's directory for a user's data, where dialogues are saved too.
 """
 
 from __future__ import annotations
 
 import difflib
-from collections.abc import Iterable, Mapping, Sequence
+import functools
+import tomllib
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from itertools import chain, product
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from nlpsuite.data.compression import split_suffixes
+from nlpsuite.data.compression import COMPRESSIONS
 from nlpsuite.data.tables import Rows, Table
 from nlpsuite.errors import InputInvalidError, InputNotFoundError
 from nlpsuite.paths import history_path
@@ -21,20 +24,6 @@ if TYPE_CHECKING:
     from nlpsuite.data.dataset_rows import ReadRows
 
 __all__ = ["Dataset", "datasets", "open_dataset"]
-
-_LANGUAGES = {
-    "cs": ("Czech", "ces"),
-    "de": ("German", "deu"),
-    "en": ("English", "eng"),
-    "es": ("Spanish", "spa"),
-    "fr": ("French", "fra"),
-    "it": ("Italian", "ita"),
-    "nl": ("Dutch", "nld"),
-    "pt": ("Portuguese", "por"),
-}
-_COMPRESSIONS = ("", ".gz", ".zst")
-# Where a problem's function ends: Chen et al. 2021 (arXiv:2107.03374), of whose stops the task takes one.
-_FUNCTION = {"max_tokens": 384, "stop": "\ndef "}
 
 
 @dataclass(frozen=True)
@@ -45,7 +34,7 @@ class Dataset:
         name: as users type it.
         task: that it is meant for; ``lm`` for plain text, whose perplexity is measured.
         summary: one line, for people.
-        files: names that each file may have, the authors' first.
+        files: names that each file may have, the authors' first; a compression suffix may follow.
         folders: in the directory of data, where they may be.
         published: where its authors publish it.
         rows: name of a function of ``dataset_rows``, and its keywords.
@@ -66,10 +55,12 @@ class Dataset:
     options: Mapping[str, Any] = field(default_factory=dict)
 
 
-def datasets() -> dict[str, Dataset]:
-    """All standard data sets by name, in display order. Reads no file."""
-    every = [*_sst2(), *_multi30k(), *_scitldr(), *_code(), *_wikitext(), *_tatoeba()]
-    return {dataset.name: dataset for dataset in every}
+@functools.cache
+def datasets() -> Mapping[str, Dataset]:
+    """All standard data sets by name, in display order. Looks for none of their files."""
+    table = tomllib.loads(Path(__file__).with_suffix(".toml").read_text(encoding="utf-8"))
+    every = (_variants(collection, table["languages"]) for collection in table["collections"])
+    return {dataset.name: dataset for dataset in chain.from_iterable(every)}
 
 
 def open_dataset(name: str) -> Table:
@@ -134,145 +125,41 @@ def _find(dataset: Dataset, names: Sequence[str], place: str) -> Path:
         folders = [home / folder for folder in (*dataset.folders, "")]
     for folder in folders:
         for name in names:
-            if (folder / name).is_file():
-                return folder / name
+            for compression in ("", *(f".{suffix}" for suffix in COMPRESSIONS)):
+                if (path := folder / (name + compression)).is_file():
+                    return path
     looked = ", ".join(str(folder) for folder in folders)
-    plain = " or ".join(name for name in names if split_suffixes(name)[1] == "" or len(names) == 1)
     raise InputNotFoundError(
-        f"The data set {dataset.name} needs a file {plain} (compressed or not); there is none in {looked}.",
+        f"The data set {dataset.name} needs a file {' or '.join(names)} (compressed or not); there is none in {looked}.",
         hint=f"It is published at {dataset.published}. Put it there, set NLPSUITE_DATA to the directory of "
         f"your data, or give its path: {dataset.name}@PATH",
     )
 
 
-def _compressed(*names: str) -> tuple[str, ...]:
-    return tuple(name + compression for name in names for compression in _COMPRESSIONS)
+def _variants(collection: dict[str, Any], languages: Mapping[str, Sequence[str]]) -> Iterator[Dataset]:
+    splits, pairs = collection.pop("splits", [{}]), collection.pop("pairs", [""])
+    for split, pair in product(splits, pairs):
+        values = split | (_pair_values(pair, languages) if pair else {})
+        yield Dataset(**_filled(collection, values))
 
 
-def _sst2() -> list[Dataset]:
-    return [
-        Dataset(
-            f"sst2:{split}",
-            "sentiment",
-            f"sentences of film reviews, positive or negative: {rows} rows",
-            (_compressed(f"{split}.tsv"),),
-            ("sentiment/sst2_glue", "SST-2", "sst2"),
-            "https://gluebenchmark.com/tasks (SST-2)",
-            "sst2",
-        )
-        for split, rows in (("dev", "872"), ("train", "67,349"))
-    ]
+def _pair_values(pair: str, languages: Mapping[str, Sequence[str]]) -> dict[str, str]:
+    source, target = pair.split("-")
+    foreign = target if source == "en" else source
+    return {
+        "source": source,
+        "target": target,
+        "from": languages[source][0],
+        "to": languages[target][0],
+        "foreign": foreign,
+        "foreign3": languages[foreign][1],
+    }
 
 
-def _multi30k() -> list[Dataset]:
-    pairs = [("en", "de"), ("en", "fr"), ("en", "cs"), ("de", "en"), ("fr", "en"), ("cs", "en")]
-    pairs += [("de", "fr"), ("fr", "de")]
-    splits = (
-        ("test2016", "test_2016_flickr", "1,000"),
-        ("val", "val", "1,014"),
-        ("train", "train", "29,000"),
-    )
-    return [
-        Dataset(
-            f"multi30k:{split}:{source}-{target}",
-            "translate",
-            f"captions of pictures, {_LANGUAGES[source][0]} to {_LANGUAGES[target][0]}: {rows} rows",
-            tuple(_compressed(f"{file}.{language}") for language in (source, target)),
-            ("translation/multi30k", "multi30k", "data/task1/raw"),
-            "https://github.com/multi30k/dataset (data/task1/raw)",
-            "aligned",
-            options=_languages(source, target),
-        )
-        for split, file, rows in splits
-        for source, target in pairs
-    ]
-
-
-def _scitldr() -> list[Dataset]:
-    return [
-        Dataset(
-            f"scitldr:{split}",
-            "summarize",
-            f"abstracts of papers, one sentence to sum them up: {rows} rows",
-            (_compressed(f"{split}.jsonl"),),
-            ("summarization/scitldr_a", "SciTLDR-A", "scitldr"),
-            "https://github.com/allenai/scitldr (SciTLDR-Data/SciTLDR-A)",
-            "scitldr",
-            id="paper_id",
-            options={"length": "short"},
-        )
-        for split, rows in (("dev", "619"), ("train", "1,992"))
-    ]
-
-
-def _code() -> list[Dataset]:
-    return [
-        Dataset(
-            "humaneval",
-            "complete",
-            "Python functions to be written, with tests: 164 rows",
-            (_compressed("HumanEval.jsonl"),),
-            ("code/humaneval", "humaneval"),
-            "https://github.com/openai/human-eval (data/HumanEval.jsonl.gz)",
-            "humaneval",
-            text="prompt",
-            reference="canonical_solution",
-            id="task_id",
-            options=_FUNCTION,
-        ),
-        Dataset(
-            "humaneval-infilling:single-line",
-            "complete",
-            "Python functions of which a line is missing: 1,033 rows",
-            (_compressed("HumanEval-SingleLineInfilling.jsonl"),),
-            ("code/humaneval_infilling", "humaneval-infilling"),
-            "https://github.com/openai/human-eval-infilling (data)",
-            "infilling",
-            text="prompt",
-            id="task_id",
-            options={"max_tokens": 96, "stop": "\n"},
-        ),
-    ]
-
-
-def _wikitext() -> list[Dataset]:
-    return [
-        Dataset(
-            f"wikitext2:{split}",
-            "lm",
-            f"articles of Wikipedia, in words: {rows} rows",
-            (_compressed(f"wiki.{split}.tokens", f"{split}.txt"),),
-            ("lm/wikitext2", "wikitext-2", "wikitext2"),
-            "https://github.com/pytorch/examples (word_language_model/data/wikitext-2; Merity et al. 2016, "
-            "arXiv:1609.07843)",
-            "wikitext",
-            reference="",
-        )
-        for split, rows in (("valid", "60"), ("test", "60"))
-    ]
-
-
-def _tatoeba() -> list[Dataset]:
-    found = []
-    for code in ("de", "fr", "es", "it", "nl", "pt"):
-        long_code = _LANGUAGES[code][1]
-        for source, target in (("en", code), (code, "en")):
-            found.append(
-                Dataset(
-                    f"tatoeba:{source}-{target}",
-                    "translate",
-                    f"short sentences, {_LANGUAGES[source][0]} to {_LANGUAGES[target][0]}, each with all its "
-                    "translations",
-                    ((f"{long_code}-eng.zip",),),
-                    (f"translation/tatoeba_en_{code}", "tatoeba"),
-                    "https://www.manythings.org/anki/",
-                    "tatoeba",
-                    {"name": f"{long_code}.txt", "backwards": source != "en"},
-                    options=_languages(source, target),
-                )
-            )
-    return found
-
-
-def _languages(source: str, target: str) -> dict[str, str]:
-    return {"from_": _LANGUAGES[source][0], "to": _LANGUAGES[target][0]}
+def _filled(part: Any, values: Mapping[str, str]) -> Any:
+    """A part of a template with the values in its texts, and lists as tuples."""
+    if isinstance(part, str):
+        return part.format_map(values)
+    if isinstance(part, list):
+        return tuple(_filled(inner, values) for inner in part)
+    return {key: _filled(inner, values) for key, inner in part.items()} if isinstance(part, dict) else part
