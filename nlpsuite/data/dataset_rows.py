@@ -5,15 +5,15 @@ from __future__ import annotations
 import io
 import re
 import zipfile
-import zlib
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, TypeAlias
 
+from nlpsuite.data.compression import reading_errors
 from nlpsuite.data.lines import read_aligned, read_lines
 from nlpsuite.data.reading import try_rows
 from nlpsuite.data.tables import Rows
-from nlpsuite.errors import InputInvalidError, InputNotFoundError
+from nlpsuite.errors import InputInvalidError
 
 __all__ = ["ReadRows", "aligned", "humaneval", "infilling", "scitldr", "sst2", "tatoeba", "wikitext"]
 
@@ -122,13 +122,11 @@ def tatoeba(files: Sequence[Path], name: str, source: str) -> Rows:
 
 def _zipped_lines(path: Path, name: str) -> Iterator[tuple[int, str]]:
     try:
-        with zipfile.ZipFile(path) as archive, archive.open(name) as file:
+        with reading_errors(path), zipfile.ZipFile(path) as archive, archive.open(name) as file:
             yield from enumerate(io.TextIOWrapper(file, "utf-8-sig", newline="\n"), start=1)
     except KeyError:
         raise InputInvalidError(
             f"{path} has no file {name}.", hint="Is it the archive of another pair?"
         ) from None
-    except (zipfile.BadZipFile, zlib.error, EOFError, UnicodeDecodeError) as error:
+    except (zipfile.BadZipFile, UnicodeDecodeError) as error:
         raise InputInvalidError(f"{path} is damaged: {error}.", hint="Download it again.") from None
-    except OSError as error:
-        raise InputNotFoundError(f"Can't read {path}: {error.strerror or error}.") from None

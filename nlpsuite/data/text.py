@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import BinaryIO, Literal
 
-from nlpsuite.data.compression import decompression_errors, open_decompressed
+from nlpsuite.data.compression import open_decompressed, reading_errors
 from nlpsuite.data.record import check_unicode
 from nlpsuite.errors import InputInvalidError, InputNotFoundError, OptionError
 
@@ -78,7 +78,7 @@ def read_blocks(
     Raises:
         InputNotFoundError: it doesn't exist or can't be read.
         InputInvalidError: it is binary, not valid in the encoding, or damaged.
-        MissingExtraError: it ends in ``.zst``, and zstandard is not installed.
+        MissingExtraError: it ends in ``.zst``, and pyarrow is not installed.
         OptionError: there is no such encoding.
     """
     name = display_name(source)
@@ -86,7 +86,7 @@ def read_blocks(
     decoder: codecs.IncrementalDecoder | None = None
     offset = 0
     try:
-        with decompression_errors(name), _opened(source) as file:
+        with reading_errors(name), _opened(source) as file:
             while True:
                 block = file.read(_BLOCK_BYTES)
                 if decoder is None:
@@ -120,8 +120,6 @@ def read_blocks(
         raise InputInvalidError(
             f"{name} is not valid {encoding}: {error}.", hint="Name its encoding: --encoding utf-16-le."
         ) from None
-    except OSError as error:
-        raise InputNotFoundError(f"Can't read {name}: {error.strerror or error}.") from None
 
 
 def display_name(source: str | Path) -> str:

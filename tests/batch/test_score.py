@@ -18,7 +18,6 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
-import zstandard
 from job_help import IDS, TEXTS, ask, read_back, run, write_rows
 
 from nlpsuite.batch.job import Job, job_directory
@@ -40,7 +39,9 @@ ROWS = [{"n": n, "text": text} for n, text in zip(IDS, TEXTS)]
 def packed(path: Path, packing: str) -> Path:
     data = path.read_bytes()
     target = path.with_name(path.name + packing)
-    target.write_bytes(gzip.compress(data, mtime=0) if packing == ".gz" else zstandard.compress(data))
+    target.write_bytes(
+        gzip.compress(data, mtime=0) if packing == ".gz" else pa.compress(data, "zstd", asbytes=True)
+    )
     return target
 
 

@@ -13,7 +13,6 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
-import zstandard
 
 from nlpsuite.batch.score import score
 from nlpsuite.cli import _run
@@ -67,7 +66,7 @@ FILES: dict[str, tuple[str, str | bytes]] = {
     ),
     "parquet of dictionaries": ("a.parquet", parquet(text=TEXTS, label=pa.array(["pos", "neg"]).dictionary_encode())),
     "gzip": ("a.csv.gz", gzip.compress(table(",").encode(), mtime=0)),
-    "zstd": ("a.jsonl.zst", zstandard.compress(json_lines().encode())),
+    "zstd": ("a.jsonl.zst", pa.compress(json_lines().encode(), "zstd", asbytes=True)),
     "utf-8 mark": ("a.csv", table(",").encode("utf-8-sig")),
     "utf-16 csv": ("a.csv", table(",", end="\r\n").encode("utf-16")),
     "utf-16 big endian": ("a.tsv", b"\xfe\xff" + table("\t").replace('"', "").encode("utf-16-be")),
@@ -147,8 +146,8 @@ TEXT_FILES: dict[str, tuple[str, bytes]] = {
     "utf-16 big endian": ("a.txt", b"\xfe\xff" + "Great café\n".encode("utf-16-be")),
     "utf-32": ("a.txt", "Great café\n".encode("utf-32")),
     "gzip": ("a.txt.gz", gzip.compress("Great café\n".encode(), mtime=0)),
-    "zstd": ("a.txt.zst", zstandard.compress("Great café\n".encode())),
-    "utf-16 zstd": ("a.txt.zst", zstandard.compress("Great café\n".encode("utf-16"))),
+    "zstd": ("a.txt.zst", pa.compress("Great café\n".encode(), "zstd", asbytes=True)),
+    "utf-16 zstd": ("a.txt.zst", pa.compress("Great café\n".encode("utf-16"), "zstd", asbytes=True)),
 }
 
 

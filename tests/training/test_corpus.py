@@ -68,15 +68,16 @@ def test_json_lines(tmp_path: Path) -> None:
 def test_tables_of_every_kind(tmp_path: Path) -> None:
     import pyarrow as pa
     import pyarrow.parquet as pq
-    import zstandard
 
     pq.write_table(pa.table({"text": ["one", "two"]}), tmp_path / "a.parquet")
     (tmp_path / "a.csv").write_text("id;text\n1;one\n2;two\n")
     (tmp_path / "a.json").write_text('[{"text": "one"}, {"text": "two"}]')
-    (tmp_path / "a.jsonl.zst").write_bytes(zstandard.compress(b'{"text": "one"}\n{"text": "two"}\n'))
+    (tmp_path / "a.jsonl.zst").write_bytes(
+        pa.compress(b'{"text": "one"}\n{"text": "two"}\n', "zstd", asbytes=True)
+    )
     for name in ("a.parquet", "a.csv", "a.json", "a.jsonl.zst"):
         assert texts_of(tmp_path / name) == ["one", "two"]
-    (tmp_path / "a.txt.zst").write_bytes(zstandard.compress("zwölf\r\n".encode("utf-16")))
+    (tmp_path / "a.txt.zst").write_bytes(pa.compress("zwölf\r\n".encode("utf-16"), "zstd", asbytes=True))
     assert texts_of(tmp_path / "a.txt.zst") == ["zwölf\n"]
 
 

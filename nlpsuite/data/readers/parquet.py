@@ -7,9 +7,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from nlpsuite.data.arrow import as_numbers, require_pyarrow, with_nanoseconds_as_text
-from nlpsuite.data.compression import split_suffixes
+from nlpsuite.data.compression import reading_errors, split_suffixes
 from nlpsuite.data.lines import Values
-from nlpsuite.errors import InputInvalidError, InputNotFoundError
+from nlpsuite.errors import InputInvalidError
 
 if TYPE_CHECKING:
     import pyarrow
@@ -34,7 +34,7 @@ def read_parquet(path: Path) -> Iterator[tuple[int, Values]]:
         )
     number = 0
     try:
-        with pyarrow.parquet.ParquetFile(path, buffer_size=_BUFFER_BYTES) as file:
+        with reading_errors(path), pyarrow.parquet.ParquetFile(path, buffer_size=_BUFFER_BYTES) as file:
             names = file.schema_arrow.names
             for name in names:
                 if names.count(name) > 1:
@@ -49,10 +49,6 @@ def read_parquet(path: Path) -> Iterator[tuple[int, Values]]:
         raise InputInvalidError(
             f"{path} can't be read after row {number:,}: {reason}", hint="Is it a complete Parquet file?"
         ) from None
-    except OSError as error:
-        if error.errno is None:  # what Arrow says of a damaged page
-            raise InputInvalidError(f"{path} is damaged: {error}", hint="Download it again.") from None
-        raise InputNotFoundError(f"Can't read {path}: {error.strerror or error}.") from None
 
 
 def _python_values(column: pyarrow.Array) -> list[Any]:
