@@ -2,8 +2,8 @@
 
 A plugin is a module named by an entry point. Each hook has its own group of entry points:
 ``nlpsuite.tasks.v1`` for ``nlpsuite_task``, and so on. The entry point's name is that of the task,
-metric, scheme, suffix or verb. The hook is called with it, once, when it is first needed; no other plugin
-has to be imported for that. Slow imports belong in what the hook returns.
+metric, scheme, suffix or verb. The hook is called with it when it is needed; no other plugin has to be
+imported for that. Slow imports belong in what the hook returns.
 
 A hook is an ordinary function marked with ``@hookimpl``. It may omit its argument. docs/plugins.md
 shows each hook with an example.
