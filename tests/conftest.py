@@ -14,6 +14,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path, PurePosixPath
 from typing import Any
 
+import hypothesis
 import pytest
 import templates
 from tiny import write_tiny_checkpoint
@@ -27,6 +28,10 @@ from nlpsuite.runtime.device import cuda_problem
 
 ROOT = Path(__file__).parent.parent
 TEMPLATES = ROOT / "nlpsuite" / "export" / "templates"
+
+# On a busy machine any example may take longer than hypothesis's usual 200 ms.
+hypothesis.settings.register_profile("suite", deadline=None)
+hypothesis.settings.load_profile("suite")
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:

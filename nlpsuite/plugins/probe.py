@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import importlib
-import importlib.util
 import io
 import json
 import os
@@ -120,7 +119,7 @@ def _load_watched(plugin: Plugin, strict: bool) -> Probe:
         importlib.import_module(name)
     if reference := KINDS[plugin.kind].type:
         resolve(reference)
-    watch = _Watch(Probe(), _home(plugin.module), strict)
+    watch = _Watch(Probe(), plugin.home, strict)
     found = watch.found
     sys.meta_path.insert(0, watch)
     sys.addaudithook(watch.audit)
@@ -193,14 +192,3 @@ class _Watch(io.TextIOBase):
                 return [frame.f_code.co_filename, frame.f_lineno]
             frame = frame.f_back
         return None
-
-
-def _home(module: str) -> str:
-    """What the paths of a plugin's files begin with: its package's directory, or its only file."""
-    with contextlib.suppress(ImportError, ValueError):
-        spec = importlib.util.find_spec(module.split(".")[0])
-        if spec and spec.submodule_search_locations:
-            return os.path.join(next(iter(spec.submodule_search_locations)), "")
-        if spec and spec.origin:
-            return spec.origin
-    return "?"

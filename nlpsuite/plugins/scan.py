@@ -82,6 +82,14 @@ class Plugin:
         return _source(self.module)
 
     @property
+    def home(self) -> str:
+        """What the paths of its files begin with: its package's directory, or its only file."""
+        spec = _spec(self.module)
+        if spec and spec.submodule_search_locations:
+            return os.path.join(next(iter(spec.submodule_search_locations)), "")
+        return spec.origin or "?" if spec else "?"
+
+    @property
     def key(self) -> str:
         """Its unambiguous name: a task's own, ``kind:name`` for other kinds."""
         return self.name if self.kind == TASK else f"{self.kind}:{self.name}"

@@ -61,7 +61,6 @@ def is_a_function_of_sums(subject: Subject) -> None:
     expect(all(math.isfinite(value) and value >= 0 for value in values), message)
     called = float(metric(texts, references))
     expect(math.isclose(called, values[-1]), f"it returned {called}, and {values[-1]} for the sums")
-    return
 
 
 CHECKS = (says_what_it_is, prefers_what_is_right, checks_its_rows, is_a_function_of_sums)

@@ -94,7 +94,7 @@ def _run(check: Check, subject: Subject) -> Finding:
         return Finding(name, True, f"not tried: {error.message} {error.hint}")
     except (Exception, SystemExit) as error:
         message = f"it raised {type(error).__name__}: {error}".replace("\n", " ")
-        where = frame_in(subject.plugin.module, error.__traceback__)
+        where = frame_in(subject.plugin, error.__traceback__)
     return Finding(name, False, message, where or subject.place(_TASK.get(check, "")))
 
 

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import inspect
-import sys
 import traceback
 from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
 from typing import Any
 
+from nlpsuite.plugins.scan import Plugin
 from nlpsuite.tasks.base import Task
 
 __all__ = ["CheckFailed", "Finding", "expect", "frame_in", "place_in_file", "place_of"]
@@ -89,14 +89,11 @@ def _place(value: Any) -> str:
         return ""
 
 
-def frame_in(module: str, trace: TracebackType | None) -> str:
-    """The innermost line of a traceback that lies in the plugin ``module``: ``path:line``."""
-    origin = getattr(sys.modules.get(module.split(".")[0]), "__file__", None)
-    if origin is None:
-        return ""
-    package = Path(origin).name == "__init__.py"
+def frame_in(plugin: Plugin, trace: TracebackType | None) -> str:
+    """The innermost line of a traceback that lies in a plugin's code: ``path:line``; empty if none does."""
+    home = plugin.home
     for frame in reversed(traceback.extract_tb(trace)):
-        if frame.filename == origin or (package and Path(origin).parent in Path(frame.filename).parents):
+        if frame.filename.startswith(home):
             return place_in_file(frame.filename, frame.lineno or 1)
     return ""
 

@@ -107,7 +107,7 @@ class Subject:
             return load_plugin(self.plugin)
         except NlpsuiteError as error:
             cause = error.__cause__
-            where = frame_in(self.plugin.module, cause.__traceback__ if cause else None)
+            where = frame_in(self.plugin, cause.__traceback__ if cause else None)
             raise CheckFailed(error.message, where or self.plugin.module) from None
 
     @property
@@ -172,7 +172,7 @@ class Subject:
             with contextlib.redirect_stdout(self.printed):
                 return function(*args)
         except (Exception, SystemExit) as error:
-            where = frame_in(self.plugin.module, error.__traceback__) or self.place(method)
+            where = frame_in(self.plugin, error.__traceback__) or self.place(method)
             message = f"{method} raised {type(error).__name__}: {error}".split("\n")[0]
             raise CheckFailed(f"{message} (on {shown(text)})", where) from error
 

@@ -14,7 +14,7 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
-from hypothesis import HealthCheck, example, given, settings
+from hypothesis import HealthCheck, assume, example, given, settings
 from hypothesis import strategies as st
 
 from nlpsuite.data.sources import open_table
@@ -81,6 +81,7 @@ def test_texts_come_back(tmp_path: Path, suffix: str, rows: list[tuple[str | Non
 @given(texts=st.lists(TEXTS | st.sampled_from(ODD), min_size=1, max_size=5), name=TEXTS.filter(bool))
 @pytest.mark.parametrize("suffix", ["csv", "jsonl", "parquet"])
 def test_a_column_alone_comes_back(tmp_path: Path, suffix: str, texts: list[str], name: str) -> None:
+    assume(suffix != "csv" or name.strip())  # the reader of CSV gives a column without a name one
     rows = [{name: text} for text in texts]
     assert read_again(tmp_path / f"a.{suffix}", written(suffix, rows, [name])) == rows
 

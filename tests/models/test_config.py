@@ -449,7 +449,7 @@ _JSON = st.recursive(
 )
 
 
-@settings(max_examples=300, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=300, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(st.sampled_from([published for published, _ in READ.values()]), st.data())
 def test_any_value_in_place_of_another_is_read_or_refused(
     tmp_path: Path, published: dict[str, Any], data: st.DataObject

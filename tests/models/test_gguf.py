@@ -194,7 +194,7 @@ def test_any_truncation_is_an_error(sample: Path, tmp_path: Path) -> None:
             opened(tmp_path, content[:length])
 
 
-@settings(max_examples=300, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=300, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(data=st.data())
 def test_flipped_bytes_give_an_error_or_a_value(sample: Path, tmp_path: Path, data: st.DataObject) -> None:
     content = bytearray(sample.read_bytes())

@@ -190,7 +190,7 @@ def test_nothing_is_nothing() -> None:
     assert screened(" \n", model) == Screening((), 0.0, "") and model.prompts == []
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=200)
 @given(
     st.text(st.characters(), max_size=300) | st.text("+0123456789 -().@:/aeykA_\u200b\n\ud800", max_size=300)
 )

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import datetime
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from functools import reduce
 from typing import TYPE_CHECKING, Any, TypeAlias
 
 if TYPE_CHECKING:
@@ -35,13 +36,9 @@ def kind_of(value: Any) -> Kind:
     if isinstance(value, datetime.date):
         return "date"
     if isinstance(value, list | tuple):
-        inner: Kind = None
-        for item in value:
-            inner = unified(inner, kind_of(item))
-        return "mixed" if inner == "mixed" else ("list", inner)
+        return _list(reduce(unified, map(kind_of, value), None))
     if isinstance(value, Mapping) and value and all(isinstance(name, str) for name in value):
-        pairs = tuple((name, kind_of(inner)) for name, inner in value.items())
-        return "mixed" if any(kind == "mixed" for _, kind in pairs) else ("object", *pairs)
+        return _object([(name, kind_of(inner)) for name, inner in value.items()])
     return "mixed"
 
 
@@ -52,7 +49,13 @@ def unified(one: Kind, other: Kind) -> Kind:
     if one is None:
         return other
     if isinstance(one, tuple) and isinstance(other, tuple) and one[0] == other[0]:
-        return _unified_parts(one, other)
+        if one[0] == "list":
+            return _list(unified(one[1], other[1]))
+        # Objects with different names would gain nulls that they don't have.
+        if [name for name, _ in one[1:]] == [name for name, _ in other[1:]]:
+            return _object(
+                [(name, unified(left, right)) for (name, left), (_, right) in zip(one[1:], other[1:])]
+            )
     # Sets, so that the order doesn't matter.
     for kinds, both in (({"int", "long"}, "long"), ({"int", "float"}, "float")):
         if {one, other} == kinds:
@@ -60,17 +63,12 @@ def unified(one: Kind, other: Kind) -> Kind:
     return "mixed"
 
 
-def _unified_parts(one: tuple[Any, ...], other: tuple[Any, ...]) -> Kind:
-    if one[0] == "list":
-        inner = unified(one[1], other[1])
-        return "mixed" if inner == "mixed" else ("list", inner)
-    # Objects of other names would gain nulls that they don't have.
-    if [name for name, _ in one[1:]] != [name for name, _ in other[1:]]:
-        return "mixed"
-    kinds = [unified(left, right) for (_, left), (_, right) in zip(one[1:], other[1:])]
-    if "mixed" in kinds:
-        return "mixed"
-    return ("object", *((name, kind) for (name, _), kind in zip(one[1:], kinds)))
+def _list(inner: Kind) -> Kind:
+    return "mixed" if inner == "mixed" else ("list", inner)
+
+
+def _object(pairs: Sequence[tuple[str, Kind]]) -> Kind:
+    return "mixed" if any(kind == "mixed" for _, kind in pairs) else ("object", *pairs)
 
 
 def arrow_type(kind: Kind) -> pyarrow.DataType:
