@@ -173,14 +173,9 @@ def takes(options: type) -> Callable[[Callable[P, R]], Callable[P, R]]:
     Args:
         options: ``AnswerOptions`` or ``JobOptions``.
     """
-    defaults = {each.name: each.default for each in dataclasses.fields(ScoreRequest)}
+    keyword_only = functools.partial(inspect.Parameter, kind=inspect.Parameter.KEYWORD_ONLY)
     named = [
-        inspect.Parameter(
-            name,
-            inspect.Parameter.KEYWORD_ONLY,
-            default=None if defaults[name] is dataclasses.MISSING else defaults[name],
-            annotation=annotation,
-        )
+        keyword_only(name, default=getattr(ScoreRequest, name, None), annotation=annotation)
         for name, annotation in get_type_hints(options).items()
     ]
 

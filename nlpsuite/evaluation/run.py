@@ -99,7 +99,7 @@ def evaluate(
     """
     loaded = with_label_map(load_task(task), label_map)
     request = ScoreRequest.of(task, data, output, **options)
-    _check_source(request, predictions, baseline, train)
+    _check_source(request, predictions, baseline, train, execute)
     make_options(loaded.options, dict(request.options))
     if predictions:
         source = _from_file(loaded, request, reference_column, os.fspath(predictions), prediction_column)
@@ -131,8 +131,10 @@ def evaluate(
     return dataclasses.replace(evaluation, provenance=provenance(loaded, **found.provenance))
 
 
-def _check_source(request: ScoreRequest, predictions: object, baseline: str | None, train: object) -> None:
-    """Refuse arguments that exclude each other."""
+def _check_source(
+    request: ScoreRequest, predictions: object, baseline: str | None, train: object, execute: bool
+) -> None:
+    """Refuse arguments that exclude each other, and an output that can't be written."""
     if predictions and baseline:
         raise OptionError("Predictions and a baseline exclude each other.", hint="Evaluate one at a time.")
     if train and baseline != "majority":
@@ -143,9 +145,16 @@ def _check_source(request: ScoreRequest, predictions: object, baseline: str | No
         raise OptionError(
             "There is nothing to evaluate on.", hint="Name a file, or a standard data set: --dataset sst2:dev"
         )
-    if request.output and (predictions or baseline):
+    if not request.output:
+        return
+    if predictions or baseline:
         check_output_format(request.output)
         check_output(request.output, overwrite=request.overwrite)
+    elif execute and request.output.exists() and not request.output.is_file():
+        raise OptionError(
+            f"--execute can't write to {request.output}: the job's result is replaced once the programs have run.",
+            hint="Name a regular file.",
+        )
 
 
 @dataclasses.dataclass(frozen=True)
