@@ -123,12 +123,15 @@ def atomic_directory(target: Path, *, replace: bool = False) -> Iterator[Path]:
 
 
 @contextlib.contextmanager
-def atomic_write(target: Path) -> Iterator[BinaryIO]:
+def atomic_write(target: Path, *, sync_directory: bool = True) -> Iterator[BinaryIO]:
     """Write ``target`` all at once, when the body ends; if the body raises, ``target`` is untouched.
 
     Yields a temporary file, open for reading and writing in binary. A regular file is replaced by
     rename and keeps its permissions; a symbolic link is followed. A device or a FIFO can't be
     replaced, so the finished bytes are written to it.
+
+    Args:
+        sync_directory: make the rename durable; else the caller does so for many files at once.
 
     Raises:
         StorageError: the file can't be written, or the disk is full.
@@ -154,7 +157,8 @@ def atomic_write(target: Path) -> Iterator[BinaryIO]:
             with contextlib.suppress(OSError):
                 os.unlink(name)
             raise
-        fsync_directory(real.parent)
+        if sync_directory:
+            fsync_directory(real.parent)
 
 
 def _resolve(target: Path) -> tuple[os.stat_result | None, Path | None]:
@@ -223,13 +227,13 @@ def try_lock(fd: int) -> None:
         fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
 
 
-def atomic_write_bytes(target: Path, data: bytes) -> None:
+def atomic_write_bytes(target: Path, data: bytes, *, sync_directory: bool = True) -> None:
     """Write ``data`` to ``target`` as ``atomic_write`` does.
 
     Raises:
         StorageError: the file can't be written, or the disk is full.
     """
-    with atomic_write(target) as file:
+    with atomic_write(target, sync_directory=sync_directory) as file:
         file.write(data)
 
 

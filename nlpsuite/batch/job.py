@@ -29,11 +29,10 @@ from nlpsuite.batch.storage import (
     job_errors,
     seal,
     unseal,
-    write_whole,
 )
 from nlpsuite.data.values import from_json, to_json
 from nlpsuite.errors import InputInvalidError, InputNotFoundError, JobStorageError, PluginError
-from nlpsuite.files import atomic_write_text, fsync_directory
+from nlpsuite.files import atomic_write_bytes, atomic_write_text, fsync_directory
 from nlpsuite.tasks.result import Result
 
 __all__ = [
@@ -166,7 +165,7 @@ class Job:
         """
         target = self.shard_path(chunk)
         with job_errors(target):
-            write_whole(target, seal(chunk, map(canonical, rows)))
+            atomic_write_bytes(target, seal(chunk, map(canonical, rows)))
 
     def shard(self, chunk: int) -> list[dict[str, Any]] | None:
         """The rows of a chunk's shard; None if it is missing or corrupt."""
@@ -269,7 +268,7 @@ def write_staged(directory: Path, chunk: int, rows: Iterable[Mapping[str, Any]],
         ) from None
     with job_errors(file):
         file.parent.mkdir(exist_ok=True)
-        write_whole(file, data, sync_directory=False)
+        atomic_write_bytes(file, data, sync_directory=False)
 
 
 # A lone surrogate, which JSON can have, is written as the escape that it was read from.
@@ -288,7 +287,7 @@ def write_manifest(directory: Path, manifest: Mapping[str, Any]) -> Job:
             fsync_directory(place)
         summed = {**manifest, "sha256": canonical_sha256(manifest)}
         text = json.dumps(summed, indent=2, ensure_ascii=False, allow_nan=False) + "\n"
-        write_whole(directory / MANIFEST, text.encode())
+        atomic_write_text(directory / MANIFEST, text)
     return Job(directory, json.loads(canonical(manifest)))
 
 

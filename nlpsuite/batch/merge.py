@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import os
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, BinaryIO
@@ -13,7 +12,7 @@ from nlpsuite.batch.storage import canonical, job_errors
 from nlpsuite.data.openai_batch import response_line
 from nlpsuite.data.tables import OPENAI_BATCH
 from nlpsuite.data.writing import find_writer
-from nlpsuite.errors import InputInvalidError, JobRefusedError, JobStorageError, StorageError
+from nlpsuite.errors import InputInvalidError, JobRefusedError
 from nlpsuite.files import atomic_write, sha256_file
 from nlpsuite.plugins.loading import load
 from nlpsuite.tasks.result import Result
@@ -146,25 +145,15 @@ def merge(job: Job, output: Path, check: Callable[[str], None] = lambda sha256: 
         JobStorageError: a file can't be read or written.
     """
     suffix = check_output_format(output)
-    try:
-        with atomic_write(output) as file:
-            if job.manifest["keys"]["reader"].get("format") == OPENAI_BATCH:
-                for row in job.rows():
-                    file.write(canonical(response_line(row, job.manifest)) + b"\n")
-            else:
-                _write_table(job, suffix, file)
-            file.flush()
-            with os.fdopen(os.dup(file.fileno()), "rb") as written:
-                written.seek(0)
-                sha256 = hashlib.file_digest(written, "sha256").hexdigest()
-            check(sha256)
-    except JobStorageError:
-        raise
-    except StorageError as error:
-        raise JobStorageError(
-            error.message,
-            hint="All scored rows are saved: free some space, then run the same command to write the result.",
-        ) from error
+    with job_errors(output), atomic_write(output) as file:
+        if job.manifest["keys"]["reader"].get("format") == OPENAI_BATCH:
+            for row in job.rows():
+                file.write(canonical(response_line(row, job.manifest)) + b"\n")
+        else:
+            _write_table(job, suffix, file)
+        file.seek(0)
+        sha256 = hashlib.file_digest(file, "sha256").hexdigest()  # type: ignore[arg-type]  # has readinto
+        check(sha256)
     return sha256
 
 

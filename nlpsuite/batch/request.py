@@ -3,21 +3,89 @@
 from __future__ import annotations
 
 import dataclasses
+import difflib
+import functools
+import inspect
 import os
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, ParamSpec, TypedDict, TypeVar, Unpack, get_type_hints
 
 from nlpsuite.batch.job import job_directory
 from nlpsuite.errors import OptionError
 
-__all__ = ["ScoreRequest"]
+__all__ = ["AnswerOptions", "JobOptions", "ScoreRequest", "takes"]
+
+P = ParamSpec("P")
+R = TypeVar("R")
+
+
+class AnswerOptions(TypedDict, total=False):
+    """Keywords of ``score`` and ``evaluate``: which rows are read, and what answers them.
+
+    Keys:
+        dataset: a standard data set in place of ``data``, such as ``sst2:dev``.
+        format: file type of the data, where its name doesn't say.
+        encoding, delimiter, escape: of the data, where it is text; see ``open_table``.
+        text_columns: columns of the text, joined; by default the task's usual one.
+        option_columns: option of the task to the column that holds its value.
+        limit: read only the first rows, this many.
+        options: of the task.
+        model, adapter, precision, device, max_parts, prompt_file, shots, max_shots: as in ``nlpsuite.load``.
+        workers: number of processes; 0 fits it to the machine and the model.
+        threads: CPU threads per process; 0 fits them likewise.
+        overwrite: start over, whatever exists.
+    """
+
+    dataset: str | None
+    format: str
+    encoding: str
+    delimiter: str
+    escape: str
+    text_columns: Sequence[str]
+    option_columns: Mapping[str, str] | None
+    limit: int | None
+    options: Mapping[str, Any] | None
+    model: str | None
+    adapter: str | None
+    precision: str | None
+    device: str
+    max_parts: int
+    prompt_file: str | None
+    shots: str | None
+    max_shots: int | None
+    workers: int
+    threads: int | None
+    overwrite: bool
+
+
+class JobOptions(AnswerOptions, total=False):
+    """Keywords of ``score``: those of ``AnswerOptions``, and how the job is run.
+
+    Keys:
+        id_column: column with a unique id; without it a row's id is its index.
+        prefix: of the names of the added columns.
+        guard: as in ``nlpsuite.load``.
+        max_errors: stop when more rows fail: a number, or a share such as ``5%``; empty for no limit.
+        chunk_rows: rows that are scored and committed together; 0 for 256 where the task chooses among labels
+            and 32 where it generates.
+        engine: what runs the chunks, see ``nlpsuite.batch.engine``.
+        address: of the engine's cluster.
+    """
+
+    id_column: str | None
+    prefix: str
+    guard: str | None
+    max_errors: str | int
+    chunk_rows: int
+    engine: str
+    address: str
 
 
 @dataclass(frozen=True)
 class ScoreRequest:
-    """The arguments of ``nlpsuite.batch.score.score``.
+    """The arguments of ``nlpsuite.batch.score.score`` with their defaults.
 
     Attributes:
         output: None for a job without a file of results.
@@ -57,14 +125,20 @@ class ScoreRequest:
     job: Path | None = None
 
     @classmethod
-    def of(cls, **arguments: Any) -> ScoreRequest:
+    def of(
+        cls,
+        task: str,
+        data: str | os.PathLike[str] | None,
+        output: str | os.PathLike[str] | None,
+        **options: Unpack[JobOptions],
+    ) -> ScoreRequest:
         """A request from arguments as users give them: None is the default, paths may be texts."""
-        given = {name: value for name, value in arguments.items() if value is not None}
-        output = given.pop("output", "")
-        for name, kind in (("data", os.fspath), ("text_columns", tuple), ("max_errors", str)):
+        given: dict[str, Any] = {name: value for name, value in options.items() if value is not None}
+        for name, kind in (("text_columns", tuple), ("max_errors", str)):
             if name in given:
                 given[name] = kind(given[name])
-        return cls(**given, output=Path(output).expanduser() if output else None)
+        place = Path(output).expanduser() if output else None
+        return cls(task, os.fspath(data or ""), place, **given)
 
     @property
     def reading(self) -> dict[str, Any]:
@@ -88,3 +162,39 @@ class ScoreRequest:
         values["overwrite"] = False  # a resumed job doesn't start over
         values["text_columns"] = list(self.text_columns)
         return values
+
+
+def takes(options: type) -> Callable[[Callable[P, R]], Callable[P, R]]:
+    """Give a function that ends in ``**options`` the signature it would have with each of them written out.
+
+    So ``help`` and notebooks show every keyword with its default, and one that doesn't exist is refused as Python
+    refuses it.
+
+    Args:
+        options: ``AnswerOptions`` or ``JobOptions``.
+    """
+    keyword_only = functools.partial(inspect.Parameter, kind=inspect.Parameter.KEYWORD_ONLY)
+    named = [
+        keyword_only(name, default=getattr(ScoreRequest, name, None), annotation=annotation)
+        for name, annotation in get_type_hints(options).items()
+    ]
+
+    def decorate(function: Callable[P, R]) -> Callable[P, R]:
+        own = inspect.signature(function)
+        *explicit, _ = own.parameters.values()
+        signature = own.replace(parameters=[*explicit, *named])
+
+        @functools.wraps(function)
+        def checked(*args: P.args, **given: P.kwargs) -> R:
+            for name in given.keys() - signature.parameters.keys():
+                close = difflib.get_close_matches(name, signature.parameters, n=1)
+                suggestion = f". Did you mean {close[0]!r}?" if close else ""
+                raise TypeError(
+                    f"{function.__name__}() got an unexpected keyword argument {name!r}{suggestion}"
+                )
+            return function(*args, **given)
+
+        vars(checked)["__signature__"] = signature
+        return checked
+
+    return decorate

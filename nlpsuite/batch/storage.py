@@ -8,15 +8,14 @@ import hashlib
 import json
 import os
 import platform
-import secrets
 import shutil
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from nlpsuite.errors import JobRefusedError, JobStorageError
-from nlpsuite.files import fsync_directory, remove_stale, try_lock
+from nlpsuite.errors import JobRefusedError, JobStorageError, StorageError
+from nlpsuite.files import remove_stale, try_lock
 
 __all__ = [
     "INPUT",
@@ -33,7 +32,6 @@ __all__ = [
     "locked",
     "seal",
     "unseal",
-    "write_whole",
 ]
 
 MANIFEST, REPORT = "manifest.json", "report.json"
@@ -58,12 +56,15 @@ def canonical_sha256(values: Any) -> str:
 
 @contextmanager
 def job_errors(path: Path) -> Iterator[None]:
-    """Turn an OSError on a job's file into a JobStorageError."""
+    """Turn an OSError, or a StorageError that one caused, on a job's file into a JobStorageError."""
     try:
         yield
-    except OSError as error:
-        full = error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
-        reason = "no space left on the device" if full else error.strerror or str(error)
+    except JobStorageError:
+        raise
+    except (OSError, StorageError) as error:
+        cause = error if isinstance(error, OSError) else error.__cause__
+        full = isinstance(cause, OSError) and cause.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
+        reason = "no space left on the device" if full else getattr(cause, "strerror", "") or str(cause)
         raise JobStorageError(
             f"{path}: {reason}.",
             hint="All scored rows are saved. Free some space or fix the permissions, then run the same command again.",
@@ -89,35 +90,6 @@ def unseal(chunk: int, data: bytes) -> list[Any] | None:
 
 def _end(chunk: int, body: bytes) -> dict[str, Any]:
     return {"chunk": chunk, "rows": body.count(b"\n"), "sha256": hashlib.sha256(body).hexdigest()}
-
-
-def write_whole(target: Path, data: bytes, *, sync_directory: bool = True) -> None:
-    """Write, sync and rename. After a short write, the first sign of a full disk, the rest is written too.
-
-    Args:
-        sync_directory: make the rename durable; else the caller does so for many files at once.
-
-    Raises:
-        OSError: nothing was left behind.
-    """
-    # Workers on machines that share the directory may have the same process id.
-    temporary = target.with_name(f".incomplete-{os.getpid()}-{secrets.token_hex(4)}-{target.name}")
-    fd = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o666)
-    try:
-        try:
-            view = memoryview(data)
-            while view:
-                view = view[os.write(fd, view) :]
-            os.fsync(fd)
-        finally:
-            os.close(fd)
-        os.replace(temporary, target)
-    except BaseException:
-        with contextlib.suppress(OSError):
-            os.unlink(temporary)
-        raise
-    if sync_directory:
-        fsync_directory(target.parent)
 
 
 @contextmanager

@@ -8,8 +8,7 @@ from typing import Any
 import click
 
 from nlpsuite.cli.eval_task import check_targets, form_flags, print_report
-from nlpsuite.cli.score_command import device_flag
-from nlpsuite.cli.task_commands import model_flags
+from nlpsuite.cli.task_commands import model_flags, runtime_flags
 
 __all__ = ["command"]
 
@@ -29,9 +28,7 @@ command = click.Command(
     callback=_evaluate,
     params=[
         *model_flags(),
-        device_flag("auto"),
-        click.Option(["--threads"], type=click.IntRange(0, 256), default=0, show_default=True,
-                     help="CPU threads; 0 for all cores."),
+        *runtime_flags(configured=False),
         *form_flags(),
     ],
     help="""Measure how much a model's answers change with the group of a person.

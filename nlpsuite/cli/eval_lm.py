@@ -8,7 +8,7 @@ from typing import Any
 import click
 
 from nlpsuite.cli.eval_task import check_targets, form_flags, print_report
-from nlpsuite.cli.score_command import device_flag
+from nlpsuite.cli.task_commands import model_flags, runtime_flags
 
 __all__ = ["command"]
 
@@ -37,12 +37,8 @@ command = click.Command(
         click.Option(["--stride"], type=click.IntRange(1), metavar="N",
                      help="Tokens between the starts of two windows.  [default: half the context]"),
         *form_flags(),
-        click.Option(["--model"], metavar="MODEL", help="Bundle, .gguf, checkpoint directory or hf:owner/name."),
-        click.Option(["--precision"], type=click.Choice(["int8", "int4", "fp16", "fp32"]),
-                     help="Precision of the weights.  [default: int8]"),
-        device_flag("auto"),
-        click.Option(["--threads"], type=click.IntRange(0, 256), default=0, show_default=True,
-                     help="CPU threads; 0 for all cores."),
+        *(flag for flag in model_flags() if flag.name != "adapter"),
+        *runtime_flags(configured=False),
     ],
     help="""Measure how well a model predicts texts: perplexity of tokens and of words, bits per byte.
 

@@ -8,8 +8,15 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from nlpsuite.cli.output import print_json
-from nlpsuite.cli.score_command import device_flag, max_parts_flag, text_flags
-from nlpsuite.cli.task_commands import grouped, model_flags, prompt_flags, task_command
+from nlpsuite.cli.score_command import text_flags, worker_flags
+from nlpsuite.cli.task_commands import (
+    device_flag,
+    grouped,
+    max_parts_flag,
+    model_flags,
+    prompt_flags,
+    task_command,
+)
 
 if TYPE_CHECKING:
     from nlpsuite.evaluation.report import Report
@@ -37,9 +44,7 @@ def task_evaluation(name: str) -> click.Command:
         *text_flags(), *grouped("Answers", _answer_flags()), *grouped("Report", report_flags()),
         *grouped("Job", _model_flags()), *model_flags(), *prompt_flags(),
     ]  # fmt: skip
-    made = task_command(name, _evaluate, flags, argument)
-    made.help = f"{made.help}\n\n{_HELP}"
-    return made
+    return task_command(name, _evaluate, flags, argument, _HELP)
 
 
 def _evaluate(
@@ -152,9 +157,7 @@ def form_flags() -> list[click.Parameter]:
 def _model_flags() -> list[click.Parameter]:
     return [
         device_flag(),
-        click.Option(["--workers"], type=click.IntRange(0, 4096), default=0,
-                     help="Number of processes.  [default: by cores and model]"),
-        click.Option(["--threads"], type=click.IntRange(0, 256), help="CPU threads per process."),
+        *worker_flags(),
         max_parts_flag(),
         click.Option(["--quiet", "-q"], is_flag=True, help="Show no progress."),
     ]  # fmt: skip

@@ -23,6 +23,8 @@ class LazyGroup(click.Group):
         module: of a command, with ``{}`` for its name; its attribute ``command`` is the command.
     """
 
+    heading = "Commands"
+
     def __init__(
         self, *args: Any, commands_table: Mapping[str, str] | None = None, module: str = "", **kwargs: Any
     ) -> None:
@@ -58,7 +60,7 @@ class LazyGroup(click.Group):
         return super().resolve_command(ctx, args)
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
-        with formatter.section("Commands"):
+        with formatter.section(self.heading):
             formatter.write_dl(list(self.table().items()))
 
     def shell_complete(self, ctx: click.Context, incomplete: str) -> list[Any]:

@@ -23,18 +23,24 @@ class Progress:
         if not sys.stderr.isatty():
             click.echo(text, err=True)
             return
-        from rich.console import Console
-        from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, TimeRemainingColumn
+        from rich.progress import BarColumn, DownloadColumn, TextColumn, TimeRemainingColumn
 
-        columns = [TextColumn("{task.description}"), BarColumn(), DownloadColumn(), TimeRemainingColumn()]
+        columns = TextColumn("{task.description}"), BarColumn(), DownloadColumn(), TimeRemainingColumn()
+        self.start_bar(*columns, text=text, total=total)
+
+    def start_bar(self, *columns: Any, text: str = "", total: float | None, done: float = 0) -> None:
+        """Show a bar of columns of rich, until ``close``."""
+        from rich.console import Console
+        from rich.progress import Progress
+
         self._bar = Progress(*columns, console=Console(stderr=True), transient=True)
-        self._task = self._bar.add_task(text, total=total)
+        self._task = self._bar.add_task(text, total=total, completed=done)
         self._bar.start()
 
-    def advance(self, done: int) -> None:
-        """``done`` bytes of the stage are complete."""
+    def advance(self, done: float, text: str | None = None) -> None:
+        """``done`` of the bar's total are complete; of a stage these are bytes."""
         if self._bar is not None:
-            self._bar.update(self._task, completed=done)
+            self._bar.update(self._task, completed=done, description=text)
 
     def close(self) -> None:
         if self._bar is not None:

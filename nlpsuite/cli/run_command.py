@@ -12,6 +12,7 @@ from nlpsuite.cli.task_commands import (
     input_flags,
     model_flags,
     prompt_flags,
+    runtime_flags,
     task_command,
 )
 
@@ -41,12 +42,6 @@ def command() -> None:
 
 
 def _run_flags() -> list[click.Parameter]:
-    model: list[click.Parameter] = [
-        click.Option(["--device"], type=click.Choice(["auto", "cuda", "cpu"]),
-                     help="Choose where the model runs.  [default: auto]"),
-        click.Option(["--threads"], type=click.IntRange(0, 256), metavar="N",
-                     help="Use N CPU threads; 0 uses every core.  [default: 0]"),
-    ]  # fmt: skip
     output: list[click.Parameter] = [
         click.Option(["--guard"], type=click.Choice(["warn", "block"]),
                      help="Screen the output: warn about what is flagged, or block it."),
@@ -54,4 +49,4 @@ def _run_flags() -> list[click.Parameter]:
         click.Option(["--output", "-o"], metavar="FILE", help="Write the results to a file."),
         click.Option(["--overwrite"], is_flag=True, help="Replace the output file if it exists."),
     ]  # fmt: skip
-    return [*grouped("Model", model), *grouped("Output", output)]
+    return [*runtime_flags(), *grouped("Output", output)]

@@ -6,7 +6,7 @@ import dataclasses
 import sys
 import time
 from collections.abc import Callable
-from typing import Any, TypeVar
+from typing import TypeVar
 
 import click
 
@@ -72,8 +72,6 @@ class JobProgress(Progress, JobReporter):
         self.rows = self.done = 0
         self._shown = 0.0
         self._first: tuple[float, int, int] | None = None  # time, rows and tokens of the first event
-        self._live: Any = None
-        self._job: Any = None
 
     def begin(self, rows: int, done: int, errors: int, how: str) -> None:
         self.close()
@@ -85,13 +83,10 @@ class JobProgress(Progress, JobReporter):
         click.echo(f"{pluralize(rows, 'row')}{earlier} ({how})", err=True)
         if not sys.stderr.isatty():
             return
-        from rich.console import Console
-        from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
+        from rich.progress import BarColumn, TextColumn, TimeRemainingColumn
 
-        columns = [BarColumn(), TextColumn("{task.description}"), TimeRemainingColumn()]
-        self._live = Progress(*columns, console=Console(stderr=True), transient=True)
-        self._job = self._live.add_task("", total=rows, completed=done)
-        self._live.start()
+        columns = BarColumn(), TextColumn("{task.description}"), TimeRemainingColumn()
+        self.start_bar(*columns, total=rows, done=done)
 
     def progress(self, rows: int, errors: int, tokens: int) -> None:
         self.done = rows
@@ -106,9 +101,8 @@ class JobProgress(Progress, JobReporter):
             left = f"  {_duration((self.rows - rows) / per_second)} left"
         if errors:
             text += f"  {errors:,} failed"
-        if self._live is not None:
-            self._live.update(self._job, completed=rows, description=text)
-        elif not self._quiet and now - self._shown >= _EVERY_SECONDS:
+        self.advance(rows, text)
+        if self._bar is None and not self._quiet and now - self._shown >= _EVERY_SECONDS:
             self._shown = now
             click.echo(text + left, err=True)
 
@@ -118,12 +112,6 @@ class JobProgress(Progress, JobReporter):
     def stage(self, text: str, total: int | None) -> None:
         if not self._quiet:
             super().stage(text, total)
-
-    def close(self) -> None:
-        super().close()
-        if self._live is not None:
-            self._live.stop()
-            self._live = None
 
 
 def _duration(seconds: float) -> str:

@@ -6,13 +6,23 @@ from typing import Any
 
 import click
 
-from nlpsuite.cli.task_commands import TaskGroup, grouped, model_flags, prompt_flags, task_command
+from nlpsuite.cli.task_commands import (
+    TaskGroup,
+    device_flag,
+    grouped,
+    max_parts_flag,
+    model_flags,
+    prompt_flags,
+    task_command,
+)
 
-__all__ = ["command", "device_flag", "engine_flags", "max_parts_flag", "text_flags"]
+__all__ = ["command", "engine_flags", "text_flags", "worker_flags"]
 
 _HELP = """INPUT is a .csv, .tsv, .jsonl, .parquet or .txt file (also .gz and .zst), a folder of texts, two parallel
 text files (a.en,a.de), or - for standard input. The result has the input's columns and those that the task adds.
 If interrupted, rerun the same command to resume."""
+
+_FITTED = "by cores, memory and model"
 
 
 def _task(name: str) -> click.Command:
@@ -23,9 +33,7 @@ def _task(name: str) -> click.Command:
         *text_flags(), *id_flag, *_output_flags(), *_run_flags(), *engine_flags(), *model_flags(), *prompt_flags(),
     ]  # fmt: skip
     argument = click.Argument(["files"], metavar="[INPUT]", required=False)
-    made = task_command(name, _score, flags, argument)
-    made.help = f"{made.help}\n\n{_HELP}"
-    return made
+    return task_command(name, _score, flags, argument, _HELP)
 
 
 def _score(
@@ -87,34 +95,29 @@ def _run_flags() -> list[click.Parameter]:
     ])  # fmt: skip
 
 
-def device_flag(default: str | None = None) -> click.Option:
-    """``--device``; without a default, the configuration may set it."""
-    return click.Option(["--device"], type=click.Choice(["auto", "cuda", "cpu"]), default=default,
-                        help="Where to run the model.  [default: auto]")  # fmt: skip
-
-
-def max_parts_flag() -> click.Option:
-    """``--max-parts``."""
-    return click.Option(["--max-parts"], type=click.IntRange(1), metavar="N", default=64, show_default=True,
-                        help="Most parts to split a long text into.")  # fmt: skip
-
-
 def engine_flags(*, resumed: bool = False) -> list[click.Parameter]:
     """Flags that say what runs a job; none of them changes its result.
 
     Args:
         resumed: the defaults are those that the job was started with.
     """
-    engine, workers = ("as before", "as before") if resumed else ("local", "by cores, memory and model")
+    engine = "as before" if resumed else "local"
     return grouped("Job", [
         click.Option(["--engine"], metavar="NAME", default="local",
                      help=f"What runs the chunks: local or ray.  [default: {engine}]"),
-        click.Option(["--workers"], type=click.IntRange(0, 4096), metavar="N", default=0,
-                     help=f"Number of processes.  [default: {workers}]"),
-        click.Option(["--threads"], type=click.IntRange(0, 256), metavar="N", help="CPU threads per process."),
+        *worker_flags("as before" if resumed else _FITTED),
         click.Option(["--ray-address", "address"], metavar="ADDRESS", default="",
                      help="Address of a Ray cluster, such as auto."),
     ])  # fmt: skip
+
+
+def worker_flags(default: str = _FITTED) -> list[click.Option]:
+    """Flags that say how many processes, and threads in each, run a job."""
+    return [
+        click.Option(["--workers"], type=click.IntRange(0, 4096), metavar="N", default=0,
+                     help=f"Number of processes.  [default: {default}]"),
+        click.Option(["--threads"], type=click.IntRange(0, 256), metavar="N", help="CPU threads per process."),
+    ]  # fmt: skip
 
 
 @click.command(cls=TaskGroup, make=_task, subcommand_metavar="TASK [INPUT] -o OUTPUT [OPTIONS]")

@@ -3,49 +3,50 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import click
 
 from nlpsuite.cli.help import GroupedCommand, grouped
+from nlpsuite.cli.lazy import LazyGroup
 from nlpsuite.plugins import find_task, installed_tasks, load_task
 
-__all__ = ["TaskGroup", "grouped", "input_flags", "model_flags", "prompt_flags", "task_command"]
+__all__ = [
+    "TaskGroup",
+    "device_flag",
+    "grouped",
+    "input_flags",
+    "max_parts_flag",
+    "model_flags",
+    "prompt_flags",
+    "runtime_flags",
+    "task_command",
+]
 
 
-class TaskGroup(click.Group):
+class TaskGroup(LazyGroup):
     """The installed tasks as subcommands; a task is imported only when it is used.
 
     Args:
         make: builds the command of a task, given its name.
     """
 
+    heading = "Tasks"
+
     def __init__(self, *args: Any, make: Callable[[str], click.Command], **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
         self._make = make
 
-    def list_commands(self, ctx: click.Context) -> list[str]:
-        return list(installed_tasks())
+    def table(self) -> Mapping[str, str]:
+        return {name: plugin.summary for name, plugin in installed_tasks().items()}
+
+    def has(self, name: str) -> bool:
+        return True  # of one that doesn't exist, is disabled or broken, `find_task` says more
 
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command:
         find_task(cmd_name)
         return self._make(cmd_name)
-
-    def resolve_command(self, ctx: click.Context, args: list[str]) -> Any:
-        if args and args[0].startswith("-"):
-            return super().resolve_command(ctx, args)
-        return args[0], self.get_command(ctx, args[0]), args[1:]
-
-    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
-        with formatter.section("Tasks"):
-            formatter.write_dl([(p.name, p.summary) for p in installed_tasks().values()])
-
-    def shell_complete(self, ctx: click.Context, incomplete: str) -> list[Any]:
-        from click.shell_completion import CompletionItem
-
-        names = [p for p in installed_tasks().values() if p.name.startswith(incomplete)]
-        return [CompletionItem(p.name, help=p.summary) for p in names]
 
 
 def task_command(
@@ -53,6 +54,7 @@ def task_command(
     action: Callable[..., int],
     flags: Sequence[click.Parameter],
     argument: click.Argument | None = None,
+    more_help: str = "",
 ) -> click.Command:
     """A click command whose flags are the task's options and ``flags``.
 
@@ -60,6 +62,7 @@ def task_command(
         action: called with the task, the files, the options set by flags or configuration, and the
             values of ``flags``; those that ``[run]`` can set are filled in.
         argument: the positional argument ``files``; by default any number of files.
+        more_help: shown after the task's summary.
     """
     from nlpsuite.cli.flags import flag, given_options
     from nlpsuite.options import GenerationOptions, option_specs
@@ -87,7 +90,8 @@ def task_command(
         return action(task, files, options, **values)
 
     summary = find_task(name).summary
-    return GroupedCommand(name, params=params, callback=callback, help=summary, short_help=summary)
+    text = f"{summary}\n\n{more_help}".strip()
+    return GroupedCommand(name, params=params, callback=callback, help=text, short_help=summary)
 
 
 def input_flags() -> list[click.Parameter]:
@@ -97,9 +101,14 @@ def input_flags() -> list[click.Parameter]:
                      help="Use this text instead of a file. Repeat for several."),
         click.Option(["--encoding"], metavar="NAME", default="utf-8", show_default=True,
                      help="Set the encoding of the input files."),
-        click.Option(["--max-parts"], type=click.IntRange(1), metavar="N", default=64, show_default=True,
-                     help="Split a long text into at most N parts."),
+        max_parts_flag(),
     ])  # fmt: skip
+
+
+def max_parts_flag() -> click.Option:
+    """``--max-parts``."""
+    return click.Option(["--max-parts"], type=click.IntRange(1), metavar="N", default=64, show_default=True,
+                        help="Split a long text into at most N parts.")  # fmt: skip
 
 
 def model_flags() -> list[click.Parameter]:
@@ -112,6 +121,26 @@ def model_flags() -> list[click.Parameter]:
         click.Option(["--precision"], type=click.Choice(["int8", "int4", "fp16", "fp32"]),
                      help="Set the precision of the weights.  [default: int8]"),
     ])  # fmt: skip
+
+
+def runtime_flags(*, configured: bool = True) -> list[click.Parameter]:
+    """Flags that say where the model runs.
+
+    Args:
+        configured: the configuration may set their defaults.
+    """
+    return grouped("Model", [
+        device_flag(configured=configured),
+        click.Option(["--threads"], type=click.IntRange(0, 256), metavar="N", default=None if configured else 0,
+                     help="Use N CPU threads; 0 uses every core.  [default: 0]"),
+    ])  # fmt: skip
+
+
+def device_flag(*, configured: bool = True) -> click.Option:
+    """``--device``; see ``runtime_flags``."""
+    return click.Option(["--device"], type=click.Choice(["auto", "cuda", "cpu"]),
+                        default=None if configured else "auto",
+                        help="Choose where the model runs.  [default: auto]")  # fmt: skip
 
 
 def prompt_flags() -> list[click.Parameter]:

@@ -59,16 +59,8 @@ class TrainProgress(Progress, TrainReporter):
 
     def __init__(self) -> None:
         super().__init__()
-        self._live: Any = None
-        self._steps: Any = None
         self._printed = 0.0
         self._first: tuple[float, float] | None = None  # time and share of the first step
-
-    def close(self) -> None:
-        super().close()
-        if self._live is not None:
-            self._live.stop()
-            self._live = None
 
     def preflight(self, preflight: Preflight) -> None:
         self.notice(str(preflight))
@@ -77,7 +69,8 @@ class TrainProgress(Progress, TrainReporter):
         left = self._time_left(share)
         text = f"step {progress.step:,}  loss {loss:.3f}  {tokens_per_second:,.0f} tokens/s"
         if sys.stderr.isatty():
-            self._show_bar(min(1.0, share), f"{text}  {left}")
+            self._show_bar()
+            self.advance(min(1.0, share), f"{text}  {left}")
         elif time.monotonic() - self._printed > _LINE_SECONDS:
             self._printed = time.monotonic()
             self.notice(f"{text}  {share:.0%}  {left}")
@@ -88,8 +81,8 @@ class TrainProgress(Progress, TrainReporter):
         self.notice(f"step {progress.step:,}  {_figures(figures)}{best}")
 
     def notice(self, text: str) -> None:
-        if self._live is not None:
-            self._live.console.print(text, markup=False, highlight=False)
+        if self._bar is not None:
+            self._bar.console.print(text, markup=False, highlight=False)
         else:
             _echo(text)
 
@@ -102,16 +95,11 @@ class TrainProgress(Progress, TrainReporter):
         seconds = max(0, int((now - self._first[0]) * (1 - share) / (share - self._first[1])))
         return f"{seconds // 3600}:{seconds // 60 % 60:02d}:{seconds % 60:02d} left"
 
-    def _show_bar(self, share: float, text: str) -> None:
-        if self._live is None:
-            from rich.console import Console
-            from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn
+    def _show_bar(self) -> None:
+        if self._bar is None:
+            from rich.progress import BarColumn, TaskProgressColumn, TextColumn
 
-            columns = (BarColumn(), TaskProgressColumn(), TextColumn("{task.description}"))
-            self._live = Progress(*columns, console=Console(stderr=True), transient=True)
-            self._steps = self._live.add_task("", total=1.0)
-            self._live.start()
-        self._live.update(self._steps, completed=share, description=text)
+            self.start_bar(BarColumn(), TaskProgressColumn(), TextColumn("{task.description}"), total=1.0)
 
 
 def _end(report: TrainReport, use: str) -> int:

@@ -6,6 +6,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any, ClassVar
 
+from nlpsuite.batch.run import pluralize
 from nlpsuite.evaluation.labels import LabelReport
 from nlpsuite.evaluation.measure import MetricResult
 from nlpsuite.evaluation.metrics.resampling import RESAMPLES
@@ -102,8 +103,7 @@ class Evaluation(Report):
     def headline(self) -> str:
         data = (self.provenance.get("dataset") or {}).get("name", "")
         failed = f", {self.n_errors:,} failed" if self.n_errors else ""
-        rows = f"{self.n:,} {'row' if self.n == 1 else 'rows'}{failed}"
-        return f"{self.task}{f' on {data}' if data else ''}: {rows}"
+        return f"{self.task}{f' on {data}' if data else ''}: {pluralize(self.n, 'row')}{failed}"
 
     def signatures(self) -> dict[str, str]:
         return {figure.metric: figure.signature for figure in self.figures}

@@ -7,14 +7,14 @@ import hashlib
 import os
 import tempfile
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import ExitStack, contextmanager
+from contextlib import contextmanager
 from itertools import islice
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Unpack
 
 from nlpsuite.batch.job import Job
 from nlpsuite.batch.merge import check_output_format
-from nlpsuite.batch.request import ScoreRequest
+from nlpsuite.batch.request import AnswerOptions, ScoreRequest, takes
 from nlpsuite.batch.run import JobReporter
 from nlpsuite.batch.score import open_job
 from nlpsuite.batch.storage import canonical, discard
@@ -23,7 +23,7 @@ from nlpsuite.data.datasets import open_dataset
 from nlpsuite.data.labels import with_label_map
 from nlpsuite.data.sources import open_table
 from nlpsuite.data.tables import Rows, Table
-from nlpsuite.errors import InputInvalidError, NlpsuiteError, OptionError, StorageError
+from nlpsuite.errors import InputInvalidError, NlpsuiteError, OptionError
 from nlpsuite.evaluation.baselines import predict_baseline
 from nlpsuite.evaluation.evaluate import WORST, evaluate_rows
 from nlpsuite.evaluation.metrics.resampling import RESAMPLES
@@ -42,25 +42,17 @@ if TYPE_CHECKING:
 __all__ = ["evaluate"]
 
 
+@takes(AnswerOptions)
 def evaluate(
     task: str,
     data: str | os.PathLike[str] | None = None,
     *,
-    dataset: str | None = None,
     predictions: str | os.PathLike[str] | None = None,
     prediction_column: str = "",
     baseline: str | None = None,
     train: str | os.PathLike[str] | None = None,
-    options: Mapping[str, Any] | None = None,
-    format: str = "",
-    encoding: str = "utf-8",
-    delimiter: str = "",
-    escape: str = "",
-    text_columns: Sequence[str] = (),
     reference_column: str = "",
     label_map: str = "",
-    option_columns: Mapping[str, str] | None = None,
-    limit: int | None = None,
     by: Sequence[str] = (),
     metrics: Sequence[str] = (),
     tokenize: str = "",
@@ -68,19 +60,9 @@ def evaluate(
     resamples: int = RESAMPLES,
     seed: int = 0,
     output: str | os.PathLike[str] | None = None,
-    overwrite: bool = False,
     execute: bool = False,
-    model: str | None = None,
-    adapter: str | None = None,
-    precision: str | None = None,
-    device: str = "auto",
-    max_parts: int = 64,
-    prompt_file: str | None = None,
-    shots: str | None = None,
-    max_shots: int | None = None,
-    workers: int = 0,
-    threads: int | None = None,
     reporter: JobReporter | None = None,
+    **options: Unpack[AnswerOptions],
 ) -> Evaluation:
     """Measure how good a task's answers are, with intervals.
 
@@ -92,19 +74,12 @@ def evaluate(
         task: a name that ``nlpsuite list`` shows.
         data: a file, a pair of files, or ``-`` for standard input; may be left out if ``predictions`` has
             inputs and references too.
-        dataset: a standard data set in place of ``data``, such as ``sst2:dev``.
         predictions: a file of answers, one for each row.
         prediction_column: of that file, if it isn't a usual one.
         baseline: ``lead-1``, ``lead-3``, ``copy``, ``majority`` or ``random``; see ``predict_baseline``.
         train: a file in which the baseline ``majority`` counts labels; by default the data.
-        options: of the task.
-        format: file type of the data, where its name doesn't say.
-        encoding, delimiter, escape: of the data, where it is text; see ``open_table``.
-        text_columns: columns of the text, joined; by default the task's usual one.
         reference_column: column of the right answers; by default the task's usual one.
         label_map: what labels in the data mean, such as ``5=positive,1=negative``.
-        option_columns: option of the task to the column that holds its value.
-        limit: evaluate only the first rows, this many.
         by: columns whose values divide the rows into slices.
         metrics: names, in place of the task's own.
         tokenize: BLEU's tokenizer; by default it suits the language of the references.
@@ -112,11 +87,9 @@ def evaluate(
         resamples: of the intervals.
         seed: of the intervals and of the baseline ``random``.
         output: a file for the predictions, as ``score`` writes it.
-        overwrite: replace ``output``, and start its job over.
         execute: run the programs that the task wrote, for pass@k. They are not sandboxed.
-        model, adapter, precision, device, max_parts, prompt_file, shots, max_shots: as in ``nlpsuite.load``.
-        workers, threads: as in ``score``.
         reporter: receives progress.
+        options: see ``nlpsuite.batch.request.AnswerOptions``.
 
     Raises:
         OptionError: arguments that exclude each other, or an option that the task doesn't take.
@@ -124,32 +97,17 @@ def evaluate(
         StorageError: the output exists or can't be written.
         NlpsuiteError: as ``score``.
     """
-    if predictions and baseline:
-        raise OptionError("Predictions and a baseline exclude each other.", hint="Evaluate one at a time.")
-    if train and baseline != "majority":
-        raise OptionError("--train is for the baseline majority.", hint="Leave it out.")
-    if data and dataset:
-        raise OptionError("The data and --dataset exclude each other.", hint="Name one of the two.")
-    if not (data or dataset or predictions):
-        raise OptionError(
-            "There is nothing to evaluate on.", hint="Name a file, or a standard data set: --dataset sst2:dev"
-        )
     loaded = with_label_map(load_task(task), label_map)
-    request = ScoreRequest.of(
-        task=task, data=data, output=output, dataset=dataset, options=options, option_columns=option_columns,
-        format=format, encoding=encoding, delimiter=delimiter, escape=escape, text_columns=text_columns, limit=limit, overwrite=overwrite, model=model,
-        adapter=adapter, precision=precision, device=device, max_parts=max_parts, prompt_file=prompt_file,
-        shots=shots, max_shots=max_shots, workers=workers, threads=threads,
-    )  # fmt: skip
+    request = ScoreRequest.of(task, data, output, **options)
+    _check_source(request, predictions, baseline, train, execute)
     make_options(loaded.options, dict(request.options))
-    with ExitStack() as stack:
-        if predictions:
-            found = _from_file(loaded, request, reference_column, os.fspath(predictions), prediction_column)
-        elif baseline:
-            found = _from_baseline(loaded, request, reference_column, baseline, train, seed)
-        else:
-            reporter = reporter or JobReporter()
-            found = stack.enter_context(_from_model(loaded, request, reference_column, reporter))
+    if predictions:
+        source = _from_file(loaded, request, reference_column, os.fspath(predictions), prediction_column)
+    elif baseline:
+        source = _from_baseline(loaded, request, reference_column, baseline, train, seed)
+    else:
+        source = _from_model(loaded, request, reference_column, reporter or JobReporter())
+    with source as found:
         rows = found.rows
         if execute:
             from nlpsuite.evaluation.execute import with_outcomes
@@ -171,6 +129,32 @@ def evaluate(
             seed=seed,
         )
     return dataclasses.replace(evaluation, provenance=provenance(loaded, **found.provenance))
+
+
+def _check_source(
+    request: ScoreRequest, predictions: object, baseline: str | None, train: object, execute: bool
+) -> None:
+    """Refuse arguments that exclude each other, and an output that can't be written."""
+    if predictions and baseline:
+        raise OptionError("Predictions and a baseline exclude each other.", hint="Evaluate one at a time.")
+    if train and baseline != "majority":
+        raise OptionError("--train is for the baseline majority.", hint="Leave it out.")
+    if request.data and request.dataset:
+        raise OptionError("The data and --dataset exclude each other.", hint="Name one of the two.")
+    if not (request.data or request.dataset or predictions):
+        raise OptionError(
+            "There is nothing to evaluate on.", hint="Name a file, or a standard data set: --dataset sst2:dev"
+        )
+    if not request.output:
+        return
+    if predictions or baseline:
+        check_output_format(request.output)
+        check_output(request.output, overwrite=request.overwrite)
+    elif execute and request.output.exists() and not request.output.is_file():
+        raise OptionError(
+            f"--execute can't write to {request.output}: the job's result is replaced once the programs have run.",
+            hint="Name a regular file.",
+        )
 
 
 @dataclasses.dataclass(frozen=True)
@@ -247,11 +231,11 @@ def _staged_table(job: Job) -> Table:
     )
 
 
+@contextmanager
 def _from_file(
     task: Task[Any], request: ScoreRequest, reference_column: str, predictions: str, column: str
-) -> _Answered:
+) -> Iterator[_Answered]:
     """Results that are in a file."""
-    _check_output(request)
     answers = open_predictions(predictions)
     with _table(request) as table:
         if table is None:  # the file has the inputs and the references too
@@ -259,17 +243,15 @@ def _from_file(
                 answers.table, text=answers.text_columns, reference=answers.reference_column
             )
         rows = rows_of(task, table, reference_column, request.limit, request.text_columns)
-        made_of = _made_of(_described(table), request, {})
-    few = answers.table
-    if request.limit is not None:
-        few = dataclasses.replace(few, read=lambda: islice(answers.table.read(), request.limit))
-    rows = with_predictions(task, rows, few, column or answers.column)
-    # The text is only shown here, so there may be none.
-    text_columns = _text_columns(task, table, rows, request, required=False)
-    made_of |= {"predictions": _described(answers.table), "model": answers.model}
-    return _Answered(rows, text_columns, {**(table.options or {}), **request.options}, made_of, table.schema)
+        few = dataclasses.replace(answers.table, read=lambda: islice(answers.table.read(), request.limit))
+        # The text is only shown here, so there may be none.
+        text_columns = _text_columns(task, table, rows, request, required=False)
+        rows = with_predictions(task, rows, few, column or answers.column)
+        made_of = {"predictions": _described(answers.table), "model": answers.model}
+        yield _answered(request, table, rows, text_columns, made_of)
 
 
+@contextmanager
 def _from_baseline(
     task: Task[Any],
     request: ScoreRequest,
@@ -277,17 +259,27 @@ def _from_baseline(
     baseline: str,
     train: str | os.PathLike[str] | None,
     seed: int,
-) -> _Answered:
+) -> Iterator[_Answered]:
     """Results of a trivial system."""
-    _check_output(request)
     with _table(request) as table:
         assert table is not None
         rows = rows_of(task, table, reference_column, request.limit, request.text_columns)
-        made_of = _made_of(_described(table), request, {}) | {"baseline": baseline}
-    counted = rows_of(task, open_table(os.fspath(train)), reference_column) if train else ()
-    text_columns = _text_columns(task, table, rows, request)
-    rows = predict_baseline(baseline, task, rows, text_columns=text_columns, train=counted, seed=seed)
-    return _Answered(rows, text_columns, {**(table.options or {}), **request.options}, made_of, table.schema)
+        counted = rows_of(task, open_table(os.fspath(train)), reference_column) if train else ()
+        text_columns = _text_columns(task, table, rows, request)
+        rows = predict_baseline(baseline, task, rows, text_columns=text_columns, train=counted, seed=seed)
+        yield _answered(request, table, rows, text_columns, {"baseline": baseline})
+
+
+def _answered(
+    request: ScoreRequest,
+    table: Table,
+    rows: Sequence[EvaluatedRow],
+    text_columns: tuple[str, ...],
+    answered_by: dict[str, Any],
+) -> _Answered:
+    options = {**(table.options or {}), **request.options}
+    made_of = _made_of(_described(table), request, {}) | answered_by
+    return _Answered(rows, text_columns, options, made_of, table.schema)
 
 
 def _text_columns(
@@ -330,13 +322,3 @@ def _made_of(dataset: Mapping[str, Any], request: ScoreRequest, options: Mapping
         "model": None,
         "options": {name: plain(value) for name, value in options.items()},
     }
-
-
-def _check_output(request: ScoreRequest) -> None:
-    """Check early that the predictions can be written."""
-    if request.output is None:
-        return
-    check_output_format(request.output)
-    check_output(request.output)
-    if request.output.exists() and not request.overwrite:
-        raise StorageError(f"The output {request.output} exists.", hint="Use --overwrite to replace it.")

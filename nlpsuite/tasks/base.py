@@ -142,7 +142,8 @@ class Task(ABC, Generic[O]):
         label = read_label(value, self.labels)
         if label is None:
             error = _unknown_label(value, self.labels, self.name)
-            error.hint += f" To map others: --label-map 5={next(iter(self.labels.values()))}"
+            example = f"--label-map 5={next(iter(self.labels.values()))}"
+            error.hint += f" `eval` and `train adapter` map other right answers: {example}"
             raise error
         return label
 

@@ -531,3 +531,14 @@ def test_a_fifo_or_a_device_is_written_to(kind: str, tiny_bundle: Path, tmp_path
         assert written == (tmp_path / "file.jsonl").read_bytes()
     assert output.is_fifo() or output.is_symlink()
     assert kind != "FIFO" or verify(job_directory(output)) == []
+
+
+def test_bytes_of_a_parquet_file_are_base64_where_there_are_no_bytes(
+    tiny_bundle: Path, tmp_path: Path
+) -> None:
+    source = tmp_path / "in.parquet"
+    pq.write_table(pa.table({"text": ["a fine film"], "picture": [b"\x89PNG\xff"]}), source)
+    run(tiny_bundle, source, tmp_path / "out.jsonl")
+    assert json.loads((tmp_path / "out.jsonl").read_text())["picture"] == "iVBOR/8="
+    run(tiny_bundle, source, tmp_path / "out.parquet")
+    assert pq.read_table(tmp_path / "out.parquet")["picture"].to_pylist() == [b"\x89PNG\xff"]

@@ -65,7 +65,7 @@ def test_help_and_completion_import_nothing_heavy() -> None:
 
 
 def test_predictions_need_no_model(data: Path, predictions: Path) -> None:
-    modules = loaded("eval", "sentiment", str(data), "--predictions", str(predictions), "--by", "length")
+    modules = loaded("eval", "sentiment", str(data), "--predictions", predictions, "--by", "length")
     assert modules.isdisjoint({"onnxruntime", "torch", "transformers", "onnx", "tokenizers"})
 
 
@@ -287,3 +287,35 @@ def test_execute_with_a_model_can_be_run_again(cli, tiny_bundle: Path, tmp_path:
     assert json.loads(first.out)["figures"] == json.loads(second.out)["figures"]
     [row] = [json.loads(line) for line in (tmp_path / "ran.jsonl").read_text().splitlines()]
     assert row["data"]["passed"] is False
+
+
+@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="named pipes of POSIX")
+@pytest.mark.parametrize("source", ["model", "predictions", "baseline"])
+def test_predictions_can_be_written_to_a_named_pipe(
+    source: str, cli, data: Path, predictions: Path, tiny_bundle: Path, tmp_path: Path
+) -> None:
+    given = {
+        "model": ("--model", tiny_bundle, "--workers", "1"),
+        "predictions": ("--predictions", predictions),
+        "baseline": ("--baseline", "majority"),
+    }
+    fifo = tmp_path / "said.fifo.jsonl"
+    os.mkfifo(fifo)
+    reader = subprocess.Popen(["cat", fifo], stdout=subprocess.PIPE, text=True)
+    outcome = cli("eval", "sentiment", data, *given[source], "-o", fifo)
+    if outcome.code:
+        reader.kill()
+    written, _ = reader.communicate(timeout=60)
+    assert outcome.code == 0, outcome.err
+    assert [json.loads(line)["text"] for line in written.splitlines()] == [row[0] for row in ROWS]
+    assert fifo.is_fifo()
+
+
+@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="named pipes of POSIX")
+def test_outcomes_of_programs_are_not_written_to_a_pipe(
+    cli, data: Path, tiny_bundle: Path, tmp_path: Path
+) -> None:
+    # The job writes its result before the programs run, so the pipe would get two.
+    os.mkfifo(fifo := tmp_path / "said.jsonl")
+    outcome = evaluated(cli, data, tiny_bundle, "--execute", "-o", fifo)
+    assert outcome.code == 2 and "--execute can't write to" in outcome.err
