@@ -1,4 +1,4 @@
-"""Make the weight-free graph templates of the models that run without torch.
+"""Make the weight-free graph templates of the portable exports that need no torch.
 
 Run from the root of a checkout, with the extra ``train`` installed:
 
@@ -16,8 +16,7 @@ TEMPLATES = Path(__file__).parents[1] / "nlpsuite" / "export" / "templates"
 
 if __name__ == "__main__":
     TEMPLATES.mkdir(exist_ok=True)
-    for layout in ("slots", "portable"):
-        for dtype in ("fp32", "fp16"):
-            model = export_template(SMOLLM2_135M_CONFIG, layout, dtype)
-            path = TEMPLATES / f"smollm2-135m.{layout}.{dtype}.onnx"
-            path.write_bytes(model.SerializeToString(deterministic=True))
+    for dtype in ("fp32", "fp16"):
+        model = export_template(SMOLLM2_135M_CONFIG, "portable", dtype)
+        path = TEMPLATES / f"smollm2-135m.portable.{dtype}.onnx"
+        path.write_bytes(model.SerializeToString(deterministic=True))

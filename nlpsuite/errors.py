@@ -23,6 +23,7 @@ from typing import Any
 __all__ = [
     "AdapterMismatchError",
     "BundleCorruptError",
+    "BundleUnsuitableError",
     "DeviceUnavailableError",
     "InputInvalidError",
     "InputNotFoundError",
@@ -173,6 +174,13 @@ class BundleCorruptError(NlpsuiteError):
     """A bundle is incomplete or doesn't match its manifest."""
 
     code = "model-damaged"
+    exit_code = 5
+
+
+class BundleUnsuitableError(NlpsuiteError):
+    """The bundle was built for another kind of CPU."""
+
+    code = "model-unsuitable"
     exit_code = 5
 
 

@@ -10,13 +10,17 @@ from typing import Any
 from nlpsuite import __version__
 from nlpsuite.errors import MissingExtraError
 from nlpsuite.export.card import model_card, own_card
+from nlpsuite.export.decoder_graph import write_decoder_graph
 from nlpsuite.export.fill import Precision, fill_template
+from nlpsuite.export.kernels import decoder_kernels, exactness_graph
 from nlpsuite.export.portable import GRAPH_FILES, portable_files
-from nlpsuite.export.template import DType, Layout, template_for
+from nlpsuite.export.template import DType, Layout, probe_text, template_for
 from nlpsuite.files import atomic_directory, sha256_file
 from nlpsuite.models.adapter import MergedCheckpoint
 from nlpsuite.models.checkpoint import Checkpoint
-from nlpsuite.runtime.bundle import FORMAT, FORMAT_VERSION, MANIFEST, Bundle
+from nlpsuite.models.config import DecoderConfig
+from nlpsuite.runtime.bundle import EXACTNESS_GRAPH, FORMAT, FORMAT_VERSION, MANIFEST, Bundle
+from nlpsuite.runtime.tokenizer import Tokenizer
 
 __all__ = ["Check", "build_bundle"]
 
@@ -38,7 +42,8 @@ def build_bundle(
 ) -> Path:
     """Write a bundle at ``target`` atomically.
 
-    A model with a shipped template needs no torch; others are exported with it.
+    The slots graph of a decoder needs no torch, nor does a model with a shipped template; others are exported
+    with it.
 
     Args:
         source: of the checkpoint, for the manifest.
@@ -53,8 +58,6 @@ def build_bundle(
         BundleCorruptError: a weight is not finite, or a file differs from what was written.
     """
     graph_file = "onnx/slots.onnx" if layout == "slots" else GRAPH_FILES[precision]
-    dtype: DType = "fp16" if precision == "fp16" else "fp32"
-    template = template_for(checkpoint.config, layout, dtype) or _export(checkpoint, layout, dtype)
     texts = checkpoint.tokenizer_files()
     end_ids = json.loads(texts["generation_config.json"])["eos_token_id"]
     if layout == "slots":
@@ -63,9 +66,9 @@ def build_bundle(
         texts = portable_files(checkpoint.config, texts, graph_file)
     with atomic_directory(target, replace=replace) as building:
         (building / "onnx").mkdir()
-        fill_template(template, checkpoint, precision, building / graph_file, on_progress, layout=layout)
         for file_name, text in texts.items():
             (building / file_name).write_text(text, encoding="utf-8", newline="")
+        kernels = _write_graph(checkpoint, precision, layout, building, building / graph_file, on_progress)
         merged = checkpoint if isinstance(checkpoint, MergedCheckpoint) else None
         manifest: dict[str, Any] = {
             "format": FORMAT,
@@ -74,7 +77,7 @@ def build_bundle(
             "created_by": f"nlpsuite {__version__}",
             "context_length": checkpoint.config.context_length,
             "end_token_ids": end_ids,
-            "graphs": [{"layout": layout, "precision": precision, "path": graph_file}],
+            "graphs": [{"layout": layout, "precision": precision, "path": graph_file, "kernels": kernels}],
             "license": checkpoint.license,
             "adapter": merged.adapter.manifest() if merged else None,
             "origin": {"source": source, "files": [_origin(path) for path in checkpoint.source_files()]},
@@ -99,6 +102,29 @@ def build_bundle(
         if check is not None:
             bundle.verify()
     return target
+
+
+def _write_graph(
+    checkpoint: Checkpoint,
+    precision: Precision,
+    layout: Layout,
+    directory: Path,
+    path: Path,
+    on_progress: Callable[[float], None],
+) -> str:
+    """Write the graph; returns the kernels it is made for, empty where any machine's do."""
+    if layout == "slots" and isinstance(checkpoint.config, DecoderConfig):
+        kernels = decoder_kernels(precision)
+        probe = Tokenizer.open(directory).encode_text(probe_text()) if precision == "int8" else ()
+        write_decoder_graph(checkpoint, kernels, path, probe=probe, on_progress=on_progress)
+        if kernels not in ("int8-signed", "int8-unsigned"):
+            return ""
+        (directory / EXACTNESS_GRAPH).write_bytes(exactness_graph(signed=kernels == "int8-signed"))
+        return kernels
+    dtype: DType = "fp16" if precision == "fp16" else "fp32"
+    template = template_for(checkpoint.config, layout, dtype) or _export(checkpoint, layout, dtype)
+    fill_template(template, checkpoint, precision, path, on_progress, layout=layout)
+    return ""
 
 
 def _origin(path: Path) -> dict[str, str]:

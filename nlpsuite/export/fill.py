@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, BinaryIO, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 import numpy.typing as npt
 
 from nlpsuite.errors import BundleCorruptError, UnsupportedModelError
+from nlpsuite.export.graph_writer import append_tensor
 from nlpsuite.export.int4_layout import matmul_int4
 from nlpsuite.export.operators import Form, Kind, Readers, rewrite
 from nlpsuite.export.quantize import quantize_int4, quantize_int8
@@ -24,7 +25,6 @@ __all__ = ["Precision", "fill_template"]
 
 Precision = Literal["fp32", "fp16", "int8", "int4"]
 
-_ALIGNMENT = 4096  # pages, so that the runtime can map each tensor
 _HEAD = "lm_head.weight"
 
 
@@ -68,12 +68,12 @@ def fill_template(
             kind = _kind(name, readers, precision, layout)
             dtype = onnx.helper.tensor_dtype_to_np_dtype(tensor.data_type)
             parts, sums = _encoded(name, checkpoint, kind, dtype)
-            filled.extend(_append(file, data_path.name, part, array) for part, array in parts.items())
+            filled.extend(append_tensor(file, data_path.name, part, array) for part, array in parts.items())
             if name in readers.linear | readers.lookups:
                 forms[name] = Form(kind, tensor.dims[0], tensor.dims[1], sums)
             on_progress((done + 1) / len(wanted))
         for name, array in rewrite(model, forms, layout):
-            filled.append(_append(file, data_path.name, name, array))
+            filled.append(append_tensor(file, data_path.name, name, array))
     small = [t for t in graph.initializer if t.name not in wanted]
     del graph.initializer[:]
     graph.initializer.extend(small + filled)
@@ -138,20 +138,3 @@ def _tensor(checkpoint: Checkpoint, name: str) -> npt.NDArray[np.float32]:
             hint="Copy, download or train the model again.",
         )
     return weight
-
-
-def _append(file: BinaryIO, location: str, name: str, array: npt.NDArray[Any]) -> onnx.TensorProto:
-    """Write one array at the next aligned offset and return the initializer that refers to it."""
-    import onnx
-
-    file.write(b"\0" * (-file.tell() % _ALIGNMENT))
-    tensor = onnx.TensorProto(
-        name=name,
-        dims=array.shape,
-        data_type=onnx.helper.np_dtype_to_tensor_dtype(array.dtype),
-        data_location=onnx.TensorProto.EXTERNAL,
-    )
-    for key, value in (("location", location), ("offset", file.tell()), ("length", array.nbytes)):
-        tensor.external_data.add(key=key, value=str(value))
-    file.write(np.ascontiguousarray(array).data)
-    return tensor

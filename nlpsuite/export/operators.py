@@ -12,15 +12,15 @@ from typing import TYPE_CHECKING, Any, Literal, NamedTuple, TypeAlias
 import numpy as np
 import numpy.typing as npt
 
-from nlpsuite.export.quantize import BLOCK
+from nlpsuite.export.graph_writer import CONTRIB
+from nlpsuite.export.linear import nbits_attributes
+from nlpsuite.export.quantize import BLOCK, block_sums
 from nlpsuite.export.template import Layout
 
 if TYPE_CHECKING:
     import onnx
 
-__all__ = ["Form", "Kind", "Readers", "block_sums", "rewrite"]
-
-_CONTRIB = "com.microsoft"  # onnxruntime's own operators, on CPU and CUDA alike
+__all__ = ["Form", "Kind", "Readers", "rewrite"]
 
 
 Kind: TypeAlias = Literal["plain", "transposed", "int8", "int4"]
@@ -120,10 +120,10 @@ def rewrite(
             nodes.append(node)
     del graph.node[:]
     graph.node.extend(nodes)
-    if all(opset.domain != _CONTRIB for opset in model.opset_import) and any(
-        node.domain == _CONTRIB for node in nodes
+    if all(opset.domain != CONTRIB for opset in model.opset_import) and any(
+        node.domain == CONTRIB for node in nodes
     ):
-        model.opset_import.add(domain=_CONTRIB, version=1)
+        model.opset_import.add(domain=CONTRIB, version=1)
     yield from constants.items()
 
 
@@ -144,7 +144,7 @@ def _linear(node: onnx.NodeProto, weight: str, form: Form, x: str, layout: Layou
         if layout == "portable":
             return node
         # A plain Transpose would be folded into a second copy of every weight at load.
-        return make_node("FusedMatMul", [x, weight], node.output, name=node.name, domain=_CONTRIB, transB=1)
+        return make_node("FusedMatMul", [x, weight], node.output, name=node.name, domain=CONTRIB, transB=1)
     stored = [f"{weight}.{form.kind}", f"{weight}.scales"]
     if form.kind == "int4":
         stored.append(f"{weight}.zero_points")
@@ -154,25 +154,9 @@ def _linear(node: onnx.NodeProto, weight: str, form: Form, x: str, layout: Layou
         [x, *stored],
         node.output,
         name=node.name,
-        domain=_CONTRIB,
-        K=columns,
-        N=form.rows,
-        bits=8 if form.kind == "int8" else 4,
-        block_size=BLOCK,
-        accuracy_level=4,  # activations as int8 per block of 32: the fast kernels
+        domain=CONTRIB,
+        **nbits_attributes(8 if form.kind == "int8" else 4, form.rows, columns),
     )
-
-
-def block_sums(columns: int) -> npt.NDArray[np.float32]:
-    """The matrix (columns, padding + blocks) that maps x to the sums of its blocks of 32.
-
-    Zeros come first, so that the sums start a new block after the input.
-    """
-    padding = -columns % BLOCK
-    matrix = np.zeros((columns, padding + -(-columns // BLOCK)), np.float32)
-    at = np.arange(columns)
-    matrix[at, padding + at // BLOCK] = 1
-    return matrix
 
 
 def _quantized_lookup(graph: onnx.GraphProto, node: onnx.NodeProto, form: Form) -> Iterator[onnx.NodeProto]:

@@ -7,7 +7,17 @@ from typing import NamedTuple
 import numpy as np
 import numpy.typing as npt
 
-__all__ = ["BLOCK", "Int4Blocks", "dequantize_int4", "dequantize_int8", "quantize_int4", "quantize_int8"]
+__all__ = [
+    "BLOCK",
+    "Int4Blocks",
+    "Int8Blocks",
+    "block_sums",
+    "dequantize_int4",
+    "dequantize_int8",
+    "quantize_channels",
+    "quantize_int4",
+    "quantize_int8",
+]
 
 # Weights that share one scale. 32 divides the layers of every common model, and GGUF's
 # own 8-bit blocks have this size, so a Q8_0 tensor passes through without loss.
@@ -24,9 +34,49 @@ _STRETCHES = tuple(np.linspace(-1, 1, 13))
 _CHUNK = 8192
 
 
-def quantize_int8(
+class Int8Blocks(NamedTuple):
+    """A weight in blocks of 32 with a scale each: ``(level - 128) * scale``.
+
+    Attributes:
+        levels: (out, blocks, 32) uint8.
+        scales: (out, blocks) float32.
+    """
+
+    levels: npt.NDArray[np.uint8]
+    scales: npt.NDArray[np.float32]
+
+
+def quantize_channels(
     weight: npt.NDArray[np.float32],
-) -> tuple[npt.NDArray[np.uint8], npt.NDArray[np.float32]]:
+) -> tuple[npt.NDArray[np.int8], npt.NDArray[np.float32]]:
+    """Symmetric 8-bit quantisation with one scale for each output.
+
+    Args:
+        weight: (out, in) float32.
+
+    Returns:
+        Levels (out, in) int8 from -127 to 127, and scales (out,) float32; ``level * scale`` restores the
+        weight to within half a scale.
+    """
+    scales = np.abs(weight).max(axis=1) / np.float32(127)
+    scales[scales < _SMALLEST_SCALE] = 0
+    inverse = np.divide(1, scales, out=np.zeros_like(scales), where=scales > 0)
+    return np.rint(weight * inverse[:, None]).astype(np.int8), scales
+
+
+def block_sums(columns: int) -> npt.NDArray[np.float32]:
+    """The matrix (columns, padding + blocks) that maps x to the sums of its blocks of 32.
+
+    Zeros come first, so that the sums start a new block after the input.
+    """
+    padding = -columns % BLOCK
+    matrix = np.zeros((columns, padding + -(-columns // BLOCK)), np.float32)
+    at = np.arange(columns)
+    matrix[at, padding + at // BLOCK] = 1
+    return matrix
+
+
+def quantize_int8(weight: npt.NDArray[np.float32]) -> Int8Blocks:
     """Symmetric 8-bit quantisation of a linear layer's weight, a scale for every 32 inputs.
 
     Args:
@@ -46,7 +96,7 @@ def quantize_int8(
     scales[scales < _SMALLEST_SCALE] = 0
     inverse = np.divide(1, scales, out=np.zeros_like(scales), where=scales > 0)
     levels = np.rint(grouped * inverse[:, :, None])
-    return (levels + _ZERO_POINT).astype(np.uint8), scales
+    return Int8Blocks((levels + _ZERO_POINT).astype(np.uint8), scales)
 
 
 def dequantize_int8(

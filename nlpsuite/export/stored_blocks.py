@@ -9,7 +9,7 @@ from __future__ import annotations
 import numpy as np
 import numpy.typing as npt
 
-from nlpsuite.export.quantize import BLOCK, Int4Blocks
+from nlpsuite.export.quantize import BLOCK, Int4Blocks, Int8Blocks
 from nlpsuite.models.checkpoint import RawTensor
 
 __all__ = ["stored_int4", "stored_int8"]
@@ -18,13 +18,13 @@ Bytes = npt.NDArray[np.uint8]
 Floats = npt.NDArray[np.float32]
 
 
-def stored_int8(raw: RawTensor | None) -> tuple[Bytes, Floats] | None:
+def stored_int8(raw: RawTensor | None) -> Int8Blocks | None:
     """Q8_0 as ``quantize_int8`` gives it; None for any other type."""
     if raw is None or raw.type != "Q8_0":
         return None
     blocks = _blocks(raw, 34)
     scales = _half(blocks[:, :, 0:2])[:, :, 0]
-    return blocks[:, :, 2:] ^ np.uint8(128), scales  # int8 to uint8 with zero point 128
+    return Int8Blocks(blocks[:, :, 2:] ^ np.uint8(128), scales)  # int8 to uint8 with zero point 128
 
 
 def stored_int4(raw: RawTensor | None) -> Int4Blocks | None:

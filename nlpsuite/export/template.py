@@ -17,6 +17,7 @@ __all__ = [
     "WEIGHTS_PLACEHOLDER",
     "DType",
     "Layout",
+    "probe_text",
     "template_config",
     "template_for",
 ]
@@ -63,6 +64,11 @@ def template_config(model: onnx.ModelProto) -> ModelConfig:
     """The configuration a template was exported from."""
     properties = {p.key: p.value for p in model.metadata_props}
     return config_from_hf(json.loads(properties[CONFIG_KEY]))
+
+
+def probe_text() -> str:
+    """A text for measuring models: English prose and Python."""
+    return resources.files("nlpsuite.export").joinpath("probe.txt").read_text(encoding="utf-8").strip()
 
 
 def _templates() -> resources.abc.Traversable:

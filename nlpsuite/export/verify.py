@@ -12,7 +12,7 @@ import gc
 import importlib
 import importlib.util
 from collections.abc import Sequence
-from importlib import metadata, resources
+from importlib import metadata
 from pathlib import Path
 from typing import Any, NamedTuple, Protocol
 
@@ -21,13 +21,13 @@ import numpy.typing as npt
 
 from nlpsuite.errors import DeviceUnavailableError, MissingExtraError, VerificationError
 from nlpsuite.export.fill import Precision
-from nlpsuite.export.template import Layout
+from nlpsuite.export.template import Layout, probe_text
 from nlpsuite.models.checkpoint import Checkpoint
 from nlpsuite.runtime.device import Device, choose_device
 from nlpsuite.runtime.session import SlotSession
 from nlpsuite.runtime.tokenizer import Tokenizer
 
-__all__ = ["probe_text", "require_torch", "verify"]
+__all__ = ["require_torch", "verify"]
 
 Logits = npt.NDArray[np.float32]
 Floats = npt.NDArray[np.float64]
@@ -70,11 +70,6 @@ class _Reference(NamedTuple):
     surprises: Floats
     greedy: list[int]
     margins: list[float]
-
-
-def probe_text() -> str:
-    """The text that both run on: English prose and Python."""
-    return resources.files("nlpsuite.export").joinpath("probe.txt").read_text(encoding="utf-8").strip()
 
 
 def require_torch() -> None:

@@ -15,11 +15,12 @@ from typing import Any
 from nlpsuite.errors import BundleCorruptError, ModelNotFoundError
 from nlpsuite.files import sha256_file
 
-__all__ = ["FORMAT", "FORMAT_VERSION", "MANIFEST", "Bundle", "Graph"]
+__all__ = ["EXACTNESS_GRAPH", "FORMAT", "FORMAT_VERSION", "MANIFEST", "Bundle", "Graph"]
 
 MANIFEST = "bundle.json"
 FORMAT = "nlpsuite-bundle"
 FORMAT_VERSION = 1
+EXACTNESS_GRAPH = "onnx/exactness.onnx"
 
 
 @dataclass(frozen=True)
@@ -30,11 +31,14 @@ class Graph:
         layout: ``slots`` (ours) or ``portable`` (other apps).
         precision: ``fp32``, ``fp16``, ``int8`` or ``int4``.
         path: relative to the bundle, with forward slashes.
+        kernels: ``int8-signed`` or ``int8-unsigned`` if the graph needs that integer product to be exact,
+            which ``EXACTNESS_GRAPH`` finds out; otherwise empty.
     """
 
     layout: str
     precision: str
     path: str
+    kernels: str = ""
 
 
 @dataclass(frozen=True)

@@ -10,9 +10,10 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 
-from nlpsuite.errors import InputTooLongError, OptionError
-from nlpsuite.runtime.bundle import Bundle
+from nlpsuite.errors import BundleUnsuitableError, InputTooLongError, OptionError
+from nlpsuite.runtime.bundle import EXACTNESS_GRAPH, Bundle
 from nlpsuite.runtime.device import DeviceChoice, choose_device
+from nlpsuite.runtime.exactness import is_exact
 from nlpsuite.runtime.prompt import Completion, Prompt
 from nlpsuite.runtime.scheduler import Scheduler
 from nlpsuite.runtime.scoring import continuation_logprobs, many_token_logprobs, token_logprobs
@@ -55,6 +56,7 @@ class LanguageModel:
 
         Raises:
             ModelNotFoundError, BundleCorruptError, DeviceUnavailableError.
+            BundleUnsuitableError: its integer kernels aren't exact on this CPU.
         """
         if max_slots < 1:
             raise OptionError(f"max_slots is {max_slots}, must be 1 or more.")
@@ -64,6 +66,7 @@ class LanguageModel:
         verification = executor.submit(bundle.verify)
         executor.shutdown(wait=False)
         try:
+            _check_kernels(bundle)
             session = SlotSession(bundle.path / bundle.graph("slots").path, chosen, threads)
             tokenizer = Tokenizer.open(bundle.path)
         except Exception:
@@ -215,3 +218,13 @@ class LanguageModel:
         if self._verification is not None:
             self._verification.result()
             self._verification = None
+
+
+def _check_kernels(bundle: Bundle) -> None:
+    """Raise BundleUnsuitableError if this machine's integer kernels would compute something else."""
+    kernels = bundle.graph("slots").kernels
+    if kernels and not is_exact(bundle.path / EXACTNESS_GRAPH):
+        raise BundleUnsuitableError(
+            f"{bundle.path} was built for a CPU whose {kernels} products are exact; here they would saturate.",
+            hint="Export the model again on this machine, or with --precision int4 or fp32.",
+        )

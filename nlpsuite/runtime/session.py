@@ -29,7 +29,7 @@ Ints = npt.NDArray[np.int64]
 
 _DTYPES = {"tensor(float)": np.float32, "tensor(float16)": np.float16}
 # The state grows by this many positions at a time: attention reads all of it in every step.
-_LENGTH_STEP = 128
+_LENGTH_STEP = 64
 
 
 class _State:
@@ -41,6 +41,8 @@ class _State:
         self._value: Any = None
         self.shape: tuple[int, ...] = ()
         self.recurrent = "cache_length" not in dims
+        # The first positions of one slot are contiguous.
+        self.divisible = dims[1:2] == ["cache_length"]
 
     def allocate(self, slots: int, length: int) -> None:
         """Grow, preserving the content. New memory is zeroed, since masked garbage could be NaN."""
@@ -74,10 +76,12 @@ class _State:
             yield array
             self._value.update_inplace(array)
 
-    def bind(self, binding: Any, source: str, target: str, first: int, count: int) -> None:
+    def bind(self, binding: Any, source: str, target: str, first: int, count: int, length: int) -> None:
+        """Bind slots ``first`` to ``first + count``, one slot alone with its first ``length`` positions only."""
         base = self._host.ctypes.data if self._host is not None else self._value.data_ptr()
         slot_bytes = int(np.prod(self.shape[1:])) * np.dtype(self._dtype).itemsize
-        place = (self._device.kind, 0, self._dtype, (count, *self.shape[1:]), base + first * slot_bytes)
+        rest = (length, *self.shape[2:]) if count == 1 and self.divisible else self.shape[1:]
+        place = (self._device.kind, 0, self._dtype, (count, *rest), base + first * slot_bytes)
         binding.bind_input(source, *place)
         binding.bind_output(target, *place)
 
@@ -124,7 +128,7 @@ class SlotSession:
                 self._states[value.name] = _State(device, _DTYPES[value.type], value.shape)
         self.recurrent = any(state.recurrent for state in self._states.values())
         self.slots = self.length = 0
-        self._bindings: dict[tuple[int, int], Any] = {}
+        self._bindings: dict[tuple[int, int, int], Any] = {}
 
     def reserve(self, slots: int, length: int) -> None:
         """Grow to at least ``slots`` rows of ``length`` positions, preserving the content.
@@ -132,7 +136,7 @@ class SlotSession:
         Updates ``self.slots`` and ``self.length``.
         """
         slots = max(slots, self.slots)
-        length = max(-(-length // _LENGTH_STEP) * _LENGTH_STEP, self.length)
+        length = max(_rounded(length), self.length)
         if (slots, length) == (self.slots, self.length):
             return
         for state in self._states.values():
@@ -202,7 +206,7 @@ class SlotSession:
             raise ValueError(
                 f"slots {first}+{count} or positions {write_indices.max()}+{new} were not reserved"
             )
-        binding = self._binding(first, count)
+        binding = self._binding(first, count, int(write_indices.max()) + new)
         inputs = {"input_ids": input_ids, "write_indices": write_indices, "logit_indices": logit_indices}
         if self.recurrent:
             inputs["sequence_lengths"] = np.full(count, new) if lengths is None else lengths
@@ -215,11 +219,18 @@ class SlotSession:
         logits: npt.NDArray[Any] = binding.get_outputs()[len(self._states)].numpy()  # bound after the states
         return logits.astype(np.float32, copy=False)
 
-    def _binding(self, first: int, count: int) -> Any:
-        """The IO binding of a range of slots, its states bound once per range."""
-        if (first, count) not in self._bindings:
+    def _binding(self, first: int, count: int, needed: int) -> Any:
+        """The IO binding of a range of slots, its states bound once per range and, of one slot, per length."""
+        length = min(_rounded(needed), self.length) if count == 1 else self.length
+        key = (first, count, length)
+        if key not in self._bindings:
             binding = self._session.io_binding()
             for source, state in self._states.items():
-                state.bind(binding, source, "updated." + source.removeprefix("cache."), first, count)
-            self._bindings[first, count] = binding
-        return self._bindings[first, count]
+                state.bind(binding, source, "updated." + source.removeprefix("cache."), first, count, length)
+            self._bindings[key] = binding
+        return self._bindings[key]
+
+
+def _rounded(length: int) -> int:
+    """Up to a multiple of the step in which states grow."""
+    return -(-length // _LENGTH_STEP) * _LENGTH_STEP

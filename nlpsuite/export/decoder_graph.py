@@ -1,0 +1,272 @@
+"""The slots graph of a decoder, node by node, without torch.
+
+It computes what ``models.decoder`` computes, laid out for onnxruntime's kernels:
+
+- The cache of a layer is (B, M, G·d), so that new keys and values are written, and queries read, without a
+  transposition.
+- The heads of a group are neighbours in the sequence rather than in the width: the query heads are stored in
+  the order (r, g) instead of (g, r), which makes (B, S, R·G·d) and (B, S·R, G·d) the same memory. Attention is
+  then one product per group and reads keys and values once instead of R times: 0.4 ms against 1.8 for 32
+  rows of 256 positions, 9 heads in 3 groups.
+- Layers that read the same input are stacked (see ``linear``), residual sums are part of the norms, and the
+  head reads only the positions asked for.
+
+Letters as in ``models.decoder``, and R = H / G, the heads in a group.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any, Literal
+
+import numpy as np
+import numpy.typing as npt
+
+from nlpsuite.export.graph_writer import CONTRIB, GraphWriter
+from nlpsuite.export.linear import Blocks4, Blocks8, Channels8, Linear, Matrix, Plain
+from nlpsuite.export.quantize import BLOCK
+from nlpsuite.export.smoothing import Smoothing, smoothing_factors
+from nlpsuite.export.template import CONFIG_KEY
+from nlpsuite.models.checkpoint import Checkpoint
+from nlpsuite.models.config import DecoderConfig
+
+__all__ = ["DecoderKernels", "write_decoder_graph"]
+
+# What multiplies the weights: see ``linear``.
+DecoderKernels = Literal["fp32", "fp16", "int8-signed", "int8-unsigned", "int8-blocks", "int4"]
+
+_OPSET = 24  # the first with TensorScatter
+_EMBEDDING = "model.embed_tokens.weight"
+
+
+def write_decoder_graph(
+    checkpoint: Checkpoint,
+    kernels: DecoderKernels,
+    path: Path,
+    *,
+    probe: Sequence[int] = (),
+    on_progress: Callable[[float], None] = lambda fraction: None,
+) -> None:
+    """Write ``path`` (the graph) and ``path`` + ``_data`` (its weights), one layer at a time.
+
+    Inputs, int64: ``input_ids`` (B, S), ``write_indices`` (B,), ``logit_indices`` (B, K); and the cache,
+    ``cache.{i}.key`` and ``cache.{i}.value`` (B, M, G·d). Outputs: ``logits`` (B, K, V) and
+    ``updated.{i}.key`` / ``.value``, which may share memory with the cache.
+
+    Args:
+        probe: token ids of an ordinary text, for the ranges of activations; kernels that quantise these are
+            more accurate with it.
+
+    Raises:
+        BundleCorruptError: a weight is not a finite number.
+        UnsupportedModelError: a weight is too large for fp16.
+        OSError: the files can't be written.
+    """
+    data = path.with_name(path.name + "_data")
+    with data.open("wb") as file:
+        _Decoder(checkpoint, kernels, GraphWriter(file, data.name), probe).write(path, on_progress)
+
+
+class _Decoder:
+    def __init__(
+        self, checkpoint: Checkpoint, kernels: DecoderKernels, graph: GraphWriter, probe: Sequence[int]
+    ) -> None:
+        assert isinstance(checkpoint.config, DecoderConfig)
+        self._checkpoint, self._config, self._graph = checkpoint, checkpoint.config, graph
+        self._dtype = np.float16 if kernels == "fp16" else np.float32
+        integer = kernels in ("int8-signed", "int8-unsigned")
+        self._smoothing: Smoothing = (
+            smoothing_factors(checkpoint, probe) if integer and probe else Smoothing({}, {})
+        )
+        self._linear: Linear
+        if integer:
+            self._linear = Channels8(kernels == "int8-signed", self._smoothing.inputs)
+        else:
+            self._linear = {"int8-blocks": Blocks8(), "int4": Blocks4()}.get(kernels, Plain(self._dtype))
+        # The head's input has outliers, and its output decides between tokens: blocks, also beside 4-bit layers.
+        self._head: Plain | Blocks8 = self._linear if isinstance(self._linear, Plain) else Blocks8()
+        config = self._config
+        self._groups, self._d = config.num_key_value_heads, config.head_dim
+        self._fold = config.num_attention_heads // self._groups
+        self._order = tuple(g * self._fold + r for r in range(self._fold) for g in range(self._groups))
+
+    def write(self, path: Path, on_progress: Callable[[float], None]) -> None:
+        graph, config = self._graph, self._config
+        layers = config.num_hidden_layers
+        mask, rotary = self._positions()
+        x, delta = self._embed(), ""
+        for i in range(layers):
+            x, delta = self._layer(i, x, delta, mask, rotary)
+            on_progress((i + 1) / (layers + 1))
+        self._logits(x, delta)
+        width = self._groups * self._d
+        parts = [f"{i}.{part}" for i in range(layers) for part in ("key", "value")]
+        cache = ("batch", "cache_length", width)
+        graph.finish(
+            path,
+            "slots",
+            [
+                ("input_ids", np.int64, ("batch", "sequence")),
+                ("write_indices", np.int64, ("batch",)),
+                ("logit_indices", np.int64, ("batch", "reads")),
+                *((f"cache.{part}", self._dtype, cache) for part in parts),
+            ],
+            [
+                ("logits", self._dtype, ("batch", "reads", config.vocab_size)),
+                *((f"updated.{part}", self._dtype, cache) for part in parts),
+            ],
+            opset=_OPSET,
+            metadata={CONFIG_KEY: json.dumps(config.to_hf(), sort_keys=True)},
+        )
+        on_progress(1)
+
+    def _matrix(self, name: str, heads: tuple[int, ...] = (), *, of_inputs: bool = False) -> Matrix:
+        divisor = self._smoothing.outputs.get(name)
+        return Matrix(self._checkpoint, name, heads, self._d, of_inputs, divisor)
+
+    def _vector(self, name: str) -> npt.NDArray[np.floating[Any]]:
+        values = self._checkpoint.tensor(name) / self._smoothing.outputs.get(name, np.float32(1))
+        return values.astype(self._dtype)
+
+    def _positions(self) -> tuple[str, tuple[str, str]]:
+        """The mask (B, 1, S·R, M), true where a query may look, and the rotary (B, S, d/2) cosines and sines."""
+        graph, fold = self._graph, self._fold
+        ints = np.int64
+        zero, one = graph.constant(0, ints), graph.constant(1, ints)
+        new = graph.node("Squeeze", graph.node("Shape", "input_ids", start=1, end=2))
+        room = graph.node("Squeeze", graph.node("Shape", "cache.0.key", start=1, end=2))
+        starts = graph.node("Unsqueeze", "write_indices", graph.constant([1], ints))
+        steps = graph.node("Range", zero, new, one)
+        queries = graph.node(
+            "Div",
+            graph.node("Range", zero, graph.node("Mul", new, graph.constant(fold, ints)), one),
+            graph.constant(fold, ints),
+        )
+        at = graph.node("Add", starts, queries)  # (B, S·R)
+        mask = graph.node(
+            "LessOrEqual",
+            graph.node("Range", zero, room, one),
+            graph.node("Unsqueeze", at, graph.constant([1, 3], ints)),
+        )
+        positions = graph.node(
+            "Unsqueeze", graph.node("Add", starts, steps), graph.constant([2], ints)
+        )  # (B, S, 1)
+        frequencies = np.array(self._config.rotary_frequencies(), np.float32)
+        angles = graph.node(
+            "Mul", graph.node("Cast", positions, to=1), graph.weight("rotary_frequencies", frequencies)
+        )
+        return mask, (self._cast(graph.node("Cos", angles)), self._cast(graph.node("Sin", angles)))
+
+    def _cast(self, x: str) -> str:
+        """float32 to the graph's type."""
+        return x if self._dtype is np.float32 else self._graph.node("Cast", x, to=10)
+
+    def _embed(self) -> str:
+        """The embeddings (B, S, D); a tied head reads the same weights."""
+        graph, config = self._graph, self._config
+        name, table = "head" if config.tied_head else "embedding", [self._matrix(_EMBEDDING)]
+        if isinstance(self._head, Plain):
+            return graph.node("Gather", self._head.store(graph, name, table), "input_ids")
+        stored_levels, stored_scales = self._head.store(graph, name, table)
+        levels = graph.node("Cast", graph.node("Gather", stored_levels, "input_ids"), to=1)
+        signed = graph.node("Sub", levels, graph.constant(128, np.float32))  # (B, S, blocks, 32)
+        scales = graph.node("Gather", stored_scales, "input_ids")
+        scales = graph.node("Unsqueeze", scales, graph.constant([-1], np.int64))
+        x = graph.node("Reshape", graph.node("Mul", signed, scales), graph.constant([0, 0, -1], np.int64))
+        if config.hidden_size % BLOCK:
+            x = graph.node(
+                "Slice", x, *(graph.constant([at], np.int64) for at in (0, config.hidden_size, -1))
+            )
+        return x
+
+    def _norm(self, x: str, delta: str, name: str) -> tuple[str, str]:
+        """x + delta, and its RMSNorm."""
+        graph, epsilon = self._graph, self._config.rms_norm_eps
+        weight = graph.weight(name, self._vector(name))
+        if not delta:
+            return x, graph.node("RMSNormalization", x, weight, axis=-1, epsilon=epsilon, stash_type=1)
+        normed, _, _, total = graph.nodes(
+            "SkipSimplifiedLayerNormalization",
+            [x, delta, weight],
+            [None, "", "", None],
+            domain=CONTRIB,
+            epsilon=epsilon,
+        )
+        return total, normed
+
+    def _layer(self, i: int, x: str, delta: str, mask: str, rotary: tuple[str, str]) -> tuple[str, str]:
+        """The residual stream before the layer's last addition, and what is to be added."""
+        graph, config, layer = self._graph, self._config, f"model.layers.{i}"
+        x, normed = self._norm(x, delta, f"{layer}.input_layernorm.weight")
+        mixed = self._attention(i, normed, mask, rotary)
+        out = self._matrix(f"{layer}.self_attn.o_proj.weight", self._order, of_inputs=True)
+        x, normed = self._norm(
+            x, self._linear.apply(graph, mixed, f"{i}.o", [out]), f"{layer}.post_attention_layernorm.weight"
+        )
+        inner = config.intermediate_size
+        both = [self._matrix(f"{layer}.mlp.{part}_proj.weight") for part in ("gate", "up")]
+        gate, up = graph.nodes(
+            "Split",
+            [
+                self._linear.apply(graph, normed, f"{i}.gate_up", both),
+                graph.constant([inner, inner], np.int64),
+            ],
+            [None, None],
+            axis=-1,
+        )
+        # x · sigmoid(x) as one node.
+        activated = graph.node("Mul", graph.node("QuickGelu", gate, domain=CONTRIB, alpha=1.0), up)
+        down = self._matrix(f"{layer}.mlp.down_proj.weight")
+        return x, self._linear.apply(graph, activated, f"{i}.down", [down])
+
+    def _attention(self, i: int, x: str, mask: str, rotary: tuple[str, str]) -> str:
+        """Attention's output (B, S, H·d) before the last product, heads in the order (r, g)."""
+        graph, config, groups = self._graph, self._config, self._groups
+        prefix = f"model.layers.{i}.self_attn"
+        heads = (self._order, (), ())
+        stack = [self._matrix(f"{prefix}.{part}_proj.weight", order) for part, order in zip("qkv", heads)]
+        y = self._linear.apply(graph, x, f"{i}.qkv", stack)
+        if config.qkv_bias:
+            biases = [
+                Matrix(self._checkpoint, f"{prefix}.{part}_proj.bias", order, self._d).values()
+                for part, order in zip("qkv", heads)
+            ]
+            y = graph.node(
+                "Add", y, graph.weight(f"{i}.qkv.bias", np.concatenate(biases).astype(self._dtype))
+            )
+        sizes = [config.num_attention_heads * self._d, groups * self._d, groups * self._d]
+        q, k, v = graph.nodes("Split", [y, graph.constant(sizes, np.int64)], [None] * 3, axis=-1)
+        if config.qk_norm:
+            q = self._head_norm(q, f"{prefix}.q_norm.weight", config.num_attention_heads)
+            k = self._head_norm(k, f"{prefix}.k_norm.weight", groups)
+        q = graph.node("RotaryEmbedding", q, *rotary, num_heads=config.num_attention_heads)
+        k = graph.node("RotaryEmbedding", k, *rotary, num_heads=groups)
+        written = [
+            graph.node(
+                "TensorScatter", f"cache.{i}.{part}", new, "write_indices", out=f"updated.{i}.{part}", axis=1
+            )
+            for part, new in (("key", k), ("value", v))
+        ]
+        folded = graph.node("Reshape", q, graph.constant([0, -1, groups * self._d], np.int64))
+        mixed = graph.node("Attention", folded, *written, mask, q_num_heads=groups, kv_num_heads=groups)
+        return graph.node("Reshape", mixed, graph.constant([0, -1, sizes[0]], np.int64))
+
+    def _head_norm(self, x: str, name: str, heads: int) -> str:
+        """RMSNorm of each head (Qwen 3)."""
+        graph = self._graph
+        split = graph.node("Reshape", x, graph.constant([0, 0, heads, self._d], np.int64))
+        weight = graph.weight(name, self._vector(name))
+        epsilon = self._config.rms_norm_eps
+        normed = graph.node("RMSNormalization", split, weight, axis=-1, epsilon=epsilon, stash_type=1)
+        return graph.node("Reshape", normed, graph.constant([0, 0, heads * self._d], np.int64))
+
+    def _logits(self, x: str, delta: str) -> None:
+        graph, config = self._graph, self._config
+        indices = graph.node("Unsqueeze", "logit_indices", graph.constant([2], np.int64))
+        indices = graph.node("Expand", indices, graph.constant([1, 1, config.hidden_size], np.int64))
+        read = [graph.node("GatherElements", value, indices, axis=1) for value in (x, delta)]
+        _, normed = self._norm(read[0], read[1], "model.norm.weight")
+        name = config.tied_head or "lm_head.weight"
+        self._head.apply(graph, normed, "head", [self._matrix(name)], out="logits")
