@@ -22,16 +22,15 @@ from nlpsuite.errors import InputInvalidError, NlpsuiteError, OptionError
 from nlpsuite.files import atomic_directory, atomic_write_text, sha256_file
 from nlpsuite.models.adapter import Adapter, AdapterInfo, MergedCheckpoint, save_adapter
 from nlpsuite.models.checkpoint import Checkpoint, open_checkpoint
-from nlpsuite.models.checkpoint_write import write_checkpoint
 from nlpsuite.models.resolve import resolve_spec
 from nlpsuite.options import make_options
 from nlpsuite.plugins import find_task, load_task
 from nlpsuite.runtime.tokenizer import Tokenizer
 from nlpsuite.tasks.base import Task
 from nlpsuite.training.base import load_base
-from nlpsuite.training.launch import RunContext, finish_run, fit, open_run
+from nlpsuite.training.launch import finish_run, fit, open_run, save_model
 from nlpsuite.training.report import Outcome, TrainReport, TrainReporter
-from nlpsuite.training.run_directory import default_run_directory
+from nlpsuite.training.run_directory import RunContext, default_run_directory
 from nlpsuite.training.settings import AdapterSettings
 
 if TYPE_CHECKING:
@@ -194,7 +193,7 @@ class _Run:
             targets = () if settings.targets == "all" else [t.strip() for t in settings.targets.split(",")]
             add_lora(module, rank=settings.rank, alpha=settings.alpha, targets=targets)
         module.train()
-        recipe = AdapterRecipe(module, examples.train, examples.heldout, settings)
+        recipe = AdapterRecipe(module, examples, settings)
         return base, fingerprint, examples, fit(self.context, recipe)
 
     def _examples(self, tokenizer_files: Mapping[str, str]) -> PreparedExamples:
@@ -221,13 +220,11 @@ class _Run:
         """Write the best weights, as an adapter or a checkpoint directory."""
         from nlpsuite.training.checkpoints import read_weights
 
-        weights = read_weights(self.run.best)
-        if not self.settings.full:
+        if self.settings.full:
+            save_model(self.run, base.config, base.tokenizer_files(), _card(info))
+        else:
+            weights = read_weights(self.run.best)
             save_adapter(result, info, {name: tensor.half().numpy() for name, tensor in weights.items()})
-            return
-        arrays = {name: tensor.float().numpy() for name, tensor in weights.items()}
-        with atomic_directory(result, replace=True) as building:
-            write_checkpoint(building, base.config, arrays, base.tokenizer_files(), card=_card(info))
 
     def _measured(self, result: Path, base: Checkpoint, heldout: Sequence[Example]) -> dict[str, Any]:
         """What ``measure`` returns; nothing, and a notice, where the result can't be run."""
