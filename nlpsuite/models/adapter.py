@@ -346,7 +346,7 @@ class MergedCheckpoint(Checkpoint):
             raise AdapterMismatchError(
                 f"The adapter {self.adapter.path} was trained on {info.base} "
                 f"(weights {info.base_fingerprint[:12]}); this base is {base.name} (weights {found[:12]}).",
-                hint=f"Name that very {info.base} with --model, or train an adapter for {base.name}.",
+                hint=f"Pass exactly that {info.base} with --model, or train an adapter for {base.name}.",
             )
         # Without a fingerprint, names and shapes are all there is to compare.
         shapes = dict(base.config.parameter_shapes())

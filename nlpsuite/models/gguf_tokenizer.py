@@ -74,12 +74,8 @@ def tokenizer_files(metadata: dict[str, Any]) -> dict[str, str]:
             hint="Supported: 'gpt2' (byte-level BPE) and 'llama' (SentencePiece BPE). Give the model's "
             "Hugging Face directory instead.",
         )
-    tokens = _strings(metadata, "tokenizer.ggml.tokens")
-    vocabulary = {token: i for i, token in enumerate(tokens)}
-    if len(vocabulary) < len(tokens):
-        raise BundleCorruptError(f"{len(tokens) - len(vocabulary)} tokens of the GGUF file appear twice.")
-    if "" in vocabulary:
-        raise BundleCorruptError(f"Token {vocabulary['']} of the GGUF file is empty.")
+    vocabulary = _vocabulary(metadata)
+    tokens = list(vocabulary)
     defaults = _SENTENCEPIECE_IDS if kind == "llama" else {}
     ids = {
         role: _special_id(metadata, role, len(tokens), defaults.get(role))
@@ -98,14 +94,9 @@ def tokenizer_files(metadata: dict[str, Any]) -> dict[str, str]:
             space_prefix=metadata.get("tokenizer.ggml.add_space_prefix", True),
             unknown=None if ids["unknown"] is None else tokens[ids["unknown"]],
         )
-        bos_by_default = True
     else:
-        name = _pre_tokenizer_name(metadata)
-        merges = _merges(metadata, vocabulary)
-        tokenizer = Tokenizer(BPE(vocabulary, merges, ignore_merges=name in _WHOLE_PIECES))
-        tokenizer.pre_tokenizer = pre_tokenizers.Sequence(_PRE_TOKENIZERS[name])
-        tokenizer.decoder = decoders.ByteLevel()
-        bos_by_default = name in _BOS_UNLESS_DENIED
+        tokenizer = _byte_level_tokenizer(metadata, vocabulary)
+    bos_by_default = kind == "llama" or metadata.get("tokenizer.ggml.pre") in _BOS_UNLESS_DENIED
     user_defined = {i for i, type_ in enumerate(types) if type_ == _USER_DEFINED} - control
     tokenizer.add_special_tokens([AddedToken(tokens[i], normalized=False) for i in control])
     tokenizer.add_tokens([AddedToken(tokens[i], normalized=False) for i in user_defined])
@@ -127,6 +118,30 @@ def tokenizer_files(metadata: dict[str, Any]) -> dict[str, str]:
     )
 
 
+def _vocabulary(metadata: dict[str, Any]) -> dict[str, int]:
+    tokens = _strings(metadata, "tokenizer.ggml.tokens")
+    vocabulary = {token: i for i, token in enumerate(tokens)}
+    if len(vocabulary) < len(tokens):
+        raise BundleCorruptError(f"{len(tokens) - len(vocabulary)} tokens of the GGUF file appear twice.")
+    if "" in vocabulary:
+        raise BundleCorruptError(f"Token {vocabulary['']} of the GGUF file is empty.")
+    return vocabulary
+
+
+def _byte_level_tokenizer(metadata: dict[str, Any], vocabulary: dict[str, int]) -> Tokenizer:
+    name = metadata.get("tokenizer.ggml.pre", "default")
+    if not isinstance(name, str) or name not in _PRE_TOKENIZERS:
+        raise UnsupportedModelError(
+            f"Pre-tokenizer {name!r} of the GGUF file is not supported.",
+            hint=f"Supported: {', '.join(_PRE_TOKENIZERS)}. Give the model's Hugging Face directory instead.",
+        )
+    merges = _merges(metadata, vocabulary)
+    tokenizer = Tokenizer(BPE(vocabulary, merges, ignore_merges=name in _WHOLE_PIECES))
+    tokenizer.pre_tokenizer = pre_tokenizers.Sequence(_PRE_TOKENIZERS[name])
+    tokenizer.decoder = decoders.ByteLevel()
+    return tokenizer
+
+
 def _merges(metadata: dict[str, Any], vocabulary: dict[str, int]) -> list[tuple[str, str]]:
     merges = []
     for line in _strings(metadata, "tokenizer.ggml.merges"):
@@ -137,16 +152,6 @@ def _merges(metadata: dict[str, Any], vocabulary: dict[str, int]) -> list[tuple[
             )
         merges.append((left, right))
     return merges
-
-
-def _pre_tokenizer_name(metadata: dict[str, Any]) -> str:
-    name = metadata.get("tokenizer.ggml.pre", "default")
-    if not isinstance(name, str) or name not in _PRE_TOKENIZERS:
-        raise UnsupportedModelError(
-            f"Pre-tokenizer {name!r} of the GGUF file is not supported.",
-            hint=f"Supported: {', '.join(_PRE_TOKENIZERS)}. Give the model's Hugging Face directory instead.",
-        )
-    return name
 
 
 def _per_token(metadata: dict[str, Any], name: str, tokens: list[str], default: Any) -> list[Any]:

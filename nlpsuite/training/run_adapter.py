@@ -96,36 +96,46 @@ def train_adapter(
         StorageError: the run's directory can't be written.
     """
     extra: dict[str, Any] = {}
-    files: list[str] = []
     if task is not None and data is not None:
-        options = dict(options or {})
-        # Mistakes that show at once should leave no run behind.
-        chosen = make_options(AdapterSettings, dict(settings))
-        table = _table(str(data), chosen)
-        loaded = with_label_map(load_task(task), chosen.label_map)
-        make_options(loaded.options, {**loaded.adapter_options, **(table.options or {}), **options})
-        check_option_columns(loaded, _option_columns(chosen))
-        resolve_spec(base)
-        extra = {"task": task, "base": base, "options": options}
-        files = [str(data)]
-        if not resume:
-            extra["data_sha256"] = [sha256_file(path) for path in table.files]
+        extra = _described(task, str(data), base, dict(options or {}), settings, resume=resume)
     elif not resume:
         raise OptionError("Training an adapter needs a task and data.", hint="Give --task and --data.")
     elif not (task is None and data is None and base is None and not options):
         raise OptionError(
-            "Only a part of what the run was started with is given.",
+            "Only some of the run's original arguments are given.",
             hint="To resume it, omit the task, its options, the data and the model, or give all of them.",
         )
     if output is None:
         if task is None:
-            raise OptionError("No run is named.", hint="Name its directory: -o RUN_DIR.")
+            raise OptionError("No run directory is given.", hint="Give one with -o RUN_DIR.")
         output = default_run_directory(task)
+    files = [] if data is None else [str(data)]
     with open_run(
         Path(output), "adapter", AdapterSettings, settings, files, extra,
         resume=resume, overwrite=overwrite, dry_run=dry_run, reporter=reporter,
     ) as context:  # fmt: skip
         return _Run(context).train()
+
+
+def _described(
+    task: str,
+    data: str,
+    base: str | None,
+    options: Mapping[str, Any],
+    settings: Mapping[str, Any],
+    *,
+    resume: bool,
+) -> dict[str, Any]:
+    """What describes a run beside its settings. Mistakes that show at once should leave no run behind."""
+    chosen = make_options(AdapterSettings, dict(settings))
+    table = _table(data, chosen)
+    loaded = with_label_map(load_task(task), chosen.label_map)
+    make_options(loaded.options, {**loaded.adapter_options, **(table.options or {}), **options})
+    check_option_columns(loaded, _option_columns(chosen))
+    resolve_spec(base)
+    # A resumed run compares the files with its own record.
+    digests = {} if resume else {"data_sha256": [sha256_file(path) for path in table.files]}
+    return {"task": task, "base": base, "options": options, **digests}
 
 
 def _table(data: str, settings: AdapterSettings) -> Table:

@@ -66,7 +66,7 @@ def train_lm(
         raise OptionError("No corpus is given.", hint="Name files or folders, or - for standard input.")
     if output is None:
         if not sources:
-            raise OptionError("No run is named.", hint="Name its directory: -o RUN_DIR.")
+            raise OptionError("No run directory is given.", hint="Give one with -o RUN_DIR.")
         first = "stdin" if sources[0] == "-" else Path(sources[0]).stem
         output = default_run_directory(f"{first}-{settings.get('arch', LMSettings.arch)}")
     with open_run(
@@ -145,6 +145,6 @@ Perplexity on {corpus.heldout.count:,} held-out tokens of the same corpus:
 |---|---|---|---|
 {rows}
 
-It continues text in the style of its corpus. It doesn't follow instructions or know facts. Its license is for
-whoever trained it to choose, within the license of the corpus.
+It continues text in the style of its corpus. It doesn't follow instructions or know facts. Whoever trained it
+chooses its license, within the terms of the corpus's.
 """

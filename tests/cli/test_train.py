@@ -131,7 +131,7 @@ def test_a_dry_run_says_what_it_would_take_and_leaves_nothing(
         (["lm", "-o", "run"], 2, ["No corpus is given", "- for standard input"]),
         (["lm", "none.txt", "--steps", "1", "-o", "run"], 4, ["none.txt"]),
         (["lm", "none.txt"], 4, ["none.txt"]),
-        (["lm", "--resume"], 2, ["No run is named"]),
+        (["lm", "--resume"], 2, ["No run directory is given"]),
         (["lm", "x", "--steps", "1", "--minutes", "2", "-o", "run"], 2, ["Give one budget"]),
         (["lm", "x", "--steps", "many", "-o", "run"], 2, ["'many' is not a valid integer"]),
         (["lm", "x", "--steps", "0", "-o", "run"], 2, ["steps is 0, must be 1 or more"]),
