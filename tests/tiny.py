@@ -5,7 +5,9 @@ from __future__ import annotations
 import dataclasses
 import json
 import re
+from collections.abc import Mapping
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 import gguf
@@ -57,6 +59,13 @@ CONFIGS: dict[str, ModelConfig] = {
     "lstm": LSTM,
 }
 """A small model of each architecture, whose vocabulary is the tiny tokenizer's."""
+
+
+def wide(config: ModelConfig) -> ModelConfig:
+    """The same with rows of 256 weights, the block of the K-quants."""
+    if isinstance(config, DecoderConfig):
+        return dataclasses.replace(config, hidden_size=256, intermediate_size=256, head_dim=64)
+    return dataclasses.replace(config, n_embd=256, n_inner=256)  # type: ignore[call-arg]
 
 
 def tiny_tokenizer_json() -> str:
@@ -143,24 +152,32 @@ def blocks_of(values: npt.NDArray[np.float32], kind: str, seed: int = 0) -> npt.
 
 def write_tiny_gguf(
     path: Path,
-    config: ModelConfig,
-    weights: Weights,
+    config: ModelConfig = LLAMA,
+    weights: Weights | None = None,
     kind: str = "F32",
-    extra: dict[str, npt.NDArray[np.float32]] | None = None,
+    *,
+    metadata: Mapping[str, Any] = MappingProxyType({}),
+    tensors: Mapping[str, npt.NDArray[np.float32]] = MappingProxyType({}),
 ) -> Weights:
     """Write a GGUF file whose matrices have the storage type ``kind``; gives what they then hold.
 
     Args:
-        extra: further tensors, under their GGUF names.
+        weights: by default ``random_weights``.
+        metadata: further values, or others in place of the usual ones.
+        tensors: further tensors, under their GGUF names.
     """
     held: Weights = {}
     llama = isinstance(config, DecoderConfig) and config.family in ("llama", "mistral")
     architecture = "llama" if llama else getattr(config, "family", "gpt2")
     writer = gguf.GGUFWriter(path, architecture)
     _add_metadata(writer, config)
+    add = {str: writer.add_string, float: writer.add_float32, int: writer.add_uint32, bool: writer.add_bool}
+    for key, value in metadata.items():
+        writer.kv_data[0].pop(key, None)
+        add[type(value)](key, value)
     names = gguf.get_tensor_name_map(gguf.MODEL_ARCH[architecture.upper()], n_blocks=2)
     quantised = gguf.GGMLQuantizationType[kind]
-    for number, (name, values) in enumerate(weights.items()):
+    for number, (name, values) in enumerate((weights or random_weights(config)).items()):
         if values.ndim == 1:
             rows, held[name] = values, values
         else:
@@ -174,13 +191,18 @@ def write_tiny_gguf(
         stored_name = names.get_name(name, try_suffixes=(".weight", ".bias"))
         assert stored_name is not None, name
         writer.add_tensor(stored_name, rows, raw_dtype=quantised if values.ndim == 2 else None)
-    for name, values in (extra or {}).items():
+    for name, values in tensors.items():
         writer.add_tensor(name, values)
+    finish_gguf(writer)
+    return held
+
+
+def finish_gguf(writer: gguf.GGUFWriter) -> None:
+    """Write what was added to a writer."""
     writer.write_header_to_file()
     writer.write_kv_data_to_file()
     writer.write_tensors_to_file()
     writer.close()
-    return held
 
 
 def _add_metadata(writer: gguf.GGUFWriter, config: ModelConfig) -> None:

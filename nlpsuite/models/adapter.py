@@ -29,7 +29,6 @@ from nlpsuite.errors import (
 from nlpsuite.files import atomic_write_bytes, sha256_file
 from nlpsuite.models.checkpoint_base import Checkpoint, RawTensor
 from nlpsuite.models.checkpoint_hf import DTYPES, widen_bf16
-from nlpsuite.models.config import ModelConfig
 from nlpsuite.models.peft import CONFIG_FILE, PREFIX, WEIGHTS_FILE, peft_settings
 
 __all__ = ["Adapter", "AdapterInfo", "MergedCheckpoint", "fingerprint", "fingerprint_of", "save_adapter"]
@@ -327,8 +326,8 @@ def _damaged(path: Path, what: str) -> BundleCorruptError:
     return BundleCorruptError(f"The adapter {path} is damaged: {what.rstrip('.')}.", hint=_DAMAGED)
 
 
-class MergedCheckpoint:
-    """A base with an adapter merged into its weights; a ``Checkpoint`` like any other.
+class MergedCheckpoint(Checkpoint):
+    """A base with an adapter merged into its weights.
 
     Raises:
         AdapterMismatchError: the adapter was trained on another base.
@@ -336,7 +335,7 @@ class MergedCheckpoint:
 
     def __init__(self, checkpoint: Checkpoint, adapter: Adapter) -> None:
         self.base, self.adapter = checkpoint, adapter
-        self.name = f"{checkpoint.name}+{adapter.label}"
+        self.name, self.config = f"{checkpoint.name}+{adapter.label}", checkpoint.config
         self.license = _both(checkpoint.license, adapter.info.license)
         self._changed = frozenset(adapter.names)
         self._check()
@@ -347,7 +346,7 @@ class MergedCheckpoint:
             raise AdapterMismatchError(
                 f"The adapter {self.adapter.path} was trained on {info.base} "
                 f"(weights {info.base_fingerprint[:12]}); this base is {base.name} (weights {found[:12]}).",
-                hint=f"Name that very {info.base} with --model, or train an adapter for {base.name}.",
+                hint=f"Pass exactly that {info.base} with --model, or train an adapter for {base.name}.",
             )
         # Without a fingerprint, names and shapes are all there is to compare.
         shapes = dict(base.config.parameter_shapes())
@@ -361,13 +360,6 @@ class MergedCheckpoint:
                     f"The adapter {self.adapter.path} changes {name} of shape "
                     f"{list(self.adapter.shape(name))}; in {base.name} it has {list(shapes[name])}."
                 )
-
-    @property
-    def config(self) -> ModelConfig:
-        return self.base.config
-
-    def tensor_names(self) -> list[str]:
-        return self.base.tensor_names()
 
     def tensor(self, name: str) -> npt.NDArray[np.float32]:
         values = self.base.tensor(name)

@@ -5,9 +5,10 @@ Tensor names are those of Hugging Face checkpoints; ``ModelConfig.parameter_shap
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from abc import ABC, abstractmethod
+from collections.abc import Mapping
 from pathlib import Path
-from typing import NamedTuple, Protocol
+from typing import NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -30,24 +31,24 @@ class RawTensor(NamedTuple):
     blocks: npt.NDArray[np.uint8]
 
 
-class Checkpoint(Protocol):
+class Checkpoint(ABC):
     """Weights, configuration and tokenizer of a base model.
 
     Attributes:
         name: display name.
         license: the license as the model states it, or None.
+        config: the shape of the model.
     """
 
     name: str
     license: str | None
-
-    @property
-    def config(self) -> ModelConfig:
-        """The shape of the model."""
+    config: ModelConfig
 
     def tensor_names(self) -> list[str]:
         """The names of ``config.parameter_shapes()``, in that order."""
+        return [name for name, _ in self.config.parameter_shapes()]
 
+    @abstractmethod
     def tensor(self, name: str) -> npt.NDArray[np.float32]:
         """A parameter in float32, of the shape ``config.parameter_shapes()`` gives.
 
@@ -56,6 +57,7 @@ class Checkpoint(Protocol):
             UnsupportedModelError: it is stored in a way that can't be read.
         """
 
+    @abstractmethod
     def quantized(self, name: str) -> RawTensor | None:
         """The blocks that ``tensor`` would dequantise, rows in the same order; None if it isn't
         a quantised matrix.
@@ -64,6 +66,7 @@ class Checkpoint(Protocol):
             BundleCorruptError: no such tensor.
         """
 
+    @abstractmethod
     def tokenizer_files(self) -> dict[str, str]:
         """File name -> text of ``tokenizer.json``, ``tokenizer_config.json``,
         ``generation_config.json`` and, if there is one, ``chat_template.jinja``.
@@ -73,30 +76,25 @@ class Checkpoint(Protocol):
             BundleCorruptError: its parts don't fit together.
         """
 
+    @abstractmethod
     def source_files(self) -> list[Path]:
         """The files that hold the weights, sorted; their sha256 sums identify the weights."""
 
 
-def check_tensors(
-    path: Path, config: ModelConfig, shape_of: Callable[[str], tuple[int, ...] | None]
-) -> list[str]:
-    """The names of all parameters, after checking that ``shape_of`` knows each with its right shape.
+def check_tensors(path: Path, config: ModelConfig, shapes: Mapping[str, tuple[int, ...]]) -> None:
+    """Check that ``shapes``, those of the stored tensors, have every parameter with its right shape.
 
     Raises:
         BundleCorruptError: a tensor is missing or has another shape; names the first.
     """
-    names = []
     # Stops at the first gap: a config with a billion layers costs nothing.
     for name, expected in config.parameter_shapes():
-        shape = shape_of(name)
-        if shape is None:
+        if name not in shapes:
             raise BundleCorruptError(
                 f"{path}: tensor {name} is missing.", hint="The model is incomplete: download it again."
             )
-        if shape != expected:
+        if shapes[name] != expected:
             raise BundleCorruptError(
-                f"{path}: tensor {name} has shape {list(shape)}; its configuration demands {list(expected)}.",
+                f"{path}: tensor {name} has shape {list(shapes[name])}; its configuration demands {list(expected)}.",
                 hint="Weights and configuration belong to different models: download them again.",
             )
-        names.append(name)
-    return names

@@ -16,9 +16,9 @@ import numpy as np
 import numpy.typing as npt
 
 from nlpsuite.errors import BundleCorruptError, UnsupportedModelError
-from nlpsuite.models.checkpoint_base import RawTensor, check_tensors
+from nlpsuite.models.checkpoint_base import Checkpoint, RawTensor, check_tensors
 from nlpsuite.models.config import DecoderConfig, ModelConfig
-from nlpsuite.models.gguf import UNQUANTIZED, GGUFFile
+from nlpsuite.models.gguf import UNQUANTIZED, GGUFFile, TensorInfo
 from nlpsuite.models.gguf_config import ROPE_FREQS, gguf_config
 from nlpsuite.models.gguf_tokenizer import tokenizer_files
 
@@ -27,7 +27,7 @@ __all__ = ["GGUFCheckpoint"]
 _T = TypeVar("_T", np.float32, np.uint8)
 
 
-class GGUFCheckpoint:
+class GGUFCheckpoint(Checkpoint):
     """A GGUF file of the architecture ``llama``, ``qwen2``, ``qwen3`` or ``gpt2``; see ``Checkpoint``.
 
     Raises:
@@ -42,29 +42,25 @@ class GGUFCheckpoint:
         self.license = _text(metadata, "general.license")
         self.config = gguf_config(self._file)
         self._permuted = metadata["general.architecture"] == "llama"
-        self._sources = _gguf_names(self._file, self.config)
+        self._tensors = _tensors(self._file, self.config)
         # Surplus tensors say more than missing ones: a mixture of experts has both.
-        known = {*self._sources.values(), *((ROPE_FREQS,) if self._permuted else ())}
+        known = {info.name for info in self._tensors.values()} | ({ROPE_FREQS} if self._permuted else set())
         if unknown := self._file.tensors.keys() - known:
             raise UnsupportedModelError(
                 f"{path}: tensor {min(unknown)} is not part of a plain {metadata['general.architecture']} "
                 "model (biases, experts and the like).",
                 hint="Choose another model, or give its Hugging Face directory instead.",
             )
-        self._names = check_tensors(path, self.config, self._shape)
-
-    def tensor_names(self) -> list[str]:
-        return list(self._names)
+        check_tensors(path, self.config, {name: info.shape for name, info in self._tensors.items()})
 
     def tensor(self, name: str) -> npt.NDArray[np.float32]:
-        return self._restore_rows(name, self._file.tensor(self._source(name)))
+        return self._restore_rows(name, self._file.tensor(self._info(name).name))
 
     def quantized(self, name: str) -> RawTensor | None:
-        source = self._source(name)
-        info = self._file.tensors[source]
+        info = self._info(name)
         if info.type in UNQUANTIZED or len(info.shape) != 2:
             return None
-        return RawTensor(info.type, self._restore_rows(name, self._file.rows(source)))
+        return RawTensor(info.type, self._restore_rows(name, self._file.rows(info.name)))
 
     def tokenizer_files(self) -> dict[str, str]:
         count = len(self._file.metadata.get("tokenizer.ggml.tokens") or ())
@@ -77,11 +73,10 @@ class GGUFCheckpoint:
     def source_files(self) -> list[Path]:
         return [self._file.path]
 
-    def _source(self, name: str) -> str:
-        """The name in the file."""
-        if name not in self._sources:
+    def _info(self, name: str) -> TensorInfo:
+        if name not in self._tensors:
             raise BundleCorruptError(f"{self._file.path} has no tensor {name}.")
-        return self._sources[name]
+        return self._tensors[name]
 
     def _restore_rows(self, name: str, rows: npt.NDArray[_T]) -> npt.NDArray[_T]:
         """A matrix's rows, weights or whole blocks, in the order of Hugging Face checkpoints."""
@@ -91,10 +86,6 @@ class GGUFCheckpoint:
             if name.endswith("k_proj.weight"):
                 return _restore_rotary(rows, self.config.num_key_value_heads)
         return rows
-
-    def _shape(self, name: str) -> tuple[int, ...] | None:
-        info = self._file.tensors.get(self._sources.get(name, ""))
-        return None if info is None else info.shape
 
 
 def _restore_rotary(rows: npt.NDArray[_T], heads: int) -> npt.NDArray[_T]:
@@ -107,8 +98,8 @@ def _restore_rotary(rows: npt.NDArray[_T], heads: int) -> npt.NDArray[_T]:
     return np.ascontiguousarray(pairs.swapaxes(1, 2)).reshape(outputs, inputs)
 
 
-def _gguf_names(file: GGUFFile, config: ModelConfig) -> dict[str, str]:
-    """Hugging Face name -> name in the file, of every parameter that the file may have."""
+def _tensors(file: GGUFFile, config: ModelConfig) -> dict[str, TensorInfo]:
+    """The file's tensors that are parameters, under their Hugging Face names."""
     import gguf
 
     architecture = file.metadata["general.architecture"]
@@ -118,8 +109,9 @@ def _gguf_names(file: GGUFFile, config: ModelConfig) -> dict[str, str]:
     names = gguf.get_tensor_name_map(gguf.MODEL_ARCH[architecture.upper()], blocks)
     found = {}
     for name, _ in itertools.islice(config.parameter_shapes(), most):
-        if (source := names.get_name(name, try_suffixes=(".weight", ".bias"))) is not None:
-            found[name] = source
+        stored_name = names.get_name(name, try_suffixes=(".weight", ".bias"))
+        if stored_name in file.tensors:
+            found[name] = file.tensors[stored_name]
     return found
 
 

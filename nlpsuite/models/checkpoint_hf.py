@@ -19,7 +19,7 @@ import numpy as np
 import numpy.typing as npt
 
 from nlpsuite.errors import BundleCorruptError, ModelUnavailableError, UnsupportedModelError
-from nlpsuite.models.checkpoint_base import RawTensor, check_tensors
+from nlpsuite.models.checkpoint_base import Checkpoint, RawTensor, check_tensors
 from nlpsuite.models.config import GPT2Config, ModelConfig, config_from_hf
 from nlpsuite.models.hf_tokenizer import DAMAGED, read_json, tokenizer_files
 
@@ -51,7 +51,7 @@ class _Stored(NamedTuple):
     transposed: bool = False
 
 
-class SafetensorsCheckpoint:
+class SafetensorsCheckpoint(Checkpoint):
     """A directory with config.json, tokenizer.json and model.safetensors, whole or in shards.
 
     See ``Checkpoint``. Stored types: F32, F16, BF16.
@@ -73,28 +73,25 @@ class SafetensorsCheckpoint:
                 hint="Save the model's fast tokenizer into the directory "
                 "(transformers: AutoTokenizer.from_pretrained(...).save_pretrained(...)).",
             )
-        self._weights, self._tensors = _open_weights(path)
+        self._weights, tensors = _open_weights(path)
         if isinstance(self.config, GPT2Config):
-            self._tensors = {_gpt2_name(name): _gpt2_matrix(name, t) for name, t in self._tensors.items()}
-        self._names = check_tensors(path, self.config, self._shape)
-        for name in self._tensors.keys() - set(self._names):
-            if not _BUFFERS.fullmatch(name) and not self._repeats_embedding(name):
+            tensors = {_gpt2_name(name): _gpt2_matrix(name, stored) for name, stored in tensors.items()}
+        check_tensors(path, self.config, {name: stored.shape for name, stored in tensors.items()})
+        self._tensors = {name: tensors.pop(name) for name in self.tensor_names()}
+        for name, stored in tensors.items():
+            if not _BUFFERS.fullmatch(name) and not self._repeats_embedding(name, stored):
                 raise UnsupportedModelError(
                     f"{path}: tensor {name} is not part of a plain {self.config.to_hf()['architectures'][0]}."
                 )
-        for name in self._names:
-            if (dtype := self._tensors[name].dtype) not in DTYPES:
+        for name, stored in self._tensors.items():
+            if stored.dtype not in DTYPES:
                 raise UnsupportedModelError(
-                    f"{path}: tensor {name} is stored as {dtype}.", hint=f"Supported: {', '.join(DTYPES)}."
+                    f"{path}: tensor {name} is stored as {stored.dtype}.",
+                    hint=f"Supported: {', '.join(DTYPES)}.",
                 )
 
-    def tensor_names(self) -> list[str]:
-        return list(self._names)
-
     def tensor(self, name: str) -> npt.NDArray[np.float32]:
-        if name not in self._names:
-            raise BundleCorruptError(f"{self._path} has no tensor {name}.")
-        stored = self._tensors[name]
+        stored = self._stored(name)
         values = stored.data[stored.start : stored.end].view(DTYPES[stored.dtype])
         # A copy either way, so that nothing keeps the file mapped.
         floats = widen_bf16(values) if stored.dtype == "BF16" else values.astype(np.float32)
@@ -103,8 +100,7 @@ class SafetensorsCheckpoint:
         return np.asarray(floats).reshape(stored.shape)
 
     def quantized(self, name: str) -> RawTensor | None:
-        if name not in self._names:
-            raise BundleCorruptError(f"{self._path} has no tensor {name}.")
+        self._stored(name)
         return None
 
     def tokenizer_files(self) -> dict[str, str]:
@@ -113,15 +109,16 @@ class SafetensorsCheckpoint:
     def source_files(self) -> list[Path]:
         return sorted(self._weights)
 
-    def _shape(self, name: str) -> tuple[int, ...] | None:
-        stored = self._tensors.get(name)
-        return None if stored is None else stored.shape
+    def _stored(self, name: str) -> _Stored:
+        if name not in self._tensors:
+            raise BundleCorruptError(f"{self._path} has no tensor {name}.")
+        return self._tensors[name]
 
-    def _repeats_embedding(self, name: str) -> bool:
+    def _repeats_embedding(self, name: str, head: _Stored) -> bool:
         """Whether this is a tied head, stored although it is a copy of the embedding."""
         if name != "lm_head.weight" or self.config.tied_head is None:
             return False
-        head, embedding = self._tensors[name], self._tensors[self.config.tied_head]
+        embedding = self._tensors[self.config.tied_head]
         if head[1:3] != embedding[1:3]:  # type or shape
             return False
         # A sample, since opening reads no weights; an untied head differs everywhere.

@@ -12,8 +12,12 @@ from __future__ import annotations
 
 from typing import Any
 
+from tokenizers import AddedToken, Regex, Tokenizer, decoders, pre_tokenizers
+from tokenizers.models import BPE
+from tokenizers.pre_tokenizers import ByteLevel, Digits, PreTokenizer, Split
+
 from nlpsuite.errors import BundleCorruptError, UnsupportedModelError
-from nlpsuite.models.sentencepiece import CONTROL, UNKNOWN, sentencepiece_document
+from nlpsuite.models.sentencepiece import CONTROL, UNKNOWN, sentencepiece_tokenizer
 from nlpsuite.models.tokenizer_files import SpecialTokens, make_tokenizer_files
 
 __all__ = ["tokenizer_files"]
@@ -27,22 +31,17 @@ _LLAMA3 = (
     r"(?:'[sS]|'[tT]|'[rR][eE]|'[vV][eE]|'[mM]|'[lL][lL]|'[dD])|[^\r\n\p{L}\p{N}]?\p{L}+|\p{N}{1,3}"
     r"| ?[^\s\p{L}\p{N}]+[\r\n]*|\s*[\r\n]+|\s+(?!\S)|\s+"
 )
-_BYTES_ONLY: dict[str, Any] = {
-    "type": "ByteLevel",
-    "add_prefix_space": False,
-    "trim_offsets": True,
-    "use_regex": False,
-}
-_GPT2_BYTES = {**_BYTES_ONLY, "use_regex": True}  # splits by _GPT2, then maps bytes to letters
+_BYTES_ONLY = ByteLevel(add_prefix_space=False, use_regex=False)
+_GPT2_BYTES = ByteLevel(add_prefix_space=False)  # splits by _GPT2, then maps bytes to letters
 
 
-def _split(pattern: str) -> dict[str, Any]:
-    return {"type": "Split", "pattern": {"Regex": pattern}, "behavior": "Isolated", "invert": False}
+def _split(pattern: str) -> PreTokenizer:
+    return Split(Regex(pattern), "isolated")
 
 
 # tokenizer.ggml.pre -> steps, each splitting the pieces of the previous one.
-_PRE_TOKENIZERS: dict[str, list[dict[str, Any]]] = {
-    "smollm": [{"type": "Digits", "individual_digits": True}, _GPT2_BYTES],
+_PRE_TOKENIZERS: dict[str, list[PreTokenizer]] = {
+    "smollm": [Digits(individual_digits=True), _GPT2_BYTES],
     "gpt-2": [_GPT2_BYTES],
     # What llama.cpp does with a file that names no pre-tokenizer.
     "default": [
@@ -75,12 +74,8 @@ def tokenizer_files(metadata: dict[str, Any]) -> dict[str, str]:
             hint="Supported: 'gpt2' (byte-level BPE) and 'llama' (SentencePiece BPE). Give the model's "
             "Hugging Face directory instead.",
         )
-    tokens = _strings(metadata, "tokenizer.ggml.tokens")
-    vocabulary = {token: i for i, token in enumerate(tokens)}
-    if len(vocabulary) < len(tokens):
-        raise BundleCorruptError(f"{len(tokens) - len(vocabulary)} tokens of the GGUF file appear twice.")
-    if "" in vocabulary:
-        raise BundleCorruptError(f"Token {vocabulary['']} of the GGUF file is empty.")
+    vocabulary = _vocabulary(metadata)
+    tokens = list(vocabulary)
     defaults = _SENTENCEPIECE_IDS if kind == "llama" else {}
     ids = {
         role: _special_id(metadata, role, len(tokens), defaults.get(role))
@@ -91,18 +86,20 @@ def tokenizer_files(metadata: dict[str, Any]) -> dict[str, str]:
     control = {i for i, type_ in enumerate(types) if type_ in (UNKNOWN, CONTROL)}
     control |= {i for role in ("bos", "eos", "eot") if (i := ids[role]) is not None}
     if kind == "llama":
-        scores = _per_token(metadata, "scores", tokens, 0.0)
-        prefix = metadata.get("tokenizer.ggml.add_space_prefix", True)
-        unknown = None if ids["unknown"] is None else tokens[ids["unknown"]]
-        document = sentencepiece_document(
-            vocabulary, scores, types, control, space_prefix=prefix, unknown=unknown
+        tokenizer = sentencepiece_tokenizer(
+            vocabulary,
+            _per_token(metadata, "scores", tokens, 0.0),
+            types,
+            control,
+            space_prefix=metadata.get("tokenizer.ggml.add_space_prefix", True),
+            unknown=None if ids["unknown"] is None else tokens[ids["unknown"]],
         )
-        bos_by_default = True
     else:
-        pre_tokenizer = _pre_tokenizer_name(metadata)
-        document = _byte_level_document(vocabulary, _merges(metadata, vocabulary), pre_tokenizer)
-        bos_by_default = pre_tokenizer in _BOS_UNLESS_DENIED
-    added = sorted(control | {i for i, type_ in enumerate(types) if type_ == _USER_DEFINED})
+        tokenizer = _byte_level_tokenizer(metadata, vocabulary)
+    bos_by_default = kind == "llama" or metadata.get("tokenizer.ggml.pre") in _BOS_UNLESS_DENIED
+    user_defined = {i for i, type_ in enumerate(types) if type_ == _USER_DEFINED} - control
+    tokenizer.add_special_tokens([AddedToken(tokens[i], normalized=False) for i in control])
+    tokenizer.add_tokens([AddedToken(tokens[i], normalized=False) for i in user_defined])
     special = SpecialTokens(
         control={tokens[i]: i for i in sorted(control)},
         bos=ids["bos"],
@@ -112,20 +109,37 @@ def tokenizer_files(metadata: dict[str, Any]) -> dict[str, str]:
     )
     template = metadata.get("tokenizer.chat_template")
     return make_tokenizer_files(
-        {
-            "version": "1.0",
-            "truncation": None,
-            "padding": None,
-            "added_tokens": [_added_token(i, tokens[i], special=i in control) for i in added],
-            "post_processor": None,
-            **document,
-        },
+        tokenizer.to_str(),
         special,
         tokens.__getitem__,
         add_bos=metadata.get("tokenizer.ggml.add_bos_token", bos_by_default),
         max_length=metadata.get(f"{metadata.get('general.architecture')}.context_length"),
         chat_template=template if isinstance(template, str) else None,
     )
+
+
+def _vocabulary(metadata: dict[str, Any]) -> dict[str, int]:
+    tokens = _strings(metadata, "tokenizer.ggml.tokens")
+    vocabulary = {token: i for i, token in enumerate(tokens)}
+    if len(vocabulary) < len(tokens):
+        raise BundleCorruptError(f"{len(tokens) - len(vocabulary)} tokens of the GGUF file appear twice.")
+    if "" in vocabulary:
+        raise BundleCorruptError(f"Token {vocabulary['']} of the GGUF file is empty.")
+    return vocabulary
+
+
+def _byte_level_tokenizer(metadata: dict[str, Any], vocabulary: dict[str, int]) -> Tokenizer:
+    name = metadata.get("tokenizer.ggml.pre", "default")
+    if not isinstance(name, str) or name not in _PRE_TOKENIZERS:
+        raise UnsupportedModelError(
+            f"Pre-tokenizer {name!r} of the GGUF file is not supported.",
+            hint=f"Supported: {', '.join(_PRE_TOKENIZERS)}. Give the model's Hugging Face directory instead.",
+        )
+    merges = _merges(metadata, vocabulary)
+    tokenizer = Tokenizer(BPE(vocabulary, merges, ignore_merges=name in _WHOLE_PIECES))
+    tokenizer.pre_tokenizer = pre_tokenizers.Sequence(_PRE_TOKENIZERS[name])
+    tokenizer.decoder = decoders.ByteLevel()
+    return tokenizer
 
 
 def _merges(metadata: dict[str, Any], vocabulary: dict[str, int]) -> list[tuple[str, str]]:
@@ -138,16 +152,6 @@ def _merges(metadata: dict[str, Any], vocabulary: dict[str, int]) -> list[tuple[
             )
         merges.append((left, right))
     return merges
-
-
-def _pre_tokenizer_name(metadata: dict[str, Any]) -> str:
-    name = metadata.get("tokenizer.ggml.pre", "default")
-    if not isinstance(name, str) or name not in _PRE_TOKENIZERS:
-        raise UnsupportedModelError(
-            f"Pre-tokenizer {name!r} of the GGUF file is not supported.",
-            hint=f"Supported: {', '.join(_PRE_TOKENIZERS)}. Give the model's Hugging Face directory instead.",
-        )
-    return name
 
 
 def _per_token(metadata: dict[str, Any], name: str, tokens: list[str], default: Any) -> list[Any]:
@@ -175,37 +179,3 @@ def _strings(metadata: dict[str, Any], key: str) -> list[str]:
     if not isinstance(values, list) or not all(isinstance(value, str) for value in values):
         raise BundleCorruptError(f"{key} of the GGUF file is missing or not a list of strings.")
     return values
-
-
-def _added_token(token_id: int, content: str, *, special: bool) -> dict[str, Any]:
-    return {
-        "id": token_id,
-        "content": content,
-        "single_word": False,
-        "lstrip": False,
-        "rstrip": False,
-        "normalized": False,
-        "special": special,
-    }
-
-
-def _byte_level_document(
-    vocabulary: dict[str, int], merges: list[tuple[str, str]], pre_tokenizer: str
-) -> dict[str, Any]:
-    return {
-        "normalizer": None,
-        "pre_tokenizer": {"type": "Sequence", "pretokenizers": _PRE_TOKENIZERS[pre_tokenizer]},
-        "decoder": {**_BYTES_ONLY, "use_regex": True},
-        "model": {
-            "type": "BPE",
-            "dropout": None,
-            "unk_token": None,
-            "continuing_subword_prefix": None,
-            "end_of_word_suffix": None,
-            "fuse_unk": False,
-            "byte_fallback": False,
-            "ignore_merges": pre_tokenizer in _WHOLE_PIECES,
-            "vocab": vocabulary,
-            "merges": merges,
-        },
-    }

@@ -80,7 +80,7 @@ def tokenizer_files(path: Path, config: ModelConfig) -> dict[str, str]:
     document["decoder"] = without_strip(document.get("decoder"))
     control = {t["content"]: t["id"] for t in document.get("added_tokens") or [] if t.get("special")}
     return make_tokenizer_files(
-        document,
+        json.dumps(document, ensure_ascii=False),
         SpecialTokens(control, bos, unk, pad, ids_of("eos")),
         tokenizer.id_to_token,
         add_bos=bos is not None and tokenizer.encode("").ids[:1] == [bos],

@@ -11,7 +11,10 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence, Set
 from typing import Any
 
-__all__ = ["CONTROL", "UNKNOWN", "sentencepiece_document", "without_strip"]
+from tokenizers import Tokenizer, decoders, normalizers
+from tokenizers.models import BPE
+
+__all__ = ["CONTROL", "UNKNOWN", "sentencepiece_tokenizer", "without_strip"]
 
 # Values of tokenizer.ggml.token_type, which are SentencePiece's own. Text never becomes one of these by
 # merging: unused tokens are reserved, and bytes only stand in for unknown characters.
@@ -20,16 +23,16 @@ _UNUSED, _BYTE = 5, 6
 _SPACE = "▁"
 
 
-def sentencepiece_document(
-    vocabulary: Mapping[str, int],
+def sentencepiece_tokenizer(
+    vocabulary: dict[str, int],
     scores: Sequence[float],
     types: Sequence[int],
     control: Set[int],
     *,
     space_prefix: bool,
     unknown: str | None,
-) -> dict[str, Any]:
-    """The model, normalizer and decoder of a tokenizer.json.
+) -> Tokenizer:
+    """The tokenizer, its added tokens aside.
 
     The decoder keeps the space of a text's first token, since a completion continues a text.
 
@@ -45,27 +48,14 @@ def sentencepiece_document(
         for token, i in vocabulary.items()
         if i not in control and types[i] not in (UNKNOWN, CONTROL, _UNUSED, _BYTE)
     }
-    prefix = [{"type": "Prepend", "prepend": _SPACE}] if space_prefix else []
-    return {
-        "normalizer": {"type": "Sequence", "normalizers": [*prefix, _replace(" ", _SPACE)]},
-        "pre_tokenizer": None,
-        "decoder": {
-            "type": "Sequence",
-            "decoders": [_replace(_SPACE, " "), {"type": "ByteFallback"}, {"type": "Fuse"}],
-        },
-        "model": {
-            "type": "BPE",
-            "dropout": None,
-            "unk_token": unknown,
-            "continuing_subword_prefix": None,
-            "end_of_word_suffix": None,
-            "fuse_unk": True,
-            "byte_fallback": True,
-            "ignore_merges": False,
-            "vocab": vocabulary,
-            "merges": _merges(pieces, scores),
-        },
-    }
+    merges = _merges(pieces, scores)
+    tokenizer = Tokenizer(BPE(vocabulary, merges, unk_token=unknown, fuse_unk=True, byte_fallback=True))
+    prefix = [normalizers.Prepend(_SPACE)] if space_prefix else []
+    tokenizer.normalizer = normalizers.Sequence([*prefix, normalizers.Replace(" ", _SPACE)])
+    tokenizer.decoder = decoders.Sequence(
+        [decoders.Replace(_SPACE, " "), decoders.ByteFallback(), decoders.Fuse()]
+    )
+    return tokenizer
 
 
 def _merges(pieces: Mapping[str, int], scores: Sequence[float]) -> list[tuple[str, str]]:
@@ -91,7 +81,3 @@ def without_strip(decoder: Any) -> Any:
     if decoder.get("type") == "Metaspace":
         return {**decoder, "prepend_scheme": "never"}
     return decoder
-
-
-def _replace(old: str, new: str) -> dict[str, Any]:
-    return {"type": "Replace", "pattern": {"String": old}, "content": new}

@@ -33,7 +33,7 @@ class SpecialTokens:
 
 
 def make_tokenizer_files(
-    document: Mapping[str, Any],
+    document: str,
     special: SpecialTokens,
     token: Callable[[int], str | None],
     *,
@@ -47,7 +47,7 @@ def make_tokenizer_files(
     The list ``eos_token_id`` of generation_config.json has every id that ends a generation.
 
     Args:
-        document: tokenizer.json. It must add, cut and pad nothing by itself.
+        document: the text of tokenizer.json. It must add, cut and pad nothing by itself.
         token: text of an id.
         add_bos: whether a raw prompt should begin with the ``bos`` token.
         max_length: longest context, in tokens.
@@ -67,7 +67,7 @@ def make_tokenizer_files(
     ends = sorted({*special.ends, *known_ends})
     generation = {"bos_token_id": special.bos, "eos_token_id": ends, "pad_token_id": pad}
     files = {
-        "tokenizer.json": json.dumps(document, ensure_ascii=False),
+        "tokenizer.json": document,
         "tokenizer_config.json": json.dumps(config, ensure_ascii=False, indent=2),
         "generation_config.json": json.dumps(generation, indent=2),
     }

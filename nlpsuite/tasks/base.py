@@ -21,15 +21,11 @@ O = TypeVar("O", bound=Options)
 
 
 @dataclass(frozen=True)
-class Piece(Record):
+class Piece(Record, Part):
     """A part of a record that is solved on its own.
 
-    Attributes:
-        before, separator: text that stands before and after the piece's output in the joined output.
+    ``before`` and ``separator`` stand before and after the piece's output in the joined output.
     """
-
-    before: str = ""
-    separator: str = ""
 
 
 @runtime_checkable

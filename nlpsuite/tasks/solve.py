@@ -194,11 +194,7 @@ class Solver:
             steps.clear()
             for i, some in answers.items():
                 advance(i, some)
-        return self._join(
-            [outputs[i] for i in range(len(pieces))],
-            [Part(piece.text, piece.separator, piece.before) for piece in pieces],
-            options,
-        )
+        return self._join([outputs[i] for i in range(len(pieces))], pieces, options)
 
     def _solve_parts(self, record: Record, options: Any, part_tokens: int) -> Solving:
         """Split a long text into parts of at most ``part_tokens``, and merge their outputs."""
@@ -231,7 +227,7 @@ class Solver:
             parts = [Part(part.text, "\n\n") for part in parts]  # it doesn't get shorter: join the parts
         return self._join(outputs, parts, options)
 
-    def _join(self, outputs: list[Output], parts: list[Part], options: Any) -> Output:
+    def _join(self, outputs: list[Output], parts: Sequence[Part], options: Any) -> Output:
         notices = tuple(notice for output in outputs for notice in output.notices)
         return _with_notices(self.task.join(outputs, parts, options), notices)
 

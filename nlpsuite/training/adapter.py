@@ -139,17 +139,11 @@ def prepare_examples(
 class AdapterRecipe:
     """Encoded examples of one task; a ``Recipe``."""
 
-    def __init__(
-        self,
-        module: LanguageModule,
-        examples: Sequence[EncodedExample],
-        heldout: Sequence[EncodedExample],
-        settings: AdapterSettings,
-    ) -> None:
+    def __init__(self, module: LanguageModule, examples: PreparedExamples, settings: AdapterSettings) -> None:
         self.module = module
-        self._examples, self._full = examples, settings.full
-        self._heldout = sorted(heldout, key=lambda example: len(example.ids))
-        lengths = [len(example.ids) for example in examples]
+        self._examples, self._full = examples.train, settings.full
+        self._heldout = sorted(examples.heldout, key=lambda example: len(example.ids))
+        lengths = [len(example.ids) for example in examples.train]
         self._buckets = Buckets(lengths, settings.batch_tokens, settings.seed)
 
     def trainable(self) -> dict[str, nn.Parameter]:

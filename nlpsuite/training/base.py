@@ -10,7 +10,7 @@ from nlpsuite.files import atomic_write_text, storage_errors
 from nlpsuite.models.adapter import fingerprint
 from nlpsuite.models.checkpoint import Checkpoint
 from nlpsuite.models.resolve import open_model, resolve_spec
-from nlpsuite.training.launch import RunContext
+from nlpsuite.training.run_directory import RunContext
 
 if TYPE_CHECKING:
     from nlpsuite.models.language_module import LanguageModule

@@ -14,34 +14,17 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from nlpsuite.errors import MissingExtraError, OptionError
+from nlpsuite.files import atomic_directory
 from nlpsuite.options import make_options
 from nlpsuite.training.report import Outcome, TrainReporter
-from nlpsuite.training.run_directory import RunDirectory, remove_run
+from nlpsuite.training.run_directory import RunContext, RunDirectory, remove_run
 from nlpsuite.training.settings import LoopSettings
 
 if TYPE_CHECKING:
-    from nlpsuite.training.distributed import World
+    from nlpsuite.models.config import ModelConfig
     from nlpsuite.training.trainer import Recipe
 
-__all__ = ["RunContext", "finish_run", "fit", "open_run"]
-
-
-@dataclasses.dataclass(frozen=True)
-class RunContext:
-    """A run that is ready to be built: its directory, settings and processes.
-
-    Attributes:
-        resume: continue the run that is there.
-        dry_run: only estimate what the run would take.
-        reporter: does nothing on processes other than the main one.
-    """
-
-    run: RunDirectory
-    settings: Any
-    world: World
-    resume: bool
-    dry_run: bool
-    reporter: TrainReporter
+__all__ = ["finish_run", "fit", "open_run", "save_model"]
 
 
 @contextlib.contextmanager
@@ -114,12 +97,22 @@ def fit(context: RunContext, recipe: Recipe) -> Outcome | None:
     """Estimate, then train. Returns None after a dry run."""
     from nlpsuite.training.trainer import Trainer
 
-    trainer = Trainer(recipe, context.settings, context.run, context.world, context.reporter)
+    trainer = Trainer(recipe, context)
     preflight = trainer.preflight()
     context.reporter.preflight(preflight)
     for warning in preflight.warnings():
         context.reporter.notice(warning)
     return None if context.dry_run else trainer.train(resume=context.resume)
+
+
+def save_model(run: RunDirectory, config: ModelConfig, tokenizer_files: Mapping[str, str], card: str) -> None:
+    """Write the best weights as a checkpoint directory, ``model``."""
+    from nlpsuite.models.checkpoint_write import write_checkpoint
+    from nlpsuite.training.checkpoints import read_weights
+
+    arrays = {name: tensor.float().numpy() for name, tensor in read_weights(run.best).items()}
+    with atomic_directory(run.path / "model", replace=True) as building:
+        write_checkpoint(building, config, arrays, tokenizer_files, card=card)
 
 
 def finish_run(run: RunDirectory, outcome: Outcome, **values: Any) -> None:

@@ -12,7 +12,6 @@ import tokenizers
 import torch
 from torch import nn
 
-from nlpsuite.errors import InputInvalidError
 from nlpsuite.files import atomic_write_text, storage_errors
 from nlpsuite.models.config import DecoderConfig, GPT2Config, LSTMConfig, ModelConfig
 from nlpsuite.models.language_module import LanguageModule
@@ -56,15 +55,9 @@ def prepare_data(sources: list[str], place: Path, settings: LMSettings) -> LMDat
         atomic_write_text(tokenizer_file, tokenizer.to_str())
         pack(train, tokenizer, place / "train")
         pack(_beginning(heldout, settings.heldout_characters), tokenizer, place / "heldout")
-    data = LMData(
+    return LMData(
         load_tokenizer(tokenizer_file), TokenFile.open(place / "train"), TokenFile.open(place / "heldout")
     )
-    if len(data.train.tokens) <= settings.context:
-        raise InputInvalidError(
-            f"The corpus has {len(data.train.tokens):,} tokens to train on; a window has {settings.context:,}.",
-            hint="Add text, or use a smaller --context.",
-        )
-    return data
 
 
 def _beginning(texts: Iterable[str], characters: int) -> Iterator[str]:

@@ -22,16 +22,15 @@ from nlpsuite.errors import InputInvalidError, NlpsuiteError, OptionError
 from nlpsuite.files import atomic_directory, atomic_write_text, sha256_file
 from nlpsuite.models.adapter import Adapter, AdapterInfo, MergedCheckpoint, save_adapter
 from nlpsuite.models.checkpoint import Checkpoint, open_checkpoint
-from nlpsuite.models.checkpoint_write import write_checkpoint
 from nlpsuite.models.resolve import resolve_spec
 from nlpsuite.options import make_options
 from nlpsuite.plugins import find_task, load_task
 from nlpsuite.runtime.tokenizer import Tokenizer
 from nlpsuite.tasks.base import Task
 from nlpsuite.training.base import load_base
-from nlpsuite.training.launch import RunContext, finish_run, fit, open_run
+from nlpsuite.training.launch import finish_run, fit, open_run, save_model
 from nlpsuite.training.report import Outcome, TrainReport, TrainReporter
-from nlpsuite.training.run_directory import default_run_directory
+from nlpsuite.training.run_directory import RunContext, default_run_directory
 from nlpsuite.training.settings import AdapterSettings
 
 if TYPE_CHECKING:
@@ -97,36 +96,46 @@ def train_adapter(
         StorageError: the run's directory can't be written.
     """
     extra: dict[str, Any] = {}
-    files: list[str] = []
     if task is not None and data is not None:
-        options = dict(options or {})
-        # Mistakes that show at once should leave no run behind.
-        chosen = make_options(AdapterSettings, dict(settings))
-        table = _table(str(data), chosen)
-        loaded = with_label_map(load_task(task), chosen.label_map)
-        make_options(loaded.options, {**loaded.adapter_options, **(table.options or {}), **options})
-        check_option_columns(loaded, _option_columns(chosen))
-        resolve_spec(base)
-        extra = {"task": task, "base": base, "options": options}
-        files = [str(data)]
-        if not resume:
-            extra["data_sha256"] = [sha256_file(path) for path in table.files]
+        extra = _described(task, str(data), base, dict(options or {}), settings, resume=resume)
     elif not resume:
         raise OptionError("Training an adapter needs a task and data.", hint="Give --task and --data.")
     elif not (task is None and data is None and base is None and not options):
         raise OptionError(
-            "Only a part of what the run was started with is given.",
+            "Only some of the run's original arguments are given.",
             hint="To resume it, omit the task, its options, the data and the model, or give all of them.",
         )
     if output is None:
         if task is None:
-            raise OptionError("No run is named.", hint="Name its directory: -o RUN_DIR.")
+            raise OptionError("No run directory is given.", hint="Give one with -o RUN_DIR.")
         output = default_run_directory(task)
+    files = [] if data is None else [str(data)]
     with open_run(
         Path(output), "adapter", AdapterSettings, settings, files, extra,
         resume=resume, overwrite=overwrite, dry_run=dry_run, reporter=reporter,
     ) as context:  # fmt: skip
         return _Run(context).train()
+
+
+def _described(
+    task: str,
+    data: str,
+    base: str | None,
+    options: Mapping[str, Any],
+    settings: Mapping[str, Any],
+    *,
+    resume: bool,
+) -> dict[str, Any]:
+    """What describes a run beside its settings. Mistakes that show at once should leave no run behind."""
+    chosen = make_options(AdapterSettings, dict(settings))
+    table = _table(data, chosen)
+    loaded = with_label_map(load_task(task), chosen.label_map)
+    make_options(loaded.options, {**loaded.adapter_options, **(table.options or {}), **options})
+    check_option_columns(loaded, _option_columns(chosen))
+    resolve_spec(base)
+    # A resumed run compares the files with its own record.
+    digests = {} if resume else {"data_sha256": [sha256_file(path) for path in table.files]}
+    return {"task": task, "base": base, "options": options, **digests}
 
 
 def _table(data: str, settings: AdapterSettings) -> Table:
@@ -194,7 +203,7 @@ class _Run:
             targets = () if settings.targets == "all" else [t.strip() for t in settings.targets.split(",")]
             add_lora(module, rank=settings.rank, alpha=settings.alpha, targets=targets)
         module.train()
-        recipe = AdapterRecipe(module, examples.train, examples.heldout, settings)
+        recipe = AdapterRecipe(module, examples, settings)
         return base, fingerprint, examples, fit(self.context, recipe)
 
     def _examples(self, tokenizer_files: Mapping[str, str]) -> PreparedExamples:
@@ -221,13 +230,11 @@ class _Run:
         """Write the best weights, as an adapter or a checkpoint directory."""
         from nlpsuite.training.checkpoints import read_weights
 
-        weights = read_weights(self.run.best)
-        if not self.settings.full:
+        if self.settings.full:
+            save_model(self.run, base.config, base.tokenizer_files(), _card(info))
+        else:
+            weights = read_weights(self.run.best)
             save_adapter(result, info, {name: tensor.half().numpy() for name, tensor in weights.items()})
-            return
-        arrays = {name: tensor.float().numpy() for name, tensor in weights.items()}
-        with atomic_directory(result, replace=True) as building:
-            write_checkpoint(building, base.config, arrays, base.tokenizer_files(), card=_card(info))
 
     def _measured(self, result: Path, base: Checkpoint, heldout: Sequence[Example]) -> dict[str, Any]:
         """What ``measure`` returns; nothing, and a notice, where the result can't be run."""

@@ -19,15 +19,20 @@ import platform
 import re
 import shutil
 from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
 from importlib import metadata
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from nlpsuite import __version__
 from nlpsuite.errors import BundleCorruptError, ModelNotFoundError, OptionError, StorageError
 from nlpsuite.files import atomic_write_text, remove_stale, storage_errors, try_lock
 
-__all__ = ["RunDirectory", "default_run_directory", "remove_run"]
+if TYPE_CHECKING:
+    from nlpsuite.training.distributed import World
+    from nlpsuite.training.report import TrainReporter
+
+__all__ = ["RunContext", "RunDirectory", "default_run_directory", "remove_run"]
 
 _FORMAT, _VERSION = "nlpsuite-run", 1
 
@@ -184,6 +189,24 @@ class RunDirectory:
         except (OSError, ValueError):
             return None
         return result
+
+
+@dataclass(frozen=True)
+class RunContext:
+    """A run that is ready to be built: its directory, settings and processes.
+
+    Attributes:
+        resume: continue the run that is there.
+        dry_run: only estimate what the run would take.
+        reporter: does nothing on processes other than the main one.
+    """
+
+    run: RunDirectory
+    settings: Any
+    world: World
+    resume: bool
+    dry_run: bool
+    reporter: TrainReporter
 
 
 def default_run_directory(name: str) -> Path:

@@ -9,10 +9,9 @@ from typing import TYPE_CHECKING, Any
 
 from nlpsuite import __version__
 from nlpsuite.errors import OptionError
-from nlpsuite.files import atomic_directory
-from nlpsuite.training.launch import RunContext, finish_run, fit, open_run
+from nlpsuite.training.launch import finish_run, fit, open_run, save_model
 from nlpsuite.training.report import Outcome, TrainReport, TrainReporter
-from nlpsuite.training.run_directory import default_run_directory
+from nlpsuite.training.run_directory import RunContext, default_run_directory
 from nlpsuite.training.settings import LMSettings
 
 if TYPE_CHECKING:
@@ -67,7 +66,7 @@ def train_lm(
         raise OptionError("No corpus is given.", hint="Name files or folders, or - for standard input.")
     if output is None:
         if not sources:
-            raise OptionError("No run is named.", hint="Name its directory: -o RUN_DIR.")
+            raise OptionError("No run directory is given.", hint="Give one with -o RUN_DIR.")
         first = "stdin" if sources[0] == "-" else Path(sources[0]).stem
         output = default_run_directory(f"{first}-{settings.get('arch', LMSettings.arch)}")
     with open_run(
@@ -80,9 +79,7 @@ def train_lm(
 def _train(context: RunContext) -> LmReport:
     import torch
 
-    from nlpsuite.models.checkpoint_write import write_checkpoint
     from nlpsuite.models.language_module import build_module
-    from nlpsuite.training.checkpoints import read_weights
     from nlpsuite.training.lm import LMRecipe, model_config, prepare_data
     from nlpsuite.training.tokens import tokenizer_files
 
@@ -98,24 +95,18 @@ def _train(context: RunContext) -> LmReport:
     outcome = fit(context, LMRecipe(module, corpus, settings))
     if outcome is None or not outcome.finished:
         return LmReport(run.path, outcome, None)
-    result, perplexities = run.path / "model", {}
+    perplexities = {}
     if context.world.main:
         heldout = corpus.heldout
         perplexities = {settings.arch: heldout.perplexity(outcome.progress.best * heldout.count)}
         if settings.baselines:
             context.reporter.notice("Counting n-grams for the baselines")
             perplexities |= _baselines(corpus)
-        with atomic_directory(result, replace=True) as building:
-            write_checkpoint(
-                building,
-                module.config,
-                {name: tensor.float().numpy() for name, tensor in read_weights(run.best).items()},
-                tokenizer_files(corpus.tokenizer, None if module.config.recurrent else settings.context),
-                card=_card(context, corpus, outcome, perplexities),
-            )
+        files = tokenizer_files(corpus.tokenizer, None if module.config.recurrent else settings.context)
+        save_model(run, module.config, files, _card(context, corpus, outcome, perplexities))
         figures = {name: perplexity.figures() for name, perplexity in perplexities.items()}
         finish_run(run, outcome, heldout_tokens=heldout.count, figures=figures)
-    return LmReport(run.path, outcome, result, perplexities)
+    return LmReport(run.path, outcome, run.path / "model", perplexities)
 
 
 def _baselines(corpus: LMData) -> dict[str, Perplexity]:
@@ -154,6 +145,6 @@ Perplexity on {corpus.heldout.count:,} held-out tokens of the same corpus:
 |---|---|---|---|
 {rows}
 
-It continues text in the style of its corpus. It doesn't follow instructions or know facts. Its license is for
-whoever trained it to choose, within the license of the corpus.
+It continues text in the style of its corpus. It doesn't follow instructions or know facts. Whoever trained it
+chooses its license, within the terms of the corpus's.
 """

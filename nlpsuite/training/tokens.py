@@ -133,7 +133,7 @@ def tokenizer_files(tokenizer: Tokenizer, context_length: int | None) -> dict[st
     """
     end = _end_id(tokenizer)
     return make_tokenizer_files(
-        json.loads(tokenizer.to_str()),
+        tokenizer.to_str(),
         SpecialTokens({END_OF_TEXT: end}, bos=end, unk=None, pad=end, ends=[end]),
         {end: END_OF_TEXT}.get,
         add_bos=False,

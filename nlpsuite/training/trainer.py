@@ -17,10 +17,10 @@ from nlpsuite.errors import TrainingError
 from nlpsuite.models.language_module import LanguageModule
 from nlpsuite.training.batch import Batch, LossModule
 from nlpsuite.training.checkpoints import load_checkpoint, save_checkpoint, save_weights
-from nlpsuite.training.distributed import World, defer_gradients, share, unsharded
+from nlpsuite.training.distributed import defer_gradients, share, unsharded
 from nlpsuite.training.preflight import Preflight, check_memory
-from nlpsuite.training.report import Outcome, Reason, RunProgress, TrainReporter, Validation
-from nlpsuite.training.run_directory import RunDirectory
+from nlpsuite.training.report import Outcome, Reason, RunProgress, Validation
+from nlpsuite.training.run_directory import RunContext
 from nlpsuite.training.schedule import Schedule
 from nlpsuite.training.settings import LoopSettings
 
@@ -55,24 +55,17 @@ class Recipe(Protocol):
 class Trainer:
     """Trains a recipe's model within its budget. Can be interrupted and resumed at any step."""
 
-    def __init__(
-        self,
-        recipe: Recipe,
-        settings: LoopSettings,
-        run: RunDirectory,
-        world: World,
-        reporter: TrainReporter,
-    ) -> None:
-        self._recipe, self._settings, self._run, self._world, self._reporter = (
-            recipe, settings, run, world, reporter,
-        )  # fmt: skip
+    def __init__(self, recipe: Recipe, context: RunContext) -> None:
+        self._recipe, self._run, self._reporter = recipe, context.run, context.reporter
+        settings: LoopSettings = context.settings
+        self._settings, self._world = settings, context.world
         self._schedule = Schedule(settings)
-        module = recipe.module.to(world.device)
+        module = recipe.module.to(self._world.device)
         module.set_dropout(settings.dropout)
-        self._loss = LossModule(module, bf16=uses_bf16(settings.precision, world.device))
+        self._loss = LossModule(module, bf16=uses_bf16(settings.precision, self._world.device))
         groups = [m for m in module.modules() if isinstance(m, nn.ModuleList)]
         layers = [layer for group in groups for layer in group]
-        self._shared = share(self._loss, world, shard=settings.fsdp, layers=layers)
+        self._shared = share(self._loss, self._world, shard=settings.fsdp, layers=layers)
         # After sharding, which replaces the parameters.
         self._parameters = recipe.trainable()
         self._optimizer = _optimizer(self._parameters, settings)

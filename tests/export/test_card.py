@@ -111,7 +111,7 @@ def test_what_the_base_says_of_itself(tmp_path: Path) -> None:
 
 
 def test_whatever_lies_beside_a_gguf_file_is_not_its_card(tmp_path: Path) -> None:
-    write_tiny_gguf(tmp_path / "m.gguf", LLAMA, random_weights(LLAMA))
+    write_tiny_gguf(tmp_path / "m.gguf")
     (tmp_path / "README.md").write_text("My downloads")
     assert own_card(open_checkpoint(tmp_path / "m.gguf")) == ""
     assert "What the base says" not in model_card(manifest(), weights=1)

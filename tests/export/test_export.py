@@ -124,7 +124,7 @@ def test_a_run_of_training_and_a_gguf_file(here: Path) -> None:
     write_checkpoint(here / "runs" / "my-lstm" / "model", LSTM, weights, tiny_tokenizer_files())
     bundle = export("runs/my-lstm", precision="fp32").bundle
     assert (bundle.name, bundle.path.name) == ("my-lstm", "my-lstm-fp32")
-    write_tiny_gguf(here / "m.gguf", LLAMA, random_weights(LLAMA), "Q4_1")
+    write_tiny_gguf(here / "m.gguf", kind="Q4_1")
     bundle = export("m.gguf", precision="int4", name="Mine", output=here / "out").bundle
     assert (bundle.name, bundle.path, bundle.license) == ("Mine", here / "out", "apache-2.0")
     assert bundle.verification is not None

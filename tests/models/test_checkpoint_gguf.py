@@ -14,7 +14,15 @@ import numpy as np
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from tiny import CONFIGS, LLAMA, random_weights, tiny_tokenizer_json, write_tiny_checkpoint, write_tiny_gguf
+from tiny import (
+    CONFIGS,
+    LLAMA,
+    random_weights,
+    tiny_tokenizer_json,
+    wide,
+    write_tiny_checkpoint,
+    write_tiny_gguf,
+)
 from tokenizers import Tokenizer
 
 from nlpsuite.errors import BundleCorruptError, NlpsuiteError, UnsupportedModelError
@@ -39,7 +47,7 @@ def test_configuration_names_and_weights(tmp_path: Path, name: str) -> None:
 
 @pytest.mark.parametrize("name", MODELS)
 def test_the_tokenizer(tmp_path: Path, name: str) -> None:
-    write_tiny_gguf(tmp_path / "tiny.gguf", CONFIGS[name], random_weights(CONFIGS[name]))
+    write_tiny_gguf(tmp_path / "tiny.gguf", CONFIGS[name])
     files = open_checkpoint(tmp_path / "tiny.gguf").tokenizer_files()
     text = "the singing of 1234 birds <|im_end|>"
     expected = Tokenizer.from_str(tiny_tokenizer_json()).encode(text).ids
@@ -53,12 +61,7 @@ def test_the_tokenizer(tmp_path: Path, name: str) -> None:
 @pytest.mark.parametrize("kind", ["Q8_0", "Q4_0", "Q4_1", "Q4_K", "Q6_K"])
 @pytest.mark.parametrize("name", MODELS)
 def test_blocks_are_those_of_the_weights(tmp_path: Path, name: str, kind: str) -> None:
-    config = CONFIGS[name]
-    if isinstance(config, DecoderConfig):
-        config = dataclasses.replace(config, hidden_size=256, intermediate_size=256, head_dim=64)
-    else:
-        config = dataclasses.replace(config, n_embd=256, n_inner=256)  # type: ignore[call-arg]
-    held = write_tiny_gguf(tmp_path / "tiny.gguf", config, random_weights(config), kind)
+    held = write_tiny_gguf(tmp_path / "tiny.gguf", wide(CONFIGS[name]), kind=kind)
     checkpoint = open_checkpoint(tmp_path / "tiny.gguf")
     for tensor_name, values in held.items():
         raw = checkpoint.quantized(tensor_name)
@@ -74,7 +77,7 @@ def test_blocks_are_those_of_the_weights(tmp_path: Path, name: str, kind: str) -
 
 @pytest.mark.parametrize("kind", ["F32", "F16", "BF16"])
 def test_plain_numbers_have_no_blocks(tmp_path: Path, kind: str) -> None:
-    write_tiny_gguf(tmp_path / "tiny.gguf", LLAMA, random_weights(LLAMA), kind)
+    write_tiny_gguf(tmp_path / "tiny.gguf", kind=kind)
     assert open_checkpoint(tmp_path / "tiny.gguf").quantized(QUERIES) is None
 
 
@@ -83,7 +86,7 @@ def test_a_directory_has_no_blocks(tmp_path: Path) -> None:
 
 
 def test_blocks_of_an_unknown_tensor(tmp_path: Path) -> None:
-    write_tiny_gguf(tmp_path / "tiny.gguf", LLAMA, random_weights(LLAMA), "Q8_0")
+    write_tiny_gguf(tmp_path / "tiny.gguf", kind="Q8_0")
     for path in (tmp_path / "tiny.gguf", write_tiny_checkpoint(tmp_path / "tiny")):
         with pytest.raises(BundleCorruptError, match="absent"):
             open_checkpoint(path).quantized("absent")
@@ -99,7 +102,7 @@ def divisors(scaling: RopeScaling, theta: float = LLAMA.rope_theta) -> np.ndarra
 
 def write_scaled(path: Path, values: np.ndarray[Any, Any], theta: float = 500_000.0) -> Path:
     config = dataclasses.replace(LLAMA, rope_theta=theta)
-    write_tiny_gguf(path, config, random_weights(config), extra={"rope_freqs.weight": values})
+    write_tiny_gguf(path, config, tensors={"rope_freqs.weight": values})
     return path
 
 
@@ -138,13 +141,14 @@ def test_another_scaling_is_refused_by_name(tmp_path: Path, values: np.ndarray[A
 
 @pytest.mark.parametrize("name", ["qwen2", "gpt2"])
 def test_scaling_of_other_architectures_is_refused(tmp_path: Path, name: str) -> None:
-    write_tiny_gguf(tmp_path / "tiny.gguf", CONFIGS[name], random_weights(CONFIGS[name]), extra=ONES)
+    write_tiny_gguf(tmp_path / "tiny.gguf", CONFIGS[name], tensors=ONES)
     with pytest.raises(UnsupportedModelError, match="rope_freqs"):
         open_checkpoint(tmp_path / "tiny.gguf")
 
 
 def test_a_head_of_a_billion_dimensions_takes_no_memory(tmp_path: Path) -> None:
-    path = with_metadata(tmp_path / "tiny.gguf", "llama.attention.key_length", 1 << 30, extra=ONES)
+    path = tmp_path / "tiny.gguf"
+    write_tiny_gguf(path, metadata={"llama.attention.key_length": 1 << 30}, tensors=ONES)
     tracemalloc.start()
     try:
         with pytest.raises(NlpsuiteError):
@@ -171,7 +175,7 @@ def test_a_head_of_a_billion_dimensions_takes_no_memory(tmp_path: Path) -> None:
 )
 def test_a_tensor_of_another_model_is_refused_by_name(tmp_path: Path, name: str, tensor: str) -> None:
     extra = {tensor: np.ones(64, np.float32)}
-    write_tiny_gguf(tmp_path / "tiny.gguf", CONFIGS[name], random_weights(CONFIGS[name]), extra=extra)
+    write_tiny_gguf(tmp_path / "tiny.gguf", CONFIGS[name], tensors=extra)
     with pytest.raises(UnsupportedModelError, match=re.escape(tensor)):
         open_checkpoint(tmp_path / "tiny.gguf")
 
@@ -202,24 +206,8 @@ METADATA_CASES = {
 }
 
 
-def with_metadata(path: Path, key: str, value: Any, **extra: Any) -> Path:
-    """A tiny file with one more key, which the package's writer puts into a copy of it."""
-    write_tiny_gguf(path.with_suffix(".plain"), LLAMA, random_weights(LLAMA), **extra)
-    reader = gguf.GGUFReader(path.with_suffix(".plain"))
-    writer = gguf.GGUFWriter(path, "llama")
-    for field in reader.fields.values():
-        if field.name.startswith("GGUF.") or field.name == "general.architecture":
-            continue
-        sub_type = field.types[-1] if field.types[0] == gguf.GGUFValueType.ARRAY else None
-        writer.add_key_value(field.name, field.contents(), field.types[0], sub_type=sub_type)
-    add = {str: writer.add_string, float: writer.add_float32, int: writer.add_uint32, bool: writer.add_bool}
-    add[type(value)](key, value)
-    for tensor in reader.tensors:
-        writer.add_tensor(tensor.name, tensor.data)
-    writer.write_header_to_file()
-    writer.write_kv_data_to_file()
-    writer.write_tensors_to_file()
-    writer.close()
+def with_metadata(path: Path, key: str, value: Any) -> Path:
+    write_tiny_gguf(path, metadata={key: value})
     return path
 
 
@@ -255,7 +243,7 @@ def scaled_llama(tmp_path_factory: pytest.TempPathFactory) -> bytes:
     path = tmp_path_factory.mktemp("gguf") / "tiny.gguf"
     config = dataclasses.replace(LLAMA, rope_theta=500_000.0)
     extra = {"rope_freqs.weight": divisors(RopeScaling(32.0, 1.0, 4.0, 8192), 500_000.0)}
-    write_tiny_gguf(path, config, random_weights(config), "Q8_0", extra=extra)
+    write_tiny_gguf(path, config, kind="Q8_0", tensors=extra)
     return path.read_bytes()
 
 

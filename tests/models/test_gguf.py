@@ -12,6 +12,7 @@ import numpy as np
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from tiny import finish_gguf
 
 from nlpsuite.errors import (
     BundleCorruptError,
@@ -43,10 +44,7 @@ def write_sample(path: Path) -> Path:
     for kind in ("Q8_0", "Q4_1", "BF16"):
         quantised = gguf.GGMLQuantizationType[kind]
         writer.add_tensor(kind, gguf.quantize(MATRIX, quantised), raw_dtype=quantised)
-    writer.write_header_to_file()
-    writer.write_kv_data_to_file()
-    writer.write_tensors_to_file()
-    writer.close()
+    finish_gguf(writer)
     return path
 
 

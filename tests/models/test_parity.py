@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from tiny import CONFIGS, LLAMA, VOCABULARY, random_weights, tiny_tokenizer_files, write_tiny_gguf
+from tiny import CONFIGS, LLAMA, VOCABULARY, random_weights, tiny_tokenizer_files, wide, write_tiny_gguf
 
 from nlpsuite.models.checkpoint import Checkpoint, open_checkpoint
 from nlpsuite.models.checkpoint_write import write_checkpoint
@@ -265,15 +265,6 @@ def test_token_ids_round_trip(transformers: Any, tmp_path: Path) -> None:
 # GGUF
 
 
-def wide(config: ModelConfig) -> ModelConfig:
-    """The same with rows of 256 weights, the block of the K-quants."""
-    import dataclasses
-
-    if isinstance(config, DecoderConfig):
-        return dataclasses.replace(config, hidden_size=256, intermediate_size=256, head_dim=64)
-    return dataclasses.replace(config, n_embd=256, n_inner=256)  # type: ignore[call-arg]
-
-
 GGUF_MODELS = ["llama", "llama-untied", "mistral", "qwen2", "qwen3", "gpt2", "gpt2-untied"]
 
 
@@ -281,7 +272,7 @@ GGUF_MODELS = ["llama", "llama-untied", "mistral", "qwen2", "qwen3", "gpt2", "gp
 @pytest.mark.parametrize("name", GGUF_MODELS)
 def test_gguf(transformers: Any, tmp_path: Path, name: str, kind: str) -> None:
     config = wide(CONFIGS[name])
-    held = write_tiny_gguf(tmp_path / "tiny.gguf", config, random_weights(config), kind)
+    held = write_tiny_gguf(tmp_path / "tiny.gguf", config, kind=kind)
     model = _with_weights(transformers, config, held)
     assert_same_logits(open_checkpoint(tmp_path / "tiny.gguf"), logits_of(model, token_ids()))
 
@@ -294,9 +285,7 @@ def test_gguf_of_llama_3(transformers: Any, tmp_path: Path) -> None:
     plain = config.rope_theta ** -(np.arange(0, config.head_dim, 2) / config.head_dim)
     divisors = (plain / model.model.rotary_emb.inv_freq.numpy()).astype(np.float32)
     assert divisors.min() == pytest.approx(1) and divisors.max() == pytest.approx(32)
-    write_tiny_gguf(
-        tmp_path / "tiny.gguf", config, random_weights(config), extra={"rope_freqs.weight": divisors}
-    )
+    write_tiny_gguf(tmp_path / "tiny.gguf", config, tensors={"rope_freqs.weight": divisors})
     checkpoint = open_checkpoint(tmp_path / "tiny.gguf")
     assert checkpoint.config.rope_scaling.factor == pytest.approx(32)  # type: ignore[attr-defined]
     assert_same_logits(checkpoint, logits_of(model, token_ids()))

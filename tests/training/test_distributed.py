@@ -7,14 +7,13 @@ import json
 import os
 import shutil
 import signal
-import subprocess
 import sys
 from pathlib import Path
 from typing import Any
 
 import pytest
 import safetensors.numpy
-from small_runs import small
+from small_runs import small, start_training
 
 pytestmark = [
     pytest.mark.slow,
@@ -27,16 +26,8 @@ TWO = ["-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2"]
 def train(corpus: Path, run: Path, processes: int, *flags: str, **changes: Any) -> None:
     """``nlpsuite train lm`` as a user starts it."""
     settings = small(**{"evaluations": 1, "dropout": 0.0, "save_steps": 1, **changes})
-    given = [part for name, value in settings.items() for part in (f"--{name.replace('_', '-')}", str(value))]
-    launcher = TWO if processes == 2 else []
-    command = [sys.executable, *launcher, "-m", "nlpsuite", "train", "lm", str(corpus), *given]
-    launched = subprocess.Popen(
-        [*command, "--no-baselines", "-o", str(run), *flags],
-        env={**os.environ, "OMP_NUM_THREADS": "1", "PYTHONWARNINGS": "ignore"},
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        start_new_session=True,
-    )
+    flags = (str(corpus), "--no-baselines", *flags)
+    launched = start_training("lm", settings, run, *flags, launcher=TWO if processes == 2 else ())
     try:
         out, err = launched.communicate(timeout=240)
     finally:

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from small_runs import small
+from small_runs import small, start_training, wait_for
 
 from nlpsuite.errors import BundleCorruptError, ModelNotFoundError, OptionError
 from nlpsuite.training.run_directory import RunDirectory
@@ -24,33 +24,10 @@ pytestmark = pytest.mark.slow
 STEPS = 60
 
 
-def command(corpus: Path, run: Path, arch: str, *flags: str) -> list[str]:
+def start(corpus: Path, run: Path, arch: str, *flags: str) -> subprocess.Popen[bytes]:
     # Dropout, accumulation and an odd rhythm: all that a resumed run could get wrong.
     settings = small(arch, steps=STEPS, dropout=0.1, accumulate=2, evaluations=4, save_steps=7, seed=3)
-    given = [part for name, value in settings.items() for part in (f"--{name.replace('_', '-')}", str(value))]
-    python = [sys.executable, "-m", "nlpsuite", "train", "lm"]
-    return [*python, str(corpus), *given, "--no-baselines", "-o", str(run), *flags]
-
-
-def environment() -> dict[str, str]:
-    return {**os.environ, "OMP_NUM_THREADS": "1", "PYTHONWARNINGS": "ignore"}
-
-
-def start(corpus: Path, run: Path, arch: str, *flags: str) -> subprocess.Popen[bytes]:
-    return subprocess.Popen(
-        command(corpus, run, arch, *flags),
-        env=environment(),
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-    )
-
-
-def wait_for(condition: Any, child: subprocess.Popen[bytes], seconds: float = 60) -> None:
-    end = time.monotonic() + seconds
-    while not condition():
-        assert time.monotonic() < end, "it took too long"
-        assert child.poll() is None, child.communicate()[1].decode()
-        time.sleep(0.005)
+    return start_training("lm", settings, run, str(corpus), "--no-baselines", *flags)
 
 
 def checkpoints(run: Path) -> list[int]:
