@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Generator, Iterable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from pathlib import Path
 
 import numpy as np
@@ -23,20 +23,23 @@ from nlpsuite.runtime.tokenizer import Tokenizer
 __all__ = ["LanguageModel"]
 
 
-# Longer states are released between calls, since every step reads the whole state.
-_SHORT = 1024
+# Bytes for the states of prompts' beginnings: about 1,400 tokens of the default model.
+_PREFIXES = 64 * 2**20
 
 
 class LanguageModel:
     """A bundle ready to run. Make one with ``LanguageModel.load``.
 
-    Not thread-safe: one call at a time.
+    Thread-safe: calls from several threads share the running batch.
     """
 
     def __init__(self, bundle: Bundle, session: SlotSession, tokenizer: Tokenizer, max_slots: int) -> None:
         self.bundle, self.tokenizer = bundle, tokenizer
         self.device = session.device
         self._session, self._max_slots = session, max_slots
+        self._scheduler = Scheduler(
+            session, tokenizer, bundle.end_token_ids, bundle.context_length, max_slots, prefixes=_PREFIXES
+        )
         self._calibration: dict[Prompt, tuple[float, ...]] = {}
         self._verification: Future[None] | None = None
 
@@ -91,7 +94,7 @@ class LanguageModel:
 
         Even the size of a buffer can change the order of a sum, and so its last digits.
         """
-        self._session.release()
+        self._scheduler.release()
         self._calibration.clear()
 
     def complete(self, prompts: Sequence[Prompt]) -> list[Completion]:
@@ -112,23 +115,19 @@ class LanguageModel:
             yield from self._events(prompts)
 
     def _events(self, prompts: Sequence[Prompt]) -> Iterator[tuple[int, str | Completion]]:
-        if self._session.length > _SHORT:
-            # After a long prompt, short ones should start with a small state.
-            self._session.release()
         scored = [i for i, prompt in enumerate(prompts) if prompt.choices]
         yield from zip(scored, self._score([prompts[i] for i in scored]))
         generated = [i for i, prompt in enumerate(prompts) if not prompt.choices]
-        scheduler = Scheduler(
-            self._session, self.tokenizer, self.bundle.end_token_ids, self.context_length, self._max_slots
-        )
-        for index, event in scheduler.run(prompts[i] for i in generated):
-            self._verified()
-            yield generated[index], event
+        with closing(self._scheduler.run(prompts[i] for i in generated)) as events:
+            for index, event in events:
+                self._verified()
+                yield generated[index], event
 
     def token_logprobs(self, text: str) -> npt.NDArray[np.float64]:
         """Natural log-probability of each token of ``text`` after the first, given the preceding ones."""
-        with self._blaming_damage():
-            result = token_logprobs(self._session, self.tokenizer.encode_text(text), self.context_length)
+        ids = self.tokenizer.encode_text(text)
+        with self._blaming_damage(), self._scheduler.turn() as slot:
+            result = token_logprobs(self._session, ids, self.context_length, slot)
         self._verified()
         return result
 
@@ -152,11 +151,11 @@ class LanguageModel:
         # Rows of similar length run together.
         order = sorted(range(len(rows)), key=lambda i: len(rows[i]))
         found: dict[int, npt.NDArray[np.float64]] = {}
-        with self._blaming_damage():
+        with self._blaming_damage(), self._scheduler.turn() as slot:
             for at in range(0, len(order), self._max_slots):
                 chosen = order[at : at + self._max_slots]
                 results = many_token_logprobs(
-                    self._session, [rows[i] for i in chosen], [begins[i] for i in chosen]
+                    self._session, [rows[i] for i in chosen], [begins[i] for i in chosen], slot
                 )
                 found.update(zip(chosen, results))
         self._verified()
@@ -198,9 +197,10 @@ class LanguageModel:
         # An empty context still needs a token before the first choice.
         rows = [(context or [min(self.bundle.end_token_ids)], choices) for context, choices in encoded]
         order = sorted(range(len(rows)), key=lambda i: len(rows[i][0]))
-        scores = continuation_logprobs(
-            self._session, [rows[i][0] for i in order], [rows[i][1] for i in order]
-        )
+        with self._scheduler.turn() as slot:
+            scores = continuation_logprobs(
+                self._session, [rows[i][0] for i in order], [rows[i][1] for i in order], slot
+            )
         by_index = dict(zip(order, scores))
         return [(len(encoded[i][0]), tuple(by_index[i])) for i in range(len(rows))]
 

@@ -1,47 +1,45 @@
-"""Continuous batching: requests join the running batch as slots become free, and leave it when they end."""
+"""Continuous batching: requests join the running batch as slots become free, and leave it when they end.
+
+Long prompts are read in chunks between the others' steps, so that a text being written never waits for more
+than one chunk. Any number of threads may submit and take events: whichever waits for an event runs the next step.
+"""
 
 from __future__ import annotations
 
-import time
-from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
+import threading
+from collections import deque
+from collections.abc import Generator, Iterable, Iterator, Sequence
+from contextlib import contextmanager
 
 import numpy as np
 
-from nlpsuite.errors import InputTooLongError
-from nlpsuite.runtime.prefill import prefill
-from nlpsuite.runtime.prompt import Completion, FinishReason, Prompt
-from nlpsuite.runtime.sampling import Sampler
+from nlpsuite.runtime.prefix_cache import PrefixCache, chunk_end
+from nlpsuite.runtime.prompt import Completion, Prompt
+from nlpsuite.runtime.request import Request
 from nlpsuite.runtime.session import SlotSession
-from nlpsuite.runtime.text_stream import TextStream, ends_sentence
-from nlpsuite.runtime.token_healing import HealingState
 from nlpsuite.runtime.tokenizer import Tokenizer
 
 __all__ = ["Scheduler"]
 
-
-@dataclass
-class _Row:
-    """One request in a slot."""
-
-    index: int
-    prompt: Prompt
-    ids: list[int]
-    sampler: Sampler
-    stream: TextStream
-    position: int  # tokens in the slot's state
-    healing: HealingState | None = None  # of a text that ends in white space
-    token: int = 0  # drawn, not yet fed
-    generated: int = 0
-    first_token_at: float | None = None
+# Maximum number of prompt tokens read between two steps of the rows that generate.
+_READ_TOGETHER = 256
+# Rows that guess tokens (see ``lookup``): with more, a run is no longer bound by reading the weights, and every
+# guess costs as much as a token.
+_MOST_GUESSING = 2
+_MOST_GUESSED = 8
+# A longer state is released when nothing runs, since every step of several rows reads the whole state.
+_SHORT = 1024
 
 
 class Scheduler:
-    """Generates for many prompts at once.
+    """Generates for many prompts at once. Thread-safe.
 
     Args:
         max_slots: maximum number of rows in the batch.
         context_length: maximum number of tokens in a row, prompt and completion together.
+        max_positions: maximum number of positions in all slots together; a request that needs more runs alone.
+        prefixes: bytes for the states of prompts' beginnings.
+        guess: whether to guess tokens by prompt lookup.
     """
 
     def __init__(
@@ -51,131 +49,193 @@ class Scheduler:
         end_token_ids: Iterable[int],
         context_length: int,
         max_slots: int = 16,
+        *,
+        max_positions: int = 1 << 16,
+        prefixes: int = 0,
+        guess: bool = True,
     ) -> None:
         self._session, self._tokenizer = session, tokenizer
         self._ends = frozenset(end_token_ids)
-        self._context_length, self._max_slots = context_length, max_slots
+        self._context_length, self._max_slots, self._max_positions = context_length, max_slots, max_positions
+        self._prefixes = PrefixCache(prefixes if session.device.kind == "cpu" else 0)
+        self._guess = guess and not session.recurrent
+        self._rows: list[Request] = []  # row i is in slot i
+        self._waiting: deque[Request] = deque()
+        self._condition = threading.Condition()
+        self._busy = False
 
-    def run(self, prompts: Iterable[Prompt]) -> Iterator[tuple[int, str | Completion]]:
+    def run(self, prompts: Iterable[Prompt]) -> Generator[tuple[int, str | Completion], None, None]:
         """Yield ``(index, piece of text)`` as text is generated, and ``(index, completion)`` as each prompt ends.
 
         The pieces of a prompt join to its completion's text. Prompts are taken from the iterable only as
-        slots become free.
+        slots may become free. Closing the generator cancels what hasn't ended.
 
         Raises:
             InputTooLongError: a prompt leaves no room for an answer.
         """
-        self._started = time.perf_counter()
-        waiting = enumerate(prompts)
-        active: list[_Row] = []  # row i is in slot i
-        exhausted = False
-        while True:
-            joining: list[_Row] = []
-            while not exhausted and len(active) + len(joining) < self._max_slots:
-                index, prompt = next(waiting, (-1, None))
-                if prompt is None:
-                    exhausted = True
-                else:
-                    joining.append(self._row(index, prompt))
-            if joining:
-                # Sorted, so that rows of similar length are read in one run.
-                joining.sort(key=lambda row: len(row.ids))
-                for row in joining:
-                    if row.prompt.prefill:
-                        yield row.index, row.prompt.prefill
-                logits = prefill(self._session, [row.ids for row in joining], first=len(active))
-                active += joining
-                yield from self._advance(active, logits, len(active) - len(joining))
-            elif active:
-                yield from self._advance(active, self._step(active), 0)
-            elif exhausted:
-                return
+        source = enumerate(prompts)
+        mine: dict[int, Request] = {}
+        try:
+            while True:
+                while len(mine) < self._max_slots and (taken := next(source, None)):
+                    mine[taken[0]] = self.submit(taken[1])
+                if not mine:
+                    return
+                with self.turn():
+                    if not any(request.events for request in mine.values()):
+                        self._step()
+                for index, request in list(mine.items()):
+                    while request.events:
+                        event = request.events.popleft()
+                        if isinstance(event, Completion):
+                            del mine[index]
+                        yield index, event
+        finally:
+            for request in mine.values():
+                self.cancel(request)
 
-    def _row(self, index: int, prompt: Prompt) -> _Row:
-        bare, space = prompt, ""
-        if prompt.text[-1:].isspace():
-            bare, space = self._tokenizer.healer.split(prompt)
-        ids = self._tokenizer.encode_prompt(bare)
-        if not ids:  # nothing to continue: start as if after the end of another text
-            ids = [min(self._ends)]
-        if len(ids) >= self._context_length:
-            raise InputTooLongError(
-                f"The prompt has {len(ids):,} tokens; the model's context is {self._context_length:,}.",
-                hint="Shorten the input.",
-            )
-        stream = TextStream(self._tokenizer.decode, prompt.stop, prompt.prefill, skip=len(space))
-        healing = HealingState(self._tokenizer.healer, space) if space else None
-        return _Row(index, prompt, ids, Sampler(prompt.sampling, ids), stream, len(ids), healing)
+    def submit(self, prompt: Prompt) -> Request:
+        """Queue a prompt. Raises InputTooLongError if it leaves no room for an answer."""
+        request = Request(prompt, self._tokenizer, self._ends, self._context_length)
+        with self._condition:
+            self._waiting.append(request)
+        return request
 
-    def _step(self, active: list[_Row]) -> np.ndarray:
-        """Feed each row its last drawn token; returns logits (B, V)."""
-        positions = np.array([row.position for row in active])
-        self._session.reserve(len(active), int(positions.max()) + 1)
-        ids = np.array([[row.token] for row in active])
-        logits = self._session.run(ids, positions, np.zeros_like(ids))[:, 0]
-        for row in active:
-            row.position += 1
-        return logits
+    def cancel(self, request: Request) -> None:
+        """Stop a request and free its slot."""
+        with self.turn():
+            request.finished = True
+            self._remove_finished()
 
-    def _advance(
-        self, active: list[_Row], logits: np.ndarray, first: int
-    ) -> Iterator[tuple[int, str | Completion]]:
-        """Draw a token for the rows from ``first`` on; remove finished rows and fill their slots."""
-        finished: list[tuple[int, FinishReason]] = []
-        for slot, row in enumerate(active[first:], first):
-            piece, reason = self._draw(row, logits[slot - first])
-            if reason is not None:
-                piece += row.stream.finish()
-                finished.append((slot, reason))
-            if piece:
-                yield row.index, piece
-        for slot, reason in reversed(finished):
-            row = active[slot]
-            yield row.index, self._completion(row, reason)
-            last = active.pop()
-            if slot < len(active):
-                self._session.copy_slot(len(active), [slot], last.position)
-                active[slot] = last
+    @contextmanager
+    def turn(self) -> Iterator[int]:
+        """Have the session to oneself, between two steps; gives the first free slot."""
+        with self._condition:
+            while self._busy:
+                self._condition.wait()
+            self._busy = True
+        try:
+            yield len(self._rows)
+        finally:
+            with self._condition:
+                self._busy = False
+                self._condition.notify_all()
 
-    def _draw(self, row: _Row, logits: np.ndarray) -> tuple[str, FinishReason | None]:
-        if row.healing:
-            row.healing.restrict(logits)
-        token = row.sampler.draw(logits)
-        if row.healing:
-            row.healing.advance(token)
-        if row.first_token_at is None:
-            row.first_token_at = time.perf_counter()
-        if token in self._ends:
-            return "", "stop"
-        if self._at_sentence_end(row, token):
-            return "", "sentence"
-        row.token = token
-        row.generated += 1
-        piece = row.stream.push(token)
-        if row.stream.stopped:
-            return piece, "stop"
-        if row.generated >= row.prompt.max_tokens:
-            return piece, "length"
-        if row.position >= self._context_length - 1:
-            return piece, "context"
-        return piece, None
+    def release(self) -> None:
+        """Forget all states, so that later results don't depend on earlier ones. Not while requests run."""
+        with self.turn() as occupied:
+            assert not occupied
+            self._prefixes.clear()
+            self._session.release()
 
-    def _at_sentence_end(self, row: _Row, following: int) -> bool:
-        """Whether a sentence ended before ``following``, late enough to stop there.
+    def _step(self) -> None:
+        """Read a chunk of the prompts that are unread, and draw a token, or several, for the other rows."""
+        self._admit()
+        writing = [row for row in self._rows if not row.reading]
+        if group := self._next_to_read():
+            self._read(group)
+        if writing:
+            self._write(writing)
+        self._remove_finished()
 
-        Decided by the next token: the point in "3.5" ends nothing.
+    def _admit(self) -> None:
+        if not self._rows and self._session.length > _SHORT:
+            self._session.release()
+        with self._condition:
+            self._waiting = deque(request for request in self._waiting if not request.finished)
+            longest = max((row.room for row in self._rows), default=0)
+            while self._waiting and len(self._rows) < self._max_slots:
+                longest = max(longest, self._waiting[0].room)
+                if self._rows and longest * (len(self._rows) + 1) > self._max_positions:
+                    break
+                self._rows.append(self._waiting.popleft())
+
+    def _next_to_read(self) -> range:
+        """Neighbouring slots whose next chunks, of similar size, run together.
+
+        The row of which the least has been read comes first, so that a short prompt doesn't wait for a long one.
         """
-        after = row.prompt.sentence_end_after
-        if after is None or row.generated < after or not ends_sentence(row.stream.text):
-            return False
-        return self._tokenizer.decode([following])[:1].isspace()
+        unread = [slot for slot, row in enumerate(self._rows) if row.reading]
+        if not unread:
+            return range(0)
+        first = min(unread, key=lambda slot: self._rows[slot].position)
+        self._restore(first)
+        sizes = [self._chunk(first)]
+        for slot in range(first + 1, len(self._rows)):
+            if not self._rows[slot].reading:
+                break
+            self._restore(slot)
+            more = [*sizes, self._chunk(slot)]
+            area = max(more) * len(more)
+            if area > _READ_TOGETHER or sum(more) < 0.75 * area:
+                break
+            sizes = more
+        return range(first, first + len(sizes))
 
-    def _completion(self, row: _Row, reason: FinishReason) -> Completion:
-        assert row.first_token_at is not None
-        return Completion(
-            text=row.stream.text,
-            finish_reason=reason,
-            prompt_tokens=len(row.ids),
-            completion_tokens=row.generated,
-            first_token_seconds=row.first_token_at - self._started,
-        )
+    def _restore(self, slot: int) -> None:
+        row = self._rows[slot]
+        if row.position == 0:
+            self._session.reserve(slot + 1, min(len(row.ids) + 1, self._context_length))
+            row.position = self._prefixes.restore(self._session, slot, row.ids)
+
+    def _chunk(self, slot: int) -> int:
+        row = self._rows[slot]
+        return min(chunk_end(row.position), len(row.ids)) - row.position
+
+    def _read(self, group: range) -> None:
+        """Read one chunk of each row of a group, and draw the first token of those that are read."""
+        rows = [self._rows[slot] for slot in group]
+        sizes = np.array([self._chunk(slot) for slot in group])
+        ids = np.zeros((len(rows), int(sizes.max())), np.int64)
+        for i, (row, size) in enumerate(zip(rows, sizes)):
+            ids[i, :size] = row.ids[row.position : row.position + size]
+        starts = np.array([row.position for row in rows])
+        self._session.reserve(group.stop, int(starts.max()) + ids.shape[1])
+        logits = self._session.run(ids, starts, sizes[:, None] - 1, group.start, sizes)[:, 0]
+        for slot, row, size, after in zip(group, rows, sizes, logits):
+            start, row.position = row.position, row.position + int(size)
+            if row.position == chunk_end(start):
+                self._prefixes.save(self._session, slot, row.ids[: row.position], start)
+            if not row.reading:
+                row.accept([], after[None])
+
+    def _write(self, writing: Sequence[Request]) -> None:
+        """Feed the last token of each row that writes, with guesses of the next ones, and draw what follows."""
+        rows = self._rows[: 1 + max(self._rows.index(row) for row in writing)]
+        may_guess = self._guess and len(writing) <= _MOST_GUESSING
+        guesses = [row.guess(_MOST_GUESSED) if may_guess and row in writing else [] for row in rows]
+        # Other rows among them are fed a token that their next chunk overwrites, or that a length of 0 excludes.
+        lengths = np.array([1 + len(guess) if row in writing else 0 for row, guess in zip(rows, guesses)])
+        ids = np.zeros((len(rows), int(lengths.max())), np.int64)
+        for i, (row, guess) in enumerate(zip(rows, guesses)):
+            ids[i, : 1 + len(guess)] = [row.token, *guess]
+        positions = np.array([row.position for row in rows])
+        self._session.reserve(len(rows), int(positions.max()) + ids.shape[1])
+        reads = np.broadcast_to(np.arange(ids.shape[1]), ids.shape)
+        logits = self._session.run(ids, positions, reads, 0, lengths)
+        for row, guess, length, after in zip(rows, guesses, lengths, logits):
+            if length:
+                row.position += 1
+                row.accept(guess, after[:length])
+
+    def _remove_finished(self) -> None:
+        """Free the slots of rows that have ended; the last row moves into the gap."""
+        for slot in reversed(range(len(self._rows))):
+            if self._rows[slot].finished:
+                self._save_text(slot)
+                last = self._rows.pop()
+                if slot < len(self._rows):
+                    if last.position:
+                        self._session.copy_slot(len(self._rows), [slot], last.position)
+                    self._rows[slot] = last
+
+    def _save_text(self, slot: int) -> None:
+        """Save the state of a text that was written: the next turn of a dialogue begins with it."""
+        row = self._rows[slot]
+        if row.reading or self._session.recurrent:
+            return
+        start, seen = 0, row.seen
+        while (end := chunk_end(start)) <= len(seen):
+            if end > len(row.ids):
+                self._prefixes.save(self._session, slot, seen[:end], start)
+            start = end

@@ -21,7 +21,10 @@ _READ_TOGETHER = 256
 
 
 def continuation_logprobs(
-    session: SlotSession, contexts: Sequence[Sequence[int]], continuations: Sequence[Sequence[Sequence[int]]]
+    session: SlotSession,
+    contexts: Sequence[Sequence[int]],
+    continuations: Sequence[Sequence[Sequence[int]]],
+    slot: int = 0,
 ) -> list[list[float]]:
     """Natural log-probability of each row's continuations after its context.
 
@@ -31,8 +34,9 @@ def continuation_logprobs(
     Args:
         contexts: a row's context ids, at least one each.
         continuations: for each row, the ids of its continuations; rows may differ in number.
+        slot: the first to use.
     """
-    first = log_softmax(prefill(session, contexts, first=0))
+    first = log_softmax(prefill(session, contexts, slot))
     totals = [[float(first[i, c[0]]) for c in row] for i, row in enumerate(continuations)]
     for choice in range(max(map(len, continuations))):
         fed = [list(row[choice][:-1]) if choice < len(row) else [] for row in continuations]
@@ -40,8 +44,8 @@ def continuation_logprobs(
             continue
         lengths = np.array([len(context) for context in contexts])
         # A row with nothing to read is fed a dummy token.
-        with session.rolled_back(len(fed)):
-            logits = feed(session, [ids or [0] for ids in fed], lengths, first=0, read_all=True)
+        with session.rolled_back(slot, len(fed)):
+            logits = feed(session, [ids or [0] for ids in fed], lengths, slot, read_all=True)
         for i, ids in enumerate(fed):
             if ids:
                 steps = log_softmax(logits[i, : len(ids)])
@@ -49,20 +53,22 @@ def continuation_logprobs(
     return totals
 
 
-def token_logprobs(session: SlotSession, ids: Sequence[int], context_length: int) -> npt.NDArray[np.float64]:
+def token_logprobs(
+    session: SlotSession, ids: Sequence[int], context_length: int, slot: int = 0
+) -> npt.NDArray[np.float64]:
     """Log-probability of each token after the first, given all before it; (len(ids) - 1,)."""
     if len(ids) > context_length:
         raise InputTooLongError(f"{len(ids):,} tokens exceed the model's context of {context_length:,}.")
     out = []
     for at in range(0, len(ids) - 1, _READ_CHUNK):
         part = ids[at : min(at + _READ_CHUNK, len(ids) - 1)]
-        logits = feed(session, [part], np.array([at]), first=0, read_all=True)[0]
+        logits = feed(session, [part], np.array([at]), slot, read_all=True)[0]
         out.append(log_softmax(logits)[np.arange(len(part)), ids[at + 1 : at + 1 + len(part)]])
     return np.concatenate(out) if out else np.zeros(0)
 
 
 def many_token_logprobs(
-    session: SlotSession, rows: Sequence[Sequence[int]], begins: Sequence[int]
+    session: SlotSession, rows: Sequence[Sequence[int]], begins: Sequence[int], slot: int = 0
 ) -> list[npt.NDArray[np.float64]]:
     """Log-probability of each row's tokens from its ``begins`` on, given those before it in the row.
 
@@ -71,12 +77,13 @@ def many_token_logprobs(
     Args:
         rows: token ids, at least two per row.
         begins: the first position to score in each row, at least 1.
+        slot: the first to use.
     """
     order = sorted(range(len(rows)), key=lambda i: -len(rows[i]))  # so that those still running come first
     found: list[list[npt.NDArray[np.float64]]] = [[] for _ in rows]
     # Each token but the last is fed, and predicts the next.
     ends = [len(rows[i]) - 1 for i in order]
-    session.reserve(len(rows), ends[0])
+    session.reserve(slot + len(rows), ends[0])
     at = 0
     while running := sum(end > at for end in ends):
         size = max(1, _READ_TOGETHER // running)
@@ -84,12 +91,12 @@ def many_token_logprobs(
         stop = min(at + size, ends[running - 1])
         parts = [rows[i][at:stop] for i in order[:running]]
         wanted = any(begins[i] <= stop for i in order[:running])
-        logits = feed(session, parts, np.full(running, at), first=0, read_all=wanted)
-        for slot, i in enumerate(order[:running]):
+        logits = feed(session, parts, np.full(running, at), slot, read_all=wanted)
+        for row, i in enumerate(order[:running]):
             skipped = max(0, begins[i] - 1 - at)
             if skipped < stop - at:
                 targets = np.asarray(rows[i][at + 1 + skipped : stop + 1])
-                found[i].append(_logprobs_of(logits[slot, skipped:], targets))
+                found[i].append(_logprobs_of(logits[row, skipped:], targets))
         at = stop
     return [np.concatenate(parts) for parts in found]
 

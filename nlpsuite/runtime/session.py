@@ -12,7 +12,7 @@ padding, and can't be rolled back.
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -164,21 +164,39 @@ class SlotSession:
                     else:
                         array[target][..., :length, :] = array[source][..., :length, :]
 
+    def read_state(self, slot: int, start: int, end: int) -> list[npt.NDArray[Any]]:
+        """Copies of a slot's state at the positions from ``start`` to ``end``; of a recurrent state, all of it."""
+        copies = []
+        for state in self._states.values():
+            with state.on_host() as array:
+                copies.append((array[slot] if state.recurrent else array[slot][..., start:end, :]).copy())
+        return copies
+
+    def write_state(self, slot: int, start: int, copies: Sequence[npt.NDArray[Any]]) -> None:
+        """Write what ``read_state`` gave to the positions from ``start`` on."""
+        for state, copy in zip(self._states.values(), copies):
+            with state.on_host() as array:
+                if state.recurrent:
+                    array[slot] = copy
+                else:
+                    array[slot][..., start : start + copy.shape[-2], :] = copy
+
     @contextmanager
-    def rolled_back(self, slots: int) -> Iterator[None]:
-        """Restore the state of the first ``slots`` slots at the end of the block.
+    def rolled_back(self, first: int, count: int) -> Iterator[None]:
+        """Restore the state of the slots from ``first`` to ``first + count`` at the end of the block.
 
         Free for a cache, which is rolled back by overwriting it.
         """
+        slots = slice(first, first + count)
         saved = {}
         for name, state in self._states.items():
             if state.recurrent:
                 with state.on_host() as array:
-                    saved[name] = array[:slots].copy()
+                    saved[name] = array[slots].copy()
         yield
         for name, before in saved.items():
             with self._states[name].on_host() as array:
-                array[:slots] = before
+                array[slots] = before
 
     def run(
         self,

@@ -183,7 +183,7 @@ class Script:
 
     def __init__(self, model: LanguageModel, text: str) -> None:
         self._ids = [*model.tokenizer.encode_text(text), 2]
-        self.device = model.device
+        self.device, self.recurrent = model.device, False
         self._prompt = self.length = 0
 
     def reserve(self, slots: int, length: int) -> None: ...
@@ -191,8 +191,10 @@ class Script:
     def run(self, ids: np.ndarray, starts: np.ndarray, reads: np.ndarray, *_: Any) -> np.ndarray:
         end = int(starts[0]) + ids.shape[1]
         self._prompt = self._prompt or end
-        logits = np.zeros((1, 1, 302), np.float32)
-        logits[0, 0, self._ids[end - self._prompt]] = 1
+        logits = np.zeros((1, reads.shape[1], 302), np.float32)
+        for i, read in enumerate(reads[0]):
+            at = int(starts[0]) + int(read) + 1 - self._prompt
+            logits[0, i, self._ids[min(at, len(self._ids) - 1)]] = 1
         return logits
 
 
@@ -437,7 +439,7 @@ def test_int8_generates_too(tiny_bundle_int8: Path) -> None:
 def test_a_long_prompt_leaves_no_large_state_behind(
     model: LanguageModel, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("nlpsuite.runtime.language_model._SHORT", 128)
+    monkeypatch.setattr("nlpsuite.runtime.scheduler._SHORT", 128)
     short = Prompt(text="the cat", max_tokens=8)
     expected = model.complete([short])[0].text
     model.complete([Prompt(text="the sea " * 60, max_tokens=2)])

@@ -214,7 +214,7 @@ def test_a_copied_slot_goes_on_like_its_source(session: SlotSession, torch_logit
 def test_rows_are_rolled_back(session: SlotSession, torch_logits: Reference) -> None:
     rows = [tokens(12, 1), tokens(7, 2), tokens(3, 3)]
     feed(session, rows, np.zeros(3, np.int64), first=0)
-    with session.rolled_back(2):
+    with session.rolled_back(0, 2):
         for slot in range(3):
             read(session, tokens(4, 9), slot=slot, start=len(rows[slot]))
         session.reserve(5, 300)  # room may be made meanwhile

@@ -1,0 +1,156 @@
+"""One request: a prompt, and its text as it is drawn."""
+
+from __future__ import annotations
+
+import time
+from collections import deque
+from collections.abc import Iterable
+
+import numpy as np
+import numpy.typing as npt
+
+from nlpsuite.errors import InputTooLongError
+from nlpsuite.runtime.lookup import PromptLookup
+from nlpsuite.runtime.prompt import Completion, FinishReason, Prompt
+from nlpsuite.runtime.sampling import Sampler
+from nlpsuite.runtime.text_stream import TextStream, ends_sentence
+from nlpsuite.runtime.token_healing import HealingState
+from nlpsuite.runtime.tokenizer import Tokenizer
+
+__all__ = ["Request"]
+
+
+class Request:
+    """A prompt on its way through a scheduler.
+
+    Args:
+        ends: ids of tokens that end a text.
+        context_length: maximum number of tokens, prompt and completion together.
+
+    Attributes:
+        ids: the prompt's tokens.
+        position: number of tokens in the slot's state.
+        token: drawn and not yet in the state.
+        events: pieces of text and, last, the completion, not yet taken.
+        finished: the completion is among the events, or the request was cancelled.
+
+    Raises:
+        InputTooLongError: the prompt leaves no room in the context for an answer.
+    """
+
+    def __init__(
+        self, prompt: Prompt, tokenizer: Tokenizer, ends: Iterable[int], context_length: int
+    ) -> None:
+        self._started = time.perf_counter()
+        self._tokenizer, self._ends, self._context_length = tokenizer, frozenset(ends), context_length
+        self._prompt = prompt
+        bare, space = prompt, ""
+        if prompt.text[-1:].isspace():
+            bare, space = tokenizer.healer.split(prompt)
+        # With nothing to continue, start as if after the end of another text.
+        self.ids = tokenizer.encode_prompt(bare) or [min(self._ends)]
+        if len(self.ids) >= context_length:
+            raise InputTooLongError(
+                f"The prompt has {len(self.ids):,} tokens; the model's context is {context_length:,}.",
+                hint="Shorten the input.",
+            )
+        self._healing = HealingState(tokenizer.healer, space) if space else None
+        self._sampler = Sampler(prompt.sampling, self.ids)
+        self._stream = TextStream(tokenizer.decode, prompt.stop, prompt.prefill, skip=len(space))
+        self._lookup = PromptLookup(self.ids)
+        self._first_token_at: float | None = None
+        self._generated = 0
+        self.position = self.token = 0
+        self.finished = False
+        self.events: deque[str | Completion] = deque([prompt.prefill] if prompt.prefill else [])
+
+    @property
+    def reading(self) -> bool:
+        """Whether part of the prompt is still unread."""
+        return self.position < len(self.ids)
+
+    @property
+    def room(self) -> int:
+        """Positions that the request may need."""
+        return min(len(self.ids) + self._prompt.max_tokens, self._context_length)
+
+    @property
+    def seen(self) -> list[int]:
+        """The tokens in the slot's state."""
+        return self._lookup.ids[: self.position]
+
+    def guess(self, most: int) -> list[int]:
+        """Tokens that may follow the one drawn last, none beyond the request's end."""
+        left = min(self._prompt.max_tokens - self._generated, self._context_length - 1 - self.position) - 1
+        return self._lookup.guess(min(most, left)) if left > 0 else []
+
+    def accept(self, guess: list[int], logits: npt.NDArray[np.float32]) -> None:
+        """Draw tokens after a run over the last one and a guess.
+
+        Args:
+            logits: (1 + len(guess), V), after each of these; may be changed in place.
+        """
+        for at, row in enumerate(logits):
+            self._draw(row)
+            if self.finished or at == len(guess):
+                break
+            if self.token != guess[at]:
+                break
+            self.position += 1  # the guessed token is in the state
+        if guess:
+            self._lookup.record(at)
+
+    def _draw(self, logits: npt.NDArray[np.float32]) -> None:
+        if self._healing:
+            self._healing.restrict(logits)
+        token = self._sampler.draw(logits)
+        if self._healing:
+            self._healing.advance(token)
+        if self._first_token_at is None:
+            self._first_token_at = time.perf_counter()
+        if token in self._ends:
+            self._finish("", "stop")
+        elif self._at_sentence_end(token):
+            self._finish("", "sentence")
+        else:
+            self._take(token)
+
+    def _take(self, token: int) -> None:
+        self.token = token
+        self._lookup.push(token)
+        self._generated += 1
+        piece = self._stream.push(token)
+        if self._stream.stopped:
+            self._finish(piece, "stop")
+        elif self._generated >= self._prompt.max_tokens:
+            self._finish(piece, "length")
+        elif self.position >= self._context_length - 1:
+            self._finish(piece, "context")
+        elif piece:
+            self.events.append(piece)
+
+    def _at_sentence_end(self, following: int) -> bool:
+        """Whether a sentence ended before ``following``, late enough to stop there.
+
+        Decided by the next token: the point in "3.5" ends nothing.
+        """
+        after = self._prompt.sentence_end_after
+        if after is None or self._generated < after or not ends_sentence(self._stream.text):
+            return False
+        return self._tokenizer.decode([following])[:1].isspace()
+
+    def _finish(self, piece: str, reason: FinishReason) -> None:
+        piece += self._stream.finish()
+        if piece:
+            self.events.append(piece)
+        assert self._first_token_at is not None
+        self.events.append(
+            Completion(
+                text=self._stream.text,
+                finish_reason=reason,
+                prompt_tokens=len(self.ids),
+                completion_tokens=self._generated,
+                first_token_seconds=self._first_token_at - self._started,
+            )
+        )
+        self.finished = True
