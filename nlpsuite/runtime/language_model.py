@@ -14,6 +14,7 @@ from nlpsuite.errors import BundleUnsuitableError, InputTooLongError, OptionErro
 from nlpsuite.runtime.bundle import EXACTNESS_GRAPH, Bundle
 from nlpsuite.runtime.device import DeviceChoice, choose_device
 from nlpsuite.runtime.exactness import is_exact
+from nlpsuite.runtime.prefill import SharedPrefix, read_shared
 from nlpsuite.runtime.prompt import Completion, Prompt
 from nlpsuite.runtime.scheduler import Scheduler
 from nlpsuite.runtime.scoring import continuation_logprobs, many_token_logprobs, token_logprobs
@@ -162,27 +163,25 @@ class LanguageModel:
         return [found[i] for i in range(len(rows))]
 
     def _score(self, prompts: Sequence[Prompt]) -> Iterable[Completion]:
-        for begin in range(0, len(prompts), self._max_slots):
-            batch = prompts[begin : begin + self._max_slots]
-            asked = [prompt.calibration_prompts() for prompt in batch]
-            missing = list(
-                dict.fromkeys(p for calibration in asked for p in calibration if p not in self._calibration)
-            )
-            results = self._logprobs([*batch, *missing])
-            self._calibration.update(zip(missing, (scores for _, scores in results[len(batch) :])))
-            self._verified()
-            for prompt, calibration, (tokens, scores) in zip(batch, asked, results):
-                yield Completion(
-                    text=prompt.choices[int(np.argmax(scores))],
-                    finish_reason="choice",
-                    prompt_tokens=tokens,
-                    logprobs=scores,
-                    calibration_logprobs=tuple(
-                        np.mean([self._calibration[p] for p in calibration], axis=0).tolist()
-                    )
-                    if calibration
-                    else (),
+        asked = [prompt.calibration_prompts() for prompt in prompts]
+        missing = list(
+            dict.fromkeys(p for calibration in asked for p in calibration if p not in self._calibration)
+        )
+        results = self._logprobs([*prompts, *missing])
+        self._calibration.update(zip(missing, (scores for _, scores in results[len(prompts) :])))
+        self._verified()
+        for prompt, calibration, (tokens, scores) in zip(prompts, asked, results):
+            yield Completion(
+                text=prompt.choices[int(np.argmax(scores))],
+                finish_reason="choice",
+                prompt_tokens=tokens,
+                logprobs=scores,
+                calibration_logprobs=tuple(
+                    np.mean([self._calibration[p] for p in calibration], axis=0).tolist()
                 )
+                if calibration
+                else (),
+            )
 
     def _logprobs(self, prompts: Sequence[Prompt]) -> list[tuple[int, tuple[float, ...]]]:
         """For each prompt, the number of context tokens and the log-probabilities of its choices."""
@@ -195,14 +194,19 @@ class LanguageModel:
                     hint="Shorten the input.",
                 )
         # An empty context still needs a token before the first choice.
-        rows = [(context or [min(self.bundle.end_token_ids)], choices) for context, choices in encoded]
-        order = sorted(range(len(rows)), key=lambda i: len(rows[i][0]))
-        with self._scheduler.turn() as slot:
-            scores = continuation_logprobs(
-                self._session, [rows[i][0] for i in order], [rows[i][1] for i in order], slot
-            )
-        by_index = dict(zip(order, scores))
-        return [(len(encoded[i][0]), tuple(by_index[i])) for i in range(len(rows))]
+        contexts = [context or [min(self.bundle.end_token_ids)] for context, _ in encoded]
+        order = sorted(range(len(contexts)), key=lambda i: len(contexts[i]))  # similar lengths run together
+        scores: dict[int, list[float]] = {}
+        shared: SharedPrefix | None = None
+        for at in range(0, len(order), self._max_slots):
+            batch = order[at : at + self._max_slots]
+            with self._scheduler.turn() as slot:
+                shared = shared or read_shared(self._session, contexts, slot)
+                rows = continuation_logprobs(
+                    self._session, [contexts[i] for i in batch], [encoded[i][1] for i in batch], slot, shared
+                )
+            scores.update(zip(batch, rows))
+        return [(len(encoded[i][0]), tuple(scores[i])) for i in range(len(prompts))]
 
     @contextmanager
     def _blaming_damage(self) -> Iterator[None]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -10,7 +11,7 @@ import numpy.typing as npt
 from nlpsuite.runtime.session import SlotSession
 from nlpsuite.runtime.tokenizer import common_prefix
 
-__all__ = ["feed", "prefill"]
+__all__ = ["SharedPrefix", "feed", "prefill", "read_shared"]
 
 # Maximum number of tokens in a run, all rows together, and of a row alone: a trade-off of speed and memory. A
 # row alone reads the positions it has, so that in shorter chunks attention reads fewer of them; and integer
@@ -21,22 +22,44 @@ _CHUNK_ALONE = 128
 _MIN_SHARED = 24
 
 
-def prefill(session: SlotSession, rows: Sequence[Sequence[int]], first: int) -> npt.NDArray[np.float32]:
+class SharedPrefix(NamedTuple):
+    """The beginning that rows share, and its state.
+
+    Attributes:
+        length: number of tokens, fewer than any row has; 0 where nothing worthwhile is shared.
+        state: as ``SlotSession.read_state`` gives it.
+    """
+
+    length: int
+    state: Sequence[npt.NDArray[Any]]
+
+
+def read_shared(session: SlotSession, rows: Sequence[Sequence[int]], slot: int) -> SharedPrefix:
+    """Read the beginning that all rows share, in a slot that is free."""
+    length = min(common_prefix(rows), min(map(len, rows)) - 1)
+    if len(rows) < 2 or length < _MIN_SHARED or session.device.kind != "cpu":  # elsewhere copies cost more
+        return SharedPrefix(0, ())
+    feed(session, [rows[0][:length]], np.zeros(1, np.int64), slot)
+    return SharedPrefix(length, session.read_state(slot, 0, length))
+
+
+def prefill(
+    session: SlotSession, rows: Sequence[Sequence[int]], first: int, shared: SharedPrefix | None = None
+) -> npt.NDArray[np.float32]:
     """Read each row's tokens into the slots from ``first`` on; returns the logits (B, V) after the last token.
 
-    A prefix that all rows share is computed once and copied.
+    Args:
+        shared: of these rows and others; by default what these rows share is read first.
     """
     session.reserve(first + len(rows), max(map(len, rows)) + 1)
-    shared = min(common_prefix(rows), min(map(len, rows)) - 1) if len(rows) > 1 else 0
-    if shared < _MIN_SHARED or session.device.kind != "cpu":  # elsewhere copies cost more
-        shared = 0
-    if shared:
-        feed(session, [rows[0][:shared]], np.zeros(1, np.int64), first)
-        session.copy_slot(first, [first + i for i in range(1, len(rows))], shared)
-    starts = np.full(len(rows), shared, np.int64)
+    length, state = shared or read_shared(session, rows, first)
+    if length:
+        for slot in range(first, first + len(rows)):
+            session.write_state(slot, 0, state)
+    starts = np.full(len(rows), length, np.int64)
     out: list[npt.NDArray[np.float32]] = []
-    for group in _groups([len(row) - shared for row in rows]):
-        tails = [rows[i][shared:] for i in group]
+    for group in _groups([len(row) - length for row in rows]):
+        tails = [rows[i][length:] for i in group]
         out.append(feed(session, tails, starts[group.start : group.stop], first + group.start)[:, -1])
     return np.concatenate(out)
 

@@ -8,7 +8,7 @@ import numpy as np
 import numpy.typing as npt
 
 from nlpsuite.errors import InputTooLongError
-from nlpsuite.runtime.prefill import feed, prefill
+from nlpsuite.runtime.prefill import SharedPrefix, feed, prefill
 from nlpsuite.runtime.sampling import log_softmax
 from nlpsuite.runtime.session import SlotSession
 
@@ -25,6 +25,7 @@ def continuation_logprobs(
     contexts: Sequence[Sequence[int]],
     continuations: Sequence[Sequence[Sequence[int]]],
     slot: int = 0,
+    shared: SharedPrefix | None = None,
 ) -> list[list[float]]:
     """Natural log-probability of each row's continuations after its context.
 
@@ -35,8 +36,9 @@ def continuation_logprobs(
         contexts: a row's context ids, at least one each.
         continuations: for each row, the ids of its continuations; rows may differ in number.
         slot: the first to use.
+        shared: beginning of these contexts and others, already read.
     """
-    first = log_softmax(prefill(session, contexts, slot))
+    first = log_softmax(prefill(session, contexts, slot, shared))
     totals = [[float(first[i, c[0]]) for c in row] for i, row in enumerate(continuations)]
     for choice in range(max(map(len, continuations))):
         fed = [list(row[choice][:-1]) if choice < len(row) else [] for row in continuations]
