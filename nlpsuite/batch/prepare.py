@@ -9,7 +9,7 @@ import shutil
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 from nlpsuite import __version__
 from nlpsuite.batch.fingerprint import check_same, job_keys
@@ -28,6 +28,7 @@ from nlpsuite.runtime.bundle import Bundle
 if TYPE_CHECKING:
     from nlpsuite.batch.request import ScoreRequest
     from nlpsuite.batch.run import JobReporter
+    from nlpsuite.runtime.device import DeviceChoice
     from nlpsuite.tasks.base import Task
     from nlpsuite.tasks.override import PromptOverride
 
@@ -89,7 +90,12 @@ def _bundle(
     from nlpsuite.tasks.pipeline import default_options
 
     path, notices = resolve_bundle(
-        task, model=request.model, adapter=request.adapter, precision=request.precision, reporter=reporter
+        task,
+        model=request.model,
+        adapter=request.adapter,
+        precision=request.precision,
+        device=cast("DeviceChoice", request.device),
+        reporter=reporter,
     )
     bundle = Bundle.open(path)
     for notice in [*notices, *default_options(task, bundle, override)[1]]:

@@ -77,7 +77,10 @@ def _runtime() -> Iterator[_Line]:
 
     providers = ", ".join(p.removesuffix("ExecutionProvider") for p in onnxruntime.get_available_providers())
     yield _Line("onnxruntime", f"{onnxruntime.__version__} (built with {providers})")
-    yield _Line("CPU", f"{os.cpu_count()} cores")
+    from nlpsuite.export.kernels import decoder_kernels
+
+    kernels = decoder_kernels("int8").removeprefix("int8-")
+    yield _Line("CPU", f"{os.cpu_count()} cores, {kernels} 8-bit weights")
     if problem := cuda_problem():
         yield _Line("GPU", f"not used: {problem}", "tasks run on the CPU")
     else:

@@ -119,7 +119,7 @@ def model_flags() -> list[click.Parameter]:
         click.Option(["--adapter"], metavar="FILE",
                      help="Merge this adapter into the model; `none` leaves out the task's own."),
         click.Option(["--precision"], type=click.Choice(["int8", "int4", "fp16", "fp32"]),
-                     help="Set the precision of the weights.  [default: int8]"),
+                     help="Set the precision of the weights.  [default: int8; fp16 with CUDA]"),
     ])  # fmt: skip
 
 

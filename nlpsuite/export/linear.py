@@ -32,8 +32,6 @@ from nlpsuite.models.checkpoint import Checkpoint
 __all__ = ["Blocks4", "Blocks8", "Channels8", "Linear", "Matrix", "Plain", "nbits_attributes"]
 
 Floats = npt.NDArray[np.float32]
-# An input of zeros is divided by this instead.
-_SMALLEST_INPUT = 1e-30
 _Blocks = TypeVar("_Blocks", Int4Blocks, Int8Blocks)
 
 
@@ -220,8 +218,7 @@ class Channels8(Linear):
         stored = levels.T if self.signed else (levels.T.astype(np.int16) + 128).astype(np.uint8)
         largest = graph.node(
             "ReduceMax", graph.node("Abs", x), graph.constant([-1], np.int64), keepdims=1
-        )  # (B, S, 1)
-        largest = graph.node("Max", largest, graph.constant(_SMALLEST_INPUT, np.float32))
+        )  # (B, S, 1); of an input of zeros 0, which makes the result 0 whatever NaN is rounded to
         middle = graph.constant(128, np.uint8)
         rounded = graph.node(
             "QuantizeLinear",

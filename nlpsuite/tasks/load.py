@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 from nlpsuite.errors import NlpsuiteError
 from nlpsuite.export.cache import get_bundle
+from nlpsuite.models.bundle_cache import DEFAULT_PRECISION
 from nlpsuite.models.resolve import resolve_model
 from nlpsuite.models.spec import ModelSpec
 from nlpsuite.plugins import load_task
@@ -55,7 +56,7 @@ def load(
         adapter: a file from ``nlpsuite train adapter`` or a LoRA directory from peft, merged into the
             model, which must be the one it was trained on. None uses the task's own adapter if it has
             one and the model fits; ``none`` uses no adapter at all.
-        precision: ``int8`` (default), ``int4``, ``fp32``, or ``fp16``, which is for CUDA.
+        precision: ``int8`` (default on the CPU), ``int4``, ``fp32``, or ``fp16`` (default with CUDA).
         device: ``auto``, ``cuda`` or ``cpu``.
         threads: CPU threads; 0 uses every core.
         max_parts: maximum number of parts a long text is split into.
@@ -93,7 +94,7 @@ def load(
 
         output_guard = OutputGuard(load_kind("guard", "guard"), guard)
     path, notices = resolve_bundle(
-        loaded, model=model, adapter=adapter, precision=precision, reporter=reporter
+        loaded, model=model, adapter=adapter, precision=precision, device=device, reporter=reporter
     )
     language_model = LanguageModel.load(path, device=device, threads=threads)
     pipeline = Pipeline(
@@ -109,6 +110,7 @@ def resolve_bundle(
     model: str | os.PathLike[str] | ModelSpec | None = None,
     adapter: str | os.PathLike[str] | None = None,
     precision: str | None = None,
+    device: DeviceChoice = "cpu",
     reporter: Reporter | None = None,
     offline: bool = False,
 ) -> tuple[Path, list[str]]:
@@ -118,7 +120,7 @@ def resolve_bundle(
     any other model the task runs without it, and a notice says so.
 
     Args:
-        task, model, adapter, precision, reporter: as for ``load``.
+        task, model, adapter, precision, device, reporter: as for ``load``.
         offline: download nothing; NLPSUITE_OFFLINE=1 and HF_HUB_OFFLINE=1 have the same effect.
 
     Raises:
@@ -128,6 +130,8 @@ def resolve_bundle(
     given = None if adapter == NO_ADAPTER else adapter
     own = own_adapter(task) if adapter is None else None
     found = resolve_model(model, precision=precision, offline=offline)
+    if precision is None and isinstance(found, ModelSpec):
+        precision = _default_precision(device)
     try:
         path = get_bundle(
             found,
@@ -146,3 +150,12 @@ def resolve_bundle(
         return path, []
     notice = why_not_merged(task, own, Bundle.open(path), is_bundle=not isinstance(found, ModelSpec))
     return path, [notice] if notice else []
+
+
+def _default_precision(device: DeviceChoice) -> str:
+    """fp16 where CUDA will be used: the integer products of int8 have no kernel there."""
+    if device == "cpu":
+        return DEFAULT_PRECISION
+    from nlpsuite.runtime.device import choose_device
+
+    return "fp16" if choose_device(device).kind == "cuda" else DEFAULT_PRECISION
