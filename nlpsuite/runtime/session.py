@@ -22,6 +22,7 @@ import numpy.typing as npt
 
 from nlpsuite.errors import BundleCorruptError, DeviceUnavailableError
 from nlpsuite.runtime.device import Device
+from nlpsuite.runtime.device_copy import copy_on_device
 
 __all__ = ["SlotSession"]
 
@@ -78,12 +79,23 @@ class _State:
 
     def bind(self, binding: Any, source: str, target: str, first: int, count: int, length: int) -> None:
         """Bind slots ``first`` to ``first + count``, one slot alone with its first ``length`` positions only."""
-        base = self._host.ctypes.data if self._host is not None else self._value.data_ptr()
-        slot_bytes = int(np.prod(self.shape[1:])) * np.dtype(self._dtype).itemsize
         rest = (length, *self.shape[2:]) if count == 1 and self.divisible else self.shape[1:]
-        place = (self._device.kind, 0, self._dtype, (count, *rest), base + first * slot_bytes)
+        place = (self._device.kind, 0, self._dtype, (count, *rest), self._address(first))
         binding.bind_input(source, *place)
         binding.bind_output(target, *place)
+
+    def copy(self, source: int, target: int, length: int) -> None:
+        """Copy the first ``length`` positions of a slot to another; a recurrent state is copied whole."""
+        if self._host is not None:
+            part = ... if self.recurrent else (..., slice(length), slice(None))
+            self._host[target][part] = self._host[source][part]
+            return
+        shape = (length, *self.shape[2:]) if self.divisible else self.shape[1:]
+        copy_on_device(self._device, self._dtype, shape, self._address(source), self._address(target))
+
+    def _address(self, slot: int) -> int:
+        base: int = self._host.ctypes.data if self._host is not None else self._value.data_ptr()
+        return base + slot * int(np.prod(self.shape[1:])) * np.dtype(self._dtype).itemsize
 
 
 class SlotSession:
@@ -157,12 +169,8 @@ class SlotSession:
         A recurrent state is copied whole: it stands after ``length`` tokens, or not at all.
         """
         for state in self._states.values():
-            with state.on_host() as array:
-                for target in targets:
-                    if state.recurrent:
-                        array[target] = array[source]
-                    else:
-                        array[target][..., :length, :] = array[source][..., :length, :]
+            for target in targets:
+                state.copy(source, target, length)
 
     def read_state(self, slot: int, start: int, end: int) -> list[npt.NDArray[Any]]:
         """Copies of a slot's state at the positions from ``start`` to ``end``; of a recurrent state, all of it."""
