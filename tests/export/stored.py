@@ -103,19 +103,22 @@ class StoredCheckpoint:
         return np.ascontiguousarray(found, np.float32)
 
     def unsmoothed(self, name: str) -> np.ndarray:
-        """The same without the factors that move outliers of activations into the weights.
+        """The same without the factors that move outliers of activations into the weights."""
+        return self.tensor(name) / self.factors(name)
 
-        These are recognised by the vector or the rows that were divided by them.
+    def factors(self, name: str) -> np.ndarray:
+        """What each number of a weight was multiplied by to move outliers of activations into the weights.
+
+        Recognised by the vector or the rows that were divided by them.
         """
-        weight = self.tensor(name)
+        found = np.ones(self.tensor(name).shape, np.float32)
         layer, _, part = name.rpartition(".layers.")[2].partition(".")
         if not isinstance(self.config, DecoderConfig) or not part:
-            return weight
-        prefix = f"model.layers.{layer}"
+            return found
         if part in ("input_layernorm.weight", "post_attention_layernorm.weight"):
-            return weight * self._factors(name)
+            return found / self._divisors(name)
         if part == "mlp.up_proj.weight":
-            weight = weight * self._factors(name)[:, None]
+            found /= self._divisors(name)[:, None]
         readers = {
             "input_layernorm": ("q_proj.weight", "k_proj.weight", "v_proj.weight"),
             "post_attention_layernorm": ("gate_proj.weight", "up_proj.weight"),
@@ -123,14 +126,14 @@ class StoredCheckpoint:
         }
         for source, names in readers.items():
             if part.endswith(names):
-                return weight / self._factors(f"{prefix}.{source}.weight")
-        return weight
+                found *= self._divisors(f"model.layers.{layer}.{source}.weight")
+        return found
 
-    def _factors(self, name: str) -> np.ndarray:
+    def _divisors(self, name: str) -> np.ndarray:
         """What a vector, or each row of a matrix, was divided by: a power of two."""
         original, found = self._checkpoint.tensor(name), self.tensor(name)
         if original.ndim == 2:
-            norm = self._factors(name.replace("mlp.up_proj", "post_attention_layernorm"))
+            norm = self._divisors(name.replace("mlp.up_proj", "post_attention_layernorm"))
             original, found = (np.linalg.norm(x, axis=1) for x in (original, found / norm))
         return np.exp2(np.rint(np.log2(original / found))).astype(np.float32)
 
