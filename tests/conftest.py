@@ -94,22 +94,14 @@ def tiny_decoder(tiny_checkpoint: Checkpoint) -> Any:
 
 @pytest.fixture(scope="session")
 def tiny_bundle(tiny_checkpoint: Checkpoint, saved: Path) -> Path:
-    """The tiny model, exported by torch and filled in fp32."""
-    return _tiny_bundle(saved, tiny_checkpoint, "fp32")
+    """The tiny model in fp32."""
+    return _saved_bundle(saved, "tiny", lambda: tiny_checkpoint, "fp32", "random weights")
 
 
 @pytest.fixture(scope="session")
 def tiny_bundle_int8(tiny_checkpoint: Checkpoint, saved: Path) -> Path:
     """The tiny model in int8."""
-    return _tiny_bundle(saved, tiny_checkpoint, "int8")
-
-
-def _tiny_bundle(saved: Path, checkpoint: Checkpoint, precision: str) -> Path:
-    with warnings.catch_warnings():  # torch's and the exporter's own, at import and while tracing
-        warnings.simplefilter("ignore")
-        pytest.importorskip("torch")
-        pytest.importorskip("onnxscript")
-        return _saved_bundle(saved, "tiny", lambda: checkpoint, precision, "random weights")
+    return _saved_bundle(saved, "tiny", lambda: tiny_checkpoint, "int8", "random weights")
 
 
 # The real default model.

@@ -29,6 +29,7 @@ from nlpsuite.export.linear import Blocks4, Blocks8, Channels8, Linear, Matrix, 
 from nlpsuite.export.quantize import BLOCK
 from nlpsuite.export.smoothing import Smoothing, smoothing_factors
 from nlpsuite.export.template import CONFIG_KEY
+from nlpsuite.export.weights import finite_tensor, in_type
 from nlpsuite.models.checkpoint import Checkpoint
 from nlpsuite.models.config import DecoderConfig
 
@@ -127,8 +128,8 @@ class _Decoder:
         return Matrix(self._checkpoint, name, heads, self._d, of_inputs, divisor)
 
     def _vector(self, name: str) -> npt.NDArray[np.floating[Any]]:
-        values = self._checkpoint.tensor(name) / self._smoothing.outputs.get(name, np.float32(1))
-        return values.astype(self._dtype)
+        values = finite_tensor(self._checkpoint, name) / self._smoothing.outputs.get(name, np.float32(1))
+        return in_type(values, name, self._dtype)
 
     def _positions(self) -> tuple[str, tuple[str, str]]:
         """The mask (B, 1, S·R, M), true where a query may look, and the rotary (B, S, d/2) cosines and sines."""
@@ -229,13 +230,12 @@ class _Decoder:
         stack = [self._matrix(f"{prefix}.{part}_proj.weight", order) for part, order in zip("qkv", heads)]
         y = self._linear.apply(graph, x, f"{i}.qkv", stack)
         if config.qkv_bias:
+            names = [f"{prefix}.{part}_proj.bias" for part in "qkv"]
             biases = [
-                Matrix(self._checkpoint, f"{prefix}.{part}_proj.bias", order, self._d).values()
-                for part, order in zip("qkv", heads)
+                in_type(Matrix(self._checkpoint, name, order, self._d).values(), name, self._dtype)
+                for name, order in zip(names, heads)
             ]
-            y = graph.node(
-                "Add", y, graph.weight(f"{i}.qkv.bias", np.concatenate(biases).astype(self._dtype))
-            )
+            y = graph.node("Add", y, graph.weight(f"{i}.qkv.bias", np.concatenate(biases)))
         sizes = [config.num_attention_heads * self._d, groups * self._d, groups * self._d]
         q, k, v = graph.nodes("Split", [y, graph.constant(sizes, np.int64)], [None] * 3, axis=-1)
         if config.qk_norm:

@@ -9,13 +9,14 @@ from typing import TYPE_CHECKING, Any, Literal
 import numpy as np
 import numpy.typing as npt
 
-from nlpsuite.errors import BundleCorruptError, UnsupportedModelError
+from nlpsuite.errors import UnsupportedModelError
 from nlpsuite.export.graph_writer import append_tensor
 from nlpsuite.export.int4_layout import matmul_int4
 from nlpsuite.export.operators import Form, Kind, Readers, rewrite
 from nlpsuite.export.quantize import quantize_int4, quantize_int8
 from nlpsuite.export.stored_blocks import stored_int4, stored_int8
 from nlpsuite.export.template import Layout
+from nlpsuite.export.weights import finite_tensor, in_type
 from nlpsuite.models.checkpoint import Checkpoint
 
 if TYPE_CHECKING:
@@ -112,29 +113,17 @@ def _encoded(
 ) -> tuple[dict[str, npt.NDArray[Any]], bool]:
     """The stored arrays of a weight by their names, and whether its input needs sums (see int4_layout)."""
     if kind == "int8":
-        blocks, scales = stored_int8(checkpoint.quantized(name)) or quantize_int8(_tensor(checkpoint, name))
+        blocks, scales = stored_int8(checkpoint.quantized(name)) or quantize_int8(
+            finite_tensor(checkpoint, name)
+        )
         return {f"{name}.int8": blocks, f"{name}.scales": scales}, False
     if kind == "int4":
         stored = stored_int4(checkpoint.quantized(name))
-        packed = matmul_int4(stored or quantize_int4(_tensor(checkpoint, name)))
+        packed = matmul_int4(stored or quantize_int4(finite_tensor(checkpoint, name)))
         return {
             f"{name}.int4": packed.levels,
             f"{name}.scales": packed.scales,
             f"{name}.zero_points": packed.zero_points,
         }, packed.sums
-    weight = _tensor(checkpoint, name)
-    with np.errstate(over="ignore"):
-        array = np.ascontiguousarray(weight.T if kind == "transposed" else weight, dtype=dtype)
-    if not np.isfinite(array).all():
-        raise UnsupportedModelError(f"{name} has weights too large for fp16.", hint="Use another precision.")
-    return {name: array}, False
-
-
-def _tensor(checkpoint: Checkpoint, name: str) -> npt.NDArray[np.float32]:
-    weight = checkpoint.tensor(name)
-    if not np.isfinite(weight).all():
-        raise BundleCorruptError(
-            f"{name} has weights that are not finite numbers.",
-            hint="Copy, download or train the model again.",
-        )
-    return weight
+    weight = in_type(finite_tensor(checkpoint, name), name, dtype)
+    return {name: np.ascontiguousarray(weight.T if kind == "transposed" else weight)}, False

@@ -17,7 +17,7 @@ from onnxscript import optimizer
 from torch import Tensor, nn
 from torch.export import Dim
 
-from nlpsuite.errors import UnsupportedModelError
+from nlpsuite.export.portable import check_portable
 from nlpsuite.export.template import CONFIG_KEY, WEIGHTS_PLACEHOLDER, DType, Layout
 from nlpsuite.models.config import ModelConfig
 from nlpsuite.models.language_module import LanguageModule, weightless_module
@@ -81,10 +81,10 @@ def export_template(config: ModelConfig, layout: Layout = "slots", dtype: DType 
 
     The *slots* graph, for our runtime, has the inputs ``input_ids`` (batch, sequence),
     ``write_indices`` (batch), ``logit_indices`` (batch, reads), all int64, and ``cache.{name}``
-    for each part of the state; for a decoder ``cache.{i}.key`` / ``cache.{i}.value`` (batch,
+    for each part of the state; for GPT-2 ``cache.{i}.key`` / ``cache.{i}.value`` (batch,
     kv_heads, cache_length, head_dim). A recurrent model has ``sequence_lengths`` (batch) too.
     Outputs: ``logits`` (batch, reads, vocab) and ``updated.{name}``, which may share memory with
-    the caches.
+    the caches. That of a decoder is written by ``decoder_graph`` instead.
 
     The *portable* graph, for other apps, has ``input_ids`` and ``position_ids`` (batch_size,
     sequence_length), ``attention_mask`` (batch_size, total_sequence_length), all int64, and
@@ -153,11 +153,7 @@ def _slots(module: LanguageModule) -> _Traced:
 
 def _portable(module: LanguageModule) -> _Traced:
     config = module.config
-    if config.recurrent:
-        raise UnsupportedModelError(
-            "A recurrent model has no portable graph: other apps only support key-value caches.",
-            hint="Export it with --layout slots.",
-        )
+    check_portable(config)
     names = [name for name, _ in config.state_shapes()]
     batch, sequence = (Dim(name, min=1, max=_MOST) for name in ("batch_size", "sequence_length"))
     past = Dim("past_sequence_length", min=0, max=_MOST)

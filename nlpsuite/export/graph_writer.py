@@ -120,7 +120,7 @@ class GraphWriter:
         model = make_model(
             graph,
             producer_name="nlpsuite",
-            ir_version=10,  # of opset 24's first release
+            ir_version=10,  # what the operators used here need; newer ones would only exclude readers
             opset_imports=[make_opsetid("", opset), make_opsetid(CONTRIB, 1)],
         )
         onnx.helper.set_model_props(model, metadata)

@@ -14,7 +14,6 @@ from typing import Any, TypeVar
 import numpy as np
 import numpy.typing as npt
 
-from nlpsuite.errors import BundleCorruptError, UnsupportedModelError
 from nlpsuite.export.graph_writer import CONTRIB, GraphWriter
 from nlpsuite.export.int4_layout import matmul_int4
 from nlpsuite.export.quantize import (
@@ -27,6 +26,7 @@ from nlpsuite.export.quantize import (
     quantize_int8,
 )
 from nlpsuite.export.stored_blocks import stored_int4, stored_int8
+from nlpsuite.export.weights import finite_tensor, in_type
 from nlpsuite.models.checkpoint import Checkpoint
 
 __all__ = ["Blocks4", "Blocks8", "Channels8", "Linear", "Matrix", "Plain", "nbits_attributes"]
@@ -72,12 +72,7 @@ class Matrix:
         Raises:
             BundleCorruptError: a weight is not a finite number.
         """
-        weight = self.checkpoint.tensor(self.name)
-        if not np.isfinite(weight).all():
-            raise BundleCorruptError(
-                f"{self.name} has weights that are not finite numbers.",
-                hint="Copy, download or train the model again.",
-            )
+        weight = finite_tensor(self.checkpoint, self.name)
         if self.divisor is not None:
             weight = weight / self.divisor[:, None]
         return self._ordered(weight, self.head_dim) if self.heads else weight
@@ -136,13 +131,8 @@ class Plain(Linear):
         """Store the weights (out, in), if they aren't yet; returns the tensor's name."""
         if graph.has(f"{name}.weight"):
             return f"{name}.weight"
-        with np.errstate(over="ignore"):
-            weight = np.concatenate([m.values() for m in layer]).astype(self.dtype, copy=False)
-        if not np.isfinite(weight).all():
-            raise UnsupportedModelError(
-                f"{layer[0].name} has weights too large for fp16.", hint="Use another precision."
-            )
-        return graph.weight(f"{name}.weight", weight)
+        weights = [in_type(m.values(), m.name, self.dtype) for m in layer]
+        return graph.weight(f"{name}.weight", np.concatenate(weights))
 
 
 @dataclass(frozen=True)

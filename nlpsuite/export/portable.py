@@ -11,9 +11,10 @@ import json
 from pathlib import PurePosixPath
 from typing import Any
 
+from nlpsuite.errors import UnsupportedModelError
 from nlpsuite.models.config import ModelConfig
 
-__all__ = ["GRAPH_FILES", "portable_files"]
+__all__ = ["GRAPH_FILES", "check_portable", "portable_files"]
 
 GRAPH_FILES = {
     "fp32": "onnx/model.onnx",
@@ -32,13 +33,26 @@ _DTYPES = {
 }
 
 
+def check_portable(config: ModelConfig) -> None:
+    """Raise UnsupportedModelError for a recurrent model, which has no portable graph."""
+    if config.recurrent:
+        raise UnsupportedModelError(
+            "A recurrent model has no portable graph: other apps only support key-value caches.",
+            hint="Export it with --layout slots.",
+        )
+
+
 def portable_files(config: ModelConfig, tokenizer_files: dict[str, str], graph_file: str) -> dict[str, str]:
     """Name -> text of every file of a portable bundle except graph, weights and manifest.
 
     Args:
         tokenizer_files: as ``Checkpoint.tokenizer_files`` gives them.
         graph_file: path of the graph in the bundle, one of ``GRAPH_FILES``.
+
+    Raises:
+        UnsupportedModelError: a recurrent model.
     """
+    check_portable(config)
     ids = json.loads(tokenizer_files["generation_config.json"])
     tokenizer = json.loads(tokenizer_files["tokenizer_config.json"])
     # transformers.js doesn't read chat_template.jinja. Generation needs padding on the left.

@@ -14,6 +14,7 @@ from typing import NamedTuple, cast
 import numpy as np
 import numpy.typing as npt
 
+from nlpsuite.export.weights import finite_tensor
 from nlpsuite.models.checkpoint import Checkpoint
 from nlpsuite.models.config import DecoderConfig
 
@@ -47,15 +48,20 @@ def smoothing_factors(checkpoint: Checkpoint, ids: Sequence[int]) -> Smoothing:
 
     Args:
         ids: tokens of the text, at least one.
+
+    Raises:
+        BundleCorruptError: a weight is not a finite number.
     """
     config = cast(DecoderConfig, checkpoint.config)
     ids = ids[:_MOST_TOKENS]
-    x = checkpoint.tensor("model.embed_tokens.weight")[np.asarray(ids)]  # (S, D)
+    x = finite_tensor(checkpoint, "model.embed_tokens.weight")[np.asarray(ids)]  # (S, D)
     angles = np.arange(len(ids))[:, None] * np.array(config.rotary_frequencies(), np.float32)
     rotary = np.cos(angles).astype(np.float32), np.sin(angles).astype(np.float32)
     found = Smoothing({}, {})
-    for i in range(config.num_hidden_layers):
-        x = _layer(checkpoint, config, i, x, rotary, found)
+    # Huge weights may overflow; channels without a range are left as they are.
+    with np.errstate(all="ignore"):
+        for i in range(config.num_hidden_layers):
+            x = _layer(checkpoint, config, i, x, rotary, found)
     return found
 
 
@@ -71,7 +77,7 @@ def _layer(
     prefix = f"model.layers.{i}."
 
     def weight(name: str) -> Floats:
-        return checkpoint.tensor(f"{prefix}{name}.weight")
+        return finite_tensor(checkpoint, f"{prefix}{name}.weight")
 
     def smooth(site: str, values: Floats, weights: Sequence[Floats], source: str) -> None:
         factors = _factors(values, weights)
@@ -117,7 +123,7 @@ def _factors(values: Floats, weights: Sequence[Floats]) -> Floats:
 def _biases(checkpoint: Checkpoint, config: DecoderConfig, prefix: str) -> list[Floats | float]:
     if not config.qkv_bias:
         return [0.0] * 3
-    return [checkpoint.tensor(f"{prefix}self_attn.{part}_proj.bias") for part in "qkv"]
+    return [finite_tensor(checkpoint, f"{prefix}self_attn.{part}_proj.bias") for part in "qkv"]
 
 
 def _rms_norm(x: Floats, weight: Floats, epsilon: float) -> Floats:

@@ -46,10 +46,11 @@ WEIGHTS_PLACEHOLDER = "weights-to-be-filled"
 CONFIG_KEY = "nlpsuite.config"
 
 
-def template_for(
-    config: ModelConfig, layout: Layout = "slots", dtype: DType = "fp32"
-) -> onnx.ModelProto | None:
-    """The shipped template for exactly this configuration, layout and type, or None."""
+def template_for(config: ModelConfig, layout: Layout, dtype: DType = "fp32") -> onnx.ModelProto | None:
+    """The shipped template for exactly this configuration, layout and type, or None.
+
+    Decoders have none for *slots*: see ``decoder_graph``.
+    """
     import onnx
 
     for entry in sorted(_templates().iterdir(), key=lambda e: e.name):

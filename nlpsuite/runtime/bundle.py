@@ -110,6 +110,8 @@ class Bundle:
         for graph in graphs:
             if graph.path not in manifest["files"]:
                 raise ValueError(f"graph {graph.path!r} is not among the files")
+            if graph.kernels and EXACTNESS_GRAPH not in manifest["files"]:
+                raise ValueError(f"{EXACTNESS_GRAPH} is not among the files")
         return cls(
             path=path,
             name=str(manifest["name"]),

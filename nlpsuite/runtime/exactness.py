@@ -9,19 +9,28 @@ from pathlib import Path
 
 import numpy as np
 
+from nlpsuite.errors import BundleCorruptError
+
 __all__ = ["is_exact"]
 
 
 def is_exact(graph: bytes | Path) -> bool:
-    """Run a graph of ``export.kernels.exactness_graph``."""
+    """Run a graph of ``export.kernels.exactness_graph``.
+
+    Raises:
+        BundleCorruptError: onnxruntime can't run it.
+    """
     import onnxruntime
 
     options = onnxruntime.SessionOptions()
     options.log_severity_level = 4
     options.intra_op_num_threads = 1
-    session = onnxruntime.InferenceSession(
-        graph if isinstance(graph, bytes) else str(graph), options, providers=["CPUExecutionProvider"]
-    )
-    shape = session.get_inputs()[0].shape
-    [exact] = session.run(None, {"a": np.full(shape, 255, np.uint8)})
+    try:
+        session = onnxruntime.InferenceSession(
+            graph if isinstance(graph, bytes) else str(graph), options, providers=["CPUExecutionProvider"]
+        )
+        shape = session.get_inputs()[0].shape
+        [exact] = session.run(None, {"a": np.full(shape, 255, np.uint8)})
+    except Exception as error:  # of onnxruntime, which has many kinds
+        raise BundleCorruptError(f"onnxruntime can't run {graph!r:.200}: {error}") from None
     return bool(exact)

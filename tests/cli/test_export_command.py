@@ -3,15 +3,10 @@
 from __future__ import annotations
 
 import json
-import warnings
 from pathlib import Path
 
 import pytest
 from tiny import LSTM, write_tiny_checkpoint
-
-from nlpsuite.export import template
-from nlpsuite.export.graph import export_template
-from nlpsuite.models.checkpoint import open_checkpoint
 
 pytestmark = pytest.mark.filterwarnings("ignore")  # torch's own
 
@@ -19,19 +14,6 @@ pytestmark = pytest.mark.filterwarnings("ignore")  # torch's own
 @pytest.fixture(scope="module")
 def base(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return write_tiny_checkpoint(tmp_path_factory.mktemp("base") / "tiny")
-
-
-@pytest.fixture(scope="module", autouse=True)
-def templates(base: Path, tmp_path_factory: pytest.TempPathFactory) -> object:
-    """The graph of the tiny model, traced once."""
-    directory = tmp_path_factory.mktemp("templates")
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")
-        model = export_template(open_checkpoint(base).config)
-    (directory / "tiny.slots.fp32.onnx").write_bytes(model.SerializeToString())
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(template, "_templates", lambda: directory)
-        yield
 
 
 @pytest.fixture(autouse=True)

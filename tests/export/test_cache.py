@@ -17,8 +17,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from templates import saved_template
-from tiny import LLAMA, write_tiny_gguf
+from tiny import write_tiny_gguf
 from wheels import packaged_model
 
 from nlpsuite.errors import (
@@ -31,7 +30,6 @@ from nlpsuite.errors import (
     UnsupportedModelError,
 )
 from nlpsuite.export import cache as cache_module
-from nlpsuite.export import template
 from nlpsuite.export.cache import get_bundle
 from nlpsuite.export.export import export
 from nlpsuite.models import resolve, sources
@@ -48,20 +46,11 @@ def write_gguf(path: Path, name: str = "Tiny") -> Path:
     return path
 
 
-@pytest.fixture(scope="module")
-def templates(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The graph template of ``LLAMA``, so that torch exports once and a build takes milliseconds."""
-    directory = tmp_path_factory.mktemp("templates")
-    (directory / "tiny.onnx").write_bytes(saved_template(LLAMA).SerializeToString())
-    return directory
-
-
 @pytest.fixture(autouse=True)
-def cache(templates: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+def cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """An empty cache; returns where its bundles will be."""
     for name in ("NLPSUITE_OFFLINE", "HF_HUB_OFFLINE"):
         monkeypatch.delenv(name, raising=False)
-    monkeypatch.setattr(template, "_templates", lambda: templates)
     monkeypatch.setenv("NLPSUITE_CACHE", str(tmp_path / "cache"))
     return tmp_path / "cache" / "bundles"
 
@@ -327,24 +316,22 @@ def test_a_cache_that_cannot_be_written(tiny: Path, tmp_path: Path, monkeypatch:
 
 CHILD = """
     import sys, time
-    from pathlib import Path
     from nlpsuite.errors import NlpsuiteError
-    from nlpsuite.export import build, template
+    from nlpsuite.export import build
     from nlpsuite.export.cache import get_bundle
-    template._templates = lambda: Path(sys.argv[1])
     {prepare}
     try:
-        print(get_bundle(sys.argv[2]))
+        print(get_bundle(sys.argv[1]))
     except NlpsuiteError as error:
         sys.exit(f"{{type(error).__name__}}: {{error}}")
 """
 PAUSE = """
-    fill = build.fill_template
-    def fill_and_wait(*arguments, **options):
-        fill(*arguments, **options)
-        print("filled", flush=True)
+    write = build.write_decoder_graph
+    def write_and_wait(*arguments, **options):
+        write(*arguments, **options)
+        print("written", flush=True)
         time.sleep(60)
-    build.fill_template = fill_and_wait
+    build.write_decoder_graph = write_and_wait
 """
 LIMIT = """
     import resource
@@ -352,19 +339,19 @@ LIMIT = """
 """
 
 
-def child(prepare: str, templates: Path, spec: Path) -> subprocess.Popen[str]:
+def child(prepare: str, spec: Path) -> subprocess.Popen[str]:
     code = textwrap.dedent(CHILD).format(prepare=textwrap.dedent(prepare))
-    command = [sys.executable, "-c", code, str(templates), str(spec)]
+    command = [sys.executable, "-c", code, str(spec)]
     return subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
 
 
 @pytest.fixture
-def filling(templates: Path, tiny: Path) -> Iterator[subprocess.Popen[str]]:
+def building(tiny: Path) -> Iterator[subprocess.Popen[str]]:
     """A process that has written the weights and not yet the manifest."""
-    process = child(PAUSE, templates, tiny)
+    process = child(PAUSE, tiny)
     assert process.stdout is not None
     assert process.stderr is not None
-    assert process.stdout.readline() == "filled\n", process.stderr.read()
+    assert process.stdout.readline() == "written\n", process.stderr.read()
     yield process
     process.kill()
     process.communicate()
@@ -372,9 +359,11 @@ def filling(templates: Path, tiny: Path) -> Iterator[subprocess.Popen[str]]:
 
 @pytest.mark.slow
 @needs_posix
-def test_an_interrupted_build_leaves_nothing(filling: subprocess.Popen[str], tiny: Path, cache: Path) -> None:
-    filling.send_signal(signal.SIGINT)
-    _, errors = filling.communicate(timeout=30)
+def test_an_interrupted_build_leaves_nothing(
+    building: subprocess.Popen[str], tiny: Path, cache: Path
+) -> None:
+    building.send_signal(signal.SIGINT)
+    _, errors = building.communicate(timeout=30)
     assert "KeyboardInterrupt" in errors
     assert list(cache.iterdir()) == []
     assert Bundle.open(get_bundle(str(tiny)))
@@ -383,14 +372,14 @@ def test_an_interrupted_build_leaves_nothing(filling: subprocess.Popen[str], tin
 @pytest.mark.slow
 @needs_posix
 def test_a_killed_build_is_cleaned_up_by_the_next(
-    filling: subprocess.Popen[str], tiny: Path, cache: Path
+    building: subprocess.Popen[str], tiny: Path, cache: Path
 ) -> None:
     assert all(path.name.startswith(".incomplete-") for path in cache.iterdir())
     beside = get_bundle(str(tiny))  # another process at the same time: the build goes on
     assert len(list(cache.iterdir())) == 3
     shutil.rmtree(beside)
-    filling.kill()
-    filling.wait()
+    building.kill()
+    building.wait()
     assert BundleCache().bundles() == []
     assert len(list(cache.iterdir())) == 2
     path = get_bundle(str(tiny))
@@ -400,8 +389,8 @@ def test_a_killed_build_is_cleaned_up_by_the_next(
 
 @pytest.mark.slow
 @needs_posix
-def test_a_full_disk_leaves_nothing(templates: Path, tiny: Path, cache: Path) -> None:
-    process = child(LIMIT, templates, tiny)
+def test_a_full_disk_leaves_nothing(tiny: Path, cache: Path) -> None:
+    process = child(LIMIT, tiny)
     _, errors = process.communicate(timeout=60)
     assert process.returncode == 1
     assert errors.startswith("StorageError: No space left"), errors

@@ -92,7 +92,7 @@ def test_a_graph_that_computes_no_numbers(
 
 def test_one_wrong_weight_is_found(tiny_checkpoint: Checkpoint, tiny_bundle: Path, tmp_path: Path) -> None:
     bundle = Path(shutil.copytree(tiny_bundle, tmp_path / "bundle"))
-    info, array = read(bundle)[1]["model.layers.1.mlp.down_proj.weight"]
+    info, array = read(bundle)[1]["1.down.weight"]
     with (bundle / "onnx" / "slots.onnx_data").open("rb+") as file:
         file.seek(info.offset)
         file.write((array[0, :1] + np.float32(0.05)).tobytes())

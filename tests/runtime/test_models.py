@@ -12,9 +12,10 @@ from templates import saved_template
 from tiny import CONFIGS, VOCABULARY, write_tiny_checkpoint
 
 from nlpsuite.export.build import build_bundle
+from nlpsuite.export.decoder_graph import write_decoder_graph
 from nlpsuite.export.fill import fill_template
 from nlpsuite.models.checkpoint import open_checkpoint
-from nlpsuite.models.config import ModelConfig
+from nlpsuite.models.config import DecoderConfig, ModelConfig
 from nlpsuite.runtime.device import Device
 from nlpsuite.runtime.language_model import LanguageModel
 from nlpsuite.runtime.prefill import feed
@@ -88,8 +89,12 @@ def test_half_precision_states(tmp_path: Path, name: str) -> None:
     """Made for CUDA; the CPU runs it through casts, so that what the runtime does with it is tested."""
     checkpoint = open_checkpoint(write_tiny_checkpoint(tmp_path / "checkpoint", config=CONFIGS[name]))
     for precision in PRECISIONS:
-        template = saved_template(checkpoint.config, "slots", precision)
-        fill_template(template, checkpoint, precision, tmp_path / f"{precision}.onnx")
+        graph = tmp_path / f"{precision}.onnx"
+        if isinstance(checkpoint.config, DecoderConfig):
+            write_decoder_graph(checkpoint, precision, graph)
+        else:
+            template = saved_template(checkpoint.config, "slots", precision)
+            fill_template(template, checkpoint, precision, graph)
     rows = [[5, 60, 7, 200], [9]]
     logits = {}
     for precision in PRECISIONS:

@@ -113,16 +113,52 @@ def test_reading_in_several_chunks(
         for i, row in enumerate(rows):
             last = logits[i, len(row) - 1] if read_all else logits[i, 0]
             assert_close(last, torch_logits(row)[-1])
-    assert session.length == 128  # no more memory than the longest row needs
+    assert session.length == 64  # no more memory than the longest row needs
 
 
 def test_feeding_reserves_what_it_uses_and_no_more(session: SlotSession) -> None:
     feed(session, [tokens(20)], np.zeros(1, np.int64), first=0)
-    assert (session.slots, session.length) == (1, 128)
+    assert (session.slots, session.length) == (1, 64)
     feed(session, [tokens(100)], np.array([28]), first=0)
     assert session.length == 128
     feed(session, [tokens(1)], np.array([128]), first=0)
-    assert session.length == 256
+    assert session.length == 192
+
+
+def test_a_row_alone_is_read_in_short_chunks(
+    session: SlotSession, torch_logits: Reference, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from nlpsuite.runtime import prefill as module
+
+    monkeypatch.setattr(module, "_CHUNK", 120)
+    monkeypatch.setattr(module, "_CHUNK_ALONE", 30)
+    shapes = []
+    run = session.run
+    monkeypatch.setattr(session, "run", lambda ids, *rest: shapes.append(ids.shape) or run(ids, *rest))
+    row = tokens(100)
+    assert_close(feed(session, [row], np.zeros(1, np.int64), first=0)[0], torch_logits(row)[-1:])
+    assert shapes == [(1, 30), (1, 30), (1, 30), (1, 10)]
+    shapes.clear()
+    feed(session, [row, row], np.zeros(2, np.int64), first=0)
+    assert shapes == [(2, 60), (2, 40)]
+
+
+def test_a_row_alone_reads_only_the_positions_it_needs(session: SlotSession, torch_logits: Reference) -> None:
+    def bound(count: int, needed: int) -> set[tuple[int, ...]]:
+        outputs = session._binding(1, count, needed).get_outputs()
+        return {tuple(output.shape()) for output in outputs[: len(session._states)]}
+
+    session.reserve(3, 250)
+    ids, other = tokens(150), tokens(150, 5)
+    read(session, other, slot=2)
+    for a, b in ((0, 10), (10, 64), (64, 65), (65, 150)):
+        assert_close(read(session, ids[a:b], slot=1, start=a), torch_logits(ids)[a:b])
+    assert bound(1, 64) == {(1, 64, 32)} and bound(1, 65) == {(1, 128, 32)}
+    assert bound(2, 65) == {(2, 256, 32)}  # rows lie a whole cache apart
+    # Both go on together, from where they were left.
+    logits = session.run(np.array([[7], [8]]), np.full(2, 150), np.zeros((2, 1), np.int64), first=1)
+    for i, row in enumerate(([*ids, 7], [*other, 8])):
+        assert_close(logits[i], torch_logits(row)[-1:])
 
 
 @pytest.mark.parametrize("lengths", [[40], [40, 40], [30, 31, 90], [26, 200, 27, 26, 60]])
@@ -172,11 +208,11 @@ def test_growing_keeps_the_state(session: SlotSession, torch_logits: Reference) 
     read(session, ids[:100])
     assert (session.slots, session.length) == (1, 128)
     session.reserve(4, 150)
-    assert (session.slots, session.length) == (4, 256)
+    assert (session.slots, session.length) == (4, 192)
     assert_close(read(session, ids[100:], start=100), torch_logits(ids)[100:])
     read(session, ids[:5], slot=3)
     session.reserve(2, 10)  # never shrinks
-    assert (session.slots, session.length) == (4, 256)
+    assert (session.slots, session.length) == (4, 192)
     assert_close(read(session, [11], start=150), torch_logits([*ids, 11])[-1:])
 
 
@@ -210,7 +246,8 @@ def test_a_copy_takes_only_the_length_asked_for(session: SlotSession, torch_logi
     assert_close(read(session, other[8:], slot=1, start=8), torch_logits(ids[:8] + other[8:])[8:])
     for state in session._states.values():
         assert state._host is not None
-        assert (state._host[0, :, 8:20] != state._host[1, :, 8:20]).any()
+        assert (state._host[0, 8:20] != state._host[1, 8:20]).any()
+        np.testing.assert_array_equal(state._host[0, :8], state._host[1, :8])
 
 
 def test_a_row_is_rolled_back_by_writing_over_it(session: SlotSession, torch_logits: Reference) -> None:
@@ -235,13 +272,13 @@ def test_the_state_is_updated_where_it_is(session: SlotSession) -> None:
     assert sorted(memory) == ["cache.0.key", "cache.0.value", "cache.1.key", "cache.1.value"]
     for at in range(3):
         session.run(np.full((2, 1), 5), np.full(2, at), np.zeros((2, 1), np.int64), first=1)
-    outputs = session._binding(1, 2).get_outputs()
+    outputs = session._binding(1, 2, 3).get_outputs()
     for (name, state), output in zip(session._states.items(), outputs):
         array = memory[name]
         assert array is not None and state._host is array
         assert output.data_ptr() == array[1:].ctypes.data
-        assert array.shape == (3, 2, 128, 16)
-        written = (array != 0).any(axis=(1, 3))  # (slots, positions)
+        assert array.shape == (3, 64, 2 * 16)
+        written = (array != 0).any(axis=2)  # (slots, positions)
         assert written[1:, :3].all() and not written[1:, 3:].any() and not written[0].any()
 
 
