@@ -88,13 +88,13 @@ def test_ragged_rows_are_the_single_rows(
     assert difference("shared 59 tokens and single rows", logits, graph_logits[[59, 89, 119]]) <= TOLERANCE
 
 
-def test_int8_costs_at_most_one_percent_of_perplexity(
+def test_int8_costs_at_most_one_and_a_half_percent_of_perplexity(
     default_bundle: Path, default_bundle_fp32: Path
 ) -> None:
     full, small = perplexity(default_bundle_fp32), perplexity(default_bundle)
     print(f"\nperplexity fp32 {full:.3f}, int8 {small:.3f} ({small / full - 1:+.2%})")
     assert 5 < full < 40  # the model understands the text at all
-    assert abs(small / full - 1) <= 0.01
+    assert abs(small / full - 1) <= 0.015
 
 
 def test_greedy_text_in_a_batch_and_alone(default_bundle_fp32: Path) -> None:

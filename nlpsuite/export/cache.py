@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import os
+import platform
 from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, cast
@@ -100,9 +101,24 @@ def base_fingerprint(bundle: Bundle) -> str:
 
 def _target(spec: ModelSpec, precision: str, adapter_sha256: str | None = None) -> Path:
     parts = [str(_BUILD_REVISION), precision, spec.key, *([adapter_sha256] if adapter_sha256 else [])]
+    if precision == "int8":
+        parts.append(_integer_instructions())
     digest = hashlib.sha256("\0".join(parts).encode()).hexdigest()
     adapted = "-adapted" if adapter_sha256 else ""
     return BundleCache().directory / f"{spec.slug}{adapted}-{precision}-{digest[:8]}"
+
+
+def _integer_instructions() -> str:
+    """What decides how 8-bit weights are stored (see ``export.kernels``), so that machines can share a cache.
+
+    Read from the CPU's flags, since a cached start should not wait for a measurement.
+    """
+    try:
+        with open("/proc/cpuinfo", encoding="ascii", errors="replace") as file:
+            flags = next((line for line in file if line.startswith("flags")), "").split()
+    except OSError:  # not Linux
+        return f"{platform.machine()} {platform.processor()}"
+    return f"{platform.machine()} {'vnni' if {'avx512_vnni', 'avx_vnni'} & {*flags} else ''}"
 
 
 def _adapter_sha256(path: Path) -> str:

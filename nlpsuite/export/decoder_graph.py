@@ -67,25 +67,33 @@ def write_decoder_graph(
     """
     data = path.with_name(path.name + "_data")
     with data.open("wb") as file:
-        _Decoder(checkpoint, kernels, GraphWriter(file, data.name), probe).write(path, on_progress)
+        begin = 0.0
+        smoothing = Smoothing({}, {})
+        if kernels in ("int8-signed", "int8-unsigned") and probe:
+            begin = 0.4  # of the time
+            smoothing = smoothing_factors(checkpoint, probe, lambda fraction: on_progress(begin * fraction))
+        decoder = _Decoder(checkpoint, kernels, GraphWriter(file, data.name), smoothing)
+        decoder.write(path, lambda fraction: on_progress(begin + (1 - begin) * fraction))
 
 
 class _Decoder:
     def __init__(
-        self, checkpoint: Checkpoint, kernels: DecoderKernels, graph: GraphWriter, probe: Sequence[int]
+        self, checkpoint: Checkpoint, kernels: DecoderKernels, graph: GraphWriter, smoothing: Smoothing
     ) -> None:
         assert isinstance(checkpoint.config, DecoderConfig)
         self._checkpoint, self._config, self._graph = checkpoint, checkpoint.config, graph
         self._dtype = np.float16 if kernels == "fp16" else np.float32
-        integer = kernels in ("int8-signed", "int8-unsigned")
-        self._smoothing: Smoothing = (
-            smoothing_factors(checkpoint, probe) if integer and probe else Smoothing({}, {})
-        )
+        self._smoothing = smoothing
         self._linear: Linear
-        if integer:
-            self._linear = Channels8(kernels == "int8-signed", self._smoothing.inputs)
-        else:
-            self._linear = {"int8-blocks": Blocks8(), "int4": Blocks4()}.get(kernels, Plain(self._dtype))
+        match kernels:
+            case "int8-signed" | "int8-unsigned":
+                self._linear = Channels8(kernels == "int8-signed", smoothing.inputs)
+            case "int8-blocks":
+                self._linear = Blocks8()
+            case "int4":
+                self._linear = Blocks4()
+            case _:
+                self._linear = Plain(self._dtype)
         # The head's input has outliers, and its output decides between tokens: blocks, also beside 4-bit layers.
         self._head: Plain | Blocks8 = self._linear if isinstance(self._linear, Plain) else Blocks8()
         config = self._config

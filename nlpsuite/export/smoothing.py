@@ -8,7 +8,7 @@ arXiv:2211.10438). The factors are powers of two, so that the weights themselves
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import NamedTuple, cast
 
 import numpy as np
@@ -41,13 +41,16 @@ class Smoothing(NamedTuple):
     outputs: Mapping[str, Floats]
 
 
-def smoothing_factors(checkpoint: Checkpoint, ids: Sequence[int]) -> Smoothing:
+def smoothing_factors(
+    checkpoint: Checkpoint, ids: Sequence[int], on_progress: Callable[[float], None] = lambda fraction: None
+) -> Smoothing:
     """The factors for a decoder, from the ranges of its activations on a text.
 
     Runs the model in numpy, one layer's weights in memory at a time.
 
     Args:
         ids: tokens of the text, at least one.
+        on_progress: called with the completed fraction of the layers.
 
     Raises:
         BundleCorruptError: a weight is not a finite number.
@@ -62,6 +65,7 @@ def smoothing_factors(checkpoint: Checkpoint, ids: Sequence[int]) -> Smoothing:
     with np.errstate(all="ignore"):
         for i in range(config.num_hidden_layers):
             x = _layer(checkpoint, config, i, x, rotary, found)
+            on_progress((i + 1) / config.num_hidden_layers)
     return found
 
 

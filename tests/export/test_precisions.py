@@ -19,7 +19,7 @@ from nlpsuite.runtime.language_model import LanguageModel
 pytestmark = pytest.mark.model
 
 TEXT = (Path(__file__).parents[1] / "fixtures" / "perplexity.txt").read_text(encoding="utf-8")
-LIMITS = {"int8": 0.01, "int4": 0.05}
+LIMITS = {"int8": 0.015, "int4": 0.05}  # int8 rounds activations too
 
 
 class Dequantised(Mapping[str, npt.NDArray[np.float32]]):
