@@ -29,6 +29,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from functools import partial
 from itertools import islice
 from pathlib import Path
 from statistics import median
@@ -165,15 +166,16 @@ class Files:
 def peers(threads: int) -> list[Peer]:
     """All of them; the first is what the others are compared with."""
     return [
-        *(Peer("nlpsuite", p, lambda files, p=p: files.bundle(p)) for p in ("int8", "int4", "fp32")),
-        *(Peer("llama-cpp", kind, lambda files, kind=kind: files.gguf(kind)) for kind in ("Q8_0", "Q4_0")),
+        *(Peer("nlpsuite", name, partial(Files.bundle, precision=name)) for name in ("int8", "int4", "fp32")),
+        *(Peer("llama-cpp", name, partial(Files.gguf, kind=name)) for name in ("Q8_0", "Q4_0")),
         Peer("llama-cpp", "as it is", lambda files: files.source),
-        Peer("ctranslate2", "int8", lambda files: files.ctranslate2("int8")),
-        Peer("transformers", "bf16", lambda files: files.hugging_face()),
-        Peer("transformers", "fp32", lambda files: files.hugging_face()),
-        *(Peer("genai", p, lambda files, p=p: files.portable(p, threads)) for p in ("int8", "int4")),
-        Peer("lm-eval", "bf16", lambda files: files.hugging_face()),
-        Peer("lm-eval", "fp32", lambda files: files.hugging_face()),
+        Peer("ctranslate2", "int8", partial(Files.ctranslate2, precision="int8")),
+        *(Peer("transformers", name, Files.hugging_face) for name in ("bf16", "fp32")),
+        *(
+            Peer("genai", name, partial(Files.portable, precision=name, threads=threads))
+            for name in ("int8", "int4")
+        ),
+        *(Peer("lm-eval", name, Files.hugging_face) for name in ("bf16", "fp32")),
     ]
 
 
@@ -193,7 +195,10 @@ def environment(envs: Path, kind: str) -> str:
     if not usable:
         say(f"Making the environment {place}")
         subprocess.run([sys.executable, "-m", "venv", "--clear", place], check=True)
-        building = {"CMAKE_ARGS": "-DGGML_NATIVE=ON", "CMAKE_BUILD_PARALLEL_LEVEL": str(os.cpu_count() or 1)}
+        building = {
+            "CMAKE_ARGS": "-DGGML_NATIVE=ON -DLLAVA_BUILD=OFF",
+            "CMAKE_BUILD_PARALLEL_LEVEL": str(os.cpu_count() or 1),
+        }
         subprocess.run(
             [python, "-m", "pip", "install", "--quiet", *packages],
             check=True,
@@ -204,7 +209,7 @@ def environment(envs: Path, kind: str) -> str:
 
 
 def offline(threads: int) -> dict[str, str]:
-    """The environment variables of a worker: no network, no bars, that many threads."""
+    """The variables of a worker: no network, no bars, that many threads."""
     settings = {
         "HF_HUB_OFFLINE": "1",
         "TQDM_DISABLE": "1",
@@ -351,6 +356,9 @@ def integers(text: str) -> list[int]:
 def compare(args: argparse.Namespace, logs: Path) -> None:
     from nlpsuite.runtime.tokenizer import Tokenizer
 
+    if args.output:
+        import matplotlib  # noqa: F401 - its absence should show before an hour of measuring
+
     args.envs.mkdir(parents=True, exist_ok=True)
     files = Files(args.gguf or default_gguf(args.envs), args.envs / "models", args.envs)
     wanted = args.peers.split(",") if args.peers else [""]
@@ -424,6 +432,8 @@ class Report:
         self.rates[name][setting.name].append(setting.amount / answer["seconds"])
         if "scores" in answer:
             self.facts[name]["scores"] = answer["scores"]
+        if "tokens" in answer:
+            self.facts[name].setdefault("greedy_tokens", answer["tokens"])
 
     def add_facts(self, worker: Worker, ids: Sequence[int]) -> None:
         """Memory before perplexity, for which some hold the logits of all tokens."""
@@ -441,7 +451,7 @@ class Report:
     def ratio(self, name: str, setting: str) -> float | None:
         """Of the first peer's rate, as the median over rounds."""
         pairs = list(zip(self.rates[name][setting], self.rates[self._names[0]][setting]))
-        return median(mine / first for mine, first in pairs) if pairs else None
+        return float(median(mine / first for mine, first in pairs)) if pairs else None
 
     def to_dict(self) -> dict[str, Any]:
         rows = {}
