@@ -523,7 +523,7 @@ class Report:
         if not first:
             return None
         pairs = [(a, b) for mine, its in zip(scores, first) for a, b in zip(mine, its)]
-        return sum(abs(a - b) for a, b in pairs) / len(pairs)
+        return float(sum(abs(a - b) for a, b in pairs) / len(pairs))
 
     def _plot(self, stem: Path) -> None:
         """Tokens per second over streams, a line per peer."""
