@@ -26,6 +26,8 @@ if TYPE_CHECKING:
     from nlpsuite.evaluation.report_comparison import Comparison as Comparison
     from nlpsuite.evaluation.report_evaluation import Evaluation as Evaluation
     from nlpsuite.evaluation.run import evaluate as evaluate
+    from nlpsuite.evaluation.speed import SpeedReport as SpeedReport
+    from nlpsuite.evaluation.speed import bench as bench
     from nlpsuite.export.export import ExportReport as ExportReport
     from nlpsuite.export.export import export as export
     from nlpsuite.options import GenerationOptions as GenerationOptions
@@ -60,6 +62,7 @@ _LAZY = {
     "train_adapter": "nlpsuite.training.run_adapter",
     "train_lm": "nlpsuite.training.run_lm",
     "export": "nlpsuite.export.export",
+    "bench": "nlpsuite.evaluation.speed",
     # What these return or raise.
     "Pipeline": "nlpsuite.tasks.pipeline",
     "Output": "nlpsuite.tasks.result",
@@ -71,6 +74,7 @@ _LAZY = {
     "Comparison": "nlpsuite.evaluation.report_comparison",
     "AdapterReport": "nlpsuite.training.run_adapter",
     "LmReport": "nlpsuite.training.run_lm",
+    "SpeedReport": "nlpsuite.evaluation.speed",
     "ExportReport": "nlpsuite.export.export",
     "NlpsuiteError": "nlpsuite.errors",
     # What a task is written with.

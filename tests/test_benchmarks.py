@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import json
 import shutil
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
+from tiny import write_tiny_gguf
 
 BENCHMARKS = Path(__file__).parent.parent / "benchmarks"
 SCRIPTS = sorted(BENCHMARKS.glob("*.py"))
@@ -39,6 +41,44 @@ def test_the_coordinator_loses_no_chunk() -> None:
 def test_scores_are_the_same_bytes_however_they_are_computed(tiny_bundle: Path) -> None:
     out = run(BENCHMARKS / "score.py", "--quick", "--model", tiny_bundle)
     assert out.startswith("sentiment, 48 rows\n") and "All results are the same bytes." in out
+
+
+def test_peers_take_turns_and_are_compared(tmp_path: Path) -> None:
+    pytest.importorskip("torch")
+    pytest.importorskip("matplotlib")
+    write_tiny_gguf(tmp_path / "tiny.gguf")
+    out = run(
+        *(BENCHMARKS / "peers.py", "--quick", "--gguf", tmp_path / "tiny.gguf", "--envs", tmp_path / "envs"),
+        *("--peers", "nlpsuite int8,nlpsuite fp32", "--threads", "1", "--output", tmp_path / "results"),
+    )
+    assert "| nlpsuite fp32 |" in out and "| – |" not in out, "a figure is missing"
+    assert (tmp_path / "results" / "peers.md").read_text(encoding="utf-8") == out
+    found = json.loads((tmp_path / "results" / "peers.json").read_text(encoding="utf-8"))
+    assert found["problems"] == {} and found["versions"]["nlpsuite"]
+    first, second = found["peers"]["nlpsuite int8"], found["peers"]["nlpsuite fp32"]
+    assert set(first["median"]) == {"prefill 64", "decode × 1", "decode × 4", "score"} == set(found["units"])
+    assert first["ratio"]["score"] == 1 and second["ratio"]["score"] > 0
+    assert first["perplexity"] == pytest.approx(second["perplexity"], rel=0.5)
+    assert 0 < second["score_difference"] < 1
+    for suffix in ("svg", "png"):
+        assert (tmp_path / "results" / f"peers.{suffix}").stat().st_size > 1_000
+
+
+def test_a_worker_answers_every_line(tiny_bundle: Path) -> None:
+    worker = BENCHMARKS / "workers" / "peer.py"
+    settings = {"kind": "nlpsuite", "precision": "fp32", "model": str(tiny_bundle), "threads": 1}
+    ids = list(range(40, 60))
+    commands = [{"do": "prefill", "ids": []}, {"do": "dance"}, {"do": "perplexity", "ids": ids}]
+    commands += [{"do": "score", "contexts": [ids[:-1]], "choices": [[ids[-1:], [3, 4]]]}, {"do": "memory"}]
+    lines = "\n".join(map(json.dumps, commands))
+    command = [sys.executable, worker, json.dumps(settings)]
+    done = subprocess.run(command, input=lines, capture_output=True, text=True, check=True)
+    ready, empty, unknown, perplexity, score, memory = map(json.loads, done.stdout.splitlines())
+    assert ready["ready"] > 0 and "error" in empty and "dance" in unknown["error"]
+    assert len(perplexity["logprobs"]) == len(ids) - 1
+    assert score["scores"][0][0] == pytest.approx(perplexity["logprobs"][-1], abs=1e-3)
+    assert len(score["scores"][0]) == 2
+    assert memory["peak"] is None or memory["peak"] > 1e7
 
 
 @pytest.mark.skipif(shutil.which("bash") is None, reason="bash is missing")

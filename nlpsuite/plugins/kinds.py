@@ -73,6 +73,7 @@ VERBS = {
     "config": "Show the configuration file and what it sets.",
     "models": "List or remove the models on this machine.",
     "plugins": "List, install, check and write plugins.",
+    "bench": "Measure how fast a model is on this machine.",
     "doctor": "Check the installation and say what to do.",
     "completion": "Print the shell completion script.",
 }
