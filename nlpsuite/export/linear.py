@@ -9,7 +9,7 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, TypeVar
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -32,24 +32,18 @@ from nlpsuite.models.checkpoint import Checkpoint
 __all__ = ["Blocks4", "Blocks8", "Channels8", "Linear", "Matrix", "Plain", "nbits_attributes"]
 
 Floats = npt.NDArray[np.float32]
-_Blocks = TypeVar("_Blocks", Int4Blocks, Int8Blocks)
 
 
 @dataclass(frozen=True)
 class Matrix:
-    """A checkpoint's weight (out, in) with its outputs or inputs reordered.
+    """A checkpoint's weight (out, in).
 
     Attributes:
-        heads: new order of the heads that the outputs, or with ``of_inputs`` the inputs, belong to.
-        head_dim: size of a head.
         divisor: (out,) of each output's weights.
     """
 
     checkpoint: Checkpoint
     name: str
-    heads: tuple[int, ...] = ()
-    head_dim: int = 1
-    of_inputs: bool = False
     divisor: Floats | None = None
 
     @property
@@ -67,28 +61,13 @@ class Matrix:
         return dict(self.checkpoint.config.parameter_shapes())[self.name]
 
     def values(self) -> Floats:
-        """The weight in its new order.
+        """The weight.
 
         Raises:
             BundleCorruptError: a weight is not a finite number.
         """
         weight = finite_tensor(self.checkpoint, self.name)
-        if self.divisor is not None:
-            weight = weight / self.divisor[:, None]
-        return self._ordered(weight, self.head_dim) if self.heads else weight
-
-    def blocks(self, stored: _Blocks | None) -> _Blocks | None:
-        """Quantised blocks from the checkpoint's file in the new order, if they can be reused."""
-        if stored is None or not self.heads:
-            return stored
-        if self.of_inputs and self.head_dim % BLOCK:
-            return None  # a block would hold parts of two heads
-        size = self.head_dim // BLOCK if self.of_inputs else self.head_dim
-        return type(stored)(*(self._ordered(array, size) for array in stored))
-
-    def _ordered(self, array: npt.NDArray[Any], size: int) -> Any:
-        order = (np.array(self.heads)[:, None] * size + np.arange(size)).ravel()
-        return np.ascontiguousarray(array[:, order] if self.of_inputs else array[order])
+        return weight if self.divisor is None else weight / self.divisor[:, None]
 
 
 class Linear(ABC):
@@ -151,9 +130,7 @@ class Blocks8(Linear):
         names = [f"{name}.int8", f"{name}.scales"]
         if graph.has(names[0]):
             return names
-        parts = [
-            m.blocks(stored_int8(m.checkpoint.quantized(m.name))) or quantize_int8(m.values()) for m in layer
-        ]
+        parts = [stored_int8(m.checkpoint.quantized(m.name)) or quantize_int8(m.values()) for m in layer]
         blocks = Int8Blocks(*(np.concatenate(arrays) for arrays in zip(*parts)))
         return [graph.weight(names[0], blocks.levels), graph.weight(names[1], blocks.scales)]
 
@@ -165,9 +142,7 @@ class Blocks4(Linear):
     def apply(
         self, graph: GraphWriter, x: str, name: str, layer: Sequence[Matrix], out: str | None = None
     ) -> str:
-        parts = [
-            m.blocks(stored_int4(m.checkpoint.quantized(m.name))) or quantize_int4(m.values()) for m in layer
-        ]
+        parts = [stored_int4(m.checkpoint.quantized(m.name)) or quantize_int4(m.values()) for m in layer]
         packed = matmul_int4(Int4Blocks(*(np.concatenate(arrays) for arrays in zip(*parts))))
         columns = layer[0].columns
         if packed.sums:

@@ -124,6 +124,14 @@ class LanguageModel:
                 self._verified()
                 yield generated[index], event
 
+    @contextmanager
+    def session(self) -> Iterator[SlotSession]:
+        """The session, for measurements, while nothing else runs."""
+        with self._scheduler.turn() as occupied:
+            assert not occupied
+            yield self._session
+            self._session.release()
+
     def token_logprobs(self, text: str) -> npt.NDArray[np.float64]:
         """Natural log-probability of each token of ``text`` after the first, given the preceding ones."""
         ids = self.tokenizer.encode_text(text)

@@ -1,12 +1,10 @@
 """How fast a bundle is on this machine: reading a prompt, generating in one or several streams, starting.
 
-Rates are those of ``LanguageModel``: drawing tokens and making text of them are included. Every figure is the
-median of a few runs.
+Rates are those of the session, with random tokens. Every figure is the median of a few runs.
 """
 
 from __future__ import annotations
 
-import dataclasses
 import json
 import random
 import subprocess
@@ -18,10 +16,14 @@ from dataclasses import dataclass
 from pathlib import Path
 from statistics import median
 
+import numpy as np
+
 from nlpsuite.errors import WorkerLostError
 from nlpsuite.runtime.device import DeviceChoice
 from nlpsuite.runtime.language_model import LanguageModel
+from nlpsuite.runtime.prefill import SharedPrefix, prefill
 from nlpsuite.runtime.prompt import Prompt
+from nlpsuite.runtime.session import SlotSession
 
 __all__ = ["STREAMS", "Decoding", "Speed", "Start", "measure_speed", "measure_start"]
 
@@ -109,23 +111,37 @@ def measure_speed(
     Raises:
         NlpsuiteError: as ``LanguageModel.load``.
     """
-    model = _load(path, device, threads, max(streams))
+    model = LanguageModel.load(path, device=device, threads=threads)
+    model.complete([Prompt(text="the", max_tokens=1)])  # the files' checksums are now verified
+    tokens = min(_PREFILL, model.context_length - 1)
     context, new = _lengths(model)
-    reading = Prompt(text=_text(model, min(_PREFILL, model.context_length - 1), seed=0), max_tokens=1)
-    model.complete([dataclasses.replace(reading, text="the")])  # the files' checksums are now verified
-    tokens, rates = 0, []
-    for _ in range(runs):
-        (done,) = model.complete([reading])
-        assert done.first_token_seconds is not None
-        tokens = done.prompt_tokens
-        rates.append(tokens / done.first_token_seconds)
-    decoding = []
-    for count in streams:
-        prompts = [Prompt(text=_text(model, context, seed), max_tokens=new + 1) for seed in range(count)]
-        longest = max(map(model.count_tokens, prompts))
-        rate = median(_decode(model, prompts) for _ in range(runs))
-        decoding.append(Decoding(count, longest, new, rate))
-    return Speed(model.device.kind, threads, tokens, median(rates), tuple(decoding))
+    with model.session() as session:
+        reading = [tokens / _read(session, 1, tokens) for _ in range(runs)]
+        decoding = [
+            Decoding(count, context, new, median(_decode(session, count, context, new) for _ in range(runs)))
+            for count in streams
+        ]
+    return Speed(model.device.kind, threads, tokens, median(reading), tuple(decoding))
+
+
+def _read(session: SlotSession, rows: int, tokens: int) -> float:
+    """Seconds for reading rows of random tokens from the start."""
+    ids = np.random.default_rng(rows).integers(session.vocabulary, size=(rows, tokens)).tolist()
+    session.reserve(rows, tokens)
+    begin = time.perf_counter()
+    prefill(session, ids, 0, SharedPrefix(0, ()))
+    return time.perf_counter() - begin
+
+
+def _decode(session: SlotSession, rows: int, context: int, new: int) -> float:
+    """Tokens per second of greedy decoding after random prompts."""
+    session.reserve(rows, context + new)
+    _read(session, rows, context)
+    ids, first = np.zeros((rows, 1), np.int64), np.zeros((rows, 1), np.int64)
+    begin = time.perf_counter()
+    for position in range(context, context + new):
+        ids = session.run(ids, np.full(rows, position), first)[:, 0].argmax(-1)[:, None]
+    return rows * new / (time.perf_counter() - begin)
 
 
 def measure_start(
@@ -139,7 +155,7 @@ def measure_start(
         WorkerLostError: the process failed.
         NlpsuiteError: as ``LanguageModel.load``.
     """
-    model = _load(path, device, threads, 1)
+    model = LanguageModel.load(path, device=device, threads=threads, max_slots=1)
     context, new = _lengths(model, most=words * 8)
     text = _text(model, context, seed=0, words=words)
     del model
@@ -151,13 +167,6 @@ def measure_start(
         peaks.append(peak)
     known = [peak for peak in peaks if peak is not None]
     return Start(len(text.split()), median(seconds), max(known, default=None))
-
-
-def _load(path: Path, device: DeviceChoice, threads: int, slots: int) -> LanguageModel:
-    """The model without end tokens, so that no stream ends early."""
-    model = LanguageModel.load(path, device=device, threads=threads, max_slots=slots)
-    model.bundle = dataclasses.replace(model.bundle, end_token_ids=())
-    return model
 
 
 def _lengths(model: LanguageModel, most: int = _CONTEXT) -> tuple[int, int]:
@@ -172,14 +181,6 @@ def _text(model: LanguageModel, tokens: int, seed: int, words: int | None = None
     chosen = generator.choices(_WORDS, k=tokens if words is None else words)
     size: Callable[[int], int] = lambda count: model.count_tokens(" ".join(chosen[:count]))  # noqa: E731
     return " ".join(chosen[: max(1, bisect_right(range(len(chosen) + 1), tokens, key=size) - 1)])
-
-
-def _decode(model: LanguageModel, prompts: Sequence[Prompt]) -> float:
-    """Tokens per second after each prompt's first, which comes from reading the prompt."""
-    begin = time.perf_counter()
-    done = model.complete(prompts)
-    seconds = time.perf_counter() - begin - max(c.first_token_seconds or 0 for c in done)
-    return sum(c.completion_tokens - 1 for c in done) / seconds
 
 
 def _start_once(settings: str) -> tuple[float, int | None]:
@@ -208,7 +209,9 @@ def _start_once(settings: str) -> tuple[float, int | None]:
 def _start() -> None:
     """The child process: a line at the first text, and the peak of memory at the end."""
     settings = json.loads(sys.argv[1])
-    model = _load(Path(settings["path"]), settings["device"], settings["threads"], 1)
+    model = LanguageModel.load(
+        Path(settings["path"]), device=settings["device"], threads=settings["threads"], max_slots=1
+    )
     events = model.stream([Prompt(text=settings["text"], max_tokens=settings["new"])])
     next(events)
     print(flush=True)

@@ -139,6 +139,8 @@ class SlotSession:
             if value.name.startswith("cache."):
                 self._states[value.name] = _State(device, _DTYPES[value.type], value.shape)
         self.recurrent = any(state.recurrent for state in self._states.values())
+        [logits] = [value for value in self._session.get_outputs() if value.name == "logits"]
+        self.vocabulary, self._logits_dtype = int(logits.shape[-1]), _DTYPES[logits.type]
         self.slots = self.length = 0
         self._bindings: dict[tuple[int, int, int], Any] = {}
 
@@ -240,9 +242,10 @@ class SlotSession:
         held = {name: np.ascontiguousarray(array, np.int64) for name, array in inputs.items()}
         for name, array in held.items():
             binding.bind_cpu_input(name, array)
-        binding.bind_output("logits", "cpu")
+        # Into memory of ours: asking the binding for it would convert every state into an object first.
+        logits = np.empty((*logit_indices.shape, self.vocabulary), self._logits_dtype)
+        binding.bind_output("logits", "cpu", 0, self._logits_dtype, logits.shape, logits.ctypes.data)
         self._session.run_with_iobinding(binding)
-        logits: npt.NDArray[Any] = binding.get_outputs()[len(self._states)].numpy()  # bound after the states
         return logits.astype(np.float32, copy=False)
 
     def _binding(self, first: int, count: int, needed: int) -> Any:

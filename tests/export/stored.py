@@ -89,17 +89,12 @@ class StoredCheckpoint:
         shape = dict(self.config.parameter_shapes())[name]
         if name not in self._places:
             return unpacked(self._arrays, name, shape[-1], turned=name in self._turned)
-        place, config = self._places[name], self.config
+        place = self._places[name]
         if len(shape) == 1:
             found = self._arrays[place.stack][place.first : place.first + shape[0]]
         else:
             whole = unpacked(self._arrays, place.stack, shape[1])
             found = whole[place.first : place.first + shape[0]]
-        if place.heads_of is not None:
-            groups = config.num_key_value_heads
-            found = np.moveaxis(found, place.heads_of, 0)
-            split = found.reshape(-1, groups, config.head_dim, *found.shape[1:])  # (R, G, d, …)
-            found = np.moveaxis(split.swapaxes(0, 1).reshape(found.shape), 0, place.heads_of)
         return np.ascontiguousarray(found, np.float32)
 
     def unsmoothed(self, name: str) -> np.ndarray:
@@ -144,12 +139,10 @@ class Place(NamedTuple):
     Attributes:
         stack: the stored tensor, which holds several weights below each other.
         first: its first row.
-        heads_of: the axis along which query heads are in the order (R, G) instead of (G, R).
     """
 
     stack: str
     first: int = 0
-    heads_of: int | None = None
 
 
 def places(config: DecoderConfig) -> dict[str, Place]:
@@ -164,10 +157,9 @@ def places(config: DecoderConfig) -> dict[str, Place]:
         layer = f"model.layers.{i}"
         firsts = {"q": 0, "k": queries, "v": queries + keys}
         for part, first in firsts.items():
-            axis = 0 if part == "q" else None
-            found[f"{layer}.self_attn.{part}_proj.weight"] = Place(f"{i}.qkv", first, axis)
-            found[f"{layer}.self_attn.{part}_proj.bias"] = Place(f"{i}.qkv.bias", first, axis)
-        found[f"{layer}.self_attn.o_proj.weight"] = Place(f"{i}.o", 0, 1)
+            found[f"{layer}.self_attn.{part}_proj.weight"] = Place(f"{i}.qkv", first)
+            found[f"{layer}.self_attn.{part}_proj.bias"] = Place(f"{i}.qkv.bias", first)
+        found[f"{layer}.self_attn.o_proj.weight"] = Place(f"{i}.o")
         found[f"{layer}.mlp.gate_proj.weight"] = Place(f"{i}.gate_up")
         found[f"{layer}.mlp.up_proj.weight"] = Place(f"{i}.gate_up", inner)
         found[f"{layer}.mlp.down_proj.weight"] = Place(f"{i}.down")
