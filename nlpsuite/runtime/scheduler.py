@@ -27,8 +27,8 @@ _READ_TOGETHER = 256
 # guess costs as much as a token.
 _MOST_GUESSING = 2
 _MOST_GUESSED = 8
-# A longer state is released when nothing runs, since every step of several rows reads the whole state.
-_SHORT = 1024
+# A longer state is released when nothing runs and less is needed, since every step of several rows reads all of it.
+_SHORT = 256
 
 
 class Scheduler:
@@ -139,8 +139,7 @@ class Scheduler:
         self._remove_finished()
 
     def _admit(self) -> None:
-        if not self._rows and self._session.length > _SHORT:
-            self._session.release()
+        idle = not self._rows
         with self._condition:
             self._waiting = deque(request for request in self._waiting if not request.finished)
             longest = max((row.room for row in self._rows), default=0)
@@ -149,6 +148,12 @@ class Scheduler:
                 if self._rows and longest * (len(self._rows) + 1) > self._max_positions:
                     break
                 self._rows.append(self._waiting.popleft())
+        if not self._rows:
+            return
+        if idle and self._session.length > max(_SHORT, 2 * longest):
+            self._session.release()
+        # At once: every growth copies what there is.
+        self._session.reserve(len(self._rows), max(len(row.ids) for row in self._rows) + 1)
 
     def _next_to_read(self) -> range:
         """Neighbouring slots whose next chunks, of similar size, run together.
@@ -175,7 +180,6 @@ class Scheduler:
     def _restore(self, slot: int) -> None:
         row = self._rows[slot]
         if row.position == 0:
-            self._session.reserve(slot + 1, min(len(row.ids) + 1, self._context_length))
             row.position = self._prefixes.restore(self._session, slot, row.ids)
 
     def _chunk(self, slot: int) -> int:
