@@ -79,6 +79,8 @@ def test_texts_come_back(tmp_path: Path, suffix: str, rows: list[tuple[str | Non
 
 @IN_TMP
 @given(texts=st.lists(TEXTS | st.sampled_from(ODD), min_size=1, max_size=5), name=TEXTS.filter(bool))
+@example(texts=[";"], name=";")
+@example(texts=["a|b", "c|d"], name="a|b")
 @pytest.mark.parametrize("suffix", ["csv", "jsonl", "parquet"])
 def test_a_column_alone_comes_back(tmp_path: Path, suffix: str, texts: list[str], name: str) -> None:
     assume(suffix != "csv" or name.strip())  # the reader of CSV gives a column without a name one

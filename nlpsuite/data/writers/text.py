@@ -17,6 +17,8 @@ _Rows = Callable[[], Iterable[Mapping[str, Any]]]
 # RFC 4180 asks for quotes around the first four; some programs strip white space at the ends, and read
 # U+FEFF in front as a byte order mark.
 _QUOTED = re.compile(r'[",\n\r]|\A[\s\ufeff]|\s\Z')
+# Where there is only one column, the other usual delimiters would be taken for such.
+_QUOTED_ALONE = re.compile(_QUOTED.pattern + r"|[;\t|]")
 
 
 def write_csv(file: BinaryIO, rows: _Rows, columns: Sequence[str], schema: bytes) -> None:
@@ -28,7 +30,8 @@ def write_csv(file: BinaryIO, rows: _Rows, columns: Sequence[str], schema: bytes
 
 
 def _csv_line(cells: Sequence[str], alone: bool) -> str:
-    quoted = ['"' + cell.replace('"', '""') + '"' if _QUOTED.search(cell) else cell for cell in cells]
+    needed = _QUOTED_ALONE if alone else _QUOTED
+    quoted = ['"' + cell.replace('"', '""') + '"' if needed.search(cell) else cell for cell in cells]
     if alone and not quoted[0]:
         return '""\n'  # a blank line is not a row
     return ",".join(quoted) + "\n"
