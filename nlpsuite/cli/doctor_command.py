@@ -77,14 +77,21 @@ def _runtime() -> Iterator[_Line]:
 
     providers = ", ".join(p.removesuffix("ExecutionProvider") for p in onnxruntime.get_available_providers())
     yield _Line("onnxruntime", f"{onnxruntime.__version__} (built with {providers})")
-    from nlpsuite.export.kernels import decoder_kernels
-
-    kernels = decoder_kernels("int8").removeprefix("int8-")
-    yield _Line("CPU", f"{os.cpu_count()} cores, {kernels} 8-bit weights")
+    yield _Line("CPU", f"{os.cpu_count()} cores{_kernels()}")
     if problem := cuda_problem():
         yield _Line("GPU", f"not used: {problem}", "tasks run on the CPU")
     else:
         yield _Line("GPU", "CUDA works")
+
+
+def _kernels() -> str:
+    """How 8-bit weights are stored for this CPU; empty where onnx, which is reported above, is missing."""
+    try:
+        from nlpsuite.export.kernels import decoder_kernels
+
+        return f", {decoder_kernels('int8').removeprefix('int8-')} 8-bit weights"
+    except ImportError:
+        return ""
 
 
 def _cache() -> Iterator[_Line]:

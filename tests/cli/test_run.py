@@ -15,6 +15,9 @@ from pathlib import Path
 
 import pytest
 
+from nlpsuite.cli import doctor_command
+from nlpsuite.export import kernels
+
 
 def test_text_goes_to_stdout_and_nothing_else_does(complete) -> None:
     outcome = complete("--text", "the sea")
@@ -183,6 +186,25 @@ def test_doctor_finds_an_unwritable_cache(cli, monkeypatch, tmp_path) -> None:
     outcome = cli("doctor")
     assert outcome.code == 6
     assert "set NLPSUITE_CACHE" in outcome.out
+
+
+def test_doctor_reports_what_is_missing(cli, monkeypatch) -> None:
+    """Something that isn't installed must not end the command that finds such things."""
+    version = doctor_command.metadata.version
+
+    def without_onnx(name: str) -> str:
+        if name == "onnx":
+            raise doctor_command.metadata.PackageNotFoundError(name)
+        return version(name)
+
+    monkeypatch.setitem(sys.modules, "onnx", None)
+    monkeypatch.setattr(doctor_command.metadata, "version", without_onnx)
+    kernels._int8_kernels.cache_clear()
+    outcome = cli("doctor", "--json")
+    subjects = {row["subject"]: row["state"] for row in json.loads(outcome.out)}
+    assert outcome.code == 6
+    assert subjects["onnx"] == "broken: missing"
+    assert subjects["CPU"] == f"{os.cpu_count()} cores"
 
 
 @pytest.mark.parametrize("shell", ["bash", "zsh", "fish"])
