@@ -8,7 +8,7 @@ arXiv:2211.10438). The factors are powers of two, so that the weights themselves
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from typing import NamedTuple, cast
 
 import numpy as np
@@ -37,8 +37,8 @@ class Smoothing(NamedTuple):
             or rows.
     """
 
-    inputs: Mapping[str, Floats]
-    outputs: Mapping[str, Floats]
+    inputs: dict[str, Floats]
+    outputs: dict[str, Floats]
 
 
 def smoothing_factors(
@@ -85,8 +85,8 @@ def _layer(
 
     def smooth(site: str, values: Floats, weights: Sequence[Floats], source: str) -> None:
         factors = _factors(values, weights)
-        found.inputs[f"{i}.{site}"] = factors  # type: ignore[index]
-        found.outputs[f"{prefix}{source}.weight"] = factors  # type: ignore[index]
+        found.inputs[f"{i}.{site}"] = factors
+        found.outputs[f"{prefix}{source}.weight"] = factors
 
     normed = _rms_norm(x, weight("input_layernorm"), config.rms_norm_eps)
     q, k, v = (weight(f"self_attn.{part}_proj") for part in "qkv")

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import hashlib
 from collections import OrderedDict
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 import numpy as np
@@ -16,7 +16,7 @@ import numpy.typing as npt
 
 from nlpsuite.runtime.session import SlotSession
 
-__all__ = ["PrefixCache", "chunk_end"]
+__all__ = ["PrefixCache", "chunk_end", "chunks"]
 
 # The first chunks are short, since most instructions are; longer chunks are faster.
 _FIRST, _SECOND, _CHUNK = 32, 96, 128
@@ -29,6 +29,14 @@ def chunk_end(position: int) -> int:
     if position < _SECOND:
         return _SECOND
     return _SECOND + _CHUNK * (1 + (position - _SECOND) // _CHUNK)
+
+
+def chunks(length: int) -> Iterator[tuple[int, int]]:
+    """Start and end of the whole chunks in a text of ``length`` tokens."""
+    start = 0
+    while (end := chunk_end(start)) <= length:
+        yield start, end
+        start = end
 
 
 class PrefixCache:
@@ -51,13 +59,12 @@ class PrefixCache:
         """
         keys: list[bytes] = []
         position = 0
-        while (end := chunk_end(position)) < len(ids):
-            key = _key(ids[:end])
+        for start, end, key in _keyed(ids[:-1]):
             if key not in self._chunks:
                 break
             keys.append(key)
             if not session.recurrent:
-                session.write_state(slot, position, self._chunks[key])
+                session.write_state(slot, start, self._chunks[key])
             position = end
         if session.recurrent and keys:  # the last state holds all
             session.write_state(slot, 0, self._chunks[keys[-1]])
@@ -66,16 +73,14 @@ class PrefixCache:
 
     def save(self, session: SlotSession, slot: int, ids: Sequence[int], start: int) -> None:
         """Save the state of a slot that has read ``ids``, the last of them from ``start`` on as a chunk."""
-        key = _key(ids)
-        if not self._capacity or key in self._chunks:
+        if not self._capacity:
+            return
+        keys = [key for _, _, key in _keyed(ids)]
+        if keys[-1] in self._chunks:
             return
         state = session.read_state(slot, start, len(ids))
-        self._chunks[key] = state
+        self._chunks[keys[-1]] = state
         self.size += sum(array.nbytes for array in state)
-        position, keys = 0, []
-        while (end := chunk_end(position)) <= len(ids):
-            keys.append(_key(ids[:end]))
-            position = end
         self._touch(keys)
         while self.size > self._capacity:
             _, oldest = self._chunks.popitem(last=False)
@@ -93,5 +98,9 @@ class PrefixCache:
                 self._chunks.move_to_end(key)
 
 
-def _key(ids: Sequence[int]) -> bytes:
-    return hashlib.blake2b(np.asarray(ids, np.int32).tobytes(), digest_size=16).digest()
+def _keyed(ids: Sequence[int]) -> Iterator[tuple[int, int, bytes]]:
+    """Start, end and key of each whole chunk; a key stands for all tokens up to the chunk's end."""
+    tokens, key = np.asarray(ids, np.int32), b""
+    for start, end in chunks(len(ids)):
+        key = hashlib.blake2b(key + tokens[start:end].tobytes(), digest_size=16).digest()
+        yield start, end, key

@@ -13,7 +13,7 @@ from contextlib import contextmanager
 
 import numpy as np
 
-from nlpsuite.runtime.prefix_cache import PrefixCache, chunk_end
+from nlpsuite.runtime.prefix_cache import PrefixCache, chunk_end, chunks
 from nlpsuite.runtime.prompt import Completion, Prompt
 from nlpsuite.runtime.request import Request
 from nlpsuite.runtime.session import SlotSession
@@ -131,7 +131,7 @@ class Scheduler:
     def _step(self) -> None:
         """Read a chunk of the prompts that are unread, and draw a token, or several, for the other rows."""
         self._admit()
-        writing = [row for row in self._rows if not row.reading]
+        writing = [slot for slot, row in enumerate(self._rows) if not row.reading]
         if group := self._next_to_read():
             self._read(group)
         if writing:
@@ -203,24 +203,24 @@ class Scheduler:
             if not row.reading:
                 row.accept([], after[None])
 
-    def _write(self, writing: Sequence[Request]) -> None:
-        """Feed the last token of each row that writes, with guesses of the next ones, and draw what follows."""
-        rows = self._rows[: 1 + max(self._rows.index(row) for row in writing)]
+    def _write(self, writing: Sequence[int]) -> None:
+        """Feed the last token of the rows in these slots, with guesses of the next ones, and draw what follows."""
+        rows = self._rows[: writing[-1] + 1]
         may_guess = self._guess and len(writing) <= _MOST_GUESSING
-        guesses = [row.guess(_MOST_GUESSED) if may_guess and row in writing else [] for row in rows]
+        guesses = {slot: rows[slot].guess(_MOST_GUESSED) if may_guess else [] for slot in writing}
         # Other rows among them are fed a token that their next chunk overwrites, or that a length of 0 excludes.
-        lengths = np.array([1 + len(guess) if row in writing else 0 for row, guess in zip(rows, guesses)])
-        ids = np.zeros((len(rows), int(lengths.max())), np.int64)
-        for i, (row, guess) in enumerate(zip(rows, guesses)):
-            ids[i, : 1 + len(guess)] = [row.token, *guess]
+        lengths = np.zeros(len(rows), np.int64)
+        ids = np.zeros((len(rows), 1 + max(map(len, guesses.values()))), np.int64)
+        for slot, guess in guesses.items():
+            lengths[slot] = 1 + len(guess)
+            ids[slot, : lengths[slot]] = [rows[slot].token, *guess]
         positions = np.array([row.position for row in rows])
         self._session.reserve(len(rows), int(positions.max()) + ids.shape[1])
         reads = np.broadcast_to(np.arange(ids.shape[1]), ids.shape)
         logits = self._session.run(ids, positions, reads, 0, lengths)
-        for row, guess, length, after in zip(rows, guesses, lengths, logits):
-            if length:
-                row.position += 1
-                row.accept(guess, after[:length])
+        for slot, guess in guesses.items():
+            rows[slot].position += 1
+            rows[slot].accept(guess, logits[slot, : lengths[slot]])
 
     def _remove_finished(self) -> None:
         """Free the slots of rows that have ended; the last row moves into the gap."""
@@ -238,8 +238,7 @@ class Scheduler:
         row = self._rows[slot]
         if row.reading or self._session.recurrent:
             return
-        start, seen = 0, row.seen
-        while (end := chunk_end(start)) <= len(seen):
+        seen = row.seen
+        for start, end in chunks(len(seen)):
             if end > len(row.ids):
                 self._prefixes.save(self._session, slot, seen[:end], start)
-            start = end
