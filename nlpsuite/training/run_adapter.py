@@ -10,8 +10,6 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from safetensors.numpy import load_file
-
 from nlpsuite import __version__
 from nlpsuite.data.columns import Selection, check_option_columns, parse_option_columns
 from nlpsuite.data.examples import Example, examples_of
@@ -180,7 +178,7 @@ class _Run:
             if self.settings.full:
                 atomic_write_text(result / "README.md", _card(info))
             else:
-                save_adapter(result, info, load_file(result))
+                self._save(result, base, info)
             finish_run(self.run, outcome, figures=figures, left_out=examples.left_out)
         return AdapterReport(self.run.path, outcome, result, self.task.name, self.base, figures)
 
@@ -234,7 +232,8 @@ class _Run:
             save_model(self.run, base.config, base.tokenizer_files(), _card(info))
         else:
             weights = read_weights(self.run.best)
-            save_adapter(result, info, {name: tensor.half().numpy() for name, tensor in weights.items()})
+            matrices = {name: tensor.half().numpy() for name, tensor in weights.items()}
+            save_adapter(result, info, matrices, int8=self.settings.storage == "int8")
 
     def _measured(self, result: Path, base: Checkpoint, heldout: Sequence[Example]) -> dict[str, Any]:
         """What ``measure`` returns; nothing, and a notice, where the result can't be run."""
