@@ -3,7 +3,7 @@
 For a layer ``model.layers.0.self_attn.q_proj`` the file has ``<layer>.lora_A.weight`` (r, inputs)
 and ``<layer>.lora_B.weight`` (outputs, r); merged, ``<layer>.weight`` becomes W + (alpha / r) · B A
 (Hu et al. 2021, arXiv:2106.09685). Matrices of 8-bit integers have ``<layer>.lora_A.scales`` (r, 1) and
-``<layer>.lora_B.scales`` (outputs, 1) beside them, float32, by which the rows are multiplied. The metadata say where
+``<layer>.lora_B.scales`` (outputs, 1) beside them, float16, by which the rows are multiplied. The metadata say where
 the adapter came from and what it is for.
 """
 
@@ -316,8 +316,10 @@ def _quantized(tensors: Mapping[str, Array]) -> dict[str, Array]:
     """Each matrix as 8-bit integers, and its scales."""
     arrays: dict[str, Array] = {}
     for name, values in tensors.items():
-        scales = np.abs(values.astype(np.float32)).max(axis=1, keepdims=True) / 127
-        arrays[name] = np.rint(values / np.where(scales > 0, scales, 1)).astype(np.int8)
+        largest = np.abs(values.astype(np.float32)).max(axis=1, keepdims=True)
+        scales = (largest / 127).astype(np.float16)
+        levels = values / np.where(scales > 0, scales, np.inf).astype(np.float32)
+        arrays[name] = np.clip(np.rint(levels), -127, 127).astype(np.int8)
         arrays[name.removesuffix(_WEIGHT) + _SCALES] = scales
     return arrays
 
