@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -69,10 +70,25 @@ def _beginning(texts: Iterable[str], characters: int) -> Iterator[str]:
             return
 
 
-def model_config(settings: LMSettings, vocab_size: int) -> ModelConfig:
-    """The model of the settings; sizes left out get defaults for a small corpus."""
+# Tokens of a corpus, and the embedding, the hidden size and the layers of an LSTM that learns it best: dev/LOG.md.
+_LSTM_SIZES = ((1_000_000, (256, 512, 1)), (10_000_000, (400, 1_024, 2)), (math.inf, (512, 1_536, 2)))
+
+
+def model_config(settings: LMSettings, vocab_size: int, tokens: int) -> ModelConfig:
+    """The model of the settings; sizes left out get defaults for a small corpus.
+
+    Args:
+        tokens: of the corpus.
+    """
     if settings.arch == "lstm":
-        return LSTMConfig(vocab_size, settings.embedding, settings.hidden or 1_024, settings.layers or 1)
+        embedding, hidden, layers = next(sizes for most, sizes in _LSTM_SIZES if tokens <= most)
+        return LSTMConfig(
+            vocab_size,
+            settings.embedding or embedding,
+            settings.hidden or hidden,
+            settings.layers or layers,
+            tie_word_embeddings=True,
+        )
     hidden = settings.hidden or 256
     heads = settings.heads or max(1, hidden // 64)
     layers = settings.layers or 6

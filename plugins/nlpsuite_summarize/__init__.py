@@ -24,6 +24,8 @@ from nlpsuite.plugins import Columns
 # Tokens after which a summary stops at the next sentence end, and the most it may take.
 _LENGTHS = {"short": (12, 60), "medium": (45, 140), "long": (110, 280)}
 _SIZES = {"short": "one sentence", "medium": "two or three sentences", "long": "a detailed paragraph"}
+# What stands before a summary in the plain prompt.
+_CUES = {"short": "TL;DR:", "medium": "Summary:", "long": "Detailed summary:"}
 _WORD = re.compile(r"[^\W\d_]{2,}")
 # Words of scripts that put no spaces between them are counted by their characters.
 _UNSPACED = re.compile(r"[\u0e00-\u0eff\u1780-\u17ff\u3040-\u30ff\u3400-\u9fff]")
@@ -81,7 +83,7 @@ class Summarize(Task[Options]):
         text = " ".join(record.text.split())
         if options.plain:
             plain = Prompt(
-                text=f"Text: {text}\nSummary:",
+                text=f"Text: {text}\n{_CUES[options.length]}",
                 prefill=" -" if bullets else "",
                 max_tokens=most,
                 sentence_end_after=enough,
