@@ -113,7 +113,8 @@ def option_specs(cls: type[Options]) -> tuple[OptionSpec, ...]:
 def _specs(cls: Any) -> tuple[OptionSpec, ...]:
     hints = typing.get_type_hints(cls)
     specs = [_spec(field, hints[field.name]) for field in dataclasses.fields(cls)]
-    inherited = {f.name for f in dataclasses.fields(GenerationOptions)}
+    generates = issubclass(cls, GenerationOptions)
+    inherited = {f.name for f in dataclasses.fields(GenerationOptions)} if generates else set()
     return tuple(sorted(specs, key=lambda spec: spec.name in inherited))
 
 

@@ -186,6 +186,8 @@ class ReferenceReader:
 
     def __init__(self, task: Task[Any], selection: Selection) -> None:
         self._task, self._selection = task, selection
+        # While the labels aren't known, neither is whether a text may have several or none.
+        self._lists_labels = task.multi_label or (task.open_labels and not task.labels)
         self._binary: set[str] = set()
 
     def __call__(self, values: Mapping[str, Any]) -> tuple[str, ...]:
@@ -198,6 +200,9 @@ class ReferenceReader:
             return (last_answer(read_messages(values.get(column), column), column),)
         column = self._selection.reference
         value = values.get(column)
+        if self._lists_labels:
+            listed = value if isinstance(value, list) else [value]
+            return (self._task.reference("\n".join(as_text(entry, column) for entry in listed)),)
         found = []
         for entry in value if isinstance(value, list) and value else [value]:
             if isinstance(entry, bool) and self._task.labels:
@@ -215,7 +220,8 @@ class ReferenceReader:
 
     def _check_binary(self, text: str) -> None:
         """Where -1 and 0 occur, 0 is likely a third class."""
-        if self._task.labels and "-1" not in self._task.labels and text in ("-1", "0"):
+        known = {**self._task.labels, **self._task.label_map}
+        if self._task.labels and "-1" not in known and text in ("-1", "0"):
             self._binary.add(text)
             if len(self._binary) > 1:
                 raise InputInvalidError(

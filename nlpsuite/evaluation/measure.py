@@ -19,7 +19,7 @@ from nlpsuite.evaluation.metrics.resampling import estimate, estimate_functions
 from nlpsuite.evaluation.rows import EvaluatedRow
 from nlpsuite.plugins.loading import load_metric, measure
 from nlpsuite.plugins.registry import find_plugin
-from nlpsuite.tasks.base import Task
+from nlpsuite.tasks.base import Task, default_metrics
 from nlpsuite.tasks.result import Output
 
 __all__ = [
@@ -117,6 +117,8 @@ def metric_names(task: Task[Any], rows: Sequence[EvaluatedRow] = ()) -> list[str
         rows: metrics that need more than texts are included if some of these rows have it.
     """
     names = list(task.metrics)
+    if task.multi_label:
+        return list(dict.fromkeys([*names, *default_metrics(task)]))
     if task.labels:
         names += ["accuracy", "macro_f1"]
         if any(row.output.probabilities for row in rows):

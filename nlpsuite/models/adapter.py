@@ -81,6 +81,8 @@ class AdapterInfo:
         rank: r of every pair of matrices.
         alpha: B A is scaled by alpha / rank.
         options: the task options it was trained with, JSON values; use the same to run it.
+        temperature: divides the log-probabilities of choices, so that probabilities are as often right as they
+            say; see ``Completion.at_temperature``.
         data: ``name``, ``sha256``, ``rows`` and ``license`` of each training file.
         evaluation: results on held-out data, and ``n``, the number of rows.
         license: of the adapter, as an SPDX identifier, or None.
@@ -96,6 +98,7 @@ class AdapterInfo:
     rank: int
     alpha: float
     options: Mapping[str, Any] = field(default_factory=dict)
+    temperature: float = 1.0
     data: tuple[Mapping[str, Any], ...] = ()
     evaluation: Mapping[str, Any] = field(default_factory=dict)
     license: str | None = None
@@ -112,6 +115,8 @@ class AdapterInfo:
             raise ValueError(f"the rank is {self.rank!r}")
         if type(self.alpha) not in (int, float) or not math.isfinite(self.alpha):
             raise ValueError(f"alpha is {self.alpha!r}")
+        if type(self.temperature) not in (int, float) or not 0 < self.temperature < math.inf:
+            raise ValueError(f"the temperature is {self.temperature!r}")
         if not isinstance(self.options, Mapping) or not isinstance(self.evaluation, Mapping):
             raise ValueError("options or evaluation are not a mapping")
         if not all(isinstance(entry, Mapping) for entry in self.data):
@@ -244,6 +249,7 @@ class Adapter:
             "task_version": info.task_version,
             "distribution": f"{info.distribution} {info.distribution_version}".strip(),
             "options": dict(info.options),
+            "temperature": info.temperature,
             "evaluation": dict(info.evaluation),
             "data": [dict(entry) for entry in info.data],
             "license": info.license,

@@ -14,6 +14,7 @@ from nlpsuite.lazy import import_name
 
 if TYPE_CHECKING:
     from nlpsuite.batch.engine import ATTEMPTS, Beat, Done, Engine, OnBeat, RunChunk, Work, open_worker
+    from nlpsuite.data.labels import join_labels, split_label_set
     from nlpsuite.data.lines import Reader, Values, read_lines
     from nlpsuite.data.record import Columns
     from nlpsuite.data.tables import Writer
@@ -29,6 +30,7 @@ if TYPE_CHECKING:
     from nlpsuite.tasks.guard import Flag, Guard, OutputGuard, Screening
     from nlpsuite.tasks.long_text import Part, split_text
     from nlpsuite.tasks.override import PromptOverride
+    from nlpsuite.tasks.probabilities import mean_probabilities, softmax
     from nlpsuite.tasks.prose import guess_language
     from nlpsuite.tasks.sentences import Sentence, ends_as_sentence, split_sentences
 
@@ -36,13 +38,15 @@ __all__ = [
     "API_VERSION", "ATTEMPTS", "ENTRY_POINT_GROUP", "Beat", "Columns", "Divides", "Done", "Engine", "Flag", "Guard",
     "LanguageModel", "Metric", "ModelSource", "ModelSpec", "OnBeat", "OutputGuard", "Part", "Piece", "Plugin", "PromptOverride", "Reader",
     "RowMetric", "RunChunk", "Screening", "Sentence", "Statistics", "Values", "Work", "Writer", "check_lengths",
-    "check_references", "ends_as_sentence", "find_plugin", "find_task", "guess_language", "installed_tasks", "known_plugins", "load_metric",
-    "load_task", "measure", "open_worker", "read_lines", "split_sentences", "split_text",
+    "check_references", "ends_as_sentence", "find_plugin", "find_task", "guess_language", "installed_tasks",
+    "join_labels", "known_plugins", "load_metric", "load_task", "mean_probabilities", "measure", "open_worker",
+    "read_lines", "softmax", "split_label_set", "split_sentences", "split_text",
 ]  # fmt: skip
 
 # Module to the public names that it has.
 _LAZY = {
     "batch.engine": "ATTEMPTS Beat Done Engine OnBeat RunChunk Work open_worker",
+    "data.labels": "join_labels split_label_set",
     "data.lines": "Reader Values read_lines",
     "data.record": "Columns",
     "data.tables": "Writer",
@@ -58,6 +62,7 @@ _LAZY = {
     "tasks.guard": "Flag Guard OutputGuard Screening",
     "tasks.long_text": "Part split_text",
     "tasks.override": "PromptOverride",
+    "tasks.probabilities": "mean_probabilities softmax",
     "tasks.prose": "guess_language",
     "tasks.sentences": "Sentence ends_as_sentence split_sentences",
 }

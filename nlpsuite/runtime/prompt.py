@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass, field, replace
 from typing import Literal
 
@@ -137,3 +138,21 @@ class Completion:
     logprobs: tuple[float, ...] = ()
     calibration_logprobs: tuple[float, ...] = ()
     first_token_seconds: float | None = None
+
+    def at_temperature(self, temperature: float) -> Completion:
+        """With the log-probabilities of choices divided by a temperature and normalised over the choices
+        (Guo et al. 2017, arXiv:1706.04599). The likeliest choice stays the likeliest. 1 changes nothing.
+        """
+        if temperature == 1 or not self.logprobs:
+            return self
+        scaled, calibration = (
+            tuple(score / temperature for score in scores)
+            for scores in (self.logprobs, self.calibration_logprobs)
+        )
+        most = max(scaled)
+        total = most + math.log(sum(math.exp(score - most) for score in scaled))
+        return replace(
+            self,
+            logprobs=tuple(score - total for score in scaled),
+            calibration_logprobs=calibration,
+        )

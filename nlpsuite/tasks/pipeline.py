@@ -21,7 +21,7 @@ from nlpsuite.tasks.override import NO_OVERRIDE, PromptOverride
 from nlpsuite.tasks.result import Output, Result
 from nlpsuite.tasks.solve import Solving, Step, make_solver
 
-__all__ = ["Pipeline", "default_options"]
+__all__ = ["Pipeline", "choice_temperature", "default_options"]
 
 _T = TypeVar("_T")
 
@@ -48,7 +48,9 @@ class Pipeline:
         options: of the task.
 
     Attributes:
+        task: as the options make it.
         notices: what the user should know about this task on this model.
+        temperature: of the probabilities of choices; see ``Completion.at_temperature``.
         blocked: number of outputs that the guard has replaced so far.
     """
 
@@ -63,12 +65,16 @@ class Pipeline:
         guard: OutputGuard | None = None,
         **options: Any,
     ) -> None:
-        self.task, self.model, self.override, self.guard = task, model, override, guard
+        self.model, self.override, self.guard = model, override, guard
         self.blocked = 0
         defaults, self.notices = default_options(task, model.bundle, override)
         self._given = {**defaults, **options}
         self.options = make_options(task.options, self._given)
-        self._solver = make_solver(task, model.bundle, model.count_tokens, self.options, max_parts, override)
+        self.task = task.for_options(self.options)
+        self.temperature = choice_temperature(task, model.bundle)
+        self._solver = make_solver(
+            self.task, model.bundle, model.count_tokens, self.options, max_parts, override
+        )
 
     def __call__(self, text: str, /, **options: Any) -> Output:
         """Run the task on one text; keywords override the pipeline's options."""
@@ -213,6 +219,7 @@ class Pipeline:
         with closing(self.model.stream([prompt for step in steps for prompt in step.prompts])) as events:
             for index, event in events:
                 if isinstance(event, Completion):
+                    event = event.at_temperature(self.temperature)
                     done[index] = event
                 if show and (piece := text.take(index, event)):
                     yield piece
@@ -317,3 +324,9 @@ def default_options(
             else:
                 options[name] = value
     return options | dict(override.options(task)), notices
+
+
+def choice_temperature(task: Task[Any], bundle: Bundle) -> float:
+    """The temperature that was fitted for a task's choices when the bundle's adapter was trained; 1 without."""
+    adapter = bundle.adapter
+    return float(adapter.get("temperature", 1.0)) if adapter and adapter["task"] == task.name else 1.0

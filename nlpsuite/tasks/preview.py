@@ -50,7 +50,7 @@ def preview(
     """
     defaults, notices = default_options(task, bundle, override)
     chosen = make_options(task.options, {**defaults, **options})
-    solver = make_solver(task, bundle, tokenizer.count, chosen, max_parts, override)
+    solver = make_solver(task.for_options(chosen), bundle, tokenizer.count, chosen, max_parts, override)
     try:
         step = next(solver.solve(record, chosen))
     except StopIteration as stop:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 import gc
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -25,6 +25,7 @@ from nlpsuite.options import make_options
 from nlpsuite.plugins import find_task, load_task
 from nlpsuite.runtime.tokenizer import Tokenizer
 from nlpsuite.tasks.base import Task
+from nlpsuite.tasks.learned import complete_options
 from nlpsuite.training.base import load_base
 from nlpsuite.training.launch import finish_run, fit, open_run, save_model
 from nlpsuite.training.report import Outcome, TrainReport, TrainReporter
@@ -33,6 +34,7 @@ from nlpsuite.training.settings import AdapterSettings
 
 if TYPE_CHECKING:
     from nlpsuite.training.adapter import PreparedExamples
+    from nlpsuite.training.measure import Measurement
 
 __all__ = ["AdapterReport", "train_adapter"]
 
@@ -152,15 +154,18 @@ class _Run:
         self.context, self.run, self.settings = context, context.run, context.settings
         recorded = self.run.settings
         self.base, self.table = recorded["base"], _table(self.run.data[0], self.settings)
-        self.task: Task[Any] = with_label_map(load_task(recorded["task"]), self.settings.label_map)
-        # As a JSON round trip leaves them: what the adapter's file will say.
-        self.options = {**self.task.adapter_options, **(self.table.options or {}), **recorded["options"]}
         self.sha256 = recorded["data_sha256"]
         if context.resume and [sha256_file(path) for path in self.table.files] != self.sha256:
             raise InputInvalidError(
                 f"{self.table.name} has changed since the run was started.",
                 hint="Restore the file to resume the run, or start a new one in another directory.",
             )
+        task: Task[Any] = with_label_map(load_task(recorded["task"]), self.settings.label_map)
+        # As a JSON round trip leaves them: what the adapter's file will say.
+        options = {**task.adapter_options, **(self.table.options or {}), **recorded["options"]}
+        self.task, self.options = complete_options(
+            task, options, lambda unlabelled: (example.reference for example in self._read(unlabelled))
+        )
 
     def train(self) -> AdapterReport:
         base, fingerprint, examples, outcome = self._fit()
@@ -173,8 +178,9 @@ class _Run:
             info = self._info(base, fingerprint, rows, figures)
             # Saved before it is measured, so that no failure can lose it.
             self._save(result, base, info)
-            figures |= self._measured(result, base, [encoded.example for encoded in examples.heldout])
-            info = dataclasses.replace(info, evaluation=figures)
+            measured = self._measured(result, base, examples.heldout_examples)
+            figures |= measured.figures
+            info = dataclasses.replace(info, evaluation=figures, temperature=measured.temperature)
             if self.settings.full:
                 atomic_write_text(result / "README.md", _card(info))
             else:
@@ -217,12 +223,16 @@ class _Run:
         end_ids = ids if isinstance(ids, list) else [ids]
         options = make_options(self.task.options, dict(self.options))
         encoder = ExampleEncoder(self.task, options, Tokenizer.open(directory), end_ids)
+        return prepare_examples(list(self._read(self.task)), encoder, self.settings)
+
+    def _read(self, task: Task[Any]) -> Iterator[Example]:
+        """The examples, as ``task`` reads them."""
         settings = self.settings
         columns = (settings.text_column,) if settings.text_column else ()
         asked = Selection(
             columns, reference=settings.reference_column or "", options=_option_columns(settings)
         )
-        return prepare_examples(list(examples_of(self.task, self.table, asked)), encoder, settings)
+        return examples_of(task, self.table, asked)
 
     def _save(self, result: Path, base: Checkpoint, info: AdapterInfo) -> None:
         """Write the best weights, as an adapter or a checkpoint directory."""
@@ -235,15 +245,15 @@ class _Run:
             matrices = {name: tensor.half().numpy() for name, tensor in weights.items()}
             save_adapter(result, info, matrices, int8=self.settings.storage == "int8")
 
-    def _measured(self, result: Path, base: Checkpoint, heldout: Sequence[Example]) -> dict[str, Any]:
-        """What ``measure`` returns; nothing, and a notice, where the result can't be run."""
+    def _measured(self, result: Path, base: Checkpoint, heldout: Sequence[Example]) -> Measurement:
+        """What ``measure`` returns; no figures, and a notice, where the result can't be run."""
         import torch
 
-        from nlpsuite.training.measure import measure
+        from nlpsuite.training.measure import Measurement, measure
 
         settings, reporter = self.settings, self.context.reporter
         if not settings.scored_examples:
-            return {}
+            return Measurement({})
         gc.collect()
         torch.cuda.empty_cache()  # onnxruntime can't use what torch holds; does nothing without CUDA
         try:
@@ -251,7 +261,8 @@ class _Run:
                 open_checkpoint(result) if settings.full else MergedCheckpoint(base, Adapter.open(result)),
                 self.task,
                 self.options,
-                heldout[: settings.scored_examples],
+                heldout,
+                scored=settings.scored_examples,
                 workspace=self.run.path,
                 device="cpu" if settings.device == "cpu" else "auto",
                 threads=settings.threads,
@@ -262,7 +273,7 @@ class _Run:
                 f"Only the loss is reported, because the result can't be run here. {error.message} {error.hint}\n"
                 f"To measure it later: {self.run.resume_command}"
             )
-            return {}
+            return Measurement({})
 
     def _info(self, base: Checkpoint, fingerprint: str, rows: int, figures: Mapping[str, Any]) -> AdapterInfo:
         plugin, settings = find_task(self.task.name), self.settings

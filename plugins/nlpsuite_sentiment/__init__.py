@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import math
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import ClassVar
 
 from nlpsuite import Completion, Options, Output, Prompt, Record, Task, hookimpl, option
 from nlpsuite.errors import OptionError
-from nlpsuite.plugins import Columns, Part
+from nlpsuite.plugins import Columns, Part, mean_probabilities
 
 _LABELS = ("positive", "negative")
 _NEUTRAL = "neutral"
@@ -97,12 +97,7 @@ class Sentiment(Task[SentimentOptions]):
 
     def join(self, outputs: Sequence[Output], parts: Sequence[Part], options: SentimentOptions) -> Output:
         """The parts' probabilities, averaged by the parts' lengths."""
-        total = sum(len(part.text) for part in parts)
-        mean: dict[str, float] = {}
-        for output, part in zip(outputs, parts):
-            for label, probability in (output.probabilities or {}).items():
-                mean[label] = mean.get(label, 0.0) + probability * len(part.text) / total
-        return _labelled(mean)
+        return _labelled(mean_probabilities(outputs, parts))
 
 
 def _frame(text: str, options: SentimentOptions) -> str:
@@ -126,7 +121,7 @@ def _logistic(x: float) -> float:
     return 1 / (1 + math.exp(-max(x, -700.0)))  # beyond that exp overflows
 
 
-def _labelled(probabilities: dict[str, float]) -> Output:
+def _labelled(probabilities: Mapping[str, float]) -> Output:
     label = max(probabilities, key=probabilities.__getitem__)
     return Output(text=f"{label} ({probabilities[label]:.0%})", label=label, probabilities=probabilities)
 
