@@ -284,7 +284,7 @@ def _read(path: Path) -> bytes:
 
 
 def _array(name: str, entry: Mapping[str, Any]) -> Array:
-    dtypes = {**DTYPES, "I8": np.int8}
+    dtypes: dict[str, npt.DTypeLike] = {**DTYPES, "I8": np.int8}
     if entry["dtype"] not in dtypes:
         raise ValueError(f"{name} is stored as {entry['dtype']}, not {', '.join(dtypes)}")
     values = np.frombuffer(entry["data"], dtypes[entry["dtype"]]).reshape(entry["shape"])

@@ -83,7 +83,7 @@ class LSTMLanguageModel(LanguageModule):
         x = _locked_dropout(x, p)
         for i in range(self.config.num_layers):
             names = [f"lstm.{name}_l{i}" for name in ("weight_ih", "weight_hh", "bias_ih", "bias_hh")]
-            weights = [self.get_parameter(name) for name in names]
+            weights: list[Tensor] = [self.get_parameter(name) for name in names]
             weights[1] = functional.dropout(weights[1], p)
             zero = x.new_zeros(1, len(x), self.config.hidden_size)
             x = torch.lstm(x, (zero, zero), weights, True, 1, 0.0, True, False, True)[0]
