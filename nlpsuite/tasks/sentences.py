@@ -181,9 +181,10 @@ def _quotations(text: str, start: int, end: int) -> list[tuple[int, int]]:
                 while pairs and pairs[-1][0] > opener:
                     pairs.pop()
                 pairs.append((opener, at))
-        elif character in _CLOSED_BY:
-            if not (character == '"' and at > start and text[at - 1].isdigit()):  # inches
-                stack.append((character, at))
+        elif character in _CLOSED_BY and not (
+            character == '"' and at > start and text[at - 1].isdigit()  # inches
+        ):
+            stack.append((character, at))
     return pairs
 
 

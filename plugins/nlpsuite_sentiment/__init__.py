@@ -33,8 +33,6 @@ Sentiment: negative
 _BALANCED = ("It was okay.", "N/A", "It is good.", "It is bad.")
 # Plain facts, which are the middle where a neutral label is asked for.
 _FACTS = ("The meeting is on Tuesday.", "I bought it in May.", "It is in the box.", "We have three rooms.")
-# Makes neutral the most likely label where the log-odds are within 0.5 of the middle.
-_NEUTRAL_MARGIN = 0.9
 _SAYS_SOMETHING = re.compile(r"\w|[^\x00-\x7f]|[:;=][-o']?[()\\/|]|<3")  # words, emoji, emoticons
 
 
@@ -45,9 +43,15 @@ class SentimentOptions(Options):
     labels: str = option(
         "positive,negative", "Labels to choose from; positive,negative,neutral adds a neutral answer."
     )
+    # At 0.9 neutral is the likeliest label where the log-odds are within 0.5 of the middle.
+    margin: float = option(
+        0.9, "With neutral: distance of the two thresholds from even odds, in log-odds; more makes more texts neutral."
+    )
 
     def __post_init__(self) -> None:
-        """Raises OptionError for labels other than these."""
+        """Raises OptionError for labels other than these, or a margin below 0."""
+        if self.margin < 0:
+            raise OptionError(f"margin is {self.margin}, must be 0 or more.")
         given = sorted(label.strip().casefold() for label in self.labels.split(","))
         if given not in (sorted(_LABELS), sorted([*_LABELS, _NEUTRAL])):
             raise OptionError(
@@ -67,6 +71,7 @@ class Sentiment(Task[SentimentOptions]):
     long_input = "split"
     max_prompt_tokens = 1_000
     prose = True
+    adapter = "adapter.safetensors"  # of recipe/; exported/sentiment.md is its card
     # An adapter has learned what the examples show and has no bias left to correct.
     adapter_options: ClassVar = {"examples": False, "calibrate": False}
     shots_options: ClassVar = {"examples": False}
@@ -109,7 +114,7 @@ def _output(log_odds: float, options: SentimentOptions) -> Output:
 
     The neutral label takes what an ordered logistic model with two thresholds leaves between the others.
     """
-    margin = _NEUTRAL_MARGIN if options.neutral else 0.0
+    margin = options.margin if options.neutral else 0.0
     positive, negative = _logistic(log_odds - margin), _logistic(-log_odds - margin)
     probabilities = {"positive": positive, "negative": negative}
     if options.neutral:

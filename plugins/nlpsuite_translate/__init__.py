@@ -18,7 +18,7 @@ AUTO = "auto"
 @dataclass(frozen=True)
 class Options(GenerationOptions):
     to: str = option("German", "Language to translate into: an English or native name, or an ISO 639-1 code.")
-    from_: str = option(AUTO, "Language of the text: a name or a code; auto recognizes it.")
+    from_: str = option("English", "Language of the text: a name or a code; auto recognizes it.")
     plain: bool = option(False, "Prompt without a conversation around the text, as for an adapted model.")
     pairs: str = option("", "Pairs that the model was trained for, such as en-de,de-en; others are refused.")
 

@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from nlpsuite_classify.labels import find_labels, parse_descriptions, parse_labels, write_labels
 
 import nlpsuite
 from nlpsuite import Output, Record
@@ -19,7 +20,6 @@ from nlpsuite.plugins import PromptOverride, load_task
 from nlpsuite.runtime.prompt import Completion, Prompt
 from nlpsuite.tasks.pipeline import Pipeline
 from nlpsuite.testing import EchoModel
-from nlpsuite_classify.labels import find_labels, parse_descriptions, parse_labels, write_labels
 
 TASK = load_task("classify")
 LABELS = "billing,technical,other"

@@ -110,7 +110,7 @@ PAIRS = "en-de,de-en,en-fr,fr-en"
 
 
 def adapted(**values: str) -> object:
-    return make_options(TASK.options, {"plain": True, "pairs": PAIRS, **values})
+    return make_options(TASK.options, {"plain": True, "pairs": PAIRS, "from_": "auto", **values})
 
 
 @pytest.mark.parametrize(
