@@ -13,19 +13,25 @@ from nlpsuite.errors import OptionError
 from nlpsuite.plugins import Columns, Part, Piece, join_labels, mean_probabilities, softmax, split_label_set
 from nlpsuite_classify.labels import find_labels, parse_descriptions, parse_labels, write_labels
 
-# The labels' mean log-probabilities after these are the model's bias. Everyday sentences on many subjects come
-# closer to what people classify than texts without content do; dev/LOG.md has the figures.
+# What the labels' log-probabilities are after these, on average, is the model's bias. Everyday sentences that could be
+# about anything come closer to what people classify than texts without words; dev/LOG.md has the figures.
 _EVERYDAY = (
-    "The team won the match in the last minute.",
-    "The government presented a new law on Monday.",
-    "My laptop doesn't start any more since the update.",
-    "Doctors recommend at least thirty minutes of exercise a day.",
-    "Shares fell by two percent after the announcement.",
-    "Add the onions and cook them for ten minutes.",
-    "The train to the coast was late again.",
+    "We will meet again next week.",
     "Thank you for your message.",
+    "I don't know what to do about it.",
+    "It was better than last year.",
+    "The report is on the table.",
+    "He said that it would take two or three days.",
+    "Please let me know what you think.",
+    "She opened the door and looked around.",
+    "They changed the plan at the last minute.",
+    "There are several reasons for that.",
+    "N/A",
+    "[MASK]",
 )
 _SAYS_SOMETHING = re.compile(r"\w|[^\x00-\x7f]")
+# A label fits a text with 50 % if the text makes it e^3.5 times as likely as it is after everyday sentences.
+_FITS = 3.5
 _YES, _NO = "yes", "no"
 _LABEL = "label"  # field of a piece: the label that its yes or no is about
 
@@ -41,8 +47,10 @@ class ClassifyOptions(Options):
     multi: bool = option(False, "Give a text every label that fits, or none, instead of exactly one.")
     threshold: float = option(0.5, "With --multi, the probability from which on a label fits.")
     top_k: int = option(1, "Show this many labels in the text form, the likeliest first.")
-    instructions: bool = option(True, "List the labels in the prompt; an adapted model knows them.")
-    calibrate: bool = option(True, "Correct for the model's bias towards some of the labels.")
+    plain: bool = option(False, "Use the short prompt, without descriptions, that adapters are trained on.")
+    calibrate: bool = option(
+        True, "Correct for the model's bias towards some of the labels; --multi always does."
+    )
 
     def __post_init__(self) -> None:
         """Raises OptionError for labels or descriptions that can't be used, or a number out of range."""
@@ -67,6 +75,19 @@ class ClassifyOptions(Options):
             )
         return parse_labels(self.labels, several=self.multi)
 
+    @property
+    def asks(self) -> bool:
+        """Whether each label is a question of its own: with several labels, once a model was trained on that.
+
+        A model without training answers such questions by chance.
+        """
+        return self.multi and self.plain
+
+    @property
+    def described(self) -> Mapping[str, str]:
+        """Descriptions by label; none with the plain prompt."""
+        return {} if self.plain else parse_descriptions(self.descriptions, self.names)
+
 
 class Classify(Task[ClassifyOptions]):
     name = "classify"
@@ -75,7 +96,7 @@ class Classify(Task[ClassifyOptions]):
     max_prompt_tokens = 1_000
     prose = True
     # An adapter has learned its labels and has no bias left to correct.
-    adapter_options: ClassVar = {"instructions": False, "calibrate": False}
+    adapter_options: ClassVar = {"plain": True, "calibrate": False}
     content_free_texts = _EVERYDAY
     columns = Columns(
         text=("text", "sentence", "content", "message", "body", "question", "description", "title"),
@@ -101,16 +122,16 @@ class Classify(Task[ClassifyOptions]):
 
     def prompt(self, record: Record, options: ClassifyOptions) -> Prompt:
         label = _label_of(record, options)
-        texts = _EVERYDAY if options.calibrate else ()
+        texts = _EVERYDAY if options.calibrate or (options.multi and not options.plain) else ()
         return Prompt(
             text=_frame(record.text, label, options),
-            choices=(f" {_YES}", f" {_NO}") if label else _choices(options.names),
+            choices=(f" {_YES}", f" {_NO}") if label else _choices(options),
             calibration=tuple(Prompt(text=_frame(text, label, options)) for text in texts),
         )
 
     def divide(self, record: Record, options: ClassifyOptions) -> Sequence[Piece]:
-        """With ``multi``, a piece for each label, which is solved by yes or no."""
-        if not options.multi or not _SAYS_SOMETHING.search(record.text):
+        """A piece for each label that is asked about."""
+        if not options.asks or not _SAYS_SOMETHING.search(record.text):
             return ()
         return _pieces(record, options)
 
@@ -126,10 +147,16 @@ class Classify(Task[ClassifyOptions]):
         scores = completion.logprobs
         if completion.calibration_logprobs:
             scores = tuple(a - b for a, b in zip(scores, completion.calibration_logprobs))
-        probabilities = softmax(scores)
         if _label_of(record, options):
-            return _decision(dict(zip((_YES, _NO), probabilities)))
-        return _output(dict(zip(options.names, probabilities)), options)
+            return _decision(dict(zip((_YES, _NO), softmax(scores))))
+        by_label = dict(zip(options.names, scores))
+        # A label with a description is as likely as the two are on average.
+        for name, score in zip(options.described, scores[len(by_label) :]):
+            by_label[name] = (by_label[name] + score) / 2
+        if options.multi:
+            fits = {name: softmax((score, _FITS))[0] for name, score in by_label.items()}
+            return _output(fits, options)
+        return _output(dict(zip(by_label, softmax(list(by_label.values())))), options)
 
     def join(self, outputs: Sequence[Output], parts: Sequence[Part], options: ClassifyOptions) -> Output:
         """One output of the decisions for each label, or of the parts of a long text."""
@@ -137,13 +164,13 @@ class Classify(Task[ClassifyOptions]):
             decided = zip(parts, outputs)
             return _output({_label_of(part, options): _fits(output) for part, output in decided}, options)
         mean = mean_probabilities(outputs, parts)
-        return _decision(mean) if options.multi else _output(mean, options)
+        return _decision(mean) if options.asks else _output(mean, options)
 
     def target(self, reference: str, record: Record, options: ClassifyOptions) -> str:
-        if not options.multi:
-            return super().target(reference, record, options)
         if isinstance(record, Piece):
             return f" {reference}"
+        if not options.multi:
+            return super().target(reference, record, options)
         raise OptionError(
             "Few-shot examples can't show which labels fit a text and which don't.",
             hint="Leave them out with --multi, or train an adapter with them.",
@@ -152,7 +179,7 @@ class Classify(Task[ClassifyOptions]):
     def training_pairs(
         self, record: Record, reference: str, options: ClassifyOptions
     ) -> Sequence[tuple[Record, str]]:
-        if not options.multi:
+        if not options.asks:
             return [(record, reference)]
         right = split_label_set(self.reference(reference))
         return [(piece, _YES if piece.fields[_LABEL] in right else _NO) for piece in _pieces(record, options)]
@@ -163,36 +190,29 @@ def _pieces(record: Record, options: ClassifyOptions) -> list[Piece]:
 
 
 def _label_of(record: object, options: ClassifyOptions) -> str:
-    """The label that a record's prompt asks about with ``multi``; else empty."""
-    if not options.multi:
+    """The label that a record's prompt asks about; empty where it asks for a label."""
+    if not options.asks:
         return ""
     return record.fields[_LABEL] if isinstance(record, Piece) else options.names[0]
 
 
 def _frame(text: str, label: str, options: ClassifyOptions) -> str:
     """What the model reads before it answers."""
-    lead = f"{_list(options)}\n\n" if options.instructions and not label else ""
-    if not label:
-        return f"{lead}{text.strip()}\nCategory:"
-    return f"{text.strip()}\nIs this about {label}?"
+    if label:
+        return f"{text.strip()}\nIs this about {label}?"
+    return f"{text.strip()}\nCategory:" if options.plain else f"Text: {text.strip()}\n\nThe text is about"
 
 
-def _list(options: ClassifyOptions) -> str:
-    described = parse_descriptions(options.descriptions, options.names)
-    if not described:
-        return f"Categories: {', '.join(options.names)}"
-    lines = [f"- {name}: {described[name]}" if name in described else f"- {name}" for name in options.names]
-    return "\n".join(["Categories:", *lines])
-
-
-def _choices(names: Sequence[str]) -> tuple[str, ...]:
-    """The labels as continuations of the prompt.
+def _choices(options: ClassifyOptions) -> tuple[str, ...]:
+    """The labels as continuations of the prompt, then the descriptions.
 
     A label that another begins with is at least as likely as that one, whatever the text, unless both are
     scored with their end.
     """
+    names = options.names
     nested = any(a != b and b.startswith(a) for a in names for b in names)
-    return tuple(f" {name}\n" if nested else f" {name}" for name in names)
+    end = "\n" if nested else ""
+    return (*(f" {name}{end}" for name in names), *(f" {text}{end}" for text in options.described.values()))
 
 
 def _fits(output: Output) -> float:

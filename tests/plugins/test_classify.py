@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import csv
-import json
+import math
 from pathlib import Path
 from typing import Any
 
@@ -95,8 +95,16 @@ def test_descriptions() -> None:
     for text, said in (("a", "isn't of the form"), ("c = x", "'c' is described but"), ("a=x;a=y", "twice")):
         with pytest.raises(OptionError, match=said):
             make_options(TASK.options, {"labels": "a,b", "descriptions": text})
-    described = prompt_of(descriptions="billing = invoices and payments").text
-    assert "invoices and payments" in described and "technical" in described
+
+
+def test_a_description_counts_as_much_as_its_label() -> None:
+    given = {"descriptions": "technical = errors and crashes"}
+    assert prompt_of(**given).choices == (" billing", " technical", " other", " errors and crashes")
+    completion = Completion("", "choice", 1, 0, (-2.0, -2.0, -2.0, -6.0), (-2.0, -2.0, -2.0, -8.0))
+    output = TASK.parse(completion, Record("x"), options(**given))
+    assert output.label == "technical" and output.probabilities is not None
+    assert output.probabilities["technical"] == pytest.approx(math.e / (math.e + 2))
+    assert prompt_of(plain=True, **given).choices == (" billing", " technical", " other")
 
 
 @pytest.mark.parametrize(("name", "value"), [("threshold", 0.0), ("threshold", 1.0), ("top_k", 0)])
@@ -152,29 +160,42 @@ def yes_to(*labels: str) -> Any:
     return lambda prompt: "yes" if any(label in prompt.text for label in labels) else "no"
 
 
-def test_each_label_is_decided() -> None:
-    output = ask(yes_to("billing", "technical"), multi=True)
+TRAINED: dict[str, Any] = {"multi": True, **TASK.adapter_options}
+
+
+def test_a_label_fits_if_the_text_makes_it_much_likelier() -> None:
+    prompt = prompt_of(multi=True, calibrate=False)
+    assert prompt.choices == (" billing", " technical", " other") and prompt.calibration
+    completion = Completion("", "choice", 1, 0, (-2.0, -3.0, -9.0), (-8.0, -8.0, -8.0))
+    output = TASK.parse(completion, Record("x"), options(multi=True))
+    assert output.label == "billing; technical" and output.text == "billing (92%), technical (82%)"
+    assert output.probabilities is not None and output.probabilities["other"] < 0.02
+
+
+def test_a_trained_model_is_asked_about_each_label() -> None:
+    output = ask(yes_to("billing", "technical"), **TRAINED)
     assert output.label == "billing; technical"
     assert output.text == "billing (90%), technical (90%)"
     assert output.probabilities == pytest.approx({"billing": 0.9, "technical": 0.9, "other": 0.1})
-    assert json.dumps(output.probabilities)
-    none = ask(yes_to(), multi=True)
+    none = ask(yes_to(), **TRAINED)
     assert (none.label, none.text) == ("", "no label")
-    assert ask(yes_to("other"), multi=True, threshold=0.05).label == "billing; technical; other"
-    assert ask(yes_to("other"), multi=True, top_k=2).text == "other (90%), billing (10%)"
+    assert ask(yes_to("other"), **TRAINED, threshold=0.05).label == "billing; technical; other"
+    assert ask(yes_to("other"), **TRAINED, top_k=2).text == "other (90%), billing (10%)"
 
 
 def test_one_label_is_a_choice_where_none_may_fit() -> None:
-    assert ask(yes_to("billing"), multi=True, labels="billing").label == "billing"
+    assert ask(yes_to("billing"), **{**TRAINED, "labels": "billing"}).label == "billing"
     with pytest.raises(OptionError, match="semicolon"):
         options(labels="a;b,c", multi=True)
 
 
 def test_several_labels_of_a_long_text() -> None:
     text = "It was charged twice. " * 600
-    result = Pipeline(TASK, EchoModel(yes_to("technical")), labels=LABELS, multi=True).run(Record(text))
+    result = Pipeline(TASK, EchoModel(yes_to("technical")), labels=LABELS, **TRAINED).run(Record(text))
     assert result.parts > 3 and result.output.label == "technical"
     assert result.output.probabilities == pytest.approx({"billing": 0.1, "technical": 0.9, "other": 0.1})
+    result = Pipeline(TASK, EchoModel(["other"]), labels=LABELS, multi=True).run(Record(text))
+    assert result.parts > 1 and set(result.output.probabilities or {}) == set(LABELS.split(","))
 
 
 def test_shots_can_not_show_several_labels() -> None:
@@ -212,7 +233,7 @@ def test_references_that_are_no_labels(references: list[str], said: str) -> None
 def test_an_adapter_brings_its_labels() -> None:
     adapter = {
         "task": "classify", "task_version": TASK.version, "sha256": "",
-        "options": {"labels": "a,b", "instructions": False, "calibrate": False}, "temperature": 2.0,
+        "options": {"labels": "a,b", "plain": True, "calibrate": False}, "temperature": 2.0,
     }  # fmt: skip
     model = EchoModel(["b"], adapter=adapter)
     pipeline = Pipeline(TASK, model)
@@ -223,12 +244,12 @@ def test_an_adapter_brings_its_labels() -> None:
 
 
 def test_what_training_learns_of_several_labels() -> None:
-    task = TASK.for_options(options(multi=True))
-    pairs = task.training_pairs(Record("x"), "Technical, billing", options(multi=True))
+    made = options(**TRAINED)
+    task = TASK.for_options(made)
+    pairs = task.training_pairs(Record("x"), "Technical, billing", made)
     assert [answer for _, answer in pairs] == ["yes", "yes", "no"]
-    targets = [task.target(answer, piece, options(multi=True)) for piece, answer in pairs]
-    assert targets == [" yes", " yes", " no"]
-    assert len({task.prompt(piece, options(multi=True)).text for piece, _ in pairs}) == 3
+    assert [task.target(answer, piece, made) for piece, answer in pairs] == [" yes", " yes", " no"]
+    assert task.prompt(pairs[0][0], made).text == "x\nIs this about billing?"
 
 
 # Evaluation.

