@@ -110,6 +110,8 @@ def _print(segments: list[tuple[str, bool]]) -> None:
 
 def _report(prompt: Prompt, tokenizer: Tokenizer) -> dict[str, Any]:
     """A prompt and its settings as JSON values."""
+    from nlpsuite.runtime.number_limit import numbers_of
+
     ids = tokenizer.encode_prompt(prompt)
     return {
         "text": "".join(text for text, _ in tokenizer.segments(prompt)),
@@ -120,6 +122,7 @@ def _report(prompt: Prompt, tokenizer: Tokenizer) -> dict[str, Any]:
         "stop": list(prompt.stop),
         "max_tokens": None if prompt.choices else prompt.max_tokens,
         "sentence_end_after": prompt.sentence_end_after,
+        "numbers": None if prompt.numbers_of is None else sorted(numbers_of(prompt.numbers_of)),
         "sampling": None if prompt.choices else dataclasses.asdict(prompt.sampling),
         "calibration": [
             "".join(text for text, _ in tokenizer.segments(calibration)) for calibration in prompt.calibration
@@ -146,6 +149,8 @@ def _lines(report: dict[str, Any]) -> list[str]:
         f"at most {report['max_tokens']:,} tokens"
         + (f", ending with a sentence after {end:,}" if end is not None else "")
     )
+    if report["numbers"] is not None:
+        lines.append(f"no other numbers than {', '.join(report['numbers']) or 'none'}")
     if report["stop"]:
         lines.append(f"stops before {', '.join(map(_quoted, report['stop']))}")
     off = dataclasses.asdict(Sampling())

@@ -131,10 +131,10 @@ def compare_rows(
     every = [row for rows in each for row in rows]
     measures: list[RowMeasure] = []
     left_out: list[str] = []
-    for name, metric in metrics_of(task, every, metrics, tokenize).items():
+    for name, metric in metrics_of(task, every, metrics, tokenize, text_columns).items():
         if isinstance(metric, LengthRatio):
             continue
-        measured = measure_of(name, metric, every) if _usable(metric, every) else None
+        measured = measure_of(name, metric, every, text_columns) if _usable(metric, every) else None
         if isinstance(measured, RowMeasure) and len(measured.places) == len(every):
             measures.append(measured)
         else:

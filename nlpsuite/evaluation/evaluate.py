@@ -35,6 +35,7 @@ __all__ = ["WORST", "best_row_metric", "evaluate_rows"]
 WORST = 10
 _MOST_POINTS = 2_000
 _MOST_SLICES = 50  # of one column: with more it is most likely a column of ids or texts
+_NEEDED = {"source": "a text that the output was made from"}
 _TESTS = {"test", "entry_point"}  # columns of problems that come with tests, as in HumanEval
 
 
@@ -58,7 +59,7 @@ def evaluate_rows(
         metrics: names, in place of the task's own.
         tokenize: BLEU's tokenizer; by default it suits the language of the references.
         options: of the task; used only by a task that evaluates its outputs itself.
-        text_columns: columns of the input, shown with the worst rows.
+        text_columns: columns of the input, shown with the worst rows and compared with the outputs.
         worst: how many of these to include; 0 for a report without texts of the data.
         resamples, seed: of the intervals.
 
@@ -76,8 +77,8 @@ def evaluate_rows(
         measures = [task_measure(task, task.options() if options is None else options, rows)]
     else:
         measures = [
-            measure_of(name, metric, rows)
-            for name, metric in metrics_of(task, rows, metrics, tokenize).items()
+            measure_of(name, metric, rows, text_columns)
+            for name, metric in metrics_of(task, rows, metrics, tokenize, text_columns).items()
         ]
 
     def figures(places: Sequence[int]) -> tuple[MetricResult, ...]:
@@ -207,9 +208,13 @@ def _notes(
     ):
         some = "prediction isn't a label" if strange == 1 else "predictions aren't labels"
         notes.append(f"{strange:,} {some} of {task.name} and count{'s' * (strange == 1)} as wrong.")
-    for figure in figures:
-        if figure.n < len(rows):
-            notes.append(f"{figure.metric} covers the {figure.n:,} rows that have probabilities.")
+    for one in measures:
+        if isinstance(one, RowMeasure) and len(one.places) < len(rows):
+            name, needed = one.metric.name, _NEEDED.get(one.metric.needs, one.metric.needs)
+            if one.places:
+                notes.append(f"{name} covers the {len(one.places):,} rows that have {needed}.")
+            else:
+                notes.append(f"{name} is left out: no row has {needed}.")
     # All resamples of equal rows are equal, which makes no figure certain (Hanley and Lippman-Hand 1983).
     if same := [f for f in figures if f.scale == 1 and f.low == f.high and f.value in (0, 1)]:
         notes.append(

@@ -16,7 +16,7 @@ from nlpsuite.evaluation.metrics.labels import MacroF1
 from nlpsuite.evaluation.metrics.lengths import count_references
 from nlpsuite.evaluation.metrics.means import ratio
 from nlpsuite.evaluation.metrics.resampling import estimate, estimate_functions
-from nlpsuite.evaluation.rows import EvaluatedRow
+from nlpsuite.evaluation.rows import EvaluatedRow, text_of
 from nlpsuite.plugins.loading import load_metric, measure
 from nlpsuite.plugins.registry import find_plugin
 from nlpsuite.tasks.base import Task, default_metrics
@@ -41,7 +41,8 @@ FUNCTION_RESAMPLES = 200
 _NOT_RUN = Output("", data={"passed": False})
 # A task whose metrics include the first is measured by all of the family: they can disagree.
 _ROUGE = ("rouge_1", "rouge_2", "rouge_l", "rouge_lsum")
-_FAMILIES = {**dict.fromkeys(_ROUGE, _ROUGE), "bleu": ("bleu", "chrf", "ter")}
+_INVENTED = ("invented_numbers", "invented_names", "invented_quotes")  # need the rows' texts
+_FAMILIES = {**dict.fromkeys(_ROUGE, (*_ROUGE, *_INVENTED)), "bleu": ("bleu", "chrf", "ter")}
 
 
 @dataclass(frozen=True)
@@ -110,11 +111,14 @@ class LengthRatio(RowMetric):
         return ratio(sums[..., 0], sums[..., 1])
 
 
-def metric_names(task: Task[Any], rows: Sequence[EvaluatedRow] = ()) -> list[str]:
+def metric_names(
+    task: Task[Any], rows: Sequence[EvaluatedRow] = (), text_columns: Sequence[str] = ()
+) -> list[str]:
     """The metrics of a task unless the user names others; the first is the main one.
 
     Args:
-        rows: metrics that need more than texts are included if some of these rows have it.
+        rows: metrics that need more than the outputs' texts are included if some of these rows have it.
+        text_columns: columns of the input.
     """
     names = list(task.metrics)
     if task.multi_label:
@@ -127,26 +131,33 @@ def metric_names(task: Task[Any], rows: Sequence[EvaluatedRow] = ()) -> list[str
     if not names:
         names = ["exact_match", "edit_similarity", "chrf"]
     names = [member for name in names for member in _FAMILIES.get(name, (name,))]
+    if not any(text_of(row, text_columns).strip() for row in rows):
+        names = [name for name in names if name not in _INVENTED]
     if any("passed" in row.output.data for row in rows):
         names.insert(0, "pass_at_k")
     return [*dict.fromkeys(names), LengthRatio.name]
 
 
 def metrics_of(
-    task: Task[Any], rows: Sequence[EvaluatedRow], names: Sequence[str] = (), tokenize: str = ""
+    task: Task[Any],
+    rows: Sequence[EvaluatedRow],
+    names: Sequence[str] = (),
+    tokenize: str = "",
+    text_columns: Sequence[str] = (),
 ) -> dict[str, Any]:
     """The metrics of an evaluation by name: a ``RowMetric``, or a function of outputs and references.
 
     Args:
         names: in place of the task's own.
         tokenize: BLEU's tokenizer; by default it suits the language of the references.
+        text_columns: columns of the input.
 
     Raises:
         UnknownTaskError, PluginError: no plugin offers such a metric, or it fails.
     """
     references = [row.references for row in rows]
     found: dict[str, Any] = {}
-    for name in dict.fromkeys(names) if names else metric_names(task, rows):
+    for name in dict.fromkeys(names) if names else metric_names(task, rows, text_columns):
         metric = LengthRatio() if name == LengthRatio.name else load_metric(name)
         if isinstance(metric, MacroF1) and task.labels:
             metric = TaskMacroF1(list(task.labels.values()))
@@ -161,18 +172,25 @@ class RowMeasure:
 
     Attributes:
         places: indices of the rows that it could be computed from: all, except that a row that failed has no
-            probabilities.
+            probabilities, and that a row may lack the text that the output was made from.
         statistics: of those rows, (n, k).
+
+    Args:
+        text_columns: columns of the input.
     """
 
-    def __init__(self, metric: RowMetric, rows: Sequence[EvaluatedRow]) -> None:
+    def __init__(
+        self, metric: RowMetric, rows: Sequence[EvaluatedRow], text_columns: Sequence[str] = ()
+    ) -> None:
         self.metric = metric
         outputs = [row.output for row in rows]
         if metric.needs == "data":  # a row that failed was never run, and so passes no test
             outputs = [_NOT_RUN if row.failed else row.output for row in rows]
-        has_all = metric.needs != "probabilities"
-        self.places = [i for i, output in enumerate(outputs) if has_all or output.probabilities]
-        references = [rows[i].references for i in self.places]
+        wanted = [row.references for row in rows]
+        if metric.needs == "source":
+            wanted = [(text_of(row, text_columns),) for row in rows]
+        self.places = [i for i, output in enumerate(outputs) if _has(metric.needs, output, wanted[i])]
+        references = [wanted[i] for i in self.places]
         self.signature = metric.signature(count_references(references))
         self.statistics = np.zeros((0, 1))
         if self.places:
@@ -227,10 +245,18 @@ class FunctionMeasure:
 Measure = RowMeasure | FunctionMeasure
 
 
-def measure_of(name: str, metric: Any, rows: Sequence[EvaluatedRow]) -> Measure:
+def _has(needs: str, output: Output, references: Sequence[str]) -> bool:
+    if needs == "probabilities":
+        return bool(output.probabilities)
+    return needs != "source" or bool(references[0].strip())
+
+
+def measure_of(
+    name: str, metric: Any, rows: Sequence[EvaluatedRow], text_columns: Sequence[str] = ()
+) -> Measure:
     """A metric of ``metrics_of`` on rows."""
     if isinstance(metric, RowMetric):
-        return RowMeasure(metric, rows)
+        return RowMeasure(metric, rows, text_columns)
 
     def compute(outputs: Sequence[str], references: Sequence[str]) -> dict[str, float]:
         return {name: measure(name, outputs, references)}

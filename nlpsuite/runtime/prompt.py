@@ -89,6 +89,7 @@ class Prompt:
         max_tokens: maximum number of tokens to generate.
         sentence_end_after: after this many tokens, stop at the next sentence end.
         stop: strings that end the text; they are not part of it.
+        numbers_of: a text; no other numbers than its own are generated. None allows all.
         sampling: how tokens are drawn.
     """
 
@@ -100,6 +101,7 @@ class Prompt:
     max_tokens: int = 256
     sentence_end_after: int | None = None
     stop: tuple[str, ...] = ()
+    numbers_of: str | None = None
     sampling: Sampling = field(default_factory=Sampling)
 
     def __post_init__(self) -> None:

@@ -11,6 +11,7 @@ import numpy.typing as npt
 
 from nlpsuite.errors import InputTooLongError
 from nlpsuite.runtime.lookup import PromptLookup
+from nlpsuite.runtime.number_limit import NumberLimit, numbers_of
 from nlpsuite.runtime.prompt import Completion, FinishReason, Prompt
 from nlpsuite.runtime.sampling import Sampler
 from nlpsuite.runtime.text_stream import TextStream, ends_sentence
@@ -55,6 +56,9 @@ class Request:
                 hint="Shorten the input.",
             )
         self._healing = HealingState(tokenizer.healer, space) if space else None
+        self._numbers: NumberLimit | None = None
+        if prompt.numbers_of is not None:
+            self._numbers = NumberLimit(tokenizer.number_tokens, numbers_of(prompt.numbers_of))
         self._sampler = Sampler(prompt.sampling, self.ids)
         self._stream = TextStream(tokenizer.decode, prompt.stop, prompt.prefill, skip=len(space))
         self._lookup = PromptLookup(self.ids)
@@ -81,8 +85,13 @@ class Request:
 
     def guess(self, most: int) -> list[int]:
         """Tokens that may follow the one drawn last, none beyond the request's end."""
-        left = min(self._prompt.max_tokens - self._generated, self._context_length - 1 - self.position) - 1
+        left = self._left - 1
         return self._lookup.guess(min(most, left)) if left > 0 else []
+
+    @property
+    def _left(self) -> int:
+        """Tokens that may still be drawn."""
+        return min(self._prompt.max_tokens - self._generated, self._context_length - 1 - self.position)
 
     def accept(self, guess: list[int], logits: npt.NDArray[np.float32]) -> None:
         """Draw tokens after a run over the last one and a guess.
@@ -103,9 +112,13 @@ class Request:
     def _draw(self, logits: npt.NDArray[np.float32]) -> None:
         if self._healing:
             self._healing.restrict(logits)
+        if self._numbers:
+            self._numbers.restrict(logits, self._left)
         token = self._sampler.draw(logits)
         if self._healing:
             self._healing.advance(token)
+        if self._numbers:
+            self._numbers.advance(token)
         if self._first_token_at is None:
             self._first_token_at = time.perf_counter()
         if token in self._ends:

@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from nlpsuite.errors import BundleCorruptError, InputInvalidError, UnsupportedModelError
+from nlpsuite.runtime.number_limit import NumberTokens
 from nlpsuite.runtime.prompt import Message, Prompt
 from nlpsuite.runtime.token_healing import TokenHealer
 
@@ -45,6 +46,7 @@ class Tokenizer:
         self._compiled: Any = None
         self._takes_system = True
         self._healer: TokenHealer | None = None
+        self._number_tokens: NumberTokens | None = None
 
     @classmethod
     def open(cls, directory: Path) -> Tokenizer:
@@ -97,6 +99,19 @@ class Tokenizer:
                 {i: text for i, text in enumerate(texts) if i not in self._control_ids}
             )
         return self._healer
+
+    @property
+    def number_tokens(self) -> NumberTokens:
+        """The tokens of this vocabulary that numbers are made of."""
+        if self._number_tokens is None:
+            # Behind another token, since some decoders drop the white space that a text begins with.
+            anchor = self.encode_text("a")[-1:]
+            skipped = len(self.decode(anchor))
+            self._number_tokens = NumberTokens(
+                {piece: i for piece, i in self._core.get_vocab().items() if i not in self._control_ids},
+                lambda token: self.decode([*anchor, token])[skipped:],
+            )
+        return self._number_tokens
 
     def encode_prompt(self, prompt: Prompt) -> list[int]:
         """Ids of a prompt: its conversation through the chat template, or its plain text.

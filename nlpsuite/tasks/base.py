@@ -56,7 +56,8 @@ class Task(ABC, Generic[O]):
             them with ``join``.
         max_prompt_tokens: split or shorten above this many tokens, even if the model's context is
             longer. None: only the context limits.
-        streams: the output's text is the completion's text, so it may be shown while it is generated.
+        streams: the output's text is the completion's text, so it may be shown while it is generated. Prompts
+            with choices never stream.
         strips: white space around the completion is not part of the output.
         prose: texts are read for their meaning. HTML and XML are reduced to their text, and a notice
             names a language that the model doesn't know.
@@ -65,6 +66,7 @@ class Task(ABC, Generic[O]):
             into the base it was trained on, unless the user names another adapter or ``none``.
         adapter_options: options to train and run an adapter with, where they differ from the defaults.
         shots_options: options that differ from the defaults when the user gives few-shot examples.
+        template_options: options that differ from the defaults when the user gives a prompt of their own.
         content_free_texts: texts without content, which calibrate a user's own prompt where the task's
             prompts are calibrated.
         columns: usual names of the columns in files of examples.
@@ -93,6 +95,7 @@ class Task(ABC, Generic[O]):
     adapter: ClassVar[str] = ""
     adapter_options: ClassVar[Mapping[str, Any]] = {}
     shots_options: ClassVar[Mapping[str, Any]] = {}
+    template_options: ClassVar[Mapping[str, Any]] = {}
     # Zhao et al. 2021, arXiv:2102.09690
     content_free_texts: ClassVar[tuple[str, ...]] = ("", "[MASK]", "N/A")
     columns: ClassVar[Columns] = Columns()

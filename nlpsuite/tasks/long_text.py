@@ -6,13 +6,11 @@ import re
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
+from nlpsuite.tasks.sentences import split_sentences
+
 __all__ = ["Part", "keep_end", "split_text"]
 
 _SPACE = re.compile(r"\s+")
-# White space, or the empty string after a full stop that needs none.
-_SPACE_OR_STOP = re.compile(r"\s+|(?<=[。！？])")
-_SENTENCE_ENDS = frozenset(".!?…。！？")
-_CLOSING = frozenset("\"')]»”’」』")
 
 # Where a text may be cut, best places first: at paragraphs, at lines and sentences, at words.
 _PARAGRAPHS, _SENTENCES, _WORDS, _ANYWHERE = range(4)
@@ -81,13 +79,8 @@ def _pieces(text: str, limit: int, count: Callable[[str], int], level: int) -> I
 
 def _cut(text: str, level: int) -> Iterator[Part]:
     """Cut a text at all places of a level. Parts are never empty; the text begins with no white space."""
-    pattern = _SPACE_OR_STOP if level == _SENTENCES else _SPACE
     at = 0
-    found = [match.span() for match in pattern.finditer(text) if _is_boundary(text, *match.span(), level)]
-    for i, (start, end) in enumerate(found):
-        # White space right after a boundary without width belongs to the same boundary.
-        if start == end and i + 1 < len(found) and found[i + 1][0] == end:
-            continue
+    for start, end in _boundaries(text, level):
         if start > at:
             yield Part(text[at:start], text[start:end])
             at = end
@@ -95,17 +88,16 @@ def _cut(text: str, level: int) -> Iterator[Part]:
         yield Part(text[at:])
 
 
-def _is_boundary(text: str, start: int, end: int, level: int) -> bool:
-    """Whether the white space (or full stop) at ``start`` separates paragraphs, sentences or words."""
-    if level == _WORDS or start == end:
-        return True
-    if level == _PARAGRAPHS:
-        return text.count("\n", start, end) > 1
-    if text.find("\n", start, end) >= 0:
-        return True
-    while start and text[start - 1] in _CLOSING:  # closing quotes belong to the sentence
-        start -= 1
-    return start > 0 and text[start - 1] in _SENTENCE_ENDS
+def _boundaries(text: str, level: int) -> Iterator[tuple[int, int]]:
+    """What separates paragraphs, sentences or words, usually white space: start and end."""
+    if level == _SENTENCES:
+        sentences = split_sentences(text)
+        ends = [sentence.start for sentence in sentences[1:]] + [len(text)]
+        yield from ((sentence.end, end) for sentence, end in zip(sentences, ends))
+        return
+    for match in _SPACE.finditer(text):
+        if level == _WORDS or match.group().count("\n") > 1:
+            yield match.span()
 
 
 def keep_end(text: str, limit: int, count: Callable[[str], int]) -> str:

@@ -85,7 +85,10 @@ class PromptOverride:
 
     def options(self, task: Task[Any]) -> Mapping[str, Any]:
         """Options of the task that differ from its defaults with this override."""
-        return task.shots_options if self.shots is not None else {}
+        return {
+            **(task.template_options if self.template is not None else {}),
+            **(task.shots_options if self.shots is not None else {}),
+        }
 
     def prompt(self, task: Task[Any], record: Record, options: Any) -> Prompt:
         """The prompt for a record, in place of ``task.prompt``."""

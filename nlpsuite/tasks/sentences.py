@@ -40,9 +40,10 @@ class Sentence:
 _ENDS = ".!?…。！？｡।॥؟۔"
 _CLOSING = "\"')]}»”’」』）】"
 # Full stops and the like with the quotes and brackets that close behind them, before white space; and those
-# of scripts that put none behind them.
+# of scripts that put none behind them. Possessive, for linear time.
 _STOP = re.compile(
-    rf"[.!?…।॥؟۔]+(?:\s?»|[{re.escape(_CLOSING)}])*(?=\s|$)|[。！？｡]+(?:[{re.escape(_CLOSING)}])*"
+    rf"(?<![{_ENDS}])(?:[.!?…।॥؟۔]++(?:\s?»|[{re.escape(_CLOSING)}])*+(?=\s|$)"
+    rf"|[。！？｡]++[{re.escape(_CLOSING)}]*+)"
 )
 _MARKER = re.compile(r"(?:[-*+•‣▪◦·–—]|\(?\d{1,3}[.)]|\(?[a-z][.)]|#{1,6}|>+)(?=\s)")
 _WORD_CHARACTER = re.compile(r"\w")
@@ -69,6 +70,11 @@ _OPENERS = frozenset(
     "from of to as if when while after before since although but and so then however meanwhile yet still also "
     "some many most all no not what who how why where der die das ein eine es er sie wir ich im am in le la les "
     "un une il elle nous el los una".split()
+)
+_CALENDAR = re.compile(
+    r"(?:mon|tues|wednes|thurs|fri|satur|sun)day|january|february|march|april|may|june|july|august|september|october|"
+    r"november|december|utc|gmt|[ecmp][sd]?t\b",
+    re.IGNORECASE,
 )
 _BEFORE_ORDINAL = re.compile(r"\b(?:am|vom|zum|im|der|die|das|den|dem|des|bis|ab)\s+\d{1,2}$", re.IGNORECASE)
 
@@ -144,7 +150,7 @@ def _is_wrapped(text: str, begin: int, last: int, start: int, end: int, width: i
     """Whether the line from ``start`` goes on with the one that ends at ``last``."""
     if _MARKER.match(text, start, end) or not _WORD_CHARACTER.search(text, start, start + 40):
         return False
-    before = last - max(text.rfind("\n", 0, last) + 1, begin)
+    before = last - max(text.rfind("\n", begin, last) + 1, begin)
     if before < _NARROWEST:
         return False
     if text[start].islower() and text[last - 1] not in _ENDS:
@@ -181,10 +187,8 @@ def _quotations(text: str, start: int, end: int) -> list[tuple[int, int]]:
                 while pairs and pairs[-1][0] > opener:
                     pairs.pop()
                 pairs.append((opener, at))
-        elif character in _CLOSED_BY and not (
-            character == '"' and at > start and text[at - 1].isdigit()  # inches
-        ):
-            stack.append((character, at))
+        elif character in _CLOSED_BY and not (character == '"' and text[max(start, at - 1)].isdigit()):
+            stack.append((character, at))  # unless it stands for inches
     return pairs
 
 
@@ -215,12 +219,12 @@ def _is_abbreviation(text: str, start: int, stop: re.Match[str], after: str) -> 
         return True
     if bare in _NUMBERED and after[0].isdigit():
         return True
-    if bare.isdigit() and len(head) == len(word) == stop.start() - start:
-        return True  # the number of a list item that is quoted within a line
     begins = re.match(r"\w+", after)
     opens = begins is not None and begins.group().casefold() in _OPENERS
-    if bare in ("a.m", "p.m", "etc", "usw"):
-        return not (after[0].isupper() or opens)
+    if bare in ("a.m", "p.m"):
+        return not after[0].isupper() or _CALENDAR.match(after) is not None
+    if bare in ("etc", "usw"):
+        return not after[0].isupper()
     if bare in _EITHER or re.fullmatch(r"(?:\w\.)+\w", word):
         return not opens
     return len(word) == 1 and word.isupper() and word.isascii() and not opens  # an initial

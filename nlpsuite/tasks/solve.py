@@ -25,7 +25,7 @@ __all__ = ["Solver", "Solving", "Step", "make_solver"]
 
 # Texts worth working on have fewer characters a token than this.
 _CHARACTERS_PER_TOKEN = 16
-# A prompt must leave room for this many tokens of text, and a prompt with choices for the choice.
+# A prompt must leave room for this many tokens of text, and a prompt with choices for a choice of as many.
 _LEAST_TOKENS = 16
 # A divided record may have this many pieces for each part that a long text may be split into.
 _PIECES_PER_PART = 64
@@ -139,7 +139,7 @@ class Solver:
             )
             record = dataclasses.replace(record, text=end_of_text)
             prompt = self.prompt(record, options)
-        [completion] = yield Step([prompt], [Part(record.text)], self.task.streams, notices)
+        [completion] = yield Step([prompt], [Part(record.text)], self._streams(prompt), notices)
         return self.task.parse(completion, record, options)
 
     def _room_for_text(self, record: Record, options: Any, prompt: Prompt, limit: int) -> int:
@@ -213,10 +213,11 @@ class Solver:
             )
         records = [dataclasses.replace(record, text=part.text) for part in parts]
         concat = task.merging == "concat"
+        prompts = [self.prompt(r, options) for r in records]
         completions = yield Step(
-            [self.prompt(r, options) for r in records],
+            prompts,
             parts,
-            task.streams and concat,
+            concat and all(map(self._streams, prompts)),
             (f"The text is long: {task.name} works on {len(parts)} parts and merges them.",),
         )
         outputs = [task.parse(c, r, options) for c, r in zip(completions, records)]
@@ -226,6 +227,10 @@ class Solver:
                 return (yield from self._generate(dataclasses.replace(record, text=merged), options))
             parts = [Part(part.text, "\n\n") for part in parts]  # it doesn't get shorter: join the parts
         return self._join(outputs, parts, options)
+
+    def _streams(self, prompt: Prompt) -> bool:
+        """Whether the completion's text is the output's; a choice is scored and then read."""
+        return self.task.streams and not prompt.choices
 
     def _join(self, outputs: list[Output], parts: Sequence[Part], options: Any) -> Output:
         notices = tuple(notice for output in outputs for notice in output.notices)
@@ -289,4 +294,7 @@ def _with_notices(output: Output, notices: tuple[str, ...]) -> Output:
 
 def _answer_tokens(prompt: Prompt) -> int:
     """Tokens to reserve for the answer."""
-    return _LEAST_TOKENS if prompt.choices else prompt.max_tokens
+    if not prompt.choices:
+        return prompt.max_tokens
+    # A token is at least a byte.
+    return max(_LEAST_TOKENS, *(len(choice.encode()) for choice in prompt.choices))

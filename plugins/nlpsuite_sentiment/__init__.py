@@ -45,7 +45,8 @@ class SentimentOptions(Options):
     )
     # At 0.9 neutral is the likeliest label where the log-odds are within 0.5 of the middle.
     margin: float = option(
-        0.9, "With neutral: distance of the two thresholds from even odds, in log-odds; more makes more texts neutral."
+        0.9,
+        "With neutral: distance of the two thresholds from even odds, in log-odds; more makes more texts neutral.",
     )
 
     def __post_init__(self) -> None:

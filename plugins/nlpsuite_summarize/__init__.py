@@ -1,4 +1,4 @@
-"""Summarize a text."""
+"""Summarize a text: its own main sentences by default, or a text that the model writes."""
 
 from __future__ import annotations
 
@@ -20,17 +20,22 @@ from nlpsuite import (
 )
 from nlpsuite.errors import InputInvalidError
 from nlpsuite.plugins import Columns
+from nlpsuite_summarize.candidates import Candidate, content_words, find_candidates
+from nlpsuite_summarize.ranking import Budget, choose
 
-# Tokens after which a summary stops at the next sentence end, and the most it may take.
+# Of an extract: most sentences, or items of a list, and words after which no other is added.
+_BUDGETS = {"short": Budget(1, 1), "medium": Budget(3, 45), "long": Budget(8, 120)}
+_ITEM_BUDGETS = {"short": Budget(2, 30), "medium": Budget(4, 60), "long": Budget(8, 140)}
+_BEGINNING = 6  # words of a sentence that are scored: what follows them is copied with near certainty
+# Of a generated summary: tokens after which it stops at the next sentence end, and the most it may take.
 _LENGTHS = {"short": (12, 60), "medium": (45, 140), "long": (110, 280)}
 _SIZES = {"short": "one sentence", "medium": "two or three sentences", "long": "a detailed paragraph"}
-# What stands before a summary in the plain prompt.
+# What stands before a summary in the prompt of an adapted model.
 _CUES = {"short": "TL;DR:", "medium": "Summary:", "long": "Detailed summary:"}
 _WORD = re.compile(r"[^\W\d_]{2,}")
 # Words of scripts that put no spaces between them are counted by their characters.
 _UNSPACED = re.compile(r"[\u0e00-\u0eff\u1780-\u17ff\u3040-\u30ff\u3400-\u9fff]")
-# The model makes up a page about a text of fewer words.
-_LEAST_WORDS = 12
+_LEAST_WORDS = 12  # of a text worth summarizing
 _LONGEST_WORD = 40
 _LEAST_SHARE = 0.3  # of a text's characters that are letters
 
@@ -39,11 +44,17 @@ _LEAST_SHARE = 0.3  # of a text's characters that are letters
 class Options(GenerationOptions):
     length: Literal["short", "medium", "long"] = option("medium", "Length of the summary.")
     style: Literal["paragraph", "bullets"] = option("paragraph", "Running text or a list of points.")
-    plain: bool = option(False, "Prompt without a conversation around the text, as for an adapted model.")
+    method: Literal["extract", "abstract", "instruct"] = option(
+        "extract",
+        "Choose sentences of the text (extract), or generate: by an adapted model (abstract), by instructions "
+        "(instruct).",
+    )
+    query: str = option("", "A question that the summary should answer.")
 
 
 class Summarize(Task[Options]):
     name = "summarize"
+    version = "2"
     options = Options
     long_input = "split"
     merging = "map_reduce"
@@ -51,7 +62,9 @@ class Summarize(Task[Options]):
     streams = True
     prose = True
     # How long a summary is and when it ends is in the data that an adapter learns from.
-    adapter_options: ClassVar = {"plain": True, "length": "long"}
+    adapter_options: ClassVar = {"method": "abstract", "length": "long"}
+    shots_options: ClassVar = {"method": "instruct"}
+    template_options: ClassVar = {"method": "instruct"}
     columns = Columns(
         text=("text", "document", "source", "article"), reference=("summary", "target", "highlights")
     )
@@ -76,51 +89,98 @@ class Summarize(Task[Options]):
         )
 
     def prompt(self, record: Record, options: Options) -> Prompt:
-        enough, most = _LENGTHS[options.length]
-        bullets = options.style == "bullets"
-        form = "as a list of short bullet points" if bullets else f"in {_SIZES[options.length]}"
+        if options.method == "extract":
+            return _extracting(record.text, options)
         # One paragraph in, one paragraph out: a copied passage would bring its line breaks along.
         text = " ".join(record.text.split())
-        if options.plain:
-            plain = Prompt(
-                text=f"Text: {text}\n{_CUES[options.length]}",
-                prefill=" -" if bullets else "",
-                max_tokens=most,
-                sentence_end_after=enough,
-                stop=("\n\n",) if bullets else ("\n",),
-            )
-            return options.apply(plain)
-        prompt = Prompt(
-            messages=(
-                Message("system", "You write short, faithful summaries. Use only facts from the text."),
-                Message("user", f"Summarize the following text {form}.\n\nText:\n{text}"),
-            ),
-            prefill="-" if bullets else "",
-            max_tokens=most,
-            sentence_end_after=enough,
-            # Without the bias this model invents numbers and names (see dev/LOG.md).
-            sampling=Sampling(repetition_penalty=1.05, copy_bias=3.0),
-        )
+        prompt = _plain(text, options) if options.method == "abstract" else _instructing(text, options)
         return options.apply(prompt)
 
     def parse(self, completion: Completion, record: Record, options: Options) -> Output:
+        if completion.finish_reason == "choice":
+            return _extract(completion, record.text, options)
         output = super().parse(completion, record, options)
-        source, said = _content_words(record.text), _content_words(output.text)
+        source, said = content_words(record.text), content_words(output.text)
         if said and source.isdisjoint(said):
             notice = "The summary shares no word with the text: it is most likely made up."
             return Output(output.text, notices=(notice,))
         return output
 
     def target(self, reference: str, record: Record, options: Options) -> str:
-        if options.plain and options.style == "paragraph":
+        if options.method == "extract":  # the sentence that tells most of the reference
+            wanted = content_words(reference)
+            candidates = find_candidates(record.text)
+            best = max(candidates, key=lambda each: _f1(each.words, wanted), default=None)
+            return _NOTHING if best is None else _beginning(best)
+        if options.method == "abstract" and options.style == "paragraph":
             reference = " ".join(reference.split())
         return super().target(reference, record, options)
 
 
-def _content_words(text: str) -> set[str]:
-    """Words of four letters or more, by their beginning, and single characters of unspaced scripts."""
-    words = {word[:5].casefold() for word in _WORD.findall(text) if len(word) > 3}
-    return words | set(_UNSPACED.findall(text))
+# Extracts: the beginnings of the candidates are the prompt's choices.
+
+_NOTHING = " …"
+
+
+def _extracting(text: str, options: Options) -> Prompt:
+    choices = tuple(map(_beginning, find_candidates(text)))
+    cue = f"Question: {options.query}\nAnswer:" if options.query else "TL;DR:"
+    return Prompt(text=f"{text.strip()}\n\n{cue}", choices=choices or (_NOTHING,))
+
+
+def _beginning(candidate: Candidate) -> str:
+    return " " + " ".join(candidate.text.split()[:_BEGINNING])
+
+
+def _extract(completion: Completion, text: str, options: Options) -> Output:
+    bullets = options.style == "bullets"
+    candidates = find_candidates(text)
+    if len(candidates) != len(completion.logprobs):
+        return Output("")
+    budget = (_ITEM_BUDGETS if bullets else _BUDGETS)[options.length]
+    chosen = [each.text for each in choose(candidates, completion.logprobs, budget, items=bullets)]
+    return Output("\n".join(f"- {each}" for each in chosen) if bullets else " ".join(chosen))
+
+
+def _f1(words: frozenset[str], wanted: frozenset[str]) -> float:
+    return 2 * len(words & wanted) / max(1, len(words) + len(wanted))
+
+
+# Generated summaries.
+
+
+def _plain(text: str, options: Options) -> Prompt:
+    """The prompt of an adapted model, without a conversation around the text."""
+    enough, most = _LENGTHS[options.length]
+    bullets = options.style == "bullets"
+    asked = f"\nQuestion: {options.query}" if options.query else ""
+    return Prompt(
+        text=f"Text: {text}{asked}\n{_CUES[options.length]}",
+        prefill=" -" if bullets else "",
+        max_tokens=most,
+        sentence_end_after=enough,
+        stop=("\n\n",) if bullets else ("\n",),
+        numbers_of=text,
+    )
+
+
+def _instructing(text: str, options: Options) -> Prompt:
+    enough, most = _LENGTHS[options.length]
+    bullets = options.style == "bullets"
+    form = "as a list of short bullet points" if bullets else f"in {_SIZES[options.length]}"
+    asked = f", so that it answers this question: {options.query}" if options.query else "."
+    return Prompt(
+        messages=(
+            Message("system", "You write short, faithful summaries. Use only facts from the text."),
+            Message("user", f"Summarize the following text {form}{asked}\n\nText:\n{text}"),
+        ),
+        prefill="-" if bullets else "",
+        max_tokens=most,
+        sentence_end_after=enough,
+        numbers_of=text,
+        # Without the bias this model invents numbers and names (see dev/LOG.md).
+        sampling=Sampling(repetition_penalty=1.05, copy_bias=3.0),
+    )
 
 
 @hookimpl

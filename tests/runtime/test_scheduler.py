@@ -15,6 +15,7 @@ from hypothesis import strategies as st
 
 from nlpsuite.runtime.language_model import LanguageModel
 from nlpsuite.runtime.lookup import PromptLookup
+from nlpsuite.runtime.number_limit import numbers_of
 from nlpsuite.runtime.prefix_cache import PrefixCache, chunk_end
 from nlpsuite.runtime.prompt import Completion, Message, Prompt, Sampling
 from nlpsuite.runtime.scheduler import Scheduler
@@ -171,6 +172,10 @@ REPEATING = [
     Prompt(text="sea storm " * 12, max_tokens=40, sentence_end_after=3),
     Prompt(text="a" * 230, max_tokens=60),
     Prompt(text="the red cat and\n", max_tokens=20),
+    Prompt(text="12 of 3.5 and 12 of " * 5, max_tokens=60, numbers_of="12 of 3.5"),
+    Prompt(
+        text="1 2 1 2 1 2 " * 5, max_tokens=60, numbers_of="12,1", sampling=Sampling(temperature=2, seed=1)
+    ),
 ]
 
 
@@ -181,6 +186,18 @@ def test_guessing_changes_no_text(make: Make, prompt: Prompt) -> None:
     assert dataclasses.replace(found, first_token_seconds=0) == dataclasses.replace(
         expected, first_token_seconds=0
     )
+
+
+@pytest.mark.parametrize("guess", [False, True])
+def test_only_numbers_of_a_text_are_generated(make: Make, guess: bool) -> None:
+    free = Prompt(text="3.5 12 3.5 12 ", max_tokens=90, sampling=Sampling(temperature=4, top_k=90, seed=5))
+    prompts = [
+        free,
+        *(dataclasses.replace(free, numbers_of=text) for text in ("3.5 of 1,200 and 77", "none")),
+    ]
+    found = [numbers_of(text) for text in texts(make(guess=guess), prompts)]
+    assert found[0] - {"3.5", "1,200", "77"}
+    assert found[1] and found[1] <= {"3.5", "1,200", "77"} and not found[2]
 
 
 def test_right_guesses_save_runs(make: Make, monkeypatch: pytest.MonkeyPatch) -> None:

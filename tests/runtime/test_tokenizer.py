@@ -312,3 +312,10 @@ def test_what_templates_of_other_models_use(tiny_bundle: Path) -> None:
     ids = with_template(tiny_bundle, template).encode_prompt(chat(("user", "é<")))
     assert ids[0] == START and controls_of(ids) == [START]
     assert raw(tiny_bundle, ids)[len("<|im_start|>") + 4 :] == '[{"role": "user", "content": "é<"}]'
+
+
+def test_tokens_that_numbers_are_made_of(tokenizer: Tokenizer) -> None:
+    tokens = tokenizer.number_tokens
+    assert sorted(tokens.texts.values()) == sorted("0123456789.,")
+    assert all(tokenizer.decode([i]) == text for i, text in tokens.texts.items())
+    assert tokens.text(tokenizer.encode_text(" the")[0]) == " the"

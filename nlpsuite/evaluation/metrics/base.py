@@ -43,8 +43,9 @@ class RowMetric(ABC):
         name: as in ``Task.metrics``.
         scale: the largest value, 1 or 100; inf where there is none.
         higher_is_better: False for error rates and perplexities.
-        needs: what it reads of an output: "texts", "probabilities" or "data". Only a metric that reads texts
-            can be called with them as a function.
+        needs: what it reads: "texts", "probabilities" or "data" of an output, or "source", its text and the text
+            that it was made from, which then takes the place of the references. Only a metric of "texts" or
+            "source" can be called with texts as a function.
     """
 
     name: ClassVar[str]
@@ -68,7 +69,7 @@ class RowMetric(ABC):
         compare two systems, pass the rows of both at once.
 
         Args:
-            references: one or more for each output; none for a metric of "data".
+            references: one or more for each output; none for a metric of "data", the source for one of "source".
 
         Raises:
             InputInvalidError: there are no rows, or not as many references as outputs; a row has no

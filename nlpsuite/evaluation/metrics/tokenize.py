@@ -5,12 +5,11 @@ from __future__ import annotations
 import re
 import unicodedata
 
+from nlpsuite.tasks.sentences import split_sentences
+
 __all__ = ["sentences", "words"]
 
 _ASCII_WORD = re.compile("[a-z0-9]+")
-# Behind a full stop or the like, with the quotes and brackets that close after it, and white space; behind a
-# full stop that is followed by no white space in its script.
-_SENTENCE_END = re.compile(r"(?<=[.!?…।])[\"')\]»”’]*\s+|(?<=[。！？])")
 
 
 def words(text: str) -> list[str]:
@@ -34,10 +33,10 @@ def words(text: str) -> list[str]:
 
 
 def sentences(text: str) -> list[str]:
-    """The lines of a text that has several, else its sentences, cut behind ``.``, ``!``, ``?`` and their like.
-
-    An abbreviation with a full stop ends a sentence too. White space alone isn't one.
+    """The lines of a text that has several, else its sentences (see ``split_sentences``). White space alone isn't
+    one.
     """
     text = text.strip()
-    parts = text.split("\n") if "\n" in text else _SENTENCE_END.split(text)
-    return [part.strip() for part in parts if part.strip()]
+    if "\n" in text:
+        return [line.strip() for line in text.split("\n") if line.strip()]
+    return [sentence.text for sentence in split_sentences(text)]

@@ -84,7 +84,7 @@ def test_lsum_finds_sentences_without_line_breaks() -> None:
     assert PACKAGE.score(reference, output)["rougeLsum"].fmeasure == pytest.approx(0.4, abs=0.05)
     assert rouge_lsum([output], [reference]) == 1
     assert rouge_l([output], [reference]) == pytest.approx(4 / 9)
-    cut = ['He said "Stop!', "Then 3.5 km.", "走了。", "好。", "End"]  # closing quotes are no words anyway
+    cut = ['He said "Stop!"', "Then 3.5 km.", "走了。", "好。", "End"]
     assert sentences('He said "Stop!" Then 3.5 km. 走了。好。 End\n') == cut
     assert sentences("One. Two.\nThree.") == ["One. Two.", "Three."]
 
