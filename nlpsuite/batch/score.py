@@ -16,10 +16,8 @@ from nlpsuite.batch.prepare import prepare
 from nlpsuite.batch.request import JobOptions, ScoreRequest, takes
 from nlpsuite.batch.run import JobReport, JobReporter, parse_max_errors, run_job, terminating
 from nlpsuite.batch.storage import MANIFEST, clear, discard, locked
-from nlpsuite.data.columns import check_option_columns
 from nlpsuite.errors import JobRefusedError, OptionError, StorageError
 from nlpsuite.files import check_output, sha256_file
-from nlpsuite.options import make_options
 from nlpsuite.plugins.registry import find_plugin
 
 __all__ = ["OpenJob", "open_job", "resume", "score", "score_request"]
@@ -110,8 +108,7 @@ def open_job(request: ScoreRequest, reporter: JobReporter) -> Iterator[OpenJob]:
         shots=request.shots,
         max_shots=request.max_shots,
     )
-    make_options(task.options, dict(request.options))
-    check_option_columns(task, request.option_columns)
+    request = request.checked(task)
     parse_max_errors(request.max_errors, 0)
     find_plugin("engine", request.engine)
     directory = request.directory

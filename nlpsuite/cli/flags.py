@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Any
 
 import click
 
+from nlpsuite.data.text import read_text
 from nlpsuite.options import OptionSpec
 
 __all__ = ["flag", "given_options"]
@@ -14,7 +16,7 @@ __all__ = ["flag", "given_options"]
 
 def flag(spec: OptionSpec) -> click.Option:
     """The flag of an option. Its value is None unless the user gives it."""
-    name = f"--{spec.name.rstrip('_').replace('_', '-')}"
+    name = f"--{spec.public_name.replace('_', '-')}"
     help_text = _sentence(spec.help)
     if spec.type is bool:
         return click.Option([f"{name}/--no-{name[2:]}", spec.name], default=None, help=help_text)
@@ -22,8 +24,20 @@ def flag(spec: OptionSpec) -> click.Option:
         text = str(spec.default)
         plain = text.isprintable() and text == text.strip() != ""
         help_text += f"  [default: {text if plain else repr(text)}]"
-    kind: Any = click.Choice(spec.choices) if spec.choices else spec.type
+    kind: Any = click.Choice(spec.choices) if spec.choices else _TextOrFile() if spec.file else spec.type
     return click.Option([name, spec.name], type=kind, default=None, help=help_text)
+
+
+class _TextOrFile(click.ParamType):
+    """A text, or ``@`` and the name of a file that holds it; ``@@`` begins a text with ``@``."""
+
+    name = "text|@file"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> str:
+        text = str(value)
+        if not text.startswith("@"):
+            return text
+        return text[1:] if text.startswith("@@") else read_text(Path(text[1:]).expanduser())
 
 
 def _sentence(text: str) -> str:

@@ -25,14 +25,15 @@ if TYPE_CHECKING:
     from nlpsuite.plugins.registry import find_plugin, find_task, installed_tasks, known_plugins
     from nlpsuite.plugins.scan import Plugin
     from nlpsuite.runtime.language_model import LanguageModel
+    from nlpsuite.runtime.prompt import Boundary, FinishReason
     from nlpsuite.tasks.base import Divides, Piece
     from nlpsuite.tasks.guard import Flag, Guard, OutputGuard, Screening
     from nlpsuite.tasks.long_text import Part, split_text
     from nlpsuite.tasks.override import PromptOverride
 
 __all__ = [
-    "API_VERSION", "ATTEMPTS", "ENTRY_POINT_GROUP", "Beat", "Columns", "Divides", "Done", "Engine", "Flag", "Guard",
-    "LanguageModel", "Metric", "ModelSource", "ModelSpec", "OnBeat", "OutputGuard", "Part", "Piece", "Plugin", "PromptOverride", "Reader",
+    "API_VERSION", "ATTEMPTS", "ENTRY_POINT_GROUP", "Beat", "Boundary", "Columns", "Divides", "Done", "Engine", "FinishReason", "Flag",
+    "Guard", "LanguageModel", "Metric", "ModelSource", "ModelSpec", "OnBeat", "OutputGuard", "Part", "Piece", "Plugin", "PromptOverride", "Reader",
     "RowMetric", "RunChunk", "Screening", "Statistics", "Values", "Work", "Writer", "check_lengths",
     "check_references", "find_plugin", "find_task", "installed_tasks", "known_plugins", "load_metric",
     "load_task", "measure", "open_worker", "read_lines", "split_text",
@@ -52,6 +53,7 @@ _LAZY = {
     "plugins.loading": "load_metric load_task measure",
     "plugins.scan": "Plugin",
     "runtime.language_model": "LanguageModel",
+    "runtime.prompt": "Boundary FinishReason",
     "tasks.base": "Divides Piece",
     "tasks.guard": "Flag Guard OutputGuard Screening",
     "tasks.long_text": "Part split_text",

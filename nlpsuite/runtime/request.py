@@ -44,9 +44,7 @@ class Request:
         self._started = time.perf_counter()
         self._tokenizer, self._ends, self._context_length = tokenizer, frozenset(ends), context_length
         self._prompt = prompt
-        bare, space = prompt, ""
-        if prompt.text[-1:].isspace():
-            bare, space = tokenizer.healer.split(prompt)
+        bare, space = tokenizer.split_space(prompt)
         # With nothing to continue, start as if after the end of another text.
         self.ids = tokenizer.encode_prompt(bare) or [min(self._ends)]
         if len(self.ids) >= context_length:
@@ -56,7 +54,9 @@ class Request:
             )
         self._healing = HealingState(tokenizer.healer, space) if space else None
         self._sampler = Sampler(prompt.sampling, self.ids)
-        self._stream = TextStream(tokenizer.decode, prompt.stop, prompt.prefill, skip=len(space))
+        self._stream = TextStream(
+            tokenizer.decode, prompt.stop, prompt.prefill, skip=len(space), boundary=prompt.boundary
+        )
         self._lookup = PromptLookup(self.ids)
         self._first_token_at: float | None = None
         self._generated = 0
@@ -140,7 +140,7 @@ class Request:
         return self._tokenizer.decode([following])[:1].isspace()
 
     def _finish(self, piece: str, reason: FinishReason) -> None:
-        piece += self._stream.finish()
+        piece += self._stream.finish(reason)
         if piece:
             self.events.append(piece)
         assert self._first_token_at is not None
