@@ -24,20 +24,17 @@ def flag(spec: OptionSpec) -> click.Option:
         text = str(spec.default)
         plain = text.isprintable() and text == text.strip() != ""
         help_text += f"  [default: {text if plain else repr(text)}]"
-    kind: Any = click.Choice(spec.choices) if spec.choices else _TextOrFile() if spec.file else spec.type
+    kind: Any = click.Choice(spec.choices) if spec.choices else spec.type
+    if spec.file:
+        return click.Option([name, spec.name], metavar="TEXT|@FILE", callback=_text_or_file, help=help_text)
     return click.Option([name, spec.name], type=kind, default=None, help=help_text)
 
 
-class _TextOrFile(click.ParamType):
-    """A text, or ``@`` and the name of a file that holds it; ``@@`` begins a text with ``@``."""
-
-    name = "text|@file"
-
-    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> str:
-        text = str(value)
-        if not text.startswith("@"):
-            return text
-        return text[1:] if text.startswith("@@") else read_text(Path(text[1:]).expanduser())
+def _text_or_file(ctx: click.Context, param: click.Parameter, value: str | None) -> str | None:
+    """A text, or the text of the file whose name follows ``@``; ``@@`` begins a text with ``@``."""
+    if value is None or not value.startswith("@"):
+        return value
+    return value[1:] if value.startswith("@@") else read_text(Path(value[1:]).expanduser())
 
 
 def _sentence(text: str) -> str:

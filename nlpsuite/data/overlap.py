@@ -13,17 +13,17 @@ __all__ = ["NGRAM", "OverlapIndex"]
 NGRAM = 13
 """Words in a run, unless said otherwise."""
 
-_WORDS = re.compile(r"\w+|[^\w\s]")
-_LEAST_DISTINCT = 5  # of the words in a run: "0, 0, 0, 0" is no evidence
+_WORDS = re.compile(r"\w+")
+_LEAST_DISTINCT = 5  # words but for numbers in a run: "[1, 2, 3, …]" is no evidence
 
 
 class OverlapIndex:
     """Texts of an evaluation set, for looking up what others share with them.
 
-    Case and white space don't count; in lines, punctuation doesn't either.
+    Case, white space and punctuation don't count.
 
     Args:
-        ngram: number of words and signs in a run; 0 compares whole lines.
+        ngram: number of words in a run; 0 compares whole lines.
         least_words: shorter lines are left out, since "Thank you!" is everybody's.
     """
 
@@ -53,12 +53,12 @@ class OverlapIndex:
     def _keys(self, text: str) -> Iterator[tuple[int, str]]:
         if not self._ngram:
             for line in text.splitlines():
-                words = re.findall(r"\w+", line.casefold())
+                words = _WORDS.findall(line.casefold())
                 if len(words) >= self._least_words:
                     yield hash(tuple(words)), line.strip()
             return
         words = _WORDS.findall(text.casefold())
         for at in range(len(words) - self._ngram + 1):
             run = words[at : at + self._ngram]
-            if len(set(run)) >= _LEAST_DISTINCT:
+            if len({word for word in run if not word.isdigit()}) >= _LEAST_DISTINCT:
                 yield hash(tuple(run)), " ".join(run)

@@ -177,8 +177,13 @@ class Tokenizer:
         *head, (tail, _) = self.segments(prompt)
         ids: list[int] = []
         for text, control in head:
-            ids.extend([self._core.token_to_id(text)] if control else self.encode_text(text))
+            ids.extend([self._id_of(text)] if control else self.encode_text(text))
         return ids, tail
+
+    def _id_of(self, token: str) -> int:
+        found: int | None = self._core.token_to_id(token)
+        assert found is not None
+        return found
 
     def _render(self, messages: Sequence[Message]) -> tuple[str, str]:
         """The rendered conversation, and the marker inserted into text that looks like control tokens."""

@@ -252,7 +252,7 @@ def test_a_prompt_that_is_being_read_can_be_cancelled(make: Make, monkeypatch: p
     scheduler = make()
     runs = counted(scheduler, monkeypatch)
     with pytest.raises(CancelledError):
-        next(scheduler.run([Prompt(text=words(200, 1), max_tokens=9)], lambda: len(runs) == 1))
+        next(scheduler.run([Prompt(text=words(80, 1), max_tokens=9)], lambda: len(runs) == 1))
     assert len(runs) == 1 and scheduler._rows == []
     assert texts(scheduler, [Prompt(text="cat", max_tokens=3)])
 
