@@ -14,8 +14,11 @@ from nlpsuite.lazy import import_name
 
 if TYPE_CHECKING:
     from nlpsuite.batch.engine import ATTEMPTS, Beat, Done, Engine, OnBeat, RunChunk, Work, open_worker
+    from nlpsuite.data.examples import good_rows
     from nlpsuite.data.lines import Reader, Values, read_lines
+    from nlpsuite.data.overlap import OverlapIndex
     from nlpsuite.data.record import Columns
+    from nlpsuite.data.sources import open_table
     from nlpsuite.data.tables import Writer
     from nlpsuite.evaluation.metrics.base import Metric, RowMetric, Statistics
     from nlpsuite.evaluation.metrics.lengths import check_lengths, check_references
@@ -32,18 +35,22 @@ if TYPE_CHECKING:
     from nlpsuite.tasks.override import PromptOverride
 
 __all__ = [
-    "API_VERSION", "ATTEMPTS", "ENTRY_POINT_GROUP", "Beat", "Boundary", "Columns", "Divides", "Done", "Engine", "FinishReason", "Flag",
-    "Guard", "LanguageModel", "Metric", "ModelSource", "ModelSpec", "OnBeat", "OutputGuard", "Part", "Piece", "Plugin", "PromptOverride", "Reader",
-    "RowMetric", "RunChunk", "Screening", "Statistics", "Values", "Work", "Writer", "check_lengths",
-    "check_references", "find_plugin", "find_task", "installed_tasks", "known_plugins", "load_metric",
-    "load_task", "measure", "open_worker", "read_lines", "split_text",
+    "API_VERSION", "ATTEMPTS", "ENTRY_POINT_GROUP", "Beat", "Boundary", "Columns", "Divides", "Done", "Engine",
+    "FinishReason", "Flag", "Guard", "LanguageModel", "Metric", "ModelSource", "ModelSpec", "OnBeat",
+    "OutputGuard", "OverlapIndex", "Part", "Piece", "Plugin", "PromptOverride", "Reader", "RowMetric",
+    "RunChunk", "Screening", "Statistics", "Values", "Work", "Writer", "check_lengths", "check_references",
+    "find_plugin", "find_task", "good_rows", "installed_tasks", "known_plugins", "load_metric", "load_task",
+    "measure", "open_table", "open_worker", "read_lines", "split_text",
 ]  # fmt: skip
 
 # Module to the public names that it has.
 _LAZY = {
     "batch.engine": "ATTEMPTS Beat Done Engine OnBeat RunChunk Work open_worker",
+    "data.examples": "good_rows",
     "data.lines": "Reader Values read_lines",
+    "data.overlap": "OverlapIndex",
     "data.record": "Columns",
+    "data.sources": "open_table",
     "data.tables": "Writer",
     "evaluation.metrics.base": "Metric RowMetric Statistics",
     "evaluation.metrics.lengths": "check_lengths check_references",

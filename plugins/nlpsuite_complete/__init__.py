@@ -26,7 +26,7 @@ class Options(GenerationOptions):
     stop: str = option("\n```", "End the completion before this text.")
     sentinels: bool = option(
         False,
-        "Mark the text around the gap with the model's own tokens, as for an adapted model or one for code.",
+        "Let the model read the suffix, marked by control tokens; for adapted models and models for code.",
     )
 
     def __post_init__(self) -> None:

@@ -28,9 +28,7 @@ from typing import NamedTuple
 
 from python_sources import Source, read_sources
 
-from nlpsuite.data.examples import good_rows
-from nlpsuite.data.overlap import OverlapIndex
-from nlpsuite.data.sources import open_table
+from nlpsuite.plugins import OverlapIndex, good_rows, open_table
 
 # Shares of the examples.
 KINDS = {"function": 34, "line": 32, "lines": 9, "block": 12, "span": 8, "next": 5}
@@ -246,7 +244,7 @@ def make(
     by_kind: Counter[tuple[str, str]] = Counter()
     wanted = {kind: expected * share / sum(KINDS.values()) for kind, share in KINDS.items()}
     made: Counter[str] = Counter()
-    while left > 0 and idle < 50_000:
+    while left > 0 and idle < min(20_000, 100 * len(found)):
         if order:
             function, kind = order.pop()
         else:
@@ -296,6 +294,8 @@ def main() -> None:
         for text, function in every.items()
         if function.node.name not in asked and not index.shares(text)
     ]
+    if not found:
+        raise SystemExit("There is no function to learn from.")
     rows, by_package = make(found, given.tokens, generator)
     generator.shuffle(rows)
     given.output.mkdir(parents=True, exist_ok=True)
