@@ -43,7 +43,7 @@ def completion_list(
                 documentation=types.MarkupContent(
                     types.MarkupKind.Markdown, f"```{document.language_id or ''}\n{word}{text}\n```"
                 ),
-                filter_text=word + text.strip(),
+                filter_text=(word + text).strip(),
                 sort_text="0",
                 insert_text_format=types.InsertTextFormat.PlainText,
                 insert_text_mode=types.InsertTextMode.AsIs,
