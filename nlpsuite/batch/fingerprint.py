@@ -50,7 +50,7 @@ def job_keys(
         "task": task.name,
         **worker_keys(task, override, bundle, options, request.guard),
         "options": options,
-        "option_columns": dict(request.option_columns),
+        "option_columns": {**table.option_columns, **request.option_columns},
         "max_parts": request.max_parts,
         "guard": request.guard,
         "device": choose_device(request.device).kind,  # type: ignore[arg-type]

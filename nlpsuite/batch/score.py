@@ -16,7 +16,6 @@ from nlpsuite.batch.prepare import prepare
 from nlpsuite.batch.request import JobOptions, ScoreRequest, takes
 from nlpsuite.batch.run import JobReport, JobReporter, parse_max_errors, run_job, terminating
 from nlpsuite.batch.storage import MANIFEST, clear, discard, locked
-from nlpsuite.data.columns import check_option_columns
 from nlpsuite.errors import JobRefusedError, OptionError, StorageError
 from nlpsuite.files import check_output, sha256_file
 from nlpsuite.plugins.registry import find_plugin
@@ -113,7 +112,7 @@ def open_job(request: ScoreRequest, reporter: JobReporter) -> Iterator[OpenJob]:
         max_shots=request.max_shots,
     )
     check_options(task, request.options, model=request.model, adapter=request.adapter)
-    check_option_columns(task, request.option_columns)
+    request = request.checked(task)
     parse_max_errors(request.max_errors, 0)
     find_plugin("engine", request.engine)
     directory = request.directory

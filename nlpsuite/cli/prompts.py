@@ -182,7 +182,7 @@ def described(name: str) -> dict[str, Any]:
             hint=f"Run `nlpsuite plugins check {name}`.",
         ) from error
     common = {field.name for field in dataclasses.fields(GenerationOptions)}
-    options = [spec.name.rstrip("_") for spec in option_specs(task.options) if spec.name not in common]
+    options = [spec.public_name for spec in option_specs(task.options) if spec.name not in common]
     form = "conversation" if prompt.messages else "text"
     return {
         "task": name,

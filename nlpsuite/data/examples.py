@@ -23,7 +23,7 @@ from nlpsuite.data.record import Record, check_unicode
 from nlpsuite.data.sources import open_table
 from nlpsuite.data.tables import Table
 from nlpsuite.errors import InputInvalidError, OptionError
-from nlpsuite.options import Options, OptionSpec, option_specs
+from nlpsuite.options import Options, OptionSpec, find_option, option_specs
 
 if TYPE_CHECKING:
     from nlpsuite.tasks.base import Task
@@ -238,13 +238,11 @@ def row_options(values: Mapping[str, Any], selection: Selection, options: type[O
     """
     if not selection.options and not selection.requests:
         return {}
-    specs = {spec.name: spec for spec in option_specs(options)}
     if selection.requests:
-        return {name: value for name, value in read_request(values)[1].items() if name in specs}
-    given = {name: values.get(column) for name, column in selection.options.items()}
-    return {
-        name: option_value(specs[name], value) for name, value in given.items() if value not in (None, "")
-    }
+        names = {spec.name for spec in option_specs(options)}
+        return {name: value for name, value in read_request(values)[1].items() if name in names}
+    given = {find_option(options, name): values.get(column) for name, column in selection.options.items()}
+    return {spec.name: option_value(spec, value) for spec, value in given.items() if value not in (None, "")}
 
 
 def option_value(spec: OptionSpec, value: Any) -> Any:
@@ -260,4 +258,4 @@ def option_value(spec: OptionSpec, value: Any) -> Any:
             return {"true": True, "false": False, "1": True, "0": False}[value.strip().casefold()]
         return spec.type(value)
     except (KeyError, ValueError):
-        raise OptionError(f"{spec.name} is {value!r}, must be of type {spec.type.__name__}.") from None
+        raise OptionError(f"{spec.public_name} is {value!r}, must be of type {spec.type.__name__}.") from None

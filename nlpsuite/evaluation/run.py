@@ -101,7 +101,7 @@ def evaluate(
     loaded = with_label_map(load_task(task), label_map)
     request = ScoreRequest.of(task, data, output, **options)
     _check_source(request, predictions, baseline, train, execute)
-    make_options(loaded.options, dict(request.options))
+    request = request.checked(loaded)
     if predictions:
         source = _from_file(loaded, request, reference_column, os.fspath(predictions), prediction_column)
     elif baseline:

@@ -75,11 +75,13 @@ class ExampleEncoder:
             context, choices = self.tokenizer.encode_choices(prompt)
             answer = choices[prompt.choices.index(target)]
         else:
-            context = self.tokenizer.encode_prompt(prompt)
+            # White space at the prompt's end is spelled by the answer's first tokens, as in inference.
+            bare, space = self.tokenizer.split_space(prompt)
+            context = self.tokenizer.encode_prompt(bare)
             # Of several end tokens, the one that ends a turn is the tokenizer's own.
             own = self.tokenizer.eos_id
             end = own if own is not None and own in self.end_ids else self.end_ids[0]
-            answer = [*self.tokenizer.encode_text(target), end]
+            answer = [*self.tokenizer.encode_text(space + target), end]
         context = context or [min(self.end_ids)]  # as inference does with an empty prompt
         return EncodedExample([*context, *answer], len(context), example)
 

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from nlpsuite import __version__
-from nlpsuite.data.columns import Selection, check_option_columns, parse_option_columns
+from nlpsuite.data.columns import Selection, parse_option_columns
 from nlpsuite.data.examples import Example, examples_of
 from nlpsuite.data.labels import with_label_map
 from nlpsuite.data.sources import open_table
@@ -21,7 +21,7 @@ from nlpsuite.files import atomic_directory, atomic_write_text, sha256_file
 from nlpsuite.models.adapter import Adapter, AdapterInfo, MergedCheckpoint, save_adapter
 from nlpsuite.models.checkpoint import Checkpoint, open_checkpoint
 from nlpsuite.models.resolve import resolve_spec
-from nlpsuite.options import make_options
+from nlpsuite.options import by_field, make_options
 from nlpsuite.plugins import find_task, load_task
 from nlpsuite.runtime.tokenizer import Tokenizer
 from nlpsuite.tasks.base import Task
@@ -130,8 +130,9 @@ def _described(
     chosen = make_options(AdapterSettings, dict(settings))
     table = _table(data, chosen)
     loaded = with_label_map(load_task(task), chosen.label_map)
+    options = by_field(loaded.options, options)
     make_options(loaded.options, {**loaded.adapter_options, **(table.options or {}), **options})
-    check_option_columns(loaded, _option_columns(chosen))
+    by_field(loaded.options, _option_columns(chosen))
     resolve_spec(base)
     # A resumed run compares the files with its own record.
     digests = {} if resume else {"data_sha256": [sha256_file(path) for path in table.files]}

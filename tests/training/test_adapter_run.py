@@ -433,6 +433,16 @@ def test_an_empty_prompt_begins_as_in_inference(tiny_checkpoint: Checkpoint, tmp
     assert (encoded.ids[0], encoded.prompt_length) == (0, 1)  # the lowest end token, as the scheduler takes
 
 
+def test_white_space_at_the_prompts_end_is_spelled_by_the_answer(
+    tiny_checkpoint: Checkpoint, tmp_path: Path
+) -> None:
+    """As in inference, where tokens are healed: the tokens are those of the text as one."""
+    encoder = encoder_of("complete", tiny_checkpoint, tmp_path / "tokenizer", sentinels=False)
+    encoded = encoder.encode(Example(Record("of the "), ("man",)))
+    assert encoded.ids[:-1] == encoder.tokenizer.encode_text("of the man")
+    assert encoded.ids[: encoded.prompt_length] == encoder.tokenizer.encode_text("of the")
+
+
 def test_the_loss_is_taken_on_the_answers_alone(tiny_checkpoint: Checkpoint) -> None:
     module = load_module(tiny_checkpoint)
     rows = [([5, 6, 7, 8, 9], 3), ([10, 11], 1), ([20, 21, 22, 23, 24, 25, 26], 6)]
@@ -570,6 +580,7 @@ def test_options_of_each_row_go_before_those_of_the_adapter(
     with pytest.raises(OptionError, match="max_tokens is 'many'"):
         encoder.encode(Example(Record("dog"), ("chien",), options={"max_tokens": "many"}))
     for column, message in (
+        ("from=lang", "no column 'lang'"),  # the field is called from_
         ("to=lang", "no column 'lang'"),
         ("into=lang", "no option 'into'"),
         ("to", "'to'"),
