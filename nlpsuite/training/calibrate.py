@@ -51,7 +51,8 @@ def fit_temperature(scores: Sequence[Sequence[float]], right: Sequence[int]) -> 
 def choice_scores(
     model: LanguageModel, task: Task[Any], options: Any, examples: Iterable[Example]
 ) -> tuple[list[tuple[float, ...]], list[int]]:
-    """The model's scores of each example's choices, and the index of the right one.
+    """The model's scores of each example's choices, less its bias where the prompt measures one, and the index of
+    the right one.
 
     Examples without choices, and those that don't fit into the context, are left out.
 
@@ -68,8 +69,13 @@ def choice_scores(
             if longest and model.count_tokens(prompt) + longest <= model.context_length:
                 prompts.append(prompt)
                 right.append(prompt.choices.index(task.target(piece.reference, piece.record, own)))
-    completions = model.complete(prompts)
-    return [completion.logprobs for completion in completions], right
+    scores = [
+        tuple(score - bias for score, bias in zip(completion.logprobs, completion.calibration_logprobs))
+        if completion.calibration_logprobs
+        else completion.logprobs
+        for completion in model.complete(prompts)
+    ]
+    return scores, right
 
 
 def _log_softmax(values: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:

