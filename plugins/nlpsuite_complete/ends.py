@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 from nlpsuite.plugins import Boundary, FinishReason
-from nlpsuite_complete.python_lines import START, State, indentation, logical_lines
+from nlpsuite_complete.python_lines import START, State, indentation, lines_before, logical_lines
 
 __all__ = ["BlockEnd", "Following", "LineEnd", "Place", "Unit", "find_boundary"]
 
@@ -55,7 +55,7 @@ class Place:
     @classmethod
     def of(cls, prefix: str) -> Place:
         stack, header = [0], False
-        for line in logical_lines(prefix):
+        for line in lines_before(prefix):
             if line.code and line.closed:
                 stack, header = _entered(stack, indentation(prefix[line.start :])), line.is_header
         head = prefix.rpartition("\n")[2]
@@ -179,8 +179,10 @@ class BlockEnd:
             if not (raw.strip() or continues):
                 block.blank = True
                 continue
-            known = place.statement if continues else place.head if i == 0 else ""
-            width, code = indentation(known + raw), known.strip() * continues + line.code
+            if continues:
+                width, code = indentation(place.statement), place.statement.strip() + line.code
+            else:
+                width, code = indentation(place.head + raw if i == 0 else raw), line.code
             if line.lowest < 0 or not (continues or block.admits(width, code, line.closed)):
                 return end, True
             if not line.closed:

@@ -87,6 +87,23 @@ def test_a_block(prefix: str, written: str, kept: str) -> None:
     assert completed(prefix, written, block=True) == kept
 
 
+@pytest.mark.parametrize(
+    "prefix, written, kept",
+    [
+        # A window of a file may begin in a docstring, or in brackets.
+        ('of it.\n\n    Returns:\n        It (\n    """\n    a = 1\n', "    b = 2\nc = 3\n", "    b = 2"),
+        ('of it."""\n    a = 1\n', "    b = 2\nc = 3\n", "    b = 2"),
+        ("    1,\n    2)]\nif a:\n", "    b = g(\n        1)\nc = 3\n", "    b = g(\n        1)"),
+        # These are strings that were begun.
+        ('def f():\n    """\n', '    Text.\n    """\n    a\n', '    Text.\n    """'),
+        ('"""\n', 'Text.\n"""\na\n', 'Text.\n"""'),
+        ('a = """\n', 'Text.\n"""\nb\n', 'Text.\n"""'),
+    ],
+)
+def test_a_block_after_the_end_of_a_text(prefix: str, written: str, kept: str) -> None:
+    assert completed(prefix, written, block=True) == kept
+
+
 def test_of_a_block_that_is_cut_off_whole_statements_stay() -> None:
     written = "    a = 1\n    for b in c:\n        d = g(1,\n    2"
     assert completed(HEAD, written, block=True, max_tokens=12) == "    a = 1"

@@ -245,7 +245,7 @@ def make(
     wanted = {kind: expected * share / sum(KINDS.values()) for kind, share in KINDS.items()}
     made: Counter[str] = Counter()
     while left > 0 and idle < min(20_000, 100 * len(found)):
-        if order:
+        if order and made["function"] < wanted["function"]:
             function, kind = order.pop()
         else:
             function = generator.choice(found)
