@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -70,24 +69,15 @@ def _beginning(texts: Iterable[str], characters: int) -> Iterator[str]:
             return
 
 
-# Tokens of a corpus, and the embedding, the hidden size and the layers of an LSTM that learns it best: dev/LOG.md.
-_LSTM_SIZES = ((1_000_000, (256, 512, 1)), (10_000_000, (400, 1_024, 2)), (math.inf, (512, 1_536, 2)))
-
-
-def model_config(settings: LMSettings, vocab_size: int, tokens: int) -> ModelConfig:
-    """The model of the settings; sizes left out get defaults for a small corpus.
-
-    Args:
-        tokens: of the corpus.
-    """
+def model_config(settings: LMSettings, vocab_size: int) -> ModelConfig:
+    """The model of the settings; sizes left out get defaults for a small corpus."""
     if settings.arch == "lstm":
-        embedding, hidden, layers = next(sizes for most, sizes in _LSTM_SIZES if tokens <= most)
         return LSTMConfig(
             vocab_size,
-            settings.embedding or embedding,
-            settings.hidden or hidden,
-            settings.layers or layers,
-            tie_word_embeddings=True,
+            settings.embedding,
+            settings.hidden or 1_024,
+            settings.layers or 1,
+            tie_word_embeddings=settings.tied,
         )
     hidden = settings.hidden or 256
     heads = settings.heads or max(1, hidden // 64)

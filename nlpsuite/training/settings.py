@@ -14,7 +14,6 @@ from nlpsuite.options import Options, option
 __all__ = ["AdapterSettings", "LMSettings", "LoopSettings"]
 
 _MINUTES = 10.0
-_DROPOUT = {"decoder": 0.2, "gpt2": 0.2, "lstm": 0.5}
 
 
 @dataclass(frozen=True)
@@ -43,7 +42,7 @@ class LoopSettings(Options):
     clip: float = option(1.0, "Gradient norm to clip at; 0 turns it off.")
     batch_tokens: int = option(4_096, "Most tokens in a batch.")
     accumulate: int = option(1, "Batches per optimizer step.")
-    dropout: float | None = option(0.0, "Dropout rate.")
+    dropout: float = option(0.0, "Dropout rate.")
     evaluations: int = option(10, "Number of times to validate on held-out data.")
     patience: int = option(3, "Stop after this many validations without improvement; 0 turns it off.")
     save_steps: int | None = option(
@@ -75,7 +74,7 @@ class LoopSettings(Options):
             clip=(self.clip >= 0, "0 (off) or more"),
             batch_tokens=(self.batch_tokens > 0, "1 or more"),
             accumulate=(self.accumulate > 0, "1 or more"),
-            dropout=(0 <= (self.dropout or 0) < 1, "0 or more, below 1"),
+            dropout=(0 <= self.dropout < 1, "0 or more, below 1"),
             evaluations=(self.evaluations > 0, "1 or more"),
             patience=(self.patience >= 0, "0 (off) or more"),
             save_steps=(self.save_steps is None or self.save_steps > 0, "1 or more"),
@@ -95,16 +94,14 @@ class LMSettings(LoopSettings):
     """A language model from scratch. Sizes left out get the architecture's defaults."""
 
     lr: float = option(2e-3, "Peak learning rate.")
-    dropout: float | None = option(
-        None,
-        "Dropout rate; use less for a corpus that is read only once or twice.  [default: 0.2; lstm: 0.5]",
-    )
+    dropout: float = option(0.2, "Dropout rate; use less for a corpus that is read only once or twice.")
     arch: Literal["decoder", "lstm", "gpt2"] = option("decoder", "Architecture.")
     vocab_size: int = option(10_000, "Size of the byte-level BPE vocabulary, which is trained first.")
-    layers: int | None = option(None, "Number of layers.  [default: 6; lstm: by the size of the corpus]")
-    hidden: int | None = option(None, "Hidden size.  [default: 256; lstm: by the size of the corpus]")
+    layers: int | None = option(None, "Number of layers.  [default: 6; lstm: 1]")
+    hidden: int | None = option(None, "Hidden size.  [default: 256; lstm: 1024]")
     heads: int | None = option(None, "Attention heads.  [default: hidden size / 64]")
-    embedding: int | None = option(None, "Embedding size of the lstm.  [default: by the size of the corpus]")
+    embedding: int = option(300, "Embedding size of the lstm.")
+    tied: bool = option(False, "Use the embedding as the head of the lstm too, which makes it smaller.")
     context: int = option(256, "Tokens in a training window, and the context of a decoder.")
     text_key: str = option("text", "Key of the text in JSONL.")
     encoding: str = option("utf-8", "Encoding of the text files.")
@@ -113,8 +110,6 @@ class LMSettings(LoopSettings):
     baselines: bool = option(True, "Compare with a unigram and a 5-gram model of the same tokens.")
 
     def __post_init__(self) -> None:
-        if self.dropout is None:
-            object.__setattr__(self, "dropout", _DROPOUT[self.arch])
         super().__post_init__()
         sizes = {name: getattr(self, name) for name in ("layers", "hidden", "heads", "embedding")}
         self._check(

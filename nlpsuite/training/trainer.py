@@ -61,7 +61,7 @@ class Trainer:
         self._settings, self._world = settings, context.world
         self._schedule = Schedule(settings)
         module = recipe.module.to(self._world.device)
-        module.set_dropout(settings.dropout or 0.0)
+        module.set_dropout(settings.dropout)
         self._loss = LossModule(module, bf16=uses_bf16(settings.precision, self._world.device))
         groups = [m for m in module.modules() if isinstance(m, nn.ModuleList)]
         layers = [layer for group in groups for layer in group]
