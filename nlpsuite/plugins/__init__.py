@@ -29,13 +29,13 @@ if TYPE_CHECKING:
     from nlpsuite.tasks.guard import Flag, Guard, OutputGuard, Screening
     from nlpsuite.tasks.long_text import Part, split_text
     from nlpsuite.tasks.override import PromptOverride
-    from nlpsuite.tasks.sentences import Sentence, split_sentences
+    from nlpsuite.tasks.sentences import Sentence, ends_as_sentence, split_sentences
 
 __all__ = [
     "API_VERSION", "ATTEMPTS", "ENTRY_POINT_GROUP", "Beat", "Columns", "Divides", "Done", "Engine", "Flag", "Guard",
     "LanguageModel", "Metric", "ModelSource", "ModelSpec", "OnBeat", "OutputGuard", "Part", "Piece", "Plugin", "PromptOverride", "Reader",
     "RowMetric", "RunChunk", "Screening", "Sentence", "Statistics", "Values", "Work", "Writer", "check_lengths",
-    "check_references", "find_plugin", "find_task", "installed_tasks", "known_plugins", "load_metric",
+    "check_references", "ends_as_sentence", "find_plugin", "find_task", "installed_tasks", "known_plugins", "load_metric",
     "load_task", "measure", "open_worker", "read_lines", "split_sentences", "split_text",
 ]  # fmt: skip
 
@@ -57,7 +57,7 @@ _LAZY = {
     "tasks.guard": "Flag Guard OutputGuard Screening",
     "tasks.long_text": "Part split_text",
     "tasks.override": "PromptOverride",
-    "tasks.sentences": "Sentence split_sentences",
+    "tasks.sentences": "Sentence ends_as_sentence split_sentences",
 }
 _MODULES = {name: f"nlpsuite.{module}" for module, names in _LAZY.items() for name in names.split()}
 

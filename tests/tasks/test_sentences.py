@@ -37,7 +37,11 @@ def test_sentences_of_a_paragraph(sentences: list[str]) -> None:
 
 
 def test_scripts_without_spaces() -> None:
-    assert found("他说：“你好。”然后走了。今天很好！真的吗？") == ["他说：“你好。”然后走了。", "今天很好！", "真的吗？"]
+    assert found("他说：“你好。”然后走了。今天很好！真的吗？") == [
+        "他说：“你好。”然后走了。",
+        "今天很好！",
+        "真的吗？",
+    ]
     assert found("「行く？」と彼は言った。雨だ。") == ["「行く？」と彼は言った。", "雨だ。"]
 
 
@@ -111,13 +115,17 @@ def test_sentences_cover_the_text_in_order(text: str) -> None:
     assert not bare or bare in ("-", "1.", ")")  # the marker of an empty item
 
 
-@pytest.mark.parametrize("filler", [" ", "\n", "(", '"', ".", '."', "。", ". ", ". A", "a\n", '." ', "“a. ” ", "- \n", "No. 1 "])
+@pytest.mark.parametrize(
+    "filler", [" ", "\n", "(", '"', ".", '."', "。", ". ", ". A", "a\n", '." ', "“a. ” ", "- \n", "No. 1 "]
+)
 def test_splitting_takes_linear_time(filler: str) -> None:
     started = time.process_time()
     split_sentences("Open " + filler * (200_000 // len(filler)) + "end.")
     assert time.process_time() - started < 5
 
 
-@pytest.mark.parametrize(("text", "ends"), [("So.", True), ("“So!”", True), ("So", False), ("", False), ("好。」", True)])
+@pytest.mark.parametrize(
+    ("text", "ends"), [("So.", True), ("“So!”", True), ("So", False), ("", False), ("好。」", True)]
+)
 def test_ends(text: str, ends: bool) -> None:
     assert ends_as_sentence(text) is ends
