@@ -27,7 +27,8 @@ from nlpsuite_summarize.ranking import Budget, choose
 # Of an extract: most sentences, or items of a list, and words after which no other is added.
 _BUDGETS = {"short": Budget(1, 1), "medium": Budget(4, 55), "long": Budget(8, 130)}
 _ITEM_BUDGETS = {"short": Budget(2, 30), "medium": Budget(5, 70), "long": Budget(10, 150)}
-_BEGINNING = 4  # words of a sentence that are scored: what follows them is copied with near certainty
+# Words of a sentence that are scored, and the most characters: what follows is copied with near certainty.
+_BEGINNING, _LONGEST_BEGINNING = 4, 48
 # Of a generated summary: tokens after which it stops at the next sentence end, and the most it may take.
 _LENGTHS = {"short": (12, 60), "medium": (45, 140), "long": (110, 280)}
 _SIZES = {"short": "one sentence", "medium": "two or three sentences", "long": "a detailed paragraph"}
@@ -69,17 +70,35 @@ class Summarize(Task[Options]):
         text=("text", "document", "source", "article"), reference=("summary", "target", "highlights")
     )
     metrics = ("rouge_l", "chrf")
+    samples = (
+        (
+            "The ferry to Skarn sails again from Monday, eleven weeks after a storm broke the island's pier. "
+            "Tickets cost as much as before.",
+            "The ferry to Skarn sails again from Monday, eleven weeks after a storm broke the island's pier.",
+        ),
+        (
+            "It was a long night. By 19 votes to 14 the council decided to close the outdoor pool and to sell the "
+            "land on which it stands.",
+            "By 19 votes to 14 the council decided to close the outdoor pool and to sell the land on which it stands.",
+        ),
+    )
 
     def without_model(self, record: Record, options: Options) -> Output | None:
         """A text too short to summarize, as it is.
 
         Raises:
-            InputInvalidError: a longer text that isn't prose, such as a table of numbers.
+            InputInvalidError: a longer text that isn't prose, such as a table of numbers; or one without
+                sentences to choose from.
         """
         text = record.text.strip()
         words = [word for word in _WORD.findall(text) if len(word) <= _LONGEST_WORD]
         if len(words) + len(_UNSPACED.findall(text)) // 2 >= _LEAST_WORDS:
             if sum(map(str.isalpha, text)) >= _LEAST_SHARE * len("".join(text.split())):
+                if options.method == "extract" and not find_candidates(text):
+                    raise InputInvalidError(
+                        "The text has no sentences to choose from.",
+                        hint="--method instruct lets the model write a summary, which may be wrong.",
+                    )
                 return None
         elif len(text.split()) < _LEAST_WORDS and len(text) < _LEAST_WORDS * _LONGEST_WORD:
             return Output(text, notices=("The text is too short to summarize, so it is returned as it is.",))
@@ -133,7 +152,7 @@ def _extracting(text: str, options: Options) -> Prompt:
 
 
 def _beginning(candidate: Candidate) -> str:
-    return " " + " ".join(candidate.text.split()[:_BEGINNING])
+    return " " + " ".join(candidate.text.split()[:_BEGINNING])[:_LONGEST_BEGINNING]
 
 
 def _extract(completion: Completion, text: str, options: Options) -> Output:
@@ -142,7 +161,7 @@ def _extract(completion: Completion, text: str, options: Options) -> Output:
     if len(candidates) != len(completion.logprobs):
         return Output("")
     budget = (_ITEM_BUDGETS if bullets else _BUDGETS)[options.length]
-    chosen = choose(candidates, completion.logprobs, budget)
+    chosen = choose(candidates, completion.logprobs, budget, content_words(options.query))
     summary = "\n".join(f"- {each}" for each in chosen) if bullets else _joined(chosen)
     unused = [field.name for field in fields(GenerationOptions) if getattr(options, field.name) is not None]
     notice = (

@@ -120,7 +120,7 @@ def find_candidates(text: str) -> list[Candidate]:
     sentences = split_sentences(text)
     usable = [_is_usable(sentence) for sentence in sentences]
     if not any(fit and sentence.complete for fit, sentence in zip(usable, sentences)):
-        usable = [_length(sentence.text) >= _FEWEST_WORDS for sentence in sentences]
+        usable = [_length(sentence.text) >= _FEWEST_ITEM_WORDS for sentence in sentences]
     several = len({sentence.paragraph for fit, sentence in zip(usable, sentences) if fit}) > 1
     found = []
     paragraph = -1

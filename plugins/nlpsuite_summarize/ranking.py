@@ -27,7 +27,12 @@ class Budget:
 _LARGEST_SHARE = 0.4
 
 
-def choose(candidates: Sequence[Candidate], logprobs: Sequence[float], budget: Budget) -> list[str]:
+def choose(
+    candidates: Sequence[Candidate],
+    logprobs: Sequence[float],
+    budget: Budget,
+    asked: frozenset[str] = frozenset(),
+) -> list[str]:
     """The sentences of the summary, in the order of the text.
 
     They are taken one by one, best first, as maximal marginal relevance does (Carbonell and Goldstein 1998). A
@@ -35,9 +40,10 @@ def choose(candidates: Sequence[Candidate], logprobs: Sequence[float], budget: B
 
     Args:
         logprobs: natural log-probability of each candidate's beginning after the text and the cue.
+        asked: words of the user's question.
     """
     merits = [
-        logprob + _merit(each, i / max(1, len(candidates) - 1))
+        logprob + _merit(each, i / max(1, len(candidates) - 1)) + _relevance(each, asked)
         for i, (each, logprob) in enumerate(zip(candidates, logprobs, strict=True))
     ]
     words = min(budget.words, _LARGEST_SHARE * sum(each.length for each in candidates))
@@ -87,6 +93,11 @@ def _merit(candidate: Candidate, position: float) -> float:
         + 2 * candidate.item
         - position
     )
+
+
+def _relevance(candidate: Candidate, asked: frozenset[str]) -> float:
+    """What speaks for a candidate as an answer to a question, in nats."""
+    return 16 * len(candidate.words & asked) / max(1, len(asked))
 
 
 def _fit(candidate: Candidate, chosen: Sequence[Candidate]) -> float:

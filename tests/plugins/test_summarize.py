@@ -58,6 +58,14 @@ def test_what_is_no_prose_is_refused(text: str) -> None:
     assert not model.prompts
 
 
+def test_a_text_without_sentences_can_only_be_rewritten() -> None:
+    text = "\n".join(["milk", "two eggs", "bread", "butter", "salt", "old cheese", "tea", "apples"] * 3)
+    with pytest.raises(InputInvalidError, match="no sentences") as caught:
+        summary(text)
+    assert "--method instruct" in caught.value.hint
+    assert summary(text, EchoModel(["Buy milk and eggs."]), method="instruct") == "Buy milk and eggs."
+
+
 def test_prose_is_summarized_in_any_script() -> None:
     for text in (TEXT, "码头修好以后，渡船又开往小岛了，每天早上六点从港口出发，票价三元。"):
         model = EchoModel([text])
