@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, fields
 from typing import ClassVar, Literal
 
 from nlpsuite import (
@@ -19,18 +20,19 @@ from nlpsuite import (
     option,
 )
 from nlpsuite.errors import InputInvalidError
-from nlpsuite.plugins import Columns
+from nlpsuite.plugins import Columns, ends_as_sentence
 from nlpsuite_summarize.candidates import Candidate, content_words, find_candidates
 from nlpsuite_summarize.ranking import Budget, choose
 
 # Of an extract: most sentences, or items of a list, and words after which no other is added.
-_BUDGETS = {"short": Budget(1, 1), "medium": Budget(3, 45), "long": Budget(8, 120)}
-_ITEM_BUDGETS = {"short": Budget(2, 30), "medium": Budget(4, 60), "long": Budget(8, 140)}
-_BEGINNING = 6  # words of a sentence that are scored: what follows them is copied with near certainty
+_BUDGETS = {"short": Budget(1, 1), "medium": Budget(4, 55), "long": Budget(8, 130)}
+_ITEM_BUDGETS = {"short": Budget(2, 30), "medium": Budget(5, 70), "long": Budget(10, 150)}
+# Words of a sentence that are scored, and the most characters: what follows is copied with near certainty.
+_BEGINNING, _LONGEST_BEGINNING = 4, 48
 # Of a generated summary: tokens after which it stops at the next sentence end, and the most it may take.
 _LENGTHS = {"short": (12, 60), "medium": (45, 140), "long": (110, 280)}
 _SIZES = {"short": "one sentence", "medium": "two or three sentences", "long": "a detailed paragraph"}
-# What stands before a summary in the prompt of an adapted model.
+# What stands before a summary in the plain prompt.
 _CUES = {"short": "TL;DR:", "medium": "Summary:", "long": "Detailed summary:"}
 _WORD = re.compile(r"[^\W\d_]{2,}")
 # Words of scripts that put no spaces between them are counted by their characters.
@@ -69,17 +71,35 @@ class Summarize(Task[Options]):
         text=("text", "document", "source", "article"), reference=("summary", "target", "highlights")
     )
     metrics = ("rouge_l", "chrf")
+    samples = (
+        (
+            "The ferry to Skarn sails again from Monday, eleven weeks after a storm broke the island's pier. "
+            "Tickets cost as much as before.",
+            "The ferry to Skarn sails again from Monday, eleven weeks after a storm broke the island's pier.",
+        ),
+        (
+            "It was a long night. By 19 votes to 14 the council decided to close the outdoor pool and to sell the "
+            "land on which it stands.",
+            "By 19 votes to 14 the council decided to close the outdoor pool and to sell the land on which it stands.",
+        ),
+    )
 
     def without_model(self, record: Record, options: Options) -> Output | None:
         """A text too short to summarize, as it is.
 
         Raises:
-            InputInvalidError: a longer text that isn't prose, such as a table of numbers.
+            InputInvalidError: a longer text that isn't prose, such as a table of numbers; or one without
+                sentences to choose from.
         """
         text = record.text.strip()
         words = [word for word in _WORD.findall(text) if len(word) <= _LONGEST_WORD]
         if len(words) + len(_UNSPACED.findall(text)) // 2 >= _LEAST_WORDS:
             if sum(map(str.isalpha, text)) >= _LEAST_SHARE * len("".join(text.split())):
+                if options.method == "extract" and not find_candidates(text):
+                    raise InputInvalidError(
+                        "The text has no sentences to choose from.",
+                        hint="--method instruct lets the model write a summary, which may be wrong.",
+                    )
                 return None
         elif len(text.split()) < _LEAST_WORDS and len(text) < _LEAST_WORDS * _LONGEST_WORD:
             return Output(text, notices=("The text is too short to summarize, so it is returned as it is.",))
@@ -117,6 +137,14 @@ class Summarize(Task[Options]):
         return super().target(reference, record, options)
 
 
+def _frame(text: str, options: Options) -> str:
+    """The plain prompt, which an adapted model was trained on and sentences are scored behind."""
+    if options.query:
+        return f"Text: {text}\nQuestion: {options.query}\nAnswer:"
+    # For an extract, the length decides how many sentences there are, not which are good.
+    return f"Text: {text}\n{_CUES[options.length if options.method == 'abstract' else 'medium']}"
+
+
 # Extracts: the beginnings of the candidates are the prompt's choices.
 
 _NOTHING = " …"
@@ -124,12 +152,11 @@ _NOTHING = " …"
 
 def _extracting(text: str, options: Options) -> Prompt:
     choices = tuple(map(_beginning, find_candidates(text)))
-    cue = f"Question: {options.query}\nAnswer:" if options.query else "TL;DR:"
-    return Prompt(text=f"{text.strip()}\n\n{cue}", choices=choices or (_NOTHING,))
+    return Prompt(text=_frame(text.strip(), options), choices=choices or (_NOTHING,))
 
 
 def _beginning(candidate: Candidate) -> str:
-    return " " + " ".join(candidate.text.split()[:_BEGINNING])
+    return " " + " ".join(candidate.text.split()[:_BEGINNING])[:_LONGEST_BEGINNING]
 
 
 def _extract(completion: Completion, text: str, options: Options) -> Output:
@@ -138,8 +165,19 @@ def _extract(completion: Completion, text: str, options: Options) -> Output:
     if len(candidates) != len(completion.logprobs):
         return Output("")
     budget = (_ITEM_BUDGETS if bullets else _BUDGETS)[options.length]
-    chosen = [each.text for each in choose(candidates, completion.logprobs, budget, items=bullets)]
-    return Output("\n".join(f"- {each}" for each in chosen) if bullets else " ".join(chosen))
+    chosen = choose(candidates, completion.logprobs, budget, content_words(options.query))
+    summary = "\n".join(f"- {each}" for each in chosen) if bullets else _joined(chosen)
+    unused = [field.name for field in fields(GenerationOptions) if getattr(options, field.name) is not None]
+    notice = (
+        f"No effect on sentences of the text: {', '.join(unused)}. --method instruct generates a summary."
+    )
+    return Output(summary, notices=(notice,) if unused else ())
+
+
+def _joined(sentences: Sequence[str]) -> str:
+    """Sentences as running text; an item of a list gets a full stop."""
+    ended = [each if ends_as_sentence(each) else f"{each}." for each in sentences]
+    return "".join(each if each[-1] in "。！？｡" else f"{each} " for each in ended).rstrip()
 
 
 def _f1(words: frozenset[str], wanted: frozenset[str]) -> float:
@@ -153,9 +191,8 @@ def _plain(text: str, options: Options) -> Prompt:
     """The prompt of an adapted model, without a conversation around the text."""
     enough, most = _LENGTHS[options.length]
     bullets = options.style == "bullets"
-    asked = f"\nQuestion: {options.query}" if options.query else ""
     return Prompt(
-        text=f"Text: {text}{asked}\n{_CUES[options.length]}",
+        text=_frame(text, options),
         prefill=" -" if bullets else "",
         max_tokens=most,
         sentence_end_after=enough,

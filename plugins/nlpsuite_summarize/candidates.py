@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import re
 from collections import Counter
 from collections.abc import Iterator, Sequence
@@ -12,32 +13,51 @@ from nlpsuite.plugins import Sentence, split_sentences
 __all__ = ["Candidate", "content_words", "find_candidates"]
 
 _WORD = re.compile(r"[^\W\d_]{2,}|\d+(?:[.,]\d+)*")
+_NUMBER = re.compile(r"\d")
 # Of scripts that put no spaces between words, each character counts.
 _UNSPACED = re.compile(r"[\u0e00-\u0eff\u1780-\u17ff\u3040-\u30ff\u3400-\u9fff]")
-_STEM = 6  # letters of a word that are compared, so that its forms are the same
+_STEM = 5  # letters of a word that are compared, so that its forms are the same
 
 _FEWEST_WORDS, _MOST_WORDS = 5, 70
 _FEWEST_ITEM_WORDS = 3
 _LONGEST_CLAUSE = 40  # words
 
-# Sentences about the writing, the reader or the weather.
+# Greetings, thanks and apologies.
 _PLEASANTRY = re.compile(
-    r"(?:hi|hello|hey|dear|thanks?|sorry|also sorry|apologies|welcome|congratulations|cheers|greetings|i hope|hope|"
-    r"(?:i|we) would like to thank|before the|looking forward|see you|let me know|feel free|please read|disclaimer|"
-    r"if you have (?:any )?questions|any questions)\b",
+    r"(?:hi|hello|hey|dear|thanks?|welcome|congratulations|cheers|greetings|(?:i |we )?hope|fine (?:by|with) me|"
+    r"apologies|looking forward|see you|let me know|feel free|please read|disclaimer|(?:if you have )?any questions|"
+    r"if you have questions)\b|.*\b(?:sorry (?:for|about|if)|thank you|thanks (?:for|to)|would like to thank)\b",
     re.IGNORECASE,
 )
-# Beginnings that refer to what stands before.
+# Lines of a letter's or a protocol's head.
+_HEAD = re.compile(
+    r"(?:re|fwd?|aw|subject|from|to|cc|date|tel|phone|present|attendees|apologies)\s?:", re.IGNORECASE
+)
+# Words that tie a sentence to the one before and can be left out.
+_CONNECTIVE = re.compile(
+    r"(?:(?:however|still|yet|also|so|then|thus|hence|therefore|moreover|furthermore|besides|instead|meanwhile|"
+    r"nevertheless|nonetheless|consequently|accordingly|additionally|similarly|likewise|indeed|even so|as a result|"
+    r"in addition|in contrast|on the other hand|after that|again|finally|now), |(?:but|and|so|yet)\b,? )",
+    re.IGNORECASE,
+)
+# References to what stands before: at the beginning, or a pronoun within the first words.
 _DEPENDENT = re.compile(
-    r"(?:he|she|it|they|them|his|her|hers|its|their|theirs|this|that|these|those|such|both|neither|either|another|"
-    r"others|however|but|and|or|so|yet|also|then|there|here|still|thus|hence|therefore|moreover|furthermore|besides|"
-    r"instead|otherwise|meanwhile|nevertheless|nonetheless|consequently|accordingly|additionally|similarly|likewise|"
-    r"specifically|indeed|rather|even so|as a result|in addition|in contrast|on the other hand|for example|"
-    r"for instance|in particular|that is|after that|one more thing|first|second|third|finally|later|again)"
-    r"\b(?! (?:paper|study|article|work|report|guide|chapter|version|release|document)\b)",
+    r"(?:his|her|hers|its|their|theirs|such|both|neither|either|another|others|otherwise|specifically|rather|"
+    r"for example|for instance|in particular|that is|the (?:former|latter)|(?:first|second|third)(?=,))\b"
+    r"|(?:(?:in|on|at|from|after|before|since|until|by|for|with|of|to|when|while|if|as|because|although)\b"
+    r"(?: [\w'’]+,?){0,5}? )?(?:he|she|it|they|them|that|those)\b"
+    r"|(?:this|these)\b(?! (?:year|month|week|spring|summer|autumn|winter|morning|paper|study|article|work|report|"
+    r"guide|chapter|version|release|document)\b)",
     re.IGNORECASE,
 )
-_QUOTATION = re.compile(r"[\"“”„«»「」]")
+# Words that announce the point (the cue method of Edmundson 1969).
+_CONCLUSIVE = re.compile(
+    r"\b(?:decid(?:ed?|es)|decisions?|announc(?:ed?|es)|agreed|approved?|propos(?:ed?|es|als?)|recommend(?:s|ed)?|"
+    r"conclud(?:ed?|es)|conclusions?|verdict|would (?:buy|go|choose)|worth|disappointed|overall|in short|all in all|"
+    r"turned out|reason|cause|solved|please|must)\b",
+    re.IGNORECASE,
+)
+_PERSONAL = re.compile(r"(?:i|i'm|i’m|my|me|our|we had)\b", re.IGNORECASE)
 _OPEN_ENDS = (":", "…", "...")
 
 _COMMON = frozenset(
@@ -53,26 +73,37 @@ class Candidate:
 
     Attributes:
         text: the sentence.
+        alone: the same without a connective at its beginning, such as "However,".
         place: number of its sentence among the text's, from 0.
         words: what it tells; see ``content_words``.
         length: in words.
-        centrality: share of the other candidates that have one of its words, 0 to 1, averaged over its words.
+        centrality: how much of the other candidates it covers: for each of its words the share of them that have
+            it, summed, over the root of the number of its words.
         dependent: it begins with a reference to the sentence before.
         pleasantry: it greets, thanks or apologizes.
+        conclusive: it has a word that announces a decision, a result or a request.
+        personal: it begins with the writer, and isn't conclusive.
+        paragraph: number of its paragraph among the text's.
+        opens: it is the first of its paragraph, and there are several.
+        number: it has one.
         item: it is an item of a list.
-        quotes: it has a quotation.
         asks: it is a question or an exclamation.
     """
 
     text: str
+    alone: str
     place: int
     words: frozenset[str]
     length: int
     centrality: float = 0.0
     dependent: bool = False
     pleasantry: bool = False
+    conclusive: bool = False
+    personal: bool = False
+    paragraph: int = 0
+    opens: bool = False
+    number: bool = False
     item: bool = False
-    quotes: bool = False
     asks: bool = False
 
 
@@ -89,18 +120,22 @@ def find_candidates(text: str) -> list[Candidate]:
     sentences = split_sentences(text)
     usable = [_is_usable(sentence) for sentence in sentences]
     if not any(fit and sentence.complete for fit, sentence in zip(usable, sentences)):
-        usable = [_length(sentence.text) >= _FEWEST_WORDS for sentence in sentences]
-    found = [
-        _candidate(part, place, sentence)
-        for place, (fit, sentence) in enumerate(zip(usable, sentences))
-        if fit
-        for part in _parts(sentence.text)
-    ]
+        usable = [_length(sentence.text) >= _FEWEST_ITEM_WORDS for sentence in sentences]
+    several = len({sentence.paragraph for fit, sentence in zip(usable, sentences) if fit}) > 1
+    found = []
+    paragraph = -1
+    for place, (fit, sentence) in enumerate(zip(usable, sentences)):
+        if fit:
+            opens = several and sentence.paragraph != paragraph
+            found += [_candidate(part, place, sentence, opens) for part in _parts(sentence.text)]
+        paragraph = sentence.paragraph
     return list(_with_centrality(found))
 
 
 def _is_usable(sentence: Sentence) -> bool:
     if sentence.marker.startswith((">", "#")) or sentence.text.endswith(_OPEN_ENDS) or "\t" in sentence.text:
+        return False
+    if _HEAD.match(sentence.text):
         return False
     if sentence.marker:
         return _length(sentence.text) >= _FEWEST_ITEM_WORDS
@@ -127,16 +162,24 @@ def _parts(sentence: str) -> list[str]:
     return [" ".join(part) for part in parts if part]
 
 
-def _candidate(text: str, place: int, sentence: Sentence) -> Candidate:
+def _candidate(text: str, place: int, sentence: Sentence, opens: bool) -> Candidate:
+    connective = _CONNECTIVE.match(text)
+    alone = text[connective.end() :] if connective else text
+    conclusive = _CONCLUSIVE.search(text) is not None
     return Candidate(
         text=text,
+        alone=alone[:1].upper() + alone[1:] if connective else text,
         place=place,
         words=content_words(text),
         length=_length(text),
-        dependent=_DEPENDENT.match(text) is not None,
+        dependent=_DEPENDENT.match(alone) is not None,
         pleasantry=_PLEASANTRY.match(text) is not None,
+        conclusive=conclusive,
+        personal=not conclusive and _PERSONAL.match(text) is not None,
+        paragraph=sentence.paragraph,
+        opens=opens,
+        number=_NUMBER.search(text) is not None,
         item=bool(sentence.marker),
-        quotes=_QUOTATION.search(text) is not None,
         asks=text.rstrip("\"')”’»").endswith(("?", "!", "？", "！")),
     )
 
@@ -144,5 +187,5 @@ def _candidate(text: str, place: int, sentence: Sentence) -> Candidate:
 def _with_centrality(candidates: Sequence[Candidate]) -> Iterator[Candidate]:
     counts = Counter(word for each in candidates for word in each.words)
     for each in candidates:
-        shared = sum(counts[word] - 1 for word in each.words)
-        yield replace(each, centrality=shared / max(1, len(each.words) * (len(candidates) - 1)))
+        shared = sum(counts[word] - 1 for word in each.words) / max(1, len(candidates) - 1)
+        yield replace(each, centrality=shared / math.sqrt(max(1, len(each.words))))

@@ -23,46 +23,90 @@ class Budget:
     words: int
 
 
-def choose(
-    candidates: Sequence[Candidate], logprobs: Sequence[float], budget: Budget, *, items: bool = False
-) -> list[Candidate]:
-    """The candidates of the summary, in the order of the text.
+# A summary is no more than this share of the candidates' words, but for the sentence with which it exceeds it.
+_LARGEST_SHARE = 0.4
 
-    They are taken one by one, best first, as maximal marginal relevance does (Carbonell and Goldstein 1998).
+
+def choose(
+    candidates: Sequence[Candidate],
+    logprobs: Sequence[float],
+    budget: Budget,
+    asked: frozenset[str] = frozenset(),
+) -> list[str]:
+    """The sentences of the summary, in the order of the text.
+
+    They are taken one by one, best first, as maximal marginal relevance does (Carbonell and Goldstein 1998). A
+    sentence that refers to the one before brings it along if there is room; connectives to others are left out.
 
     Args:
         logprobs: natural log-probability of each candidate's beginning after the text and the cue.
-        items: items of lists are as welcome as sentences.
+        asked: words of the user's question.
     """
-    chosen: list[int] = []
-    base = [
-        logprob + _merit(candidate, items) for candidate, logprob in zip(candidates, logprobs, strict=True)
+    merits = [
+        logprob + _merit(each, i / max(1, len(candidates) - 1)) + _relevance(each, asked)
+        for i, (each, logprob) in enumerate(zip(candidates, logprobs, strict=True))
     ]
+    words = min(budget.words, _LARGEST_SHARE * sum(each.length for each in candidates))
+    chosen: list[int] = []
     while len(chosen) < min(budget.sentences, len(candidates)):
-        if chosen and sum(candidates[i].length for i in chosen) >= budget.words:
+        if chosen and sum(candidates[i].length for i in chosen) >= words:
             break
-        scores = {i: base[i] + _fit(i, chosen, candidates) for i in range(len(candidates)) if i not in chosen}
-        chosen.append(max(scores, key=scores.__getitem__))
-    return [candidates[i] for i in sorted(chosen)]
+        beside = [candidates[i] for i in chosen]
+        scores = {
+            i: merits[i] + _fit(candidates[i], beside) for i in range(len(candidates)) if i not in chosen
+        }
+        best = max(scores, key=scores.__getitem__)
+        chosen.append(best)
+        if len(chosen) < budget.sentences and best - 1 not in chosen and _refers(candidates, best):
+            chosen.append(best - 1)
+    return [_in_place(candidates[i], i - 1 in chosen) for i in sorted(chosen)]
 
 
-def _merit(candidate: Candidate, items: bool) -> float:
-    """What speaks for a candidate by itself, in nats."""
-    return (
-        8 * candidate.centrality
-        - 0.1 * max(0, candidate.length - 30)
-        - 8 * candidate.pleasantry
-        - 3 * candidate.asks
-        - 2 * candidate.quotes
-        - 2 * (candidate.item and not items)
+def _refers(candidates: Sequence[Candidate], i: int) -> bool:
+    """Whether a candidate refers to the one before, which is worth having."""
+    if i == 0 or not candidates[i].dependent:
+        return False
+    before = candidates[i - 1]
+    return before.place == candidates[i].place - 1 and not (
+        before.pleasantry or before.personal or before.asks
     )
 
 
-def _fit(i: int, chosen: Sequence[int], candidates: Sequence[Candidate]) -> float:
+def _in_place(candidate: Candidate, follows: bool) -> str:
+    return candidate.text if follows else candidate.alone
+
+
+def _merit(candidate: Candidate, position: float) -> float:
+    """What speaks for a candidate by itself, in nats; ``position`` is from 0 to 1.
+
+    The weights were fitted on the training part of SciTLDR and on benchmarks/summaries; see dev/LOG.md.
+    """
+    return (
+        24 * candidate.centrality
+        + 3 * candidate.opens
+        + 3 * candidate.number
+        + 4 * candidate.conclusive
+        - 4 * candidate.personal
+        - 8 * candidate.pleasantry
+        - 5 * candidate.asks
+        - max(0, 12 - candidate.length)
+        + 2 * candidate.item
+        - position
+    )
+
+
+def _relevance(candidate: Candidate, asked: frozenset[str]) -> float:
+    """What speaks for a candidate as an answer to a question, in nats."""
+    return 16 * len(candidate.words & asked) / max(1, len(asked))
+
+
+def _fit(candidate: Candidate, chosen: Sequence[Candidate]) -> float:
     """What speaks for a candidate beside those chosen, in nats."""
-    candidate = candidates[i]
     fit = 0.0
-    if candidate.dependent and not any(candidates[j].place == candidate.place - 1 for j in chosen):
+    goes_on = candidate.dependent and any(each.place == candidate.place - 1 for each in chosen)
+    if candidate.dependent and not goes_on:
         fit -= 3
-    repeated = max((len(candidate.words & candidates[j].words) for j in chosen), default=0)
+    if not goes_on and any(each.paragraph == candidate.paragraph for each in chosen):
+        fit -= 2
+    repeated = max((len(candidate.words & each.words) for each in chosen), default=0)
     return fit - 6 * repeated / max(1, len(candidate.words))

@@ -191,14 +191,18 @@ def test_guessing_changes_no_text(make: Make, prompt: Prompt) -> None:
 
 @pytest.mark.parametrize("guess", [False, True])
 def test_only_numbers_of_a_text_are_generated(make: Make, guess: bool) -> None:
-    free = Prompt(text="3.5 12 3.5 12 ", max_tokens=90, sampling=Sampling(temperature=4, top_k=90, seed=5))
-    prompts = [
-        free,
-        *(dataclasses.replace(free, numbers_of=text) for text in ("3.5 of 1,200 and 77", "none")),
+    free = [
+        Prompt(text="3 12 3 12 ", max_tokens=60, sampling=Sampling(temperature=4, top_k=90, seed=seed))
+        for seed in range(4)
     ]
-    found = [numbers_of(text) for text in texts(make(guess=guess), prompts)]
-    assert found[0] - {"3.5", "1,200", "77"}
-    assert found[1] and found[1] <= {"3.5", "1,200", "77"} and not found[2]
+    scheduler = make(guess=guess)
+    for allowed in (None, "3, 1,2 and 75", "none"):
+        prompts = [dataclasses.replace(prompt, numbers_of=allowed) for prompt in free]
+        found = {number for text in texts(scheduler, prompts) for number in numbers_of(text)}
+        if allowed is None:
+            assert found - {"3", "1,2", "75"}
+        else:
+            assert found <= numbers_of(allowed) and bool(found) == bool(numbers_of(allowed))
 
 
 def test_right_guesses_save_runs(make: Make, monkeypatch: pytest.MonkeyPatch) -> None:
