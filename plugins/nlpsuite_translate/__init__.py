@@ -1,4 +1,4 @@
-"""Translate a text, line by line (experimental: the default model knows little but English)."""
+"""Translate a text: with the default model between English and German or French, sentence by sentence."""
 
 from __future__ import annotations
 
@@ -92,6 +92,7 @@ class Translate(Task[Options]):
     max_prompt_tokens = 300  # about a paragraph; longer ones drift off the text
     streams = True
     prose = True
+    adapter = "adapter.safetensors"  # of recipe/; exported/translate.md is its card
     # An adapter needs no instructions: the plain prompt is half as long to read and to train on.
     adapter_options: ClassVar = {"plain": True}
     columns = Columns(text=("source", "en", "text"), reference=("target", "reference", "translation"))

@@ -32,12 +32,14 @@ def prompt_of(task: str, template: str, record: Record | str = "The sea.", **opt
     loaded = load_task(task)
     override = PromptOverride.read(loaded, prompt_template=template)
     record = record if isinstance(record, Record) else Record(record)
-    return override.prompt(loaded, record, make_options(loaded.options, options))
+    return override.prompt(
+        loaded, record, make_options(loaded.options, {**override.options(loaded), **options})
+    )
 
 
 def own_prompt(task: str, text: str = "The sea.", **options: Any) -> Prompt:
     loaded = load_task(task)
-    return loaded.prompt(Record(text), make_options(loaded.options, options))
+    return loaded.prompt(Record(text), make_options(loaded.options, {**loaded.template_options, **options}))
 
 
 def test_sections_make_a_conversation() -> None:
