@@ -109,7 +109,7 @@ def test_list(cli) -> None:
     out = cli("prompts", "list").out
     assert "sentiment" in out and "{text} {shots} {examples} {calibrate} {labels}" in out
     rows = {row["task"]: row for row in json.loads(cli("prompts", "list", "--json").out)}
-    assert rows["summarize"]["form"] == "conversation" and rows["complete"]["form"] == "text"
+    assert rows["chat"]["form"] == "conversation" and rows["complete"]["form"] == "text"
     assert rows["translate"]["placeholders"] == ["text", "shots", "to", "from", "plain"]
     assert rows["sentiment"]["choices"] == [" positive", " negative"]
 

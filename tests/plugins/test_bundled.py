@@ -140,9 +140,9 @@ def test_summarize_learns_a_line_or_points() -> None:
     assert (prompt.text, target, prompt.stop) == ("Text: Long text.\nSummary:", " Short text.", ("\n",))
     prompt, target = lesson("summarize", "Long.", "- a\n- b", style="bullets")
     assert prompt.text + prompt.prefill + target == "Text: Long.\nSummary: - a\n- b"
-    prompt, target = lesson("summarize", "Long.", "- a\n- b", style="bullets", plain=False)
+    prompt, target = lesson("summarize", "Long.", "- a\n- b", style="bullets", method="instruct")
     assert prompt.prefill + target == "- a\n- b"
-    assert lesson("summarize", "Long.", "a", style="bullets", plain=False)[1] == " a"
+    assert lesson("summarize", "Long.", "a", style="bullets", method="instruct")[1] == " a"
 
 
 def test_complete_learns_white_space() -> None:
