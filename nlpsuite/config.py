@@ -20,7 +20,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from nlpsuite.errors import OptionError
-from nlpsuite.options import Options, make_options, option, option_specs
+from nlpsuite.options import Options, find_option, make_options, option
 from nlpsuite.paths import config_path
 from nlpsuite.plugins import installed_tasks
 from nlpsuite.tasks.schema import DIALECT, option_schema
@@ -116,12 +116,10 @@ def _table(path: Path, key: str, value: Any) -> dict[str, Any]:
 
 
 def _checked(path: Path, section: str, options: type[Options], values: Mapping[str, Any]) -> dict[str, Any]:
-    # `from_` has its underscore only because `from` is a keyword of Python.
-    names = {spec.name.rstrip("_"): spec.name for spec in option_specs(options)}
     checked = {}
     for key, value in values.items():
-        name = names.get(key, key)
         try:
+            name = find_option(options, key).name
             checked[name] = getattr(make_options(options, {name: value}), name)
         except OptionError as error:
             hint = error.hint or "Correct the file. `nlpsuite config schema` lists what it can contain."
@@ -146,8 +144,6 @@ def configuration_schema(tasks: Mapping[str, type[Options]]) -> dict[str, Any]:
     def section(options: type[Options]) -> dict[str, Any]:
         schema = option_schema(options)
         del schema["$schema"], schema["title"]
-        # `from_` has its underscore only because `from` is a keyword of Python.
-        schema["properties"] = {name.rstrip("_"): entry for name, entry in schema["properties"].items()}
         return schema
 
     run = section(RunOptions)

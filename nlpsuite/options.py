@@ -13,6 +13,7 @@ import functools
 import sys
 import types
 import typing
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Literal, TypeVar
 
@@ -24,6 +25,8 @@ __all__ = [
     "GenerationOptions",
     "OptionSpec",
     "Options",
+    "by_field",
+    "find_option",
     "make_options",
     "option",
     "option_specs",
@@ -31,7 +34,7 @@ __all__ = [
 
 RESERVED_OPTIONS = frozenset(
     "files text texts encoding json as_json output overwrite help debug no_plugins model adapter precision device "
-    "threads max_parts prompt_file prompt_template shots max_shots guard override reporter on_text on_notice".split()
+    "threads max_parts prompt_file prompt_template shots max_shots guard override reporter on_text on_notice cancelled".split()
 )
 """Names that no option of a task may have: every task's command, ``load`` and pipelines use them."""
 
@@ -39,9 +42,13 @@ _T = TypeVar("_T")
 _O = TypeVar("_O", bound="Options")
 
 
-def option(default: _T, help: str) -> _T:
-    """Declare an option of a task: a dataclass field with a help text."""
-    field: _T = dataclasses.field(default=default, metadata={"help": help})
+def option(default: _T, help: str, *, file: bool = False) -> _T:
+    """Declare an option of a task: a dataclass field with a help text.
+
+    Args:
+        file: for a text that may be long; on the command line ``@FILE`` stands for the text of a file.
+    """
+    field: _T = dataclasses.field(default=default, metadata={"help": help, "file": file})
     return field
 
 
@@ -89,8 +96,10 @@ class OptionSpec:
     """What a front end needs to know about one option.
 
     Attributes:
+        name: of the dataclass's field.
         type: ``bool``, ``int``, ``float`` or ``str``.
         choices: the values allowed; empty allows all of the type.
+        file: on the command line ``@FILE`` stands for the text of a file.
     """
 
     name: str
@@ -98,6 +107,13 @@ class OptionSpec:
     default: Any
     help: str
     choices: tuple[str, ...] = ()
+    file: bool = False
+
+    @property
+    def public_name(self) -> str:
+        """As users know it: ``from`` for the field ``from_``, whose underscore only keeps it apart from Python's
+        keyword."""
+        return self.name.rstrip("_")
 
 
 def option_specs(cls: type[Options]) -> tuple[OptionSpec, ...]:
@@ -113,7 +129,8 @@ def option_specs(cls: type[Options]) -> tuple[OptionSpec, ...]:
 def _specs(cls: Any) -> tuple[OptionSpec, ...]:
     hints = typing.get_type_hints(cls)
     specs = [_spec(field, hints[field.name]) for field in dataclasses.fields(cls)]
-    inherited = {f.name for f in dataclasses.fields(GenerationOptions)}
+    generates = issubclass(cls, GenerationOptions)
+    inherited = {f.name for f in dataclasses.fields(GenerationOptions)} if generates else set()
     return tuple(sorted(specs, key=lambda spec: spec.name in inherited))
 
 
@@ -127,41 +144,69 @@ def _spec(field: dataclasses.Field[Any], hint: Any) -> OptionSpec:
         raise TypeError(
             f"option {field.name!r} has type {hint!r}; use bool, int, float, str or a Literal of strings"
         )
-    return OptionSpec(field.name, hint, field.default, field.metadata.get("help", ""), choices)
+    help, file = field.metadata.get("help", ""), field.metadata.get("file", False)
+    return OptionSpec(field.name, hint, field.default, help, choices, file)
 
 
-def make_options(cls: type[_O], values: dict[str, Any]) -> _O:
+def find_option(cls: type[Options], name: str) -> OptionSpec:
+    """The option of a name, which may be the public one or the field's.
+
+    Raises:
+        OptionError: there is none; suggests a similar one or lists all.
+    """
+    specs = option_specs(cls)
+    for spec in specs:
+        if name in (spec.name, spec.public_name):
+            return spec
+    names = [spec.public_name for spec in specs]
+    close = difflib.get_close_matches(name, names, n=1)
+    hint = f"Did you mean {close[0]!r}?" if close else f"Options: {', '.join(names) or 'none'}."
+    raise OptionError(f"There is no option {name!r}.", hint=hint)
+
+
+def by_field(cls: type[Options], values: Mapping[str, _T]) -> dict[str, _T]:
+    """A mapping from options, named in either way, as one from the names of their fields. Mappings must be in this
+    form to override one another.
+
+    Raises:
+        OptionError: an unknown name, or one given in both ways.
+    """
+    found: dict[str, _T] = {}
+    for name, value in values.items():
+        spec = find_option(cls, name)
+        if spec.name in found:
+            raise OptionError(f"{spec.public_name} is given twice.", hint=f"Leave out {spec.name!r}.")
+        found[spec.name] = value
+    return found
+
+
+def make_options(cls: type[_O], values: Mapping[str, Any]) -> _O:
     """Build a task's options from keywords.
 
     Raises:
         OptionError: an unknown name, a wrong type or a value that isn't allowed.
     """
-    specs = {spec.name: spec for spec in option_specs(cls)}
-    checked = {}
-    for name, value in values.items():
-        if name not in specs:
-            close = difflib.get_close_matches(name, specs, n=1)
-            hint = f"Did you mean {close[0]!r}?" if close else f"Options: {', '.join(specs) or 'none'}."
-            raise OptionError(f"There is no option {name!r}.", hint=hint)
-        checked[name] = _checked(specs[name], value)
-    return cls(**checked)
+    given = by_field(cls, values)
+    return cls(**{name: _checked(find_option(cls, name), value) for name, value in given.items()})
 
 
 def _checked(spec: OptionSpec, value: Any) -> Any:
     if value is None and spec.default is None:
         return None
     if spec.choices and value not in spec.choices:
-        raise OptionError(f"{spec.name} is {_shown(value)}, must be one of {', '.join(spec.choices)}.")
+        raise OptionError(f"{spec.public_name} is {_shown(value)}, must be one of {', '.join(spec.choices)}.")
     if spec.type is int and type(value) is float and value.is_integer():
         return int(value)  # JSON has one kind of number: 1.0 is an integer there
     if spec.type is float and type(value) in (int, float):
         if not abs(value) <= sys.float_info.max:
-            raise OptionError(f"{spec.name} is {_shown(value)}, must be a finite number.")
+            raise OptionError(f"{spec.public_name} is {_shown(value)}, must be a finite number.")
         return float(value)
     if type(value) is not spec.type:
-        raise OptionError(f"{spec.name} is {_shown(value)}, must be of type {spec.type.__name__}.")
+        raise OptionError(f"{spec.public_name} is {_shown(value)}, must be of type {spec.type.__name__}.")
     if isinstance(value, str) and not value.isascii() and any("\ud800" <= c <= "\udfff" for c in value):
-        raise OptionError(f"{spec.name} is {value!r}, which is not valid Unicode.", hint="Pass valid UTF-8.")
+        raise OptionError(
+            f"{spec.public_name} is {value!r}, which is not valid Unicode.", hint="Pass valid UTF-8."
+        )
     return value
 
 

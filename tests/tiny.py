@@ -46,6 +46,7 @@ LLAMA = DecoderConfig(
 LLAMA3_SCALING = RopeScaling(32.0, 1.0, 4.0, 8192)
 GPT2 = GPT2Config(vocab_size=VOCABULARY, n_positions=64, n_embd=64, n_layer=2, n_head=4, n_inner=96)
 LSTM = LSTMConfig(vocab_size=VOCABULARY, embedding_size=24, hidden_size=32, num_layers=2)
+TIED_LSTM = dataclasses.replace(LSTM, tie_word_embeddings=True)
 CONFIGS: dict[str, ModelConfig] = {
     "llama": LLAMA,
     "llama-untied": dataclasses.replace(LLAMA, tie_word_embeddings=False),

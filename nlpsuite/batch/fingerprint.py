@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from nlpsuite.tasks.base import Task
     from nlpsuite.tasks.override import PromptOverride
 
-__all__ = ["check_same", "job_keys", "worker_keys"]
+__all__ = ["check_same", "effective_options", "job_keys", "worker_keys"]
 
 _CHUNK_ROWS = {True: 256, False: 32}  # rows of a chunk, by whether the task chooses among labels
 
@@ -50,7 +50,7 @@ def job_keys(
         "task": task.name,
         **worker_keys(task, override, bundle, options, request.guard),
         "options": options,
-        "option_columns": dict(request.option_columns),
+        "option_columns": {**table.option_columns, **request.option_columns},
         "max_parts": request.max_parts,
         "guard": request.guard,
         "device": choose_device(request.device).kind,  # type: ignore[arg-type]
@@ -66,6 +66,16 @@ def job_keys(
     return plain
 
 
+def effective_options(
+    task: Task[Any], override: PromptOverride, bundle: Bundle, options: Mapping[str, Any]
+) -> Any:
+    """A task's options: those given, over those that the adapter and the few-shot examples bring."""
+    from nlpsuite.tasks.pipeline import default_options
+
+    defaults, _ = default_options(task, bundle, override)
+    return make_options(task.options, {**defaults, **options})
+
+
 def worker_keys(
     task: Task[Any], override: PromptOverride, bundle: Bundle, options: Mapping[str, Any], guard: str | None
 ) -> dict[str, Any]:
@@ -78,9 +88,7 @@ def worker_keys(
 
     from nlpsuite.plugins import find_task
     from nlpsuite.plugins.registry import find_plugin
-    from nlpsuite.tasks.pipeline import default_options
 
-    defaults, _ = default_options(task, bundle, override)
     plugin = find_task(task.name)
     screens = find_plugin("guard", "guard") if guard else None
     keys = {
@@ -90,7 +98,7 @@ def worker_keys(
             name: {key: value for key, value in report.items() if key != "path"}
             for name, report in override.report.items()
         },
-        "effective_options": dataclasses.asdict(make_options(task.options, {**defaults, **options})),
+        "effective_options": dataclasses.asdict(effective_options(task, override, bundle, options)),
         "guard_plugin": screens and {"distribution": screens.distribution, "version": screens.version},
         "model": {
             "sha256": bundle.fingerprint,

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
 from nlpsuite import __version__
-from nlpsuite.batch.fingerprint import check_same, job_keys
+from nlpsuite.batch.fingerprint import check_same, effective_options, job_keys
 from nlpsuite.batch.job import FORMAT, FORMAT_VERSION, Job, write_manifest
 from nlpsuite.batch.merge import check_columns, check_output_format, result_columns
 from nlpsuite.batch.stage import Staged, stage, stamps
@@ -39,11 +39,12 @@ _RAGGED = ("json", "jsonl", "ndjson", "openai-batch")  # rows need not have the 
 
 def prepare(
     request: ScoreRequest, task: Task[Any], override: PromptOverride, reporter: JobReporter
-) -> tuple[Job, dict[str, str], Bundle]:
+) -> tuple[Job, dict[str, str], Bundle, Any]:
     """The job in the request's directory if it is the requested one, else a new one. The caller holds the lock.
 
     Returns:
-        The job with its manifest and its input; the sha256 of each input file, by name; and the model.
+        The job with its manifest and its input; the sha256 of each input file, by name; the model; and the
+        task's options.
 
     Raises:
         As ``nlpsuite.batch.score.score``.
@@ -53,6 +54,9 @@ def prepare(
     table = _open(request, directory)
     before = stamps(table.files)
     bundle = _bundle(request, task, override, reporter)
+    given = {**(table.options or {}), **request.options}
+    options = effective_options(task, override, bundle, given)
+    task = task.for_options(options)
     with job_errors(Path(table.name)):
         digests = table.digests()
     keys = job_keys(request, task, override, table, joint_sha256(digests), bundle)
@@ -69,7 +73,7 @@ def prepare(
         for file in table.files:
             if file.parent == directory:  # the copy of standard input, whose rows are in chunks now
                 file.unlink(missing_ok=True)
-    return job, {path.name: digest for path, digest in zip(table.files, digests)}, bundle
+    return job, {path.name: digest for path, digest in zip(table.files, digests)}, bundle, options
 
 
 def _open(request: ScoreRequest, directory: Path) -> Table:

@@ -10,10 +10,14 @@ import os
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, ParamSpec, TypedDict, TypeVar, Unpack, get_type_hints
+from typing import TYPE_CHECKING, Any, ParamSpec, TypedDict, TypeVar, Unpack, get_type_hints
 
 from nlpsuite.batch.job import job_directory
 from nlpsuite.errors import OptionError
+from nlpsuite.options import by_field, make_options
+
+if TYPE_CHECKING:
+    from nlpsuite.tasks.base import Task
 
 __all__ = ["AnswerOptions", "JobOptions", "ScoreRequest", "takes"]
 
@@ -139,6 +143,15 @@ class ScoreRequest:
                 given[name] = kind(given[name])
         place = Path(output).expanduser() if output else None
         return cls(task, os.fspath(data or ""), place, **given)
+
+    def checked(self, task: Task[Any]) -> ScoreRequest:
+        """The request with its options named by field. Raises OptionError for one that the task doesn't take."""
+        make_options(task.options, self.options)
+        return dataclasses.replace(
+            self,
+            options=by_field(task.options, self.options),
+            option_columns=by_field(task.options, self.option_columns),
+        )
 
     @property
     def reading(self) -> dict[str, Any]:

@@ -16,10 +16,8 @@ from nlpsuite.batch.prepare import prepare
 from nlpsuite.batch.request import JobOptions, ScoreRequest, takes
 from nlpsuite.batch.run import JobReport, JobReporter, parse_max_errors, run_job, terminating
 from nlpsuite.batch.storage import MANIFEST, clear, discard, locked
-from nlpsuite.data.columns import check_option_columns
 from nlpsuite.errors import JobRefusedError, OptionError, StorageError
 from nlpsuite.files import check_output, sha256_file
-from nlpsuite.options import make_options
 from nlpsuite.plugins.registry import find_plugin
 
 __all__ = ["OpenJob", "open_job", "resume", "score", "score_request"]
@@ -66,10 +64,12 @@ class OpenJob:
     Attributes:
         job: with its manifest and its input.
         sources: sha256 of each input file, by name.
+        options: of the task, with those that the model brings.
     """
 
     job: Job
     sources: Mapping[str, str]
+    options: Any
     _settings: Mapping[str, Any]
     _reporter: JobReporter
 
@@ -101,6 +101,7 @@ def open_job(request: ScoreRequest, reporter: JobReporter) -> Iterator[OpenJob]:
         As ``score``.
     """
     from nlpsuite.plugins import load_task
+    from nlpsuite.tasks.load import check_options
     from nlpsuite.tasks.override import PromptOverride
 
     task = load_task(request.task)
@@ -110,8 +111,8 @@ def open_job(request: ScoreRequest, reporter: JobReporter) -> Iterator[OpenJob]:
         shots=request.shots,
         max_shots=request.max_shots,
     )
-    make_options(task.options, dict(request.options))
-    check_option_columns(task, request.option_columns)
+    check_options(task, request.options, model=request.model, adapter=request.adapter)
+    request = request.checked(task)
     parse_max_errors(request.max_errors, 0)
     find_plugin("engine", request.engine)
     directory = request.directory
@@ -122,9 +123,9 @@ def open_job(request: ScoreRequest, reporter: JobReporter) -> Iterator[OpenJob]:
         try:
             if request.overwrite:
                 clear(directory)
-            job, sources, bundle = prepare(request, task, override, reporter)
+            job, sources, bundle, options = prepare(request, task, override, reporter)
             settings = {**request.values(), "bundle": os.fspath(bundle.path.resolve())}
-            yield OpenJob(job, sources, settings, reporter)
+            yield OpenJob(job, sources, options, settings, reporter)
         except BaseException:
             if not (directory / MANIFEST).exists():
                 with contextlib.suppress(StorageError):

@@ -98,7 +98,9 @@ def _effective(options: type[Options], given: Any) -> dict[str, tuple[Any, str]]
     from nlpsuite.options import option_specs
 
     return {
-        spec.name: (given[spec.name], "configuration") if spec.name in given else (spec.default, "default")
+        spec.public_name: (given[spec.name], "configuration")
+        if spec.name in given
+        else (spec.default, "default")
         for spec in option_specs(options)
     }
 
@@ -106,7 +108,6 @@ def _effective(options: type[Options], given: Any) -> dict[str, tuple[Any, str]]
 def _line(option: str, value: Any, source: str) -> str:
     from nlpsuite.config import to_toml
 
-    option = option.rstrip("_")
     if value is None:  # TOML has no null
         return f"# {option} is not set"
     return f"{option} = {to_toml(value)}  # {source}"

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Any
 
 import click
 
+from nlpsuite.data.text import read_text
 from nlpsuite.options import OptionSpec
 
 __all__ = ["flag", "given_options"]
@@ -14,7 +16,7 @@ __all__ = ["flag", "given_options"]
 
 def flag(spec: OptionSpec) -> click.Option:
     """The flag of an option. Its value is None unless the user gives it."""
-    name = f"--{spec.name.rstrip('_').replace('_', '-')}"
+    name = f"--{spec.public_name.replace('_', '-')}"
     help_text = _sentence(spec.help)
     if spec.type is bool:
         return click.Option([f"{name}/--no-{name[2:]}", spec.name], default=None, help=help_text)
@@ -23,7 +25,16 @@ def flag(spec: OptionSpec) -> click.Option:
         plain = text.isprintable() and text == text.strip() != ""
         help_text += f"  [default: {text if plain else repr(text)}]"
     kind: Any = click.Choice(spec.choices) if spec.choices else spec.type
+    if spec.file:
+        return click.Option([name, spec.name], metavar="TEXT|@FILE", callback=_text_or_file, help=help_text)
     return click.Option([name, spec.name], type=kind, default=None, help=help_text)
+
+
+def _text_or_file(ctx: click.Context, param: click.Parameter, value: str | None) -> str | None:
+    """A text, or the text of the file whose name follows ``@``; ``@@`` begins a text with ``@``."""
+    if value is None or not value.startswith("@"):
+        return value
+    return value[1:] if value.startswith("@@") else read_text(Path(value[1:]).expanduser())
 
 
 def _sentence(text: str) -> str:

@@ -171,18 +171,18 @@ def described(name: str) -> dict[str, Any]:
         PluginError: the task's plugin fails.
     """
     from nlpsuite.data.record import Record
-    from nlpsuite.options import GenerationOptions, option_specs
+    from nlpsuite.options import GenerationOptions, make_options, option_specs
 
     task = load_task(name)
     try:
-        prompt = task.prompt(Record("{text}"), task.options())
+        prompt = task.prompt(Record("{text}"), make_options(task.options, dict(task.sample_options)))
     except Exception as error:  # a plugin's own
         raise PluginError(
             f"The task {name!r} makes no prompt: {type(error).__name__}: {error}",
             hint=f"Run `nlpsuite plugins check {name}`.",
         ) from error
     common = {field.name for field in dataclasses.fields(GenerationOptions)}
-    options = [spec.name.rstrip("_") for spec in option_specs(task.options) if spec.name not in common]
+    options = [spec.public_name for spec in option_specs(task.options) if spec.name not in common]
     form = "conversation" if prompt.messages else "text"
     return {
         "task": name,

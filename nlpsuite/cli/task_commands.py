@@ -69,7 +69,8 @@ def task_command(
 
     task = load_task(name)
     specs = option_specs(task.options)
-    general = {spec.name for spec in option_specs(GenerationOptions)}
+    generates = issubclass(task.options, GenerationOptions)
+    general = {spec.name for spec in option_specs(GenerationOptions)} if generates else set()
     files = argument or click.Argument(["files"], nargs=-1, metavar="[FILE|-]...")
     params = [
         files,

@@ -10,12 +10,11 @@ from nlpsuite.data.lines import shortened
 from nlpsuite.data.record import check_unicode
 from nlpsuite.data.tables import Table
 from nlpsuite.errors import InputInvalidError, OptionError
-from nlpsuite.options import option_specs
 
 if TYPE_CHECKING:
     from nlpsuite.tasks.base import Task
 
-__all__ = ["Selection", "check_option_columns", "id_of", "parse_option_columns", "select_columns"]
+__all__ = ["Selection", "id_of", "parse_option_columns", "select_columns"]
 
 _REFERENCE = "reference"  # in every standard data set, and so in what was written of one
 
@@ -70,11 +69,12 @@ def select_columns(
     there = ", ".join(map(repr, columns)) or "none"
     wanted = (asked.text or table.text, asked.reference or (table.reference if reference else ""))
     identity = asked.id or table.id
-    for name in (*wanted[0], wanted[1], asked.id, *asked.options.values()):
+    options = {**table.option_columns, **asked.options}
+    for name in (*wanted[0], wanted[1], asked.id, *options.values()):
         if name and name not in columns and not table.is_openai_batch:
             raise InputInvalidError(f"{table.name} has no column {name!r}.", hint=f"Columns: {there}.")
     if table.is_openai_batch:
-        return Selection(("messages",), id=identity, options=asked.options, requests=True)
+        return Selection(("messages",), id=identity, options=options, requests=True)
     texts, messages, answers = wanted[0], "", wanted[1]
     if not texts and not answers:
         messages = _first(columns, task.columns.messages)
@@ -94,7 +94,7 @@ def select_columns(
                 f"{table.name} has no column called {' or '.join(task.columns.reference)}.",
                 hint=f"Name the right answers': --reference-column. Columns: {there}.",
             )
-    return Selection(texts, messages, answers, identity, asked.options)
+    return Selection(texts, messages, answers, identity, options)
 
 
 def id_of(values: Mapping[str, Any], column: str) -> str | int:
@@ -133,11 +133,3 @@ def parse_option_columns(pairs: Iterable[str]) -> dict[str, str]:
             raise OptionError(f"--option-column is {pair!r}.", hint="Give OPTION=COLUMN, such as to=lang.")
         columns[option.replace("-", "_")] = column
     return columns
-
-
-def check_option_columns(task: Task[Any], options: Iterable[str]) -> None:
-    """Raises OptionError if the task doesn't have one of the options."""
-    known = [spec.name for spec in option_specs(task.options)]
-    for name in options:
-        if name not in known:
-            raise OptionError(f"There is no option {name!r}.", hint=f"Options: {', '.join(known)}.")

@@ -65,12 +65,14 @@ def humaneval(files: Sequence[Path]) -> Rows:
 
 
 def infilling(files: Sequence[Path]) -> Rows:
-    """Problems with a missing line; the reference is that line without its end."""
+    """Problems with a missing line; the reference is that line without its end, with which the suffix begins."""
     names = ("task_id", "prompt", "suffix", "entry_point", "test")
 
     def change(values: Mapping[str, Any]) -> Mapping[str, Any]:
         line = values["canonical_solution"].removesuffix("\n")
-        return {**{name: values[name] for name in names}, "reference": line}
+        found = {name: values[name] for name in names}
+        end = values["canonical_solution"][len(line) :]
+        return {**found, "suffix": end + found["suffix"], "reference": line}
 
     return _mapped(files[0], "jsonl", change)
 

@@ -38,7 +38,7 @@ class Dataset:
         folders: in the directory of data, where they may be.
         published: where its authors publish it.
         rows: name of a function of ``dataset_rows``, and its keywords.
-        text, reference, id, options: as in ``Table``.
+        text, reference, id, options, option_columns: as in ``Table``.
     """
 
     name: str
@@ -53,6 +53,7 @@ class Dataset:
     reference: str = "reference"
     id: str = ""
     options: Mapping[str, Any] = field(default_factory=dict)
+    option_columns: Mapping[str, str] = field(default_factory=dict)
 
 
 @functools.cache
@@ -100,6 +101,7 @@ def open_dataset(name: str) -> Table:
         reference=dataset.reference,
         id=dataset.id,
         options=dataset.options,
+        option_columns=dataset.option_columns,
     )
 
 

@@ -23,7 +23,7 @@ from nlpsuite.data.record import Record, check_unicode
 from nlpsuite.data.sources import open_table
 from nlpsuite.data.tables import Table
 from nlpsuite.errors import InputInvalidError, OptionError
-from nlpsuite.options import Options, OptionSpec, option_specs
+from nlpsuite.options import Options, OptionSpec, find_option, option_specs
 
 if TYPE_CHECKING:
     from nlpsuite.tasks.base import Task
@@ -186,6 +186,8 @@ class ReferenceReader:
 
     def __init__(self, task: Task[Any], selection: Selection) -> None:
         self._task, self._selection = task, selection
+        # While the labels aren't known, neither is whether a text may have several or none.
+        self._lists_labels = task.multi_label or (task.open_labels and not task.labels)
         self._binary: set[str] = set()
 
     def __call__(self, values: Mapping[str, Any]) -> tuple[str, ...]:
@@ -198,6 +200,9 @@ class ReferenceReader:
             return (last_answer(read_messages(values.get(column), column), column),)
         column = self._selection.reference
         value = values.get(column)
+        if self._lists_labels:
+            listed = value if isinstance(value, list) else [value]
+            return (self._task.reference("\n".join(as_text(entry, column) for entry in listed)),)
         found = []
         for entry in value if isinstance(value, list) and value else [value]:
             if isinstance(entry, bool) and self._task.labels:
@@ -215,7 +220,8 @@ class ReferenceReader:
 
     def _check_binary(self, text: str) -> None:
         """Where -1 and 0 occur, 0 is likely a third class."""
-        if self._task.labels and "-1" not in self._task.labels and text in ("-1", "0"):
+        known = {**self._task.labels, **self._task.label_map}
+        if self._task.labels and "-1" not in known and text in ("-1", "0"):
             self._binary.add(text)
             if len(self._binary) > 1:
                 raise InputInvalidError(
@@ -232,13 +238,11 @@ def row_options(values: Mapping[str, Any], selection: Selection, options: type[O
     """
     if not selection.options and not selection.requests:
         return {}
-    specs = {spec.name: spec for spec in option_specs(options)}
     if selection.requests:
-        return {name: value for name, value in read_request(values)[1].items() if name in specs}
-    given = {name: values.get(column) for name, column in selection.options.items()}
-    return {
-        name: option_value(specs[name], value) for name, value in given.items() if value not in (None, "")
-    }
+        names = {spec.name for spec in option_specs(options)}
+        return {name: value for name, value in read_request(values)[1].items() if name in names}
+    given = {find_option(options, name): values.get(column) for name, column in selection.options.items()}
+    return {spec.name: option_value(spec, value) for spec, value in given.items() if value not in (None, "")}
 
 
 def option_value(spec: OptionSpec, value: Any) -> Any:
@@ -254,4 +258,4 @@ def option_value(spec: OptionSpec, value: Any) -> Any:
             return {"true": True, "false": False, "1": True, "0": False}[value.strip().casefold()]
         return spec.type(value)
     except (KeyError, ValueError):
-        raise OptionError(f"{spec.name} is {value!r}, must be of type {spec.type.__name__}.") from None
+        raise OptionError(f"{spec.public_name} is {value!r}, must be of type {spec.type.__name__}.") from None

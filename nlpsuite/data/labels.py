@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import TYPE_CHECKING, Any
 
 from nlpsuite.errors import InputInvalidError, OptionError
@@ -11,10 +11,18 @@ from nlpsuite.errors import InputInvalidError, OptionError
 if TYPE_CHECKING:
     from nlpsuite.tasks.base import Task
 
-__all__ = ["parse_label_map", "read_label", "with_label_map"]
+__all__ = [
+    "join_labels",
+    "parse_label_map",
+    "read_label",
+    "read_label_set",
+    "split_label_set",
+    "with_label_map",
+]
 
 _PREFIXES = ("__label__", "label_")  # of fastText and of Transformers
 _LEAST_LETTERS = 3  # of an abbreviation
+_SET_SEPARATORS = ("\n", ";", "|", ",")  # between the labels of a text that has several
 _BINARY = {"true": "1", "false": "0", "-1": "0"}
 
 
@@ -41,6 +49,32 @@ def read_label(value: str, labels: Mapping[str, str]) -> str | None:
         label for name, label in labels.items() if name.startswith(value) and len(value) >= _LEAST_LETTERS
     }
     return meant.pop() if len(meant) == 1 else None
+
+
+def join_labels(labels: Iterable[str]) -> str:
+    """Several labels of one text as one text, as ``split_label_set`` reads it."""
+    return "; ".join(labels)
+
+
+def split_label_set(text: str, separator: str = ";") -> list[str]:
+    """The labels that ``join_labels`` wrote; none of an empty text."""
+    return [part.strip() for part in text.split(separator) if part.strip()]
+
+
+def read_label_set(value: str, labels: Mapping[str, str]) -> str | None:
+    """The labels that a value lists, joined in the order of ``labels``; None if it lists anything else.
+
+    They may stand on lines of their own or be separated by semicolons, bars or commas. An empty value lists
+    none.
+
+    Args:
+        labels: as for ``read_label``.
+    """
+    for parts in ([value], *(value.split(each) for each in _SET_SEPARATORS if each in value)):
+        found = {read_label(part, labels) for part in parts if part.strip()}
+        if None not in found:
+            return join_labels(label for label in dict.fromkeys(labels.values()) if label in found)
+    return None
 
 
 def parse_label_map(text: str) -> dict[str, str]:
@@ -73,8 +107,8 @@ def with_label_map(task: Task[Any], text: str) -> Task[Any]:
         meant = {value: task.reference(label) for value, label in mapping.items()}
     except InputInvalidError as error:
         raise OptionError(error.message, hint=error.hint) from None
-    if not task.labels:
+    if not (task.labels or task.open_labels):
         raise OptionError(f"{task.name} has no labels to map to.", hint="Omit the label map.")
     mapped = copy.copy(task)
-    vars(mapped)["labels"] = {**task.labels, **meant}
+    vars(mapped)["label_map"] = meant
     return mapped

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, BinaryIO, Protocol, TypeAlias
 
@@ -34,6 +34,7 @@ class Table:
         text, reference, id: columns that a data set is known to have; empty where the task or the user
             says so.
         options: of the task, that the data set asks for.
+        option_columns: option of the task to the column that holds its value, where a data set has such.
     """
 
     name: str
@@ -45,6 +46,7 @@ class Table:
     reference: str = ""
     id: str = ""
     options: Mapping[str, Any] | None = None
+    option_columns: Mapping[str, str] = field(default_factory=dict)
 
     @property
     def is_openai_batch(self) -> bool:

@@ -73,7 +73,8 @@ def _baseline(
             f"The baseline {name} makes no sense for {task.name}, which {kind}.", hint=f"Choose {others}."
         )
     if name == "majority":
-        return _majority(train or rows)
+        predict = _majority(train or rows)
+        return predict if not task.multi_label else lambda row: replace(predict(row), probabilities=None)
     if name == "random" and task.labels:
         return _random_label(sorted(set(task.labels.values())), seed)
     if name == "random":

@@ -19,8 +19,9 @@ from nlpsuite.evaluation.metrics.resampling import RESAMPLES, TRIALS, Difference
 from nlpsuite.evaluation.predictions import PredictionFile, open_predictions
 from nlpsuite.evaluation.provenance import hash_of, provenance
 from nlpsuite.evaluation.report_comparison import Change, Comparison
-from nlpsuite.evaluation.rows import EvaluatedRow, plain, same_value, text_of
+from nlpsuite.evaluation.rows import EvaluatedRow, plain, rows_of, same_value, text_of
 from nlpsuite.plugins import load_task
+from nlpsuite.tasks.learned import complete_options
 
 if TYPE_CHECKING:
     from nlpsuite.tasks.base import Task
@@ -68,6 +69,14 @@ def compare(
     loaded = load_task(task or _common_task(opened))
     reference = reference_column or next((f.reference_column for f in opened if f.reference_column), "")
     names = _names([file.name for file in opened])
+    if loaded.open_labels:
+        loaded, _ = complete_options(
+            loaded,
+            next((file.options for file in opened if file.options), {}),
+            lambda unlabelled: (
+                row.references[0] for file in opened for row in rows_of(unlabelled, file.table, reference)
+            ),
+        )
     systems = {name: file.rows(loaded, reference, prediction_column) for name, file in zip(names, opened)}
     known = [set(file.input_columns) for file in opened if file.input_columns]
     columns = list(systems[names[0]][0].values)

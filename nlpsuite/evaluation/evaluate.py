@@ -8,8 +8,9 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from nlpsuite.data.labels import split_label_set
 from nlpsuite.errors import InputInvalidError, OptionError
-from nlpsuite.evaluation.labels import label_report
+from nlpsuite.evaluation.labels import LabelReport, label_report, label_set_report
 from nlpsuite.evaluation.measure import (
     FUNCTION_RESAMPLES,
     FunctionMeasure,
@@ -98,11 +99,7 @@ def evaluate_rows(
         n_errors=sum(row.failed for row in rows),
         figures=overall,
         slices=tuple(slices),
-        labels=label_report(
-            [row.output for row in rows], [row.references[0] for row in rows], task.labels.values()
-        )
-        if task.labels
-        else None,
+        labels=_label_report(task, rows),
         row_metric=row_metric,
         row_metric_rises=rises,
         worst=tuple(_worst_row(rows[i], scores[i], text_columns) for i in order[:worst]),
@@ -111,6 +108,13 @@ def evaluate_rows(
         resamples=resamples,
         seed=seed,
     )
+
+
+def _label_report(task: Task[Any], rows: Sequence[EvaluatedRow]) -> LabelReport | None:
+    if not task.labels:
+        return None
+    report = label_set_report if task.multi_label else label_report
+    return report([row.output for row in rows], [row.references[0] for row in rows], task.labels.values())
 
 
 def best_row_metric(
@@ -160,7 +164,7 @@ def _row_scores(
     task: Task[Any], measures: Sequence[Measure], rows: Sequence[EvaluatedRow]
 ) -> tuple[str, bool, list[float]]:
     """What single rows are judged by, whether higher is better, and each row's score."""
-    if task.labels and any(row.output.probabilities for row in rows):
+    if task.labels and not task.multi_label and any(row.output.probabilities for row in rows):
         return "probability of the right label", True, [_probability(row) for row in rows]
     name, rises, scores = best_row_metric(measures, len(rows))
     return name, rises, scores[0].tolist() if scores else []
@@ -198,7 +202,10 @@ def _notes(
     if failed := sum(row.failed for row in rows):
         notes.append(f"{failed:,} of {len(rows):,} rows failed; failed rows count as wrong.")
     known = set(task.labels.values())
-    if task.labels and (strange := sum(not row.failed and row.output.answer not in known for row in rows)):
+    parts = split_label_set if task.multi_label else lambda answer: [answer]
+    if task.labels and (
+        strange := sum(not row.failed and not known.issuperset(parts(row.output.answer)) for row in rows)
+    ):
         some = "prediction isn't a label" if strange == 1 else "predictions aren't labels"
         notes.append(f"{strange:,} {some} of {task.name} and count{'s' * (strange == 1)} as wrong.")
     for one in measures:

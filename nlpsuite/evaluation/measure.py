@@ -19,7 +19,7 @@ from nlpsuite.evaluation.metrics.resampling import estimate, estimate_functions
 from nlpsuite.evaluation.rows import EvaluatedRow, text_of
 from nlpsuite.plugins.loading import load_metric, measure
 from nlpsuite.plugins.registry import find_plugin
-from nlpsuite.tasks.base import Task
+from nlpsuite.tasks.base import Task, default_metrics
 from nlpsuite.tasks.result import Output
 
 __all__ = [
@@ -121,6 +121,8 @@ def metric_names(
         text_columns: columns of the input.
     """
     names = list(task.metrics)
+    if task.multi_label:
+        return list(dict.fromkeys([*names, *default_metrics(task)]))
     if task.labels:
         names += ["accuracy", "macro_f1"]
         if any(row.output.probabilities for row in rows):

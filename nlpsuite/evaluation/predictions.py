@@ -50,6 +50,11 @@ class PredictionFile:
         return str(self._keys.get("task", ""))
 
     @property
+    def options(self) -> dict[str, Any]:
+        """The options that the task was run with; empty without a job."""
+        return dict(self._keys.get("effective_options", {}))
+
+    @property
     def text_columns(self) -> tuple[str, ...]:
         return shown_columns(self._keys)
 

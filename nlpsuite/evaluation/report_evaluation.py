@@ -16,6 +16,9 @@ from nlpsuite.evaluation.tables import Section, arrowed, shown, shown_interval
 
 __all__ = ["Evaluation", "Point", "Slice", "WorstRow"]
 
+_WIDEST_MATRIX = 12  # labels; the page and the JSON have every matrix whole
+_CONFUSIONS = 20
+
 
 @dataclass(frozen=True)
 class Slice:
@@ -178,11 +181,14 @@ def _label_sections(found: LabelReport) -> Iterator[Section]:
             for c in found.classes
         ],
     )
-    yield Section(
-        "Confusion matrix: right label down, prediction across",
-        ("", *found.given),
-        [(label, *(f"{n:,}" for n in row)) for label, row in zip(found.labels, found.matrix)],
-    )
+    if len(found.matrix) > _WIDEST_MATRIX:
+        yield Section("Most frequent confusions", ("right label", "prediction", "n"), _confusions(found))
+    elif found.matrix:
+        yield Section(
+            "Confusion matrix: right label down, prediction across",
+            ("", *found.given),
+            [(label, *(f"{n:,}" for n in row)) for label, row in zip(found.labels, found.matrix)],
+        )
     if bins := [b for b in found.bins if b.n]:
         yield Section(
             "Reliability: how often predictions of a confidence are right",
@@ -192,6 +198,18 @@ def _label_sections(found: LabelReport) -> Iterator[Section]:
                 for b in bins
             ],
         )
+
+
+def _confusions(found: LabelReport) -> list[tuple[str, ...]]:
+    """The most frequent pairs of a right label and another that was predicted."""
+    wrong = [
+        (n, label, given)
+        for label, row in zip(found.labels, found.matrix)
+        for given, n in zip(found.given, row)
+        if n and given != label
+    ]
+    wrong.sort(key=lambda entry: -entry[0])
+    return [(label, given, f"{n:,}") for n, label, given in wrong[:_CONFUSIONS]]
 
 
 def _name(figure: MetricResult) -> str:

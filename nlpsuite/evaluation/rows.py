@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 from nlpsuite.data.columns import Selection, select_columns
 from nlpsuite.data.conversation import open_question, read_messages
 from nlpsuite.data.examples import ReferenceReader, as_text, good_rows, located
-from nlpsuite.data.labels import read_label
+from nlpsuite.data.labels import read_label, read_label_set
 from nlpsuite.data.lines import shortened
 from nlpsuite.errors import InputInvalidError
 from nlpsuite.tasks.result import Output, Result
@@ -172,12 +172,16 @@ def result_of(task: Task[Any], values: Mapping[str, Any], column: str = "", plac
     if not task.labels:
         return Result(Output(value, data=data))
     probabilities = _object(values.get(f"{prefix}probabilities"))
-    if probabilities:
+    known = {**task.labels, **task.label_map}
+    numbers = {str(label): float(each) for label, each in (probabilities or {}).items()}
+    if task.multi_label:
+        label = value.strip() if (read := read_label_set(value, known)) is None else read
+        return Result(Output(label, label, numbers or None, data))
+    if numbers:
         # The column may hold the label as people read it, with its probability.
-        numbers = {str(label): float(each) for label, each in probabilities.items()}
         label = max(numbers, key=numbers.__getitem__)
         return Result(Output(label, label, numbers, data))
-    label = read_label(value, task.labels) or value.strip()
+    label = read_label(value, known) or value.strip()
     return Result(Output(label, label, None, data))
 
 

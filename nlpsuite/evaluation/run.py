@@ -35,6 +35,7 @@ from nlpsuite.files import check_output, storage_errors
 from nlpsuite.options import make_options
 from nlpsuite.paths import cache_dir
 from nlpsuite.plugins import load_task
+from nlpsuite.tasks.learned import complete_options
 
 if TYPE_CHECKING:
     from nlpsuite.tasks.base import Task
@@ -100,7 +101,7 @@ def evaluate(
     loaded = with_label_map(load_task(task), label_map)
     request = ScoreRequest.of(task, data, output, **options)
     _check_source(request, predictions, baseline, train, execute)
-    make_options(loaded.options, dict(request.options))
+    request = request.checked(loaded)
     if predictions:
         source = _from_file(loaded, request, reference_column, os.fspath(predictions), prediction_column)
     elif baseline:
@@ -117,18 +118,18 @@ def evaluate(
             write_predictions(request.output, rows, found.schema)
             found.on_written()
         evaluation = evaluate_rows(
-            loaded,
+            found.task,
             rows,
             by=by,
             metrics=metrics,
             tokenize=tokenize,
-            options=make_options(loaded.options, dict(found.options)),
+            options=make_options(found.task.options, dict(found.options)),
             text_columns=found.text_columns,
             worst=worst,
             resamples=resamples,
             seed=seed,
         )
-    return dataclasses.replace(evaluation, provenance=provenance(loaded, **found.provenance))
+    return dataclasses.replace(evaluation, provenance=provenance(found.task, **found.provenance))
 
 
 def _check_source(
@@ -162,12 +163,14 @@ class _Answered:
     """Rows with their results, and where they come from.
 
     Attributes:
+        task: as its options make it.
         options: of the task: the data set's and the user's.
         provenance: the parts that differ by source.
         schema: of the input's columns, as ``Table.schema``.
         on_written: called when the results have been written to the requested output.
     """
 
+    task: Task[Any]
     rows: Sequence[EvaluatedRow]
     text_columns: tuple[str, ...]
     options: Mapping[str, Any]
@@ -190,6 +193,7 @@ def _from_model(
         request = dataclasses.replace(request, job=directory)
     with open_job(request, reporter) as opened:
         job = opened.job
+        task = task.for_options(opened.options)
         try:  # a missing reference should show before hours of scoring
             rows = rows_of(task, _staged_table(job), reference_column, text_columns=request.text_columns)
         except NlpsuiteError:
@@ -199,6 +203,7 @@ def _from_model(
         opened.run()
         keys = job.manifest["keys"]
         yield _Answered(
+            task,
             [dataclasses.replace(row, result=result) for row, result in zip(rows, job.results())],
             shown_columns(keys),
             keys["options"],
@@ -242,13 +247,13 @@ def _from_file(
             table = dataclasses.replace(
                 answers.table, text=answers.text_columns, reference=answers.reference_column
             )
-        rows = rows_of(task, table, reference_column, request.limit, request.text_columns)
+        task, rows = _read(task, table, request, reference_column, answers.options)
         few = dataclasses.replace(answers.table, read=lambda: islice(answers.table.read(), request.limit))
         # The text is only shown here, so there may be none.
         text_columns = _text_columns(task, table, rows, request, required=False)
         rows = with_predictions(task, rows, few, column or answers.column)
         made_of = {"predictions": _described(answers.table), "model": answers.model}
-        yield _answered(request, table, rows, text_columns, made_of)
+        yield _answered(task, request, table, rows, text_columns, made_of)
 
 
 @contextmanager
@@ -263,14 +268,38 @@ def _from_baseline(
     """Results of a trivial system."""
     with _table(request) as table:
         assert table is not None
-        rows = rows_of(task, table, reference_column, request.limit, request.text_columns)
+        task, rows = _read(task, table, request, reference_column)
         counted = rows_of(task, open_table(os.fspath(train)), reference_column) if train else ()
         text_columns = _text_columns(task, table, rows, request)
         rows = predict_baseline(baseline, task, rows, text_columns=text_columns, train=counted, seed=seed)
-        yield _answered(request, table, rows, text_columns, {"baseline": baseline})
+        yield _answered(task, request, table, rows, text_columns, {"baseline": baseline})
+
+
+def _read(
+    task: Task[Any],
+    table: Table,
+    request: ScoreRequest,
+    reference_column: str,
+    answered_with: Mapping[str, Any] | None = None,
+) -> tuple[Task[Any], list[EvaluatedRow]]:
+    """The rows of a table, and the task as its options and these rows make it.
+
+    Args:
+        answered_with: the options of a job that answered the rows.
+    """
+    if not task.open_labels:
+        return task, rows_of(task, table, reference_column, request.limit, request.text_columns)
+
+    def rows(task: Task[Any]) -> list[EvaluatedRow]:
+        return rows_of(task, table, reference_column, request.limit, request.text_columns)
+
+    options = {**(answered_with or {}), **(table.options or {}), **request.options}
+    made, _ = complete_options(task, options, lambda open_: (row.references[0] for row in rows(open_)))
+    return made, rows(made)
 
 
 def _answered(
+    task: Task[Any],
     request: ScoreRequest,
     table: Table,
     rows: Sequence[EvaluatedRow],
@@ -279,7 +308,7 @@ def _answered(
 ) -> _Answered:
     options = {**(table.options or {}), **request.options}
     made_of = _made_of(_described(table), request, {}) | answered_by
-    return _Answered(rows, text_columns, options, made_of, table.schema)
+    return _Answered(task, rows, text_columns, options, made_of, table.schema)
 
 
 def _text_columns(

@@ -2,7 +2,9 @@
 
 For a layer ``model.layers.0.self_attn.q_proj`` the file has ``<layer>.lora_A.weight`` (r, inputs)
 and ``<layer>.lora_B.weight`` (outputs, r); merged, ``<layer>.weight`` becomes W + (alpha / r) · B A
-(Hu et al. 2021, arXiv:2106.09685). The metadata say where it came from and what it is for.
+(Hu et al. 2021, arXiv:2106.09685). Matrices of 8-bit integers have ``<layer>.lora_A.scales`` (r, 1) and
+``<layer>.lora_B.scales`` (outputs, 1) beside them, float16, by which the rows are multiplied. The metadata say where
+the adapter came from and what it is for.
 """
 
 from __future__ import annotations
@@ -35,8 +37,10 @@ __all__ = ["Adapter", "AdapterInfo", "MergedCheckpoint", "fingerprint", "fingerp
 
 FORMAT = "nlpsuite-adapter"
 FORMAT_VERSION = 1
+_INTEGER_VERSION = 2  # with matrices of 8-bit integers, which earlier readers would call damaged
 _KEY = "nlpsuite_adapter"  # of the metadata's JSON text; safetensors metadata holds strings alone
 _A, _B = ".lora_A.weight", ".lora_B.weight"
+_WEIGHT, _SCALES = ".weight", ".scales"
 _DAMAGED = "Copy or download the file again, or train the adapter again."
 _MALFORMED = (ValueError, TypeError, AttributeError, RecursionError)
 
@@ -77,6 +81,8 @@ class AdapterInfo:
         rank: r of every pair of matrices.
         alpha: B A is scaled by alpha / rank.
         options: the task options it was trained with, JSON values; use the same to run it.
+        temperature: divides the log-probabilities of choices, so that probabilities are as often right as they
+            say; see ``Completion.at_temperature``.
         data: ``name``, ``sha256``, ``rows`` and ``license`` of each training file.
         evaluation: results on held-out data, and ``n``, the number of rows.
         license: of the adapter, as an SPDX identifier, or None.
@@ -92,6 +98,7 @@ class AdapterInfo:
     rank: int
     alpha: float
     options: Mapping[str, Any] = field(default_factory=dict)
+    temperature: float = 1.0
     data: tuple[Mapping[str, Any], ...] = ()
     evaluation: Mapping[str, Any] = field(default_factory=dict)
     license: str | None = None
@@ -108,14 +115,16 @@ class AdapterInfo:
             raise ValueError(f"the rank is {self.rank!r}")
         if type(self.alpha) not in (int, float) or not math.isfinite(self.alpha):
             raise ValueError(f"alpha is {self.alpha!r}")
+        if type(self.temperature) not in (int, float) or not 0 < self.temperature < math.inf:
+            raise ValueError(f"the temperature is {self.temperature!r}")
         if not isinstance(self.options, Mapping) or not isinstance(self.evaluation, Mapping):
             raise ValueError("options or evaluation are not a mapping")
         if not all(isinstance(entry, Mapping) for entry in self.data):
             raise ValueError("an entry of the data is not a mapping")
 
-    def to_metadata(self) -> dict[str, str]:
+    def to_metadata(self, version: int = FORMAT_VERSION) -> dict[str, str]:
         """As safetensors metadata. Raises ValueError if a value isn't JSON."""
-        values = {"format": FORMAT, "version": FORMAT_VERSION} | dataclasses.asdict(self)
+        values = {"format": FORMAT, "version": version} | dataclasses.asdict(self)
         return {_KEY: json.dumps(values, ensure_ascii=False, allow_nan=False)}
 
     @classmethod
@@ -135,9 +144,9 @@ class AdapterInfo:
         if not isinstance(values, dict) or values.get("format") != FORMAT:
             raise ValueError("its metadata have another format")
         version = values.get("version")
-        if version != FORMAT_VERSION:
+        if version not in (FORMAT_VERSION, _INTEGER_VERSION):
             raise UnsupportedModelError(
-                f"It has version {version!r}; this nlpsuite reads version {FORMAT_VERSION}.",
+                f"It has version {version!r}; this nlpsuite reads versions up to {_INTEGER_VERSION}.",
                 hint="Upgrade nlpsuite, or train the adapter again.",
             )
         values = _respelled(values)
@@ -202,6 +211,7 @@ class Adapter:
             else:
                 header = json.loads(data[8 : 8 + int.from_bytes(data[:8], "little")])
                 info = AdapterInfo.from_metadata(header.get("__metadata__") or {})
+                tensors = _dequantized(tensors)
         except UnsupportedModelError as error:
             raise UnsupportedModelError(
                 f"The adapter {path} can't be used. {error.message}", hint=error.hint
@@ -239,6 +249,7 @@ class Adapter:
             "task_version": info.task_version,
             "distribution": f"{info.distribution} {info.distribution_version}".strip(),
             "options": dict(info.options),
+            "temperature": info.temperature,
             "evaluation": dict(info.evaluation),
             "data": [dict(entry) for entry in info.data],
             "license": info.license,
@@ -273,18 +284,26 @@ def _read(path: Path) -> bytes:
 
 
 def _array(name: str, entry: Mapping[str, Any]) -> Array:
-    if entry["dtype"] not in DTYPES:
-        raise ValueError(f"{name} is stored as {entry['dtype']}, not {', '.join(DTYPES)}")
-    values = np.frombuffer(entry["data"], DTYPES[entry["dtype"]]).reshape(entry["shape"])
+    dtypes: dict[str, npt.DTypeLike] = {**DTYPES, "I8": np.int8}
+    if entry["dtype"] not in dtypes:
+        raise ValueError(f"{name} is stored as {entry['dtype']}, not {', '.join(dtypes)}")
+    values = np.frombuffer(entry["data"], dtypes[entry["dtype"]]).reshape(entry["shape"])
     return widen_bf16(values) if entry["dtype"] == "BF16" else values
 
 
-def save_adapter(path: Path, info: AdapterInfo, tensors: Mapping[str, Array]) -> None:
+def save_adapter(
+    path: Path,
+    info: AdapterInfo,
+    tensors: Mapping[str, Array],
+    *,
+    int8: bool = False,
+) -> None:
     """Write an adapter atomically, after the checks of ``Adapter.open``.
 
     Args:
         tensors: ``<layer>.lora_A.weight`` (r, inputs) and ``<layer>.lora_B.weight`` (outputs, r) in
             float16 or float32, as they are to be stored.
+        int8: store integers of 8 bits with a scale per row instead.
 
     Raises:
         BundleCorruptError: it could not be opened again, or has a NaN or an infinity.
@@ -293,8 +312,39 @@ def save_adapter(path: Path, info: AdapterInfo, tensors: Mapping[str, Array]) ->
     from safetensors.numpy import save
 
     _pairs(path, info, tensors)
-    arrays = {name: np.ascontiguousarray(values) for name, values in tensors.items()}
-    atomic_write_bytes(path, save(arrays, metadata=info.to_metadata()))
+    stored = _quantized(tensors) if int8 else tensors
+    arrays = {name: np.ascontiguousarray(values) for name, values in stored.items()}
+    metadata = info.to_metadata(_INTEGER_VERSION if int8 else FORMAT_VERSION)
+    atomic_write_bytes(path, save(arrays, metadata=metadata))
+
+
+def _quantized(tensors: Mapping[str, Array]) -> dict[str, Array]:
+    """Each matrix as 8-bit integers, and its scales."""
+    arrays: dict[str, Array] = {}
+    for name, values in tensors.items():
+        largest = np.abs(values.astype(np.float32)).max(axis=1, keepdims=True)
+        scales = (largest / 127).astype(np.float16)
+        levels = values / np.where(scales > 0, scales, np.inf).astype(np.float32)
+        arrays[name] = np.clip(np.rint(levels), -127, 127).astype(np.int8)
+        arrays[name.removesuffix(_WEIGHT) + _SCALES] = scales
+    return arrays
+
+
+def _dequantized(tensors: Mapping[str, Array]) -> dict[str, Array]:
+    """The matrices as floats. Raises ValueError if scales don't fit."""
+    found = {}
+    for name, values in tensors.items():
+        if values.dtype == np.int8:
+            scales = tensors.get(name.removesuffix(_WEIGHT) + _SCALES)
+            if scales is None or values.ndim != 2 or scales.shape != (len(values), 1):
+                raise ValueError(f"{name} has no scales for its {len(values)} rows")
+            if not np.isfinite(scales).all():
+                raise ValueError(f"{name} has a scale that is not finite")
+            values = values * scales.astype(np.float32)
+        elif name.endswith(_SCALES):
+            continue
+        found[name] = values
+    return found
 
 
 def _pairs(path: Path, info: AdapterInfo, tensors: Mapping[str, Array]) -> dict[str, tuple[Array, Array]]:

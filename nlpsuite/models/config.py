@@ -311,6 +311,10 @@ class LSTMConfig(ModelConfig):
 
     Sources: Hochreiter & Schmidhuber 1997, "Long Short-Term Memory"; Zaremba et al. 2014
     (arXiv:1409.2329).
+
+    Attributes:
+        tie_word_embeddings: the head is the embedding (Press & Wolf 2017, arXiv:1608.05859); the LSTM's output is
+            projected to its size.
     """
 
     architectures: ClassVar = {"LSTMLanguageModel": "nlpsuite_lstm"}
@@ -319,11 +323,16 @@ class LSTMConfig(ModelConfig):
     embedding_size: int = 300
     hidden_size: int = 1_024
     num_layers: int = 1
+    tie_word_embeddings: bool = False
 
     @property
     def context_length(self) -> int:
         # Unlimited; a large number keeps the arithmetic simple.
         return 1 << 20
+
+    @property
+    def tied_head(self) -> str | None:
+        return "embedding.weight" if self.tie_word_embeddings else None
 
     @property
     def recurrent(self) -> bool:
@@ -338,7 +347,10 @@ class LSTMConfig(ModelConfig):
             yield f"lstm.weight_hh_l{i}", (4 * hidden, hidden)
             yield f"lstm.bias_ih_l{i}", (4 * hidden,)
             yield f"lstm.bias_hh_l{i}", (4 * hidden,)
-        yield "lm_head.weight", (self.vocab_size, hidden)
+        if self.tie_word_embeddings:
+            yield "projection.weight", (self.embedding_size, hidden)
+        else:
+            yield "lm_head.weight", (self.vocab_size, hidden)
         yield "lm_head.bias", (self.vocab_size,)
 
     def state_shapes(self) -> Iterator[tuple[str, tuple[int | str, ...]]]:

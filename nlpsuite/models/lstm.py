@@ -3,14 +3,15 @@
     B  rows (slots)         S  new tokens per row      L  layers
     E  embedding size       D  hidden size             V  vocabulary
 
-Sources: Hochreiter & Schmidhuber 1997; Zaremba et al. 2014 (arXiv:1409.2329), which
-applies dropout between layers and never along time.
+Sources: Hochreiter & Schmidhuber 1997; Press & Wolf 2017 (arXiv:1608.05859), who tie head and embedding; Merity et al.
+2017 (arXiv:1708.02182), the AWD-LSTM, whose dropout makes a model this size learn a small corpus without memorizing it.
 """
 
 from __future__ import annotations
 
 import torch
 from torch import Tensor, nn
+from torch.nn import functional
 
 from nlpsuite.models.config import LSTMConfig
 from nlpsuite.models.module_base import LanguageModule
@@ -20,6 +21,8 @@ __all__ = ["LSTMLanguageModel"]
 
 # torch orders the gates input, forget, cell, output; ONNX input, output, forget, cell.
 _ONNX_ORDER = (0, 3, 1, 2)
+# Rates of dropout beside that of the input, the output and the recurrent weights, which is the setting itself.
+_WORD_RATE, _LAYER_RATE = 0.2, 0.5
 
 
 class LSTMLanguageModel(LanguageModule):
@@ -32,8 +35,13 @@ class LSTMLanguageModel(LanguageModule):
         self.config = config
         self.embedding = nn.Embedding(config.vocab_size, config.embedding_size)
         self.lstm = nn.LSTM(config.embedding_size, config.hidden_size, config.num_layers, batch_first=True)
-        self.lm_head = nn.Linear(config.hidden_size, config.vocab_size)
-        self.dropout = nn.Dropout(0.0)
+        tied = config.tie_word_embeddings
+        self.projection = (
+            nn.Linear(config.hidden_size, config.embedding_size, bias=False) if tied else nn.Identity()
+        )
+        self.lm_head = nn.Linear(config.embedding_size if tied else config.hidden_size, config.vocab_size)
+        self.dropout = nn.Dropout(0.0)  # its rate is that of all
+        self.tie()
 
     def initialize(self) -> None:
         for name, parameter in self.named_parameters():
@@ -49,15 +57,11 @@ class LSTMLanguageModel(LanguageModule):
             with torch.no_grad():
                 bias[self.config.hidden_size : 2 * self.config.hidden_size] = 1.0
 
-    def set_dropout(self, p: float) -> None:
-        super().set_dropout(p)
-        self.lstm.dropout = p if self.config.num_layers > 1 else 0.0
-
     def hidden(self, input_ids: Tensor, state: State | None = None) -> tuple[Tensor, State | None]:
         assert not isinstance(state, PastState), "a recurrent state is not a list of past positions"
-        x = self.dropout(self.embedding(input_ids))  # (B, S, E)
+        x = self.embedding(input_ids)  # (B, S, E)
         if state is None:
-            return self.dropout(self.lstm(x)[0]), None
+            return self._regularized(x, input_ids), None
         # A row at 0 starts afresh: its slot may still hold another text's state.
         started = (state.write_indices > 0).to(x.dtype)[:, None, None]
         h, c = (tensor * started for tensor in state.tensors)  # (B, L, D)
@@ -66,7 +70,26 @@ class LSTMLanguageModel(LanguageModule):
         )
         step = self._onnx_step if torch.onnx.is_in_onnx_export() else self._torch_step
         x, h, c = step(x, h, c, lengths)
-        return self.dropout(x), state.advanced(input_ids.shape[1], (h, c))
+        return self.projection(x), state.advanced(input_ids.shape[1], (h, c))
+
+    def _regularized(self, x: Tensor, input_ids: Tensor) -> Tensor:
+        """Read whole rows; (B, S, E) to the head's input. Every dropout mask holds for all of a row's steps."""
+        p = self.dropout.p if self.training else 0.0
+        if p == 0:
+            y: Tensor = self.projection(self.lstm(x)[0])
+            return y
+        words = x.new_ones(self.config.vocab_size)  # a word is dropped wherever it occurs
+        x = x * functional.dropout(words, _WORD_RATE * p)[input_ids, None]
+        x = _locked_dropout(x, p)
+        for i in range(self.config.num_layers):
+            names = [f"lstm.{name}_l{i}" for name in ("weight_ih", "weight_hh", "bias_ih", "bias_hh")]
+            weights: list[Tensor] = [self.get_parameter(name) for name in names]
+            weights[1] = functional.dropout(weights[1], p)
+            zero = x.new_zeros(1, len(x), self.config.hidden_size)
+            x = torch.lstm(x, (zero, zero), weights, True, 1, 0.0, True, False, True)[0]
+            if i < self.config.num_layers - 1:
+                x = _locked_dropout(x, _LAYER_RATE * p)
+        return _locked_dropout(self.projection(x), p)
 
     def head(self, x: Tensor) -> Tensor:
         logits: Tensor = self.lm_head(x)
@@ -113,3 +136,8 @@ class LSTMLanguageModel(LanguageModule):
                 parts.append(torch.where(real, new, old))
         h, c = (torch.stack(parts, dim=1) for parts in states)
         return x.transpose(0, 1), h, c
+
+
+def _locked_dropout(x: Tensor, p: float) -> Tensor:
+    """Dropout of (B, S, D) with one mask per row for all steps (Gal & Ghahramani 2016, arXiv:1512.05287)."""
+    return x * functional.dropout(x.new_ones(x.shape[0], 1, x.shape[2]), p)

@@ -13,6 +13,8 @@ BUILTIN: Mapping[str, Mapping[str, str]] = {
     "metric": {
         "accuracy": f"{_METRICS}.labels:accuracy",
         "macro_f1": f"{_METRICS}.labels:macro_f1",
+        "label_micro_f1": f"{_METRICS}.label_sets:label_micro_f1",
+        "label_macro_f1": f"{_METRICS}.label_sets:label_macro_f1",
         "ece": f"{_METRICS}.calibration:ece",
         "exact_match": f"{_METRICS}.text:exact_match",
         "edit_similarity": f"{_METRICS}.text:edit_similarity",

@@ -70,6 +70,7 @@ VERBS = {
     "export": "Export a model as an ONNX bundle, with an adapter merged in.",
     "pull": "Fetch a model and build its bundle.",
     "prompts": "Show the text that a task sends to the model.",
+    "lsp": "Serve completions to an editor, as a language server.",
     "config": "Show the configuration file and what it sets.",
     "models": "List or remove the models on this machine.",
     "plugins": "List, install, check and write plugins.",

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import math
 from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath
 from typing import Any
@@ -55,7 +56,7 @@ class Bundle:
         files: relative path to ``{"sha256", "bytes"}``.
         created_by: the program and version that wrote the bundle.
         adapter: what was merged into the weights: ``task`` (empty if unknown), ``task_version``,
-            ``options`` (it was trained with), ``sha256`` and more, see docs/bundle.md; None for a plain base.
+            ``options`` (it was trained with), ``temperature`` (of choices), ``sha256`` and more, see docs/bundle.md; None for a plain base.
         verification: results of the comparison with torch at export; None if there was none.
     """
 
@@ -178,7 +179,10 @@ def _adapter(entry: dict[str, Any] | None) -> dict[str, Any] | None:
     if entry is None:
         return None
     names = {key: str(entry[key]) for key in ("task", "task_version", "sha256")}
-    return {**entry, **names, "options": dict(entry["options"])}
+    temperature = float(entry.get("temperature", 1.0))
+    if not 0 < temperature < math.inf:
+        raise ValueError(f"the temperature is {temperature}")
+    return {**entry, **names, "options": dict(entry["options"]), "temperature": temperature}
 
 
 def _corrupt(path: Path, what: str) -> BundleCorruptError:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Generator, Iterable, Iterator, Sequence
+from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import closing, contextmanager
 from pathlib import Path
@@ -103,23 +103,31 @@ class LanguageModel:
         done = {i: c for i, c in self.stream(prompts) if isinstance(c, Completion)}
         return [done[i] for i in range(len(prompts))]
 
-    def stream(self, prompts: Sequence[Prompt]) -> Generator[tuple[int, str | Completion], None, None]:
+    def stream(
+        self, prompts: Sequence[Prompt], cancelled: Callable[[], bool] | None = None
+    ) -> Generator[tuple[int, str | Completion], None, None]:
         """Yield ``(index, piece of text)`` as text is generated and ``(index, completion)`` when a prompt ends.
 
         Closing the generator early stops generation and frees the slots.
 
+        Args:
+            cancelled: asked at each step, while a long prompt is read as well.
+
         Raises:
+            concurrent.futures.CancelledError: ``cancelled`` said yes.
             InputTooLongError: a prompt leaves no room in the context for an answer.
             BundleCorruptError: the bundle's files have changed.
         """
         with self._blaming_damage():
-            yield from self._events(prompts)
+            yield from self._events(prompts, cancelled)
 
-    def _events(self, prompts: Sequence[Prompt]) -> Iterator[tuple[int, str | Completion]]:
+    def _events(
+        self, prompts: Sequence[Prompt], cancelled: Callable[[], bool] | None
+    ) -> Iterator[tuple[int, str | Completion]]:
         scored = [i for i, prompt in enumerate(prompts) if prompt.choices]
         yield from zip(scored, self._score([prompts[i] for i in scored]))
         generated = [i for i, prompt in enumerate(prompts) if not prompt.choices]
-        with closing(self._scheduler.run(prompts[i] for i in generated)) as events:
+        with closing(self._scheduler.run((prompts[i] for i in generated), cancelled)) as events:
             for index, event in events:
                 self._verified()
                 yield generated[index], event

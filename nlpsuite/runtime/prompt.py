@@ -2,14 +2,23 @@
 
 from __future__ import annotations
 
+import math
+from collections.abc import Callable
 from dataclasses import dataclass, field, replace
-from typing import Literal
+from typing import Literal, TypeAlias
 
 from nlpsuite.errors import OptionError
 
-__all__ = ["Completion", "FinishReason", "Message", "Prompt", "Sampling"]
+__all__ = ["Boundary", "Completion", "FinishReason", "Message", "Prompt", "Sampling"]
 
 FinishReason = Literal["stop", "length", "sentence", "context", "choice"]
+
+Boundary: TypeAlias = Callable[[str, FinishReason | None], tuple[int, bool]]
+"""Where a text ends by its own form, as a block of code does.
+
+It is called with the text generated so far, after each token, and with the reason once generating ends otherwise. It
+returns how many characters are certain to stay, never fewer than before, and whether the text ends there. What isn't
+certain is held back, and dropped when the text ends. Instances must compare equal if they do the same."""
 
 
 @dataclass(frozen=True)
@@ -79,6 +88,8 @@ class Prompt:
     Attributes:
         messages: the conversation, rendered by the model's chat template. Empty for ``text``.
         text: text to continue verbatim, without a chat template.
+        suffix: what follows the text that is generated, for models that have tokens for it
+            (see ``nlpsuite.runtime.infilling``); goes with ``text`` only.
         prefill: the beginning of the answer, which the model continues; it is part of the
             completion's text.
         choices: if given, each is scored as a continuation and nothing is generated.
@@ -89,11 +100,13 @@ class Prompt:
         sentence_end_after: after this many tokens, stop at the next sentence end.
         stop: strings that end the text; they are not part of it.
         numbers_of: a text; no other numbers than its own are generated. None allows all.
+        boundary: ends the text by its form.
         sampling: how tokens are drawn.
     """
 
     messages: tuple[Message, ...] = ()
     text: str = ""
+    suffix: str = ""
     prefill: str = ""
     choices: tuple[str, ...] = ()
     calibration: tuple[Prompt, ...] = ()
@@ -101,6 +114,7 @@ class Prompt:
     sentence_end_after: int | None = None
     stop: tuple[str, ...] = ()
     numbers_of: str | None = None
+    boundary: Boundary | None = None
     sampling: Sampling = field(default_factory=Sampling)
 
     def __post_init__(self) -> None:
@@ -139,3 +153,21 @@ class Completion:
     logprobs: tuple[float, ...] = ()
     calibration_logprobs: tuple[float, ...] = ()
     first_token_seconds: float | None = None
+
+    def at_temperature(self, temperature: float) -> Completion:
+        """With the log-probabilities of choices divided by a temperature and normalised over the choices
+        (Guo et al. 2017, arXiv:1706.04599). The likeliest choice stays the likeliest. 1 changes nothing.
+        """
+        if temperature == 1 or not self.logprobs:
+            return self
+        scaled, calibration = (
+            tuple(score / temperature for score in scores)
+            for scores in (self.logprobs, self.calibration_logprobs)
+        )
+        most = max(scaled)
+        total = most + math.log(sum(math.exp(score - most) for score in scaled))
+        return replace(
+            self,
+            logprobs=tuple(score - total for score in scaled),
+            calibration_logprobs=calibration,
+        )

@@ -45,9 +45,7 @@ class Request:
         self._started = time.perf_counter()
         self._tokenizer, self._ends, self._context_length = tokenizer, frozenset(ends), context_length
         self._prompt = prompt
-        bare, space = prompt, ""
-        if prompt.text[-1:].isspace():
-            bare, space = tokenizer.healer.split(prompt)
+        bare, space = tokenizer.split_space(prompt)
         # With nothing to continue, start as if after the end of another text.
         self.ids = tokenizer.encode_prompt(bare) or [min(self._ends)]
         if len(self.ids) >= context_length:
@@ -60,7 +58,9 @@ class Request:
         if prompt.numbers_of is not None:
             self._numbers = NumberLimit(tokenizer.number_tokens, numbers_of(prompt.numbers_of))
         self._sampler = Sampler(prompt.sampling, self.ids)
-        self._stream = TextStream(tokenizer.decode, prompt.stop, prompt.prefill, skip=len(space))
+        self._stream = TextStream(
+            tokenizer.decode, prompt.stop, prompt.prefill, skip=len(space), boundary=prompt.boundary
+        )
         self._lookup = PromptLookup(self.ids)
         self._first_token_at: float | None = None
         self._generated = 0
@@ -153,7 +153,7 @@ class Request:
         return self._tokenizer.decode([following])[:1].isspace()
 
     def _finish(self, piece: str, reason: FinishReason) -> None:
-        piece += self._stream.finish()
+        piece += self._stream.finish(reason)
         if piece:
             self.events.append(piece)
         assert self._first_token_at is not None

@@ -8,7 +8,8 @@ from __future__ import annotations
 
 import threading
 from collections import deque
-from collections.abc import Generator, Iterable, Iterator, Sequence
+from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
+from concurrent.futures import CancelledError
 from contextlib import contextmanager
 
 import numpy as np
@@ -64,19 +65,27 @@ class Scheduler:
         self._condition = threading.Condition()
         self._busy = False
 
-    def run(self, prompts: Iterable[Prompt]) -> Generator[tuple[int, str | Completion], None, None]:
+    def run(
+        self, prompts: Iterable[Prompt], cancelled: Callable[[], bool] | None = None
+    ) -> Generator[tuple[int, str | Completion], None, None]:
         """Yield ``(index, piece of text)`` as text is generated, and ``(index, completion)`` as each prompt ends.
 
         The pieces of a prompt join to its completion's text. Prompts are taken from the iterable only as
         slots may become free. Closing the generator cancels what hasn't ended.
 
+        Args:
+            cancelled: asked before each step; a reader of a long prompt can't close the generator before it yields.
+
         Raises:
+            CancelledError: ``cancelled`` said yes.
             InputTooLongError: a prompt leaves no room for an answer.
         """
         source = enumerate(prompts)
         mine: dict[int, Request] = {}
         try:
             while True:
+                if cancelled and cancelled():
+                    raise CancelledError
                 while len(mine) < self._max_slots and (taken := next(source, None)):
                     mine[taken[0]] = self.submit(taken[1])
                 if not mine:

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 
+from nlpsuite.runtime.prompt import Boundary, FinishReason
+
 __all__ = ["TextStream", "ends_sentence"]
 
 _REPLACEMENT = "�"
@@ -14,14 +16,15 @@ _CLOSING = "\"')]}»”’」』）】"
 class TextStream:
     """Decodes one row's tokens as they come.
 
-    Text that may still change is held back: the bytes of an incomplete character, and anything that could
-    be the beginning of a stop string.
+    Text that may still change is held back: the bytes of an incomplete character, anything that could be the
+    beginning of a stop string, and what a boundary isn't certain of.
 
     Args:
         decode: token ids to text.
         stop: strings that end the text.
         prefill: text before the first token; it is part of ``text`` but not returned.
         skip: number of leading characters to drop.
+        boundary: of the text, without the prefill and the characters dropped.
     """
 
     def __init__(
@@ -30,9 +33,10 @@ class TextStream:
         stop: Sequence[str] = (),
         prefill: str = "",
         skip: int = 0,
+        boundary: Boundary | None = None,
     ) -> None:
         self._decode = decode
-        self._stop = tuple(stop)
+        self._stop, self._boundary = tuple(stop), boundary
         self._ids: list[int] = []
         # Tokens before `_context` are settled; those between it and `_read` are decoded again
         # with each new one, because a tokenizer's decoder may look at its neighbours. `_given`
@@ -40,6 +44,7 @@ class TextStream:
         self._context = self._read = self._given = 0
         self._held = ""
         self._skip = skip
+        self._prefilled = len(prefill)
         self.text = prefill
         self.stopped = False
 
@@ -62,30 +67,35 @@ class TextStream:
             self._given = len(self._decode(self._ids[self._context :]))
         return self._release(new)
 
-    def finish(self) -> str:
-        """End the text; returns what was held back."""
+    def finish(self, reason: FinishReason = "stop") -> str:
+        """End the text; returns what was held back and belongs to it.
+
+        Args:
+            reason: why it ends.
+        """
         if self.stopped:
             return ""
         tail = self._decode(self._ids[self._context :])[self._given :]
         self._context, self._given = len(self._ids), 0
-        piece = self._release(tail)
-        if not self.stopped:
-            self.text += self._held
-            piece, self._held = piece + self._held, ""
-        return piece
+        return self._release(tail, reason)
 
-    def _release(self, new: str) -> str:
+    def _release(self, new: str, reason: FinishReason | None = None) -> str:
         skipped = min(self._skip, len(new))
         self._skip -= skipped
         self._held += new[skipped:]
         ends = [at for at in (self._held.find(s) for s in self._stop) if at >= 0]
         if ends:
+            self._held, reason = self._held[: min(ends)], "stop"
             self.stopped = True
-            piece, self._held = self._held[: min(ends)], ""
-        else:
-            hold = max((_overlap(self._held, s) for s in self._stop), default=0)
-            cut = len(self._held) - hold
-            piece, self._held = self._held[:cut], self._held[cut:]
+        cut = len(self._held)
+        if reason is None:
+            cut -= max((_overlap(self._held, s) for s in self._stop), default=0)
+        if self._boundary is not None:
+            done = len(self.text) - self._prefilled
+            settled, ended = self._boundary(self.text[self._prefilled :] + self._held, reason)
+            self.stopped = self.stopped or ended
+            cut = max(0, settled - done) if ended or reason else max(0, min(cut, settled - done))
+        piece, self._held = self._held[:cut], "" if reason or self.stopped else self._held[cut:]
         self.text += piece
         return piece
 

@@ -36,7 +36,7 @@ class TokenHealer:
 
     def split(self, prompt: Prompt) -> tuple[Prompt, str]:
         """The prompt without its trailing white space, and that white space: empty if there is none, the prompt
-        isn't plain text, or no token spells it.
+        doesn't end in plain text, or no token spells it.
         """
         bare = prompt.text.rstrip()
         space = prompt.text[len(bare) :]

@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from nlpsuite.errors import BundleCorruptError, InputInvalidError, UnsupportedModelError
+from nlpsuite.runtime.infilling import Layout, find_layout
 from nlpsuite.runtime.number_limit import NumberTokens
 from nlpsuite.runtime.prompt import Message, Prompt
 from nlpsuite.runtime.token_healing import TokenHealer
@@ -47,6 +48,8 @@ class Tokenizer:
         self._takes_system = True
         self._healer: TokenHealer | None = None
         self._number_tokens: NumberTokens | None = None
+
+        self._layout = find_layout(lambda token: core.token_to_id(token) is not None)
 
     @classmethod
     def open(cls, directory: Path) -> Tokenizer:
@@ -113,12 +116,20 @@ class Tokenizer:
             )
         return self._number_tokens
 
+    def split_space(self, prompt: Prompt) -> tuple[Prompt, str]:
+        """The prompt without the white space at its end that its continuation should spell, and that white space;
+        see ``nlpsuite.runtime.token_healing``."""
+        in_place = not prompt.suffix or (self._layout is not None and self._layout.ends_with_prefix)
+        if not (in_place and prompt.text[-1:].isspace()):
+            return prompt, ""
+        return self.healer.split(prompt)
+
     def encode_prompt(self, prompt: Prompt) -> list[int]:
         """Ids of a prompt: its conversation through the chat template, or its plain text.
 
         Raises:
             UnsupportedModelError: messages are given but the model has no chat template,
-                or the template refuses them.
+                or the template refuses them; or a suffix, and it has no tokens for that.
         """
         head, tail = self._pieces(prompt)
         return [*head, *self.encode_text(tail)]
@@ -149,6 +160,9 @@ class Tokenizer:
         Raises:
             UnsupportedModelError: as ``encode_prompt``.
         """
+        if not prompt.messages and prompt.suffix:
+            *before, (tail, _) = self._known_layout.segments(prompt.text, prompt.suffix)
+            return [*before, (tail + prompt.prefill, False)]
         if not prompt.messages:
             return [(prompt.text + prompt.prefill, False)]
         rendered, marker = self._render(prompt.messages)
@@ -161,6 +175,15 @@ class Tokenizer:
             at = match.end()
         return [*segments, (rendered[at:].replace(marker, "") + prompt.prefill, False)]
 
+    @property
+    def _known_layout(self) -> Layout:
+        if self._layout is None:
+            raise UnsupportedModelError(
+                "This model has no tokens that mark the text around a gap.",
+                hint="Use a model for code that has them, or leave out --sentinels.",
+            )
+        return self._layout
+
     def has_controls(self, text: str) -> bool:
         """Whether the text contains the characters of a control token."""
         return self._control_pattern is not None and self._control_pattern.search(text) is not None
@@ -170,8 +193,13 @@ class Tokenizer:
         *head, (tail, _) = self.segments(prompt)
         ids: list[int] = []
         for text, control in head:
-            ids.extend([self._controls[text]] if control else self.encode_text(text))
+            ids.extend([self._id_of(text)] if control else self.encode_text(text))
         return ids, tail
+
+    def _id_of(self, token: str) -> int:
+        found: int | None = self._core.token_to_id(token)
+        assert found is not None
+        return found
 
     def _render(self, messages: Sequence[Message]) -> tuple[str, str]:
         """The rendered conversation, and the marker inserted into text that looks like control tokens."""

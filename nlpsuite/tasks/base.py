@@ -5,9 +5,9 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, ClassVar, Generic, Literal, Protocol, TypeVar, runtime_checkable
+from typing import Any, ClassVar, Generic, Literal, Protocol, Self, TypeVar, runtime_checkable
 
-from nlpsuite.data.labels import read_label
+from nlpsuite.data.labels import read_label, read_label_set
 from nlpsuite.data.record import Columns, Record
 from nlpsuite.errors import InputInvalidError
 from nlpsuite.options import RESERVED_OPTIONS, Options
@@ -15,7 +15,7 @@ from nlpsuite.runtime.prompt import Completion, Prompt
 from nlpsuite.tasks.long_text import Part
 from nlpsuite.tasks.result import Output
 
-__all__ = ["Divides", "Piece", "Task", "answer_after"]
+__all__ = ["Divides", "Piece", "Task", "answer_after", "default_metrics"]
 
 O = TypeVar("O", bound=Options)
 
@@ -72,9 +72,14 @@ class Task(ABC, Generic[O]):
         columns: usual names of the columns in files of examples.
         labels: for a task with choices: what may stand in files of examples, case-folded, to the label
             it means.
+        multi_label: a text may have several labels or none. An answer or reference lists them in one text,
+            ``billing; technical``, and each label has a probability of its own.
+        open_labels: the labels depend on the options; ``for_options`` sets them.
+        label_map: what else stands in the user's files, to the label it means; see ``with_label_map``.
         metrics: names of the metrics that ``evaluate`` computes. Default: accuracy and macro F1 of labels,
             or exact match and chrF of texts.
         samples: texts, each with a reference answer, that `nlpsuite plugins check` tries beside its own.
+        sample_options: options that `nlpsuite plugins check` sets, for a task whose defaults don't suffice.
     """
 
     name: ClassVar[str]
@@ -95,8 +100,12 @@ class Task(ABC, Generic[O]):
     content_free_texts: ClassVar[tuple[str, ...]] = ("", "[MASK]", "N/A")
     columns: ClassVar[Columns] = Columns()
     labels: ClassVar[Mapping[str, str]] = {}
+    multi_label: ClassVar[bool] = False
+    open_labels: ClassVar[bool] = False
+    label_map: ClassVar[Mapping[str, str]] = {}
     metrics: ClassVar[Sequence[str]] = ()
     samples: ClassVar[Sequence[tuple[str, str]]] = ()
+    sample_options: ClassVar[Mapping[str, Any]] = {}
 
     def __init_subclass__(cls, **keywords: Any) -> None:
         """Raises TypeError if an option has a name that nlpsuite uses for all tasks; a plugin then fails to
@@ -107,6 +116,32 @@ class Task(ABC, Generic[O]):
                 raise TypeError(
                     f"{cls.__qualname__} has an option {name!r}, a name that nlpsuite uses for all tasks; rename it"
                 )
+
+    def for_options(self, options: O) -> Self:
+        """The task as these options make it: by default itself.
+
+        Where options decide what a class otherwise declares, such as its labels, return a copy with other
+        attributes (``copy.copy(self)``). Called once an adapter's options are known, before the first record.
+
+        Raises:
+            OptionError: the options don't suffice to run the task.
+        """
+        return self
+
+    def options_from(self, references: Sequence[str], options: O) -> Mapping[str, Any]:
+        """Options that examples decide, such as the labels of a classifier; by default none.
+
+        Training calls it with all reference answers and records what it returns in the adapter, which brings
+        these options wherever it is run. So does an evaluation that runs no model.
+
+        Args:
+            references: as ``reference`` returns them, in the order of the file.
+            options: those the user gives, which go first, and the task's defaults.
+
+        Raises:
+            InputInvalidError: the references can't be what the task answers.
+        """
+        return {}
 
     @abstractmethod
     def prompt(self, record: Record, options: O) -> Prompt:
@@ -137,8 +172,9 @@ class Task(ABC, Generic[O]):
             InputInvalidError: the task has labels and ``value`` means none of them.
         """
         if not self.labels:
-            return value
-        label = read_label(value, self.labels)
+            return self.label_map.get(value.strip().casefold(), value)
+        read = read_label_set if self.multi_label else read_label
+        label = read(value, {**self.labels, **self.label_map})
         if label is None:
             error = _unknown_label(value, self.labels, self.name)
             example = f"--label-map 5={next(iter(self.labels.values()))}"
@@ -157,6 +193,14 @@ class Task(ABC, Generic[O]):
         """
         return answer_after(self.prompt(record, options), self.reference(reference), self)
 
+    def training_pairs(self, record: Record, reference: str, options: O) -> Sequence[tuple[Record, str]]:
+        """What training learns of an example: records, each with its reference answer.
+
+        By default the example itself. A task that divides its records can give the pieces, if the reference
+        says what is right for each.
+        """
+        return [(record, reference)]
+
     def evaluate(self, outputs: Sequence[Output], references: Sequence[str], options: O) -> dict[str, float]:
         """Compare outputs with one reference answer each, by the task's ``metrics``: the labels if the task
         has labels, else the texts.
@@ -172,8 +216,15 @@ class Task(ABC, Generic[O]):
             wanted = [self.reference(reference) for reference in references]
         else:
             given, wanted = [output.text for output in outputs], list(references)
-        names = self.metrics or (("accuracy", "macro_f1") if self.labels else ("exact_match", "chrf"))
+        names = self.metrics or default_metrics(self)
         return {name: measure(name, given, wanted) for name in names}
+
+
+def default_metrics(task: Task[Any]) -> tuple[str, ...]:
+    """The metrics that a task which names none is evaluated by."""
+    if task.multi_label:
+        return ("label_micro_f1", "label_macro_f1", "accuracy")
+    return ("accuracy", "macro_f1") if task.labels else ("exact_match", "chrf")
 
 
 def answer_after(prompt: Prompt, answer: str, task: Task[Any]) -> str:

@@ -15,6 +15,7 @@ from nlpsuite.tasks.adapters import NO_ADAPTER, adapter_fault, own_adapter, why_
 
 if TYPE_CHECKING:
     import os
+    from collections.abc import Mapping
     from pathlib import Path
 
     from nlpsuite.models.spec import Reporter
@@ -24,7 +25,7 @@ if TYPE_CHECKING:
     from nlpsuite.tasks.override import ShotsSource
     from nlpsuite.tasks.pipeline import Pipeline
 
-__all__ = ["load", "resolve_bundle"]
+__all__ = ["check_options", "load", "resolve_bundle"]
 
 
 def load(
@@ -72,7 +73,6 @@ def load(
     Raises:
         NlpsuiteError: its subclasses say what to do next.
     """
-    from nlpsuite.options import make_options
     from nlpsuite.runtime.language_model import LanguageModel
     from nlpsuite.tasks.guard import OutputGuard
     from nlpsuite.tasks.override import PromptOverride
@@ -87,7 +87,7 @@ def load(
         shots=shots,
         max_shots=max_shots,
     )
-    make_options(loaded.options, options)
+    check_options(loaded, options, model=model, adapter=adapter)
     output_guard = None
     if guard is not None:
         from nlpsuite.plugins.loading import load as load_kind
@@ -102,6 +102,24 @@ def load(
     )
     pipeline.notices[:0] = notices
     return pipeline
+
+
+def check_options(
+    task: Task[Any],
+    options: Mapping[str, Any],
+    *,
+    model: str | os.PathLike[str] | None,
+    adapter: str | os.PathLike[str] | None,
+) -> None:
+    """Raise OptionError for options that are wrong or don't suffice, before a model is loaded.
+
+    A named model or adapter may bring the options that are missing.
+    """
+    from nlpsuite.options import make_options
+
+    made = make_options(task.options, dict(options))
+    if model is None and adapter in (None, NO_ADAPTER) and not task.adapter:
+        task.for_options(made)
 
 
 def resolve_bundle(

@@ -10,7 +10,7 @@ from typing import Any, TypeVar
 
 from nlpsuite.data.record import Record
 from nlpsuite.errors import NlpsuiteError, OptionError, PluginError
-from nlpsuite.options import make_options
+from nlpsuite.options import by_field, find_option, make_options
 from nlpsuite.runtime.bundle import Bundle
 from nlpsuite.runtime.language_model import LanguageModel
 from nlpsuite.runtime.prompt import Completion, Prompt
@@ -21,7 +21,7 @@ from nlpsuite.tasks.override import NO_OVERRIDE, PromptOverride
 from nlpsuite.tasks.result import Output, Result
 from nlpsuite.tasks.solve import Solving, Step, make_solver
 
-__all__ = ["Pipeline", "default_options"]
+__all__ = ["Pipeline", "choice_temperature", "default_options"]
 
 _T = TypeVar("_T")
 
@@ -48,7 +48,9 @@ class Pipeline:
         options: of the task.
 
     Attributes:
+        task: as the options make it.
         notices: what the user should know about this task on this model.
+        temperature: of the probabilities of choices; see ``Completion.at_temperature``.
         blocked: number of outputs that the guard has replaced so far.
     """
 
@@ -63,12 +65,16 @@ class Pipeline:
         guard: OutputGuard | None = None,
         **options: Any,
     ) -> None:
-        self.task, self.model, self.override, self.guard = task, model, override, guard
+        self.model, self.override, self.guard = model, override, guard
         self.blocked = 0
         defaults, self.notices = default_options(task, model.bundle, override)
-        self._given = {**defaults, **options}
+        self._given = {**defaults, **by_field(task.options, options)}
         self.options = make_options(task.options, self._given)
-        self._solver = make_solver(task, model.bundle, model.count_tokens, self.options, max_parts, override)
+        self.task = task.for_options(self.options)
+        self.temperature = choice_temperature(task, model.bundle)
+        self._solver = make_solver(
+            self.task, model.bundle, model.count_tokens, self.options, max_parts, override
+        )
 
     def __call__(self, text: str, /, **options: Any) -> Output:
         """Run the task on one text; keywords override the pipeline's options."""
@@ -84,6 +90,7 @@ class Pipeline:
         /,
         *,
         on_notice: Callable[[str], None] = _ignore,
+        cancelled: Callable[[], bool] | None = None,
         **options: Any,
     ) -> Generator[str, None, Result]:
         """Run the task on one text and yield pieces of the output's text.
@@ -94,12 +101,16 @@ class Pipeline:
 
         Args:
             on_notice: called with each notice at once; the result has them all.
+            cancelled: asked at each step of the model, from the thread that runs it.
 
         Raises:
+            concurrent.futures.CancelledError: ``cancelled`` said yes.
             NlpsuiteError: an unknown option, a text too long, a damaged model.
         """
         item = _Item(Record(text) if isinstance(text, str) else text, options, on_notice)
-        shown = yield from self._solve([item], stream=not (self.guard and self.guard.blocks))
+        shown = yield from self._solve(
+            [item], stream=not (self.guard and self.guard.blocks), cancelled=cancelled
+        )
         self._screen([item])
         if not shown and item.result.output.text:
             yield item.result.output.text
@@ -159,7 +170,9 @@ class Pipeline:
         return self._solver.prompt(record, self._options(options))
 
     def _options(self, options: Mapping[str, Any]) -> Any:
-        return make_options(self.task.options, {**self._given, **options}) if options else self.options
+        if not options:
+            return self.options
+        return make_options(self.task.options, {**self._given, **by_field(self.task.options, options)})
 
     def _solve(
         self,
@@ -168,6 +181,7 @@ class Pipeline:
         stream: bool = False,
         on_result: Callable[[Result], None] = _ignore,
         isolate: bool = False,
+        cancelled: Callable[[], bool] | None = None,
     ) -> Generator[str, None, bool]:
         """Solve items side by side, with pieces of the text if ``stream``; returns whether there were any.
 
@@ -200,19 +214,23 @@ class Pipeline:
         while waiting := [(item, item.step) for item in items if item.step]:
             show = stream and all(step.final for _, step in waiting)
             shown = shown or show
-            completions = yield from self._answer([step for _, step in waiting], show)
+            completions = yield from self._answer([step for _, step in waiting], show, cancelled)
             for (item, _), some in zip(waiting, completions):
                 item.count(some)
                 advance(item, some)
         return shown
 
-    def _answer(self, steps: Sequence[Step], show: bool) -> Generator[str, None, list[list[Completion]]]:
+    def _answer(
+        self, steps: Sequence[Step], show: bool, cancelled: Callable[[], bool] | None
+    ) -> Generator[str, None, list[list[Completion]]]:
         """Completions of all steps' prompts, in one batch."""
         text = OrderedText([part for step in steps for part in step.parts], self.task.strips)
         done: dict[int, Completion] = {}
-        with closing(self.model.stream([prompt for step in steps for prompt in step.prompts])) as events:
+        prompts = [prompt for step in steps for prompt in step.prompts]
+        with closing(self.model.stream(prompts, cancelled)) as events:
             for index, event in events:
                 if isinstance(event, Completion):
+                    event = event.at_temperature(self.temperature)
                     done[index] = event
                 if show and (piece := text.take(index, event)):
                     yield piece
@@ -315,5 +333,11 @@ def default_options(
                     f"{task.name} has no option {name}={value!r}: this setting of the adapter is ignored."
                 )
             else:
-                options[name] = value
+                options[find_option(task.options, name).name] = value
     return options | dict(override.options(task)), notices
+
+
+def choice_temperature(task: Task[Any], bundle: Bundle) -> float:
+    """The temperature that was fitted for a task's choices when the bundle's adapter was trained; 1 without."""
+    adapter = bundle.adapter
+    return float(adapter.get("temperature", 1.0)) if adapter and adapter["task"] == task.name else 1.0

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from nlpsuite.data.record import Record
-from nlpsuite.options import make_options
+from nlpsuite.options import by_field, make_options
 from nlpsuite.runtime.bundle import Bundle
 from nlpsuite.runtime.prompt import Prompt
 from nlpsuite.runtime.tokenizer import Tokenizer
@@ -49,8 +49,8 @@ def preview(
         UnsupportedModelError: the model has no chat template.
     """
     defaults, notices = default_options(task, bundle, override)
-    chosen = make_options(task.options, {**defaults, **options})
-    solver = make_solver(task, bundle, tokenizer.count, chosen, max_parts, override)
+    chosen = make_options(task.options, {**defaults, **by_field(task.options, options)})
+    solver = make_solver(task.for_options(chosen), bundle, tokenizer.count, chosen, max_parts, override)
     try:
         step = next(solver.solve(record, chosen))
     except StopIteration as stop:

@@ -6,6 +6,7 @@ import dataclasses
 import re
 import unicodedata
 from collections import Counter
+from collections.abc import Collection
 from html.parser import HTMLParser
 
 from nlpsuite.data.record import Record
@@ -74,6 +75,18 @@ _COMMON_WORDS = {
     "Romanian": "și de la în a cu pe care nu este un o din pentru mai ce că sunt au foarte dar",
     "Hungarian": "a az és hogy nem is egy ez volt van de meg csak már nagyon mint vagy ki",
     "Vietnamese": "và là của có không một cho được trong người với này các đã những rất tôi",
+}
+# Letters that few of the others have.
+_LETTERS = {
+    "German": "äöüß",
+    "French": "éèêëàâçîïôùûœ",
+    "Spanish": "ñ¿¡áíóú",
+    "Portuguese": "ãõçáíóúâê",
+    "Swedish": "åäö",
+    "Danish": "åæø",
+    "Polish": "ąćęłńśźż",
+    "Czech": "čďěňřšťůž",
+    "Turkish": "ğışçöü",
 }
 _WORDS = {language: frozenset(words.split()) for language, words in _COMMON_WORDS.items()}
 
@@ -158,8 +171,14 @@ class _TextReader(HTMLParser):
             self.pieces.append("\n")
 
 
-def guess_language(text: str) -> str | None:
-    """English name of a text's language, by its letters and commonest words; None if that is uncertain."""
+def guess_language(text: str, among: Collection[str] = ()) -> str | None:
+    """English name of a text's language, by its letters and commonest words; None if that is uncertain.
+
+    Args:
+        among: the languages it may be, by their English names, of which less evidence is asked; empty if it may be any.
+    """
+    if among:
+        return _guess_among(text[:_SAMPLE].lower(), among)
     letters = [character for character in text[:_SAMPLE] if character.isalpha()]
     if len(letters) < _LEAST_LETTERS:
         return None
@@ -174,6 +193,22 @@ def guess_language(text: str) -> str | None:
     shares = Counter({language: sum(map(known.__contains__, words)) for language, known in _WORDS.items()})
     [(best, count), (_, second)] = shares.most_common(2)
     return best if count / len(words) >= _LEAST_SHARE and count > second else None
+
+
+def _guess_among(text: str, languages: Collection[str]) -> str | None:
+    words = re.findall(r"[^\W\d_]+", text)
+    evidence = Counter(
+        {
+            language: sum(
+                (word in _WORDS.get(language, ()))
+                + any(letter in _LETTERS.get(language, "") for letter in word)
+                for word in words
+            )
+            for language in languages
+        }
+    )
+    [(best, count), (_, second), *_] = [*evidence.most_common(2), ("", 0)]
+    return best if count > second else None
 
 
 def _script_language(letter: str) -> str | None:

@@ -17,8 +17,8 @@ class Output:
 
     Attributes:
         text: the output as text; for a classification, the label as people read it.
-        label: the label of a classification.
-        probabilities: of every label; they sum to 1.
+        label: the label of a classification, or several as ``billing; technical`` where a text may have several.
+        probabilities: of every label; they sum to 1, unless a text may have several.
         data: further JSON values.
         notices: what the user should know about this output.
     """

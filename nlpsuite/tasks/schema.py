@@ -15,7 +15,7 @@ _TYPES = {bool: "boolean", int: "integer", float: "number", str: "string"}
 def option_schema(cls: type[Options]) -> dict[str, Any]:
     """The JSON schema (draft 2020-12) of an object of options.
 
-    It admits what ``make_options`` takes and nothing else, where numbers are such as a double can
+    It admits what ``make_options`` takes under the options' public names and nothing else, where numbers are such as a double can
     hold and strings are valid Unicode. Ranges that only the model's sampling sets (a temperature
     above 0) are not part of it.
     """
@@ -23,7 +23,7 @@ def option_schema(cls: type[Options]) -> dict[str, Any]:
         "$schema": DIALECT,
         "title": cls.__name__,
         "type": "object",
-        "properties": {spec.name: _property(spec) for spec in option_specs(cls)},
+        "properties": {spec.public_name: _property(spec) for spec in option_specs(cls)},
         "additionalProperties": False,
     }
 

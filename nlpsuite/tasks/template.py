@@ -20,7 +20,7 @@ from nlpsuite.data.record import Record, check_unicode
 from nlpsuite.data.text import read_text
 from nlpsuite.errors import InputInvalidError, OptionError
 from nlpsuite.files import sha256_file
-from nlpsuite.options import option_specs
+from nlpsuite.options import find_option, option_specs
 from nlpsuite.runtime.prompt import Message, Prompt
 from nlpsuite.tasks.base import Task
 
@@ -119,9 +119,10 @@ class PromptTemplate:
     def check(self, task: Task[Any]) -> None:
         """Raises InputInvalidError if a placeholder isn't an option of the task, or the task's
         conversations have no place in the template."""
-        known = ["text", "shots", *(spec.name.rstrip("_") for spec in option_specs(task.options))]
+        options = option_specs(task.options)
+        known = ["text", "shots", *(spec.public_name for spec in options)]
         for name in self.names:
-            if name.rstrip("_") not in known:
+            if name not in known and name not in [spec.name for spec in options]:
                 close = difflib.get_close_matches(name, known, n=1)
                 meant = f"Did you mean {{{close[0]}}}? " if close else ""
                 raise InputInvalidError(
@@ -177,11 +178,11 @@ class PromptTemplate:
 
     def _values(self, task: Task[Any], options: Any) -> dict[str, str]:
         values = {}
-        fields = {spec.name.rstrip("_"): spec.name for spec in option_specs(task.options)}
         for name in set(self.names) - {"text", "shots"}:
-            value = getattr(options, fields[name.rstrip("_")])
+            spec = find_option(task.options, name)
+            value = getattr(options, spec.name)
             if value is None:
-                flag = name.rstrip("_").replace("_", "-")
+                flag = spec.public_name.replace("_", "-")
                 raise OptionError(
                     f"{self.origin} uses {{{name}}}, which has no value.", hint=f"Give one with --{flag}."
                 )

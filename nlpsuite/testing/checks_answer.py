@@ -109,8 +109,12 @@ def _try(subject: Subject, text: str, model: EchoModel | None = None) -> Any:
 
 
 def _run(subject: Subject, text: str, model: EchoModel | None = None) -> Any:
-    pipeline = Pipeline(subject.task, model or EchoModel(context_length=_CONTEXT))
+    pipeline = _pipeline(subject, model or EchoModel(context_length=_CONTEXT))
     return subject.call("prompt", text, pipeline.run, Record(text))
+
+
+def _pipeline(subject: Subject, model: EchoModel) -> Pipeline:
+    return Pipeline(subject.task, model, **subject.task.sample_options)
 
 
 def parses_anything(subject: Subject) -> str:
@@ -174,7 +178,7 @@ def streams(subject: Subject) -> str:
     """What is shown while a text is generated is exactly the output's text."""
     for reply in ("One answer.", "  spaced \n\n out \n", "- a\n- b\n", '{"a": 1}', ""):
         pieces: list[str] = []
-        pipeline = Pipeline(subject.task, EchoModel([reply]))
+        pipeline = _pipeline(subject, EchoModel([reply]))
         result = subject.call("parse", reply, pipeline.run, Record(SAMPLES[0][0]), pieces.append)
         check_output(result.output, subject.place("parse"), f"parse of {shown(reply)}")
         streamed, declared = (

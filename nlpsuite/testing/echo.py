@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 import re
 from collections.abc import Callable, Generator, Mapping, Sequence
+from concurrent.futures import CancelledError
 from pathlib import Path
 from typing import Any
 
@@ -32,7 +33,7 @@ class EchoModel(LanguageModel):
     assert pipeline("A crab learns a maze.").data["keywords"] == ["crab", "maze"]
 
     Like a real model it begins a completion with the prompt's ``prefill``, ends it before a stop
-    string and after ``max_tokens``, and refuses a prompt longer than its context. Among choices it
+    string, at its boundary and after ``max_tokens``, and refuses a prompt longer than its context. Among choices it
     takes the one that the reply names, or else the first.
 
     Attributes:
@@ -73,15 +74,20 @@ class EchoModel(LanguageModel):
         if isinstance(prompt, str):
             return len(_tokens(prompt))
         messages = sum(len(_tokens(m.content)) + _TOKENS_A_MESSAGE for m in prompt.messages)
-        return messages + len(_tokens(prompt.text)) + len(_tokens(prompt.prefill))
+        return messages + sum(len(_tokens(t)) for t in (prompt.text, prompt.suffix, prompt.prefill))
 
-    def stream(self, prompts: Sequence[Prompt]) -> Generator[tuple[int, str | Completion], None, None]:
+    def stream(
+        self, prompts: Sequence[Prompt], cancelled: Callable[[], bool] | None = None
+    ) -> Generator[tuple[int, str | Completion], None, None]:
         """Yield each reply token by token, then its completion.
 
         Raises:
+            concurrent.futures.CancelledError: ``cancelled`` said yes.
             InputTooLongError: a prompt leaves no room in the context for an answer.
         """
         for index, prompt in enumerate(prompts):
+            if cancelled and cancelled():
+                raise CancelledError
             for asked in (prompt, *prompt.calibration_prompts()):
                 self._check_length(asked)
             self.prompts.append(prompt)
@@ -89,7 +95,7 @@ class EchoModel(LanguageModel):
             if prompt.choices:
                 yield index, self._scored(prompt, reply)
                 continue
-            text, finish = self._ended(prompt, reply)
+            text, finish = _bounded(prompt, *self._ended(prompt, reply))
             pieces = [prompt.prefill, *_tokens(text)]
             yield from ((index, piece) for piece in pieces if piece)
             count, length = self.count_tokens(prompt), len(_tokens(text))
@@ -138,6 +144,19 @@ class EchoModel(LanguageModel):
             logprobs=tuple(math.log(_CHOSEN) if i == chosen else others for i in range(len(named))),
             calibration_logprobs=(-math.log(len(named)),) * len(named) if prompt.calibration else (),
         )
+
+
+def _bounded(prompt: Prompt, text: str, finish: FinishReason) -> tuple[str, FinishReason]:
+    """A text up to where the prompt's boundary ends it."""
+    if prompt.boundary is None:
+        return text, finish
+    at = 0
+    for token in _tokens(text):
+        at += len(token)
+        settled, ended = prompt.boundary(text[:at], None)
+        if ended:
+            return text[:settled], "stop"
+    return text[: prompt.boundary(text, finish)[0]], finish
 
 
 def _tokens(text: str) -> list[str]:

@@ -112,9 +112,10 @@ class Subject:
 
     @property
     def task(self) -> Task[Any]:
-        """What a task's plugin offers. Raises CheckFailed if it doesn't load."""
+        """What a task's plugin offers, as its sample options make it. Raises CheckFailed if it doesn't load."""
         task: Task[Any] = self.offered
-        return task
+        given = getattr(task, "sample_options", {})
+        return task.for_options(make_options(task.options, dict(given))) if given else task
 
     @cached_property
     def samples(self) -> Sequence[tuple[str, str]]:
@@ -127,7 +128,7 @@ class Subject:
 
     def options(self, given: Mapping[str, Any]) -> Any:
         """The task's options, with those given."""
-        return make_options(self.task.options, dict(given))
+        return make_options(self.task.options, {**self.task.sample_options, **given})
 
     def variants(self) -> Iterator[dict[str, Any]]:
         """Options to try: the defaults, every choice, both values of a switch, odd texts if accepted."""

@@ -7,7 +7,7 @@ diverge.
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -29,6 +29,8 @@ __all__ = [
     "EncodedExample",
     "ExampleEncoder",
     "PreparedExamples",
+    "divided",
+    "options_of",
     "prepare_examples",
     "split_examples",
 ]
@@ -66,22 +68,33 @@ class ExampleEncoder:
             InputInvalidError: the reference isn't one of the task's labels.
             OptionError: the example has an option that the task doesn't take.
         """
-        options = self.options
-        if example.options:  # of its own
-            options = make_options(self.task.options, {**vars(options), **example.options})
+        options = options_of(example, self.task, self.options)
         prompt = self.task.prompt(example.record, options)
         target = self.task.target(example.reference, example.record, options)
         if prompt.choices:
             context, choices = self.tokenizer.encode_choices(prompt)
             answer = choices[prompt.choices.index(target)]
         else:
-            context = self.tokenizer.encode_prompt(prompt)
+            # White space at the prompt's end is spelled by the answer's first tokens, as in inference.
+            bare, space = self.tokenizer.split_space(prompt)
+            context = self.tokenizer.encode_prompt(bare)
             # Of several end tokens, the one that ends a turn is the tokenizer's own.
             own = self.tokenizer.eos_id
             end = own if own is not None and own in self.end_ids else self.end_ids[0]
-            answer = [*self.tokenizer.encode_text(target), end]
+            answer = [*self.tokenizer.encode_text(space + target), end]
         context = context or [min(self.end_ids)]  # as inference does with an empty prompt
         return EncodedExample([*context, *answer], len(context), example)
+
+
+def options_of(example: Example, task: Task[Any], options: Any) -> Any:
+    """The options of an example: its own over the run's. Raises OptionError if the task doesn't take them."""
+    return make_options(task.options, {**vars(options), **example.options}) if example.options else options
+
+
+def divided(example: Example, task: Task[Any], options: Any) -> list[Example]:
+    """What training learns of an example: itself, or the pieces that ``Task.training_pairs`` makes of it."""
+    pairs = task.training_pairs(example.record, example.reference, options_of(example, task, options))
+    return [replace(example, record=record, references=(reference,)) for record, reference in pairs]
 
 
 def split_examples(
@@ -111,10 +124,17 @@ def split_examples(
 
 @dataclass(frozen=True)
 class PreparedExamples:
-    """The examples of a run: to train on, to validate on, and the number of those that were too long."""
+    """The examples of a run, without those that are too long.
+
+    Attributes:
+        train, heldout: to train on and to validate on; an example that the task divides is several.
+        heldout_examples: those to validate on, whole.
+        left_out: number of those that were too long.
+    """
 
     train: list[EncodedExample]
     heldout: list[EncodedExample]
+    heldout_examples: list[Example]
     left_out: int
 
 
@@ -127,13 +147,20 @@ def prepare_examples(
         InputInvalidError: nothing is left.
     """
     limit = settings.max_length
-    parts = [[encoder.encode(example) for example in part] for part in split_examples(examples, settings)]
-    train, heldout = ([encoded for encoded in part if len(encoded.ids) <= limit] for part in parts)
+
+    def encoded(example: Example) -> list[EncodedExample]:
+        pieces = [encoder.encode(piece) for piece in divided(example, encoder.task, encoder.options)]
+        return pieces if max(len(piece.ids) for piece in pieces) <= limit else []
+
+    parts = split_examples(examples, settings)
+    fitting = [[(example, found) for example in part if (found := encoded(example))] for part in parts]
+    train, heldout = ([piece for _, found in part for piece in found] for part in fitting)
     if not train or not heldout:
         raise InputInvalidError(
             f"Every example has more than {limit:,} tokens.", hint="Allow more: --max-length."
         )
-    return PreparedExamples(train, heldout, sum(map(len, parts)) - len(train) - len(heldout))
+    left_out = sum(map(len, parts)) - sum(map(len, fitting))
+    return PreparedExamples(train, heldout, [example for example, _ in fitting[1]], left_out)
 
 
 class AdapterRecipe:

@@ -72,7 +72,13 @@ def _beginning(texts: Iterable[str], characters: int) -> Iterator[str]:
 def model_config(settings: LMSettings, vocab_size: int) -> ModelConfig:
     """The model of the settings; sizes left out get defaults for a small corpus."""
     if settings.arch == "lstm":
-        return LSTMConfig(vocab_size, settings.embedding, settings.hidden or 1_024, settings.layers or 1)
+        return LSTMConfig(
+            vocab_size,
+            settings.embedding,
+            settings.hidden or 1_024,
+            settings.layers or 1,
+            tie_word_embeddings=settings.tied,
+        )
     hidden = settings.hidden or 256
     heads = settings.heads or max(1, hidden // 64)
     layers = settings.layers or 6

@@ -1,10 +1,14 @@
-"""What a finished model is worth: its answers on held-out rows, from the pipeline that users will run."""
+"""What a finished model is worth: its answers on held-out rows, from the pipeline that users will run.
+
+The same pipeline gives the scores that the temperature of its choices is fitted to.
+"""
 
 from __future__ import annotations
 
 import os
 import tempfile
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
@@ -22,11 +26,28 @@ from nlpsuite.runtime.language_model import LanguageModel
 from nlpsuite.tasks.base import Task
 from nlpsuite.tasks.pipeline import Pipeline
 from nlpsuite.tasks.result import Output
+from nlpsuite.training.calibrate import choice_scores, fit_temperature
 
 if TYPE_CHECKING:
     from nlpsuite.export.fill import Precision
 
-__all__ = ["measure"]
+__all__ = ["Measurement", "measure"]
+
+
+@dataclass(frozen=True)
+class Measurement:
+    """What ``measure`` returns.
+
+    Attributes:
+        figures: the task's metrics by name, ``n`` rows that they are taken on, ``failed`` rows if there are any,
+            and what computed them: ``precision`` of the weights and ``runtime``.
+        temperature: fitted to the scores of choices; 1 for a task without choices.
+        fitted_on: rows that it was fitted to.
+    """
+
+    figures: Mapping[str, Any]
+    temperature: float = 1.0
+    fitted_on: int = 0
 
 
 def measure(
@@ -35,21 +56,19 @@ def measure(
     options: Mapping[str, Any],
     examples: Sequence[Example],
     *,
+    scored: int,
     workspace: Path,
     device: DeviceChoice,
     threads: int,
     reporter: Reporter,
-) -> dict[str, Any]:
-    """Export a checkpoint in the default precision, answer the examples and score the answers.
+) -> Measurement:
+    """Export a checkpoint in the default precision, fit the temperature of its choices to all examples, answer
+    the first ``scored`` of them and score the answers.
 
     A row that fails counts as an empty answer.
 
     Args:
         workspace: an existing directory with room for the bundle, which is removed afterwards.
-
-    Returns:
-        The task's metrics by name, ``n`` rows that they are taken on, ``failed`` rows if there are any, and
-        what computed them: ``precision`` of the weights and ``runtime``.
 
     Raises:
         MissingExtraError, UnsupportedModelError: the checkpoint can't be exported here.
@@ -70,6 +89,9 @@ def measure(
             reporter.stage(f"Answering {len(examples):,} held-out rows", None)
             model = LanguageModel.load(path, device=device, threads=threads)
             pipeline = Pipeline(task, model, **options)
+            scores, right = choice_scores(model, pipeline.task, pipeline.options, examples)
+            pipeline.temperature = fit_temperature(scores, right)
+            examples = examples[:scored]
             results = pipeline.run_each(
                 [example.record for example in examples], [example.options for example in examples]
             )
@@ -79,11 +101,11 @@ def measure(
     if len(errors) == len(results):
         raise errors[0]
     outputs = [Output("") if isinstance(result, NlpsuiteError) else result.output for result in results]
-    figures = task.evaluate(outputs, [example.reference for example in examples], pipeline.options)
-    return {
-        **figures,
-        "n": len(examples),
-        **({"failed": len(errors)} if errors else {}),
+    figures = pipeline.task.evaluate(outputs, [example.reference for example in examples], pipeline.options)
+    made_by = {
         "precision": precision,
         "runtime": f"onnxruntime {onnxruntime.__version__}, {model.device.provider}",
     }
+    failed = {"failed": len(errors)} if errors else {}
+    measured = {**figures, "n": len(examples), **failed, **made_by}
+    return Measurement(measured, pipeline.temperature, len(scores))

@@ -5,15 +5,13 @@ from __future__ import annotations
 import dataclasses
 import gc
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from safetensors.numpy import load_file
-
 from nlpsuite import __version__
-from nlpsuite.data.columns import Selection, check_option_columns, parse_option_columns
+from nlpsuite.data.columns import Selection, parse_option_columns
 from nlpsuite.data.examples import Example, examples_of
 from nlpsuite.data.labels import with_label_map
 from nlpsuite.data.sources import open_table
@@ -23,10 +21,11 @@ from nlpsuite.files import atomic_directory, atomic_write_text, sha256_file
 from nlpsuite.models.adapter import Adapter, AdapterInfo, MergedCheckpoint, save_adapter
 from nlpsuite.models.checkpoint import Checkpoint, open_checkpoint
 from nlpsuite.models.resolve import resolve_spec
-from nlpsuite.options import make_options
+from nlpsuite.options import by_field, make_options
 from nlpsuite.plugins import find_task, load_task
 from nlpsuite.runtime.tokenizer import Tokenizer
 from nlpsuite.tasks.base import Task
+from nlpsuite.tasks.learned import complete_options
 from nlpsuite.training.base import load_base
 from nlpsuite.training.launch import finish_run, fit, open_run, save_model
 from nlpsuite.training.report import Outcome, TrainReport, TrainReporter
@@ -35,6 +34,7 @@ from nlpsuite.training.settings import AdapterSettings
 
 if TYPE_CHECKING:
     from nlpsuite.training.adapter import PreparedExamples
+    from nlpsuite.training.measure import Measurement
 
 __all__ = ["AdapterReport", "train_adapter"]
 
@@ -130,8 +130,9 @@ def _described(
     chosen = make_options(AdapterSettings, dict(settings))
     table = _table(data, chosen)
     loaded = with_label_map(load_task(task), chosen.label_map)
+    options = by_field(loaded.options, options)
     make_options(loaded.options, {**loaded.adapter_options, **(table.options or {}), **options})
-    check_option_columns(loaded, _option_columns(chosen))
+    by_field(loaded.options, _option_columns(chosen))
     resolve_spec(base)
     # A resumed run compares the files with its own record.
     digests = {} if resume else {"data_sha256": [sha256_file(path) for path in table.files]}
@@ -154,15 +155,18 @@ class _Run:
         self.context, self.run, self.settings = context, context.run, context.settings
         recorded = self.run.settings
         self.base, self.table = recorded["base"], _table(self.run.data[0], self.settings)
-        self.task: Task[Any] = with_label_map(load_task(recorded["task"]), self.settings.label_map)
-        # As a JSON round trip leaves them: what the adapter's file will say.
-        self.options = {**self.task.adapter_options, **(self.table.options or {}), **recorded["options"]}
         self.sha256 = recorded["data_sha256"]
         if context.resume and [sha256_file(path) for path in self.table.files] != self.sha256:
             raise InputInvalidError(
                 f"{self.table.name} has changed since the run was started.",
                 hint="Restore the file to resume the run, or start a new one in another directory.",
             )
+        task: Task[Any] = with_label_map(load_task(recorded["task"]), self.settings.label_map)
+        # As a JSON round trip leaves them: what the adapter's file will say.
+        options = {**task.adapter_options, **(self.table.options or {}), **recorded["options"]}
+        self.task, self.options = complete_options(
+            task, options, lambda unlabelled: (example.reference for example in self._read(unlabelled))
+        )
 
     def train(self) -> AdapterReport:
         base, fingerprint, examples, outcome = self._fit()
@@ -175,12 +179,13 @@ class _Run:
             info = self._info(base, fingerprint, rows, figures)
             # Saved before it is measured, so that no failure can lose it.
             self._save(result, base, info)
-            figures |= self._measured(result, base, [encoded.example for encoded in examples.heldout])
-            info = dataclasses.replace(info, evaluation=figures)
+            measured = self._measured(result, base, examples.heldout_examples)
+            figures |= measured.figures
+            info = dataclasses.replace(info, evaluation=figures, temperature=measured.temperature)
             if self.settings.full:
                 atomic_write_text(result / "README.md", _card(info))
             else:
-                save_adapter(result, info, load_file(result))
+                self._save(result, base, info)
             finish_run(self.run, outcome, figures=figures, left_out=examples.left_out)
         return AdapterReport(self.run.path, outcome, result, self.task.name, self.base, figures)
 
@@ -219,12 +224,16 @@ class _Run:
         end_ids = ids if isinstance(ids, list) else [ids]
         options = make_options(self.task.options, dict(self.options))
         encoder = ExampleEncoder(self.task, options, Tokenizer.open(directory), end_ids)
+        return prepare_examples(list(self._read(self.task)), encoder, self.settings)
+
+    def _read(self, task: Task[Any]) -> Iterator[Example]:
+        """The examples, as ``task`` reads them."""
         settings = self.settings
         columns = (settings.text_column,) if settings.text_column else ()
         asked = Selection(
             columns, reference=settings.reference_column or "", options=_option_columns(settings)
         )
-        return prepare_examples(list(examples_of(self.task, self.table, asked)), encoder, settings)
+        return examples_of(task, self.table, asked)
 
     def _save(self, result: Path, base: Checkpoint, info: AdapterInfo) -> None:
         """Write the best weights, as an adapter or a checkpoint directory."""
@@ -234,17 +243,18 @@ class _Run:
             save_model(self.run, base.config, base.tokenizer_files(), _card(info))
         else:
             weights = read_weights(self.run.best)
-            save_adapter(result, info, {name: tensor.half().numpy() for name, tensor in weights.items()})
+            matrices = {name: tensor.half().numpy() for name, tensor in weights.items()}
+            save_adapter(result, info, matrices, int8=self.settings.storage == "int8")
 
-    def _measured(self, result: Path, base: Checkpoint, heldout: Sequence[Example]) -> dict[str, Any]:
-        """What ``measure`` returns; nothing, and a notice, where the result can't be run."""
+    def _measured(self, result: Path, base: Checkpoint, heldout: Sequence[Example]) -> Measurement:
+        """What ``measure`` returns; no figures, and a notice, where the result can't be run."""
         import torch
 
-        from nlpsuite.training.measure import measure
+        from nlpsuite.training.measure import Measurement, measure
 
         settings, reporter = self.settings, self.context.reporter
         if not settings.scored_examples:
-            return {}
+            return Measurement({})
         gc.collect()
         torch.cuda.empty_cache()  # onnxruntime can't use what torch holds; does nothing without CUDA
         try:
@@ -252,7 +262,8 @@ class _Run:
                 open_checkpoint(result) if settings.full else MergedCheckpoint(base, Adapter.open(result)),
                 self.task,
                 self.options,
-                heldout[: settings.scored_examples],
+                heldout,
+                scored=settings.scored_examples,
                 workspace=self.run.path,
                 device="cpu" if settings.device == "cpu" else "auto",
                 threads=settings.threads,
@@ -263,7 +274,7 @@ class _Run:
                 f"Only the loss is reported, because the result can't be run here. {error.message} {error.hint}\n"
                 f"To measure it later: {self.run.resume_command}"
             )
-            return {}
+            return Measurement({})
 
     def _info(self, base: Checkpoint, fingerprint: str, rows: int, figures: Mapping[str, Any]) -> AdapterInfo:
         plugin, settings = find_task(self.task.name), self.settings

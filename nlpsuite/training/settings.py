@@ -101,6 +101,7 @@ class LMSettings(LoopSettings):
     hidden: int | None = option(None, "Hidden size.  [default: 256; lstm: 1024]")
     heads: int | None = option(None, "Attention heads.  [default: hidden size / 64]")
     embedding: int = option(300, "Embedding size of the lstm.")
+    tied: bool = option(False, "Use the embedding as the head of the lstm too, which makes it smaller.")
     context: int = option(256, "Tokens in a training window, and the context of a decoder.")
     text_key: str = option("text", "Key of the text in JSONL.")
     encoding: str = option("utf-8", "Encoding of the text files.")
@@ -130,6 +131,9 @@ class AdapterSettings(LoopSettings):
     batch_tokens: int = option(2_048, "Most tokens in a batch, padding included.")
     rank: int = option(16, "Rank of the adapter's matrices.")
     alpha: float = option(32.0, "Scale of the adapter: its product is multiplied by alpha / rank.")
+    storage: Literal["fp16", "int8"] = option(
+        "fp16", "Precision of the adapter's file; int8 takes half the space."
+    )
     targets: str = option("all", "Layers to adapt: all, or names such as q_proj,v_proj.")
     full: bool = option(False, "Train all weights instead of an adapter.")
     max_length: int = option(1_024, "Leave out examples with more tokens than this.")

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import math
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import ClassVar
 
 from nlpsuite import Completion, Options, Output, Prompt, Record, Task, hookimpl, option
 from nlpsuite.errors import OptionError
-from nlpsuite.plugins import Columns, Part
+from nlpsuite.plugins import Columns, Part, mean_probabilities
 
 _LABELS = ("positive", "negative")
 _NEUTRAL = "neutral"
@@ -33,8 +33,6 @@ Sentiment: negative
 _BALANCED = ("It was okay.", "N/A", "It is good.", "It is bad.")
 # Plain facts, which are the middle where a neutral label is asked for.
 _FACTS = ("The meeting is on Tuesday.", "I bought it in May.", "It is in the box.", "We have three rooms.")
-# Makes neutral the most likely label where the log-odds are within 0.5 of the middle.
-_NEUTRAL_MARGIN = 0.9
 _SAYS_SOMETHING = re.compile(r"\w|[^\x00-\x7f]|[:;=][-o']?[()\\/|]|<3")  # words, emoji, emoticons
 
 
@@ -45,9 +43,16 @@ class SentimentOptions(Options):
     labels: str = option(
         "positive,negative", "Labels to choose from; positive,negative,neutral adds a neutral answer."
     )
+    # At 0.9 neutral is the likeliest label where the log-odds are within 0.5 of the middle.
+    margin: float = option(
+        0.9,
+        "With neutral: distance of the two thresholds from even odds, in log-odds; more makes more texts neutral.",
+    )
 
     def __post_init__(self) -> None:
-        """Raises OptionError for labels other than these."""
+        """Raises OptionError for labels other than these, or a margin below 0."""
+        if self.margin < 0:
+            raise OptionError(f"margin is {self.margin}, must be 0 or more.")
         given = sorted(label.strip().casefold() for label in self.labels.split(","))
         if given not in (sorted(_LABELS), sorted([*_LABELS, _NEUTRAL])):
             raise OptionError(
@@ -67,6 +72,7 @@ class Sentiment(Task[SentimentOptions]):
     long_input = "split"
     max_prompt_tokens = 1_000
     prose = True
+    adapter = "adapter.safetensors"  # of recipe/; exported/sentiment.md is its card
     # An adapter has learned what the examples show and has no bias left to correct.
     adapter_options: ClassVar = {"examples": False, "calibrate": False}
     shots_options: ClassVar = {"examples": False}
@@ -97,12 +103,7 @@ class Sentiment(Task[SentimentOptions]):
 
     def join(self, outputs: Sequence[Output], parts: Sequence[Part], options: SentimentOptions) -> Output:
         """The parts' probabilities, averaged by the parts' lengths."""
-        total = sum(len(part.text) for part in parts)
-        mean: dict[str, float] = {}
-        for output, part in zip(outputs, parts):
-            for label, probability in (output.probabilities or {}).items():
-                mean[label] = mean.get(label, 0.0) + probability * len(part.text) / total
-        return _labelled(mean)
+        return _labelled(mean_probabilities(outputs, parts))
 
 
 def _frame(text: str, options: SentimentOptions) -> str:
@@ -114,7 +115,7 @@ def _output(log_odds: float, options: SentimentOptions) -> Output:
 
     The neutral label takes what an ordered logistic model with two thresholds leaves between the others.
     """
-    margin = _NEUTRAL_MARGIN if options.neutral else 0.0
+    margin = options.margin if options.neutral else 0.0
     positive, negative = _logistic(log_odds - margin), _logistic(-log_odds - margin)
     probabilities = {"positive": positive, "negative": negative}
     if options.neutral:
@@ -126,7 +127,7 @@ def _logistic(x: float) -> float:
     return 1 / (1 + math.exp(-max(x, -700.0)))  # beyond that exp overflows
 
 
-def _labelled(probabilities: dict[str, float]) -> Output:
+def _labelled(probabilities: Mapping[str, float]) -> Output:
     label = max(probabilities, key=probabilities.__getitem__)
     return Output(text=f"{label} ({probabilities[label]:.0%})", label=label, probabilities=probabilities)
 

@@ -32,7 +32,8 @@ _BEGINNING, _LONGEST_BEGINNING = 4, 48
 # Of a generated summary: tokens after which it stops at the next sentence end, and the most it may take.
 _LENGTHS = {"short": (12, 60), "medium": (45, 140), "long": (110, 280)}
 _SIZES = {"short": "one sentence", "medium": "two or three sentences", "long": "a detailed paragraph"}
-
+# What stands before a summary in the plain prompt.
+_CUES = {"short": "TL;DR:", "medium": "Summary:", "long": "Detailed summary:"}
 _WORD = re.compile(r"[^\W\d_]{2,}")
 # Words of scripts that put no spaces between them are counted by their characters.
 _UNSPACED = re.compile(r"[\u0e00-\u0eff\u1780-\u17ff\u3040-\u30ff\u3400-\u9fff]")
@@ -138,7 +139,10 @@ class Summarize(Task[Options]):
 
 def _frame(text: str, options: Options) -> str:
     """The plain prompt, which an adapted model was trained on and sentences are scored behind."""
-    return f"Text: {text}\nQuestion: {options.query}\nAnswer:" if options.query else f"Text: {text}\nSummary:"
+    if options.query:
+        return f"Text: {text}\nQuestion: {options.query}\nAnswer:"
+    # For an extract, the length decides how many sentences there are, not which are good.
+    return f"Text: {text}\n{_CUES[options.length if options.method == 'abstract' else 'medium']}"
 
 
 # Extracts: the beginnings of the candidates are the prompt's choices.

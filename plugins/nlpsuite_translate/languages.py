@@ -8,7 +8,7 @@ from importlib import resources
 
 from nlpsuite.errors import OptionError
 
-__all__ = ["english_name"]
+__all__ = ["english_name", "parse_pairs"]
 
 
 def english_name(language: str, option: str) -> str:
@@ -29,6 +29,19 @@ def english_name(language: str, option: str) -> str:
             hint=f"Use a name or an ISO 639-1 code: {', '.join(dict.fromkeys(names.values()))}.",
         )
     return name
+
+
+def parse_pairs(pairs: str) -> tuple[tuple[str, str], ...]:
+    """English names of source and target, of pairs such as ``en-de,de-en``.
+
+    Raises:
+        OptionError: an unknown language, or something that isn't a pair.
+    """
+    found = []
+    for pair in filter(None, (pair.strip() for pair in pairs.split(","))):
+        source, _, target = pair.partition("-")
+        found.append((english_name(source, "pairs"), english_name(target, "pairs")))
+    return tuple(found)
 
 
 def _folded(name: str) -> str:

@@ -143,7 +143,7 @@ SMALL = Counterfactuals(
 def bias(cli, tiny_bundle, monkeypatch: pytest.MonkeyPatch) -> Any:
     monkeypatch.setattr("nlpsuite_sentiment._EXAMPLES", "")  # they fill the tiny model's context
     monkeypatch.setattr(Counterfactuals, "bundled", classmethod(lambda cls: SMALL))
-    return lambda *args: cli("eval", "bias", "--model", tiny_bundle, *args)
+    return lambda *args: cli("eval", "bias", "--model", tiny_bundle, "--adapter", "none", *args)
 
 
 def test_bias_as_text(bias) -> None:

@@ -26,6 +26,20 @@ def test_text_goes_to_stdout_and_nothing_else_does(complete) -> None:
     assert outcome.err == ""
 
 
+def test_a_gap_may_have_its_suffix_in_a_file(complete, tmp_path) -> None:
+    path = tmp_path / "suffix.py"
+    path.write_text(" at sea\n")
+    given = [complete("--text", "the man", "--suffix", suffix).out for suffix in (f"@{path}", " at sea\n")]
+    assert given[0] == given[1]
+    assert complete("--text", "the man", "--suffix", "@@property").code == 0
+    missing = complete("--text", "the man", "--suffix", f"@{tmp_path / 'nothing'}")
+    assert missing.code == 4 and "nothing" in missing.err
+    both = complete("--text", "the man", "--line", "--block")
+    assert both.code == 2 and "Choose one." in both.err
+    unknown = complete("--text", "the man", "--suffix", "x", "--sentinels")
+    assert unknown.code == 5 and "--sentinels" in unknown.err
+
+
 def test_json_is_one_object_a_line(complete, tmp_path) -> None:
     path = tmp_path / "a.txt"
     path.write_text("the man")
@@ -158,7 +172,7 @@ def test_list_names_the_bundled_tasks(cli) -> None:
     rows = json.loads(cli("list", "--json").out)
     assert {row["task"] for row in rows} >= {"summarize", "sentiment", "translate", "complete", "chat"}
     assert all(row["summary"].endswith((".", ")")) for row in rows)
-    assert "Summarize a text." in cli("list").out
+    assert "Summarize a text" in cli("list").out
 
 
 def test_translate_says_that_it_is_experimental(cli) -> None:

@@ -34,7 +34,7 @@ def score(cli: Any, tiny_bundle: Path) -> Any:
 
 def test_score_and_its_summary(score, reviews, tmp_path) -> None:
     output = tmp_path / "scored.csv"
-    outcome = score("sentiment", reviews, "-o", output)
+    outcome = score("sentiment", reviews, "-o", output, "--adapter", "none")
     assert outcome.code == 3 and outcome.out == ""
     lines = outcome.err.splitlines()
     assert lines[0] == f"Reading {reviews}"
@@ -48,7 +48,9 @@ def test_score_and_its_summary(score, reviews, tmp_path) -> None:
 
 
 def test_quiet_and_json(score, reviews, tmp_path) -> None:
-    outcome = score("sentiment", reviews, "-o", tmp_path / "out.jsonl", "--json", "--quiet")
+    outcome = score(
+        "sentiment", reviews, "-o", tmp_path / "out.jsonl", "--adapter", "none", "--json", "--quiet"
+    )
     assert outcome.code == 3 and outcome.err == ""
     report = json.loads(outcome.out)
     assert (report["rows"], report["errors"], report["scored"]) == (4, 1, 4)

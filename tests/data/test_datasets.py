@@ -117,8 +117,9 @@ def test_humaneval(data: Path) -> None:
     row["suffix"] = "x"
     put(data / "HumanEval-SingleLineInfilling.jsonl", json.dumps(row))
     table = open_dataset("humaneval-infilling:single-line")
-    assert found(table)[0]["reference"] == "    pass" and found(table)[0]["suffix"] == "x"
-    assert table.options == {"max_tokens": 96, "stop": "\n"}
+    assert found(table)[0]["reference"] == "    pass" and found(table)[0]["suffix"] == "\nx"
+    assert table.options == {"max_tokens": 96, "line": True, "stop": ""}
+    assert table.option_columns == {"suffix": "suffix"}
 
 
 def test_wikitext_is_cut_at_titles_alone(data: Path) -> None:

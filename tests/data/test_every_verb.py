@@ -372,6 +372,18 @@ def test_options_of_each_row_in_every_verb(tmp_path: Path, score_rows: Any) -> N
         list(read_examples(path, load_task("translate"), Selection(options={"to": "language"})))
 
 
+def test_an_option_with_the_name_of_a_keyword_in_every_verb(tmp_path: Path, score_rows: Any) -> None:
+    from nlpsuite.data.columns import Selection
+
+    path = write(tmp_path / "a.jsonl", json.dumps({"text": "Hund", "target": "dog", "lang": "German"}))
+    [example] = read_examples(path, load_task("translate"), Selection(options={"from": "lang"}))
+    assert example.options == {"from_": "German"}
+    for name in ("from", "from_"):
+        options = {name: "French", "to": "English", "max_tokens": 2}
+        [row] = score_rows(path, "translate", option_columns={name: "lang"}, options=options)
+        assert row["status"] == "ok"
+
+
 def test_a_data_set_by_name_is_a_table(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, score_rows: Any
 ) -> None:

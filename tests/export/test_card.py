@@ -27,6 +27,7 @@ ADAPTER = {
     "task_version": "1",
     "distribution": "nlpsuite 0.2.0",
     "options": {"labels": "positive"},
+    "temperature": 1.31,
     "evaluation": {"accuracy": 0.88532, "n": 872},
     "data": [{"name": "train.tsv", "rows": 67_349, "license": None, "sha256": "ab" * 32}],
     "license": "MIT",
@@ -76,7 +77,7 @@ def test_a_licence_made_of_two() -> None:
     [
         ({}, ["134.5 million weights", "8,192 tokens", "nlpsuite run complete --model DIR", "was not compared"]),
         ({"verification": VERIFICATION}, ["16.691", "16.558", "95.1%", "19 of 32", "370 tokens"]),
-        ({"adapter": ADAPTER}, ["run sentiment", "0.8853", "872", "train.tsv", "67349 rows", "not stated", "one task"]),
+        ({"adapter": ADAPTER}, ["run sentiment", "0.8853", "872", "train.tsv", "67349 rows", "not stated", "one task", "divided by 1.31"]),
         ({"license": None}, ["states no license"]),
         (
             {"graphs": [{"layout": "portable", "precision": "fp16", "path": "onnx/model_fp16.onnx"}]},

@@ -14,7 +14,7 @@ import numpy as np
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from safetensors.numpy import save_file
+from safetensors.numpy import load_file, save_file
 from tiny import write_tiny_checkpoint
 
 from nlpsuite.errors import (
@@ -91,6 +91,40 @@ def test_what_is_saved_is_opened(tmp_path: Path, dtype: Any) -> None:
     assert [path.name for path in tmp_path.iterdir()] == ["a"]
 
 
+def test_8_bit_integers_take_less_space_and_change_little(tmp_path: Path) -> None:
+    tensors = matrices(np.float16)
+    tensors[f"{Q}.lora_B.weight"][3] = 0
+    save_adapter(tmp_path / "floats", INFO, tensors)
+    save_adapter(tmp_path / "integers", INFO, tensors, int8=True)
+    exact, rounded = Adapter.open(tmp_path / "floats"), Adapter.open(tmp_path / "integers")
+    assert rounded.info == INFO
+    assert rounded.names == exact.names
+    for name in exact.names:
+        wanted, found = exact.delta(name), rounded.delta(name)
+        assert np.abs(found - wanted).max() < 0.02 * np.abs(wanted).max()
+        assert not (found == wanted).all()
+    assert (rounded.delta(f"{Q}.weight")[3] == 0).all()
+
+
+@pytest.mark.parametrize("change", ["missing", "short", "flat", "infinite"])
+def test_scales_that_do_not_fit(tmp_path: Path, change: str) -> None:
+    path = tmp_path / "a"
+    save_adapter(path, INFO, matrices(), int8=True)
+    stored, name = load_file(path), f"{Q}.lora_A.scales"
+    match change:
+        case "missing":
+            del stored[name]
+        case "short":
+            stored[name] = stored[name][1:]
+        case "flat":
+            stored[name] = stored[name][:, 0]
+        case _:
+            stored[name] = np.full_like(stored[name], np.inf)
+    save_file(stored, path, metadata=INFO.to_metadata(2))
+    with pytest.raises(BundleCorruptError):
+        Adapter.open(path)
+
+
 def test_bfloat16(tmp_path: Path) -> None:
     tensors = matrices(seed=1)
     halves = {name: (values.view(np.uint32) >> 16).astype(np.uint16) for name, values in tensors.items()}
@@ -163,7 +197,7 @@ def test_no_weights_and_an_overflow(tmp_path: Path, adapter_file: Callable[..., 
     [
         (None, UnsupportedModelError, "not written by `nlpsuite train adapter`"),
         ({"format": "pt"}, UnsupportedModelError, "not written by `nlpsuite train adapter`"),
-        ({"version": 2}, UnsupportedModelError, "version 2"),
+        ({"version": 3}, UnsupportedModelError, "version 3"),
         ({"format": "x"}, BundleCorruptError, "another format"),
         ({"rank": 0}, BundleCorruptError, "rank is 0"),
         ({"alpha": "8"}, BundleCorruptError, "alpha is '8'"),

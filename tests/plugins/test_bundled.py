@@ -137,9 +137,13 @@ def test_translate_learns_a_line_after_a_line() -> None:
 
 def test_summarize_learns_a_line_or_points() -> None:
     prompt, target = lesson("summarize", "Long\ntext.", "Short\ntext.")
-    assert (prompt.text, target, prompt.stop) == ("Text: Long text.\nSummary:", " Short text.", ("\n",))
+    assert (prompt.text, target, prompt.stop) == (
+        "Text: Long text.\nDetailed summary:",
+        " Short text.",
+        ("\n",),
+    )
     prompt, target = lesson("summarize", "Long.", "- a\n- b", style="bullets")
-    assert prompt.text + prompt.prefill + target == "Text: Long.\nSummary: - a\n- b"
+    assert prompt.text + prompt.prefill + target == "Text: Long.\nDetailed summary: - a\n- b"
     prompt, target = lesson("summarize", "Long.", "- a\n- b", style="bullets", method="instruct")
     assert prompt.prefill + target == "- a\n- b"
     assert lesson("summarize", "Long.", "a", style="bullets", method="instruct")[1] == " a"

@@ -15,6 +15,6 @@ for _name in BUNDLED:
     )
 
 
-@pytest.mark.parametrize("name", ["chat", "complete", "sentiment", "summarize", "translate"])
+@pytest.mark.parametrize("name", ["chat", "classify", "complete", "sentiment", "summarize", "translate"])
 def test_every_bundled_task_is_checked(name: str) -> None:
     assert name in BUNDLED and f"Test{name.title()}" in globals()

@@ -104,3 +104,66 @@ def test_a_long_line_is_split_and_put_together_again() -> None:
 def test_the_translation_of_a_line_is_one_line() -> None:
     line, lines = (TASK.prompt(Record(text), TASK.options()) for text in ("- apples", "apples\npears"))
     assert line.stop == ("\n",) and lines.stop == ()
+
+
+PAIRS = "en-de,de-en,en-fr,fr-en"
+
+
+def adapted(**values: str) -> object:
+    return make_options(TASK.options, {"plain": True, "pairs": PAIRS, "from_": "auto", **values})
+
+
+@pytest.mark.parametrize(
+    "text, to, language",
+    [
+        ("Guten Morgen, wie geht es dir?", "English", "German"),
+        ("Schöne Grüße", "English", "German"),
+        ("Où est la gare ?", "English", "French"),
+        ("Très bien", "English", "French"),
+        ("Good morning, how are you?", "German", "English"),
+        ("Hello", "French", "English"),
+    ],
+)
+def test_the_language_of_a_text_is_recognized(text: str, to: str, language: str) -> None:
+    assert TASK.prompt(Record(text), adapted(to=to)).text == f"{language}: {text}\n{to}:"
+
+
+def test_a_text_has_one_language() -> None:
+    text = "Die Katze schläft auf dem Sofa.\n\n- Hallo\n- Milch"
+    pieces = TASK.divide(Record(text), adapted(to="en"))
+    prompts = [TASK.prompt(piece, adapted(to="en")).text for piece in pieces]
+    assert prompts == [
+        "German: Die Katze schläft auf dem Sofa.\nEnglish:",
+        "German: Hallo\nEnglish:",
+        "German: Milch\nEnglish:",
+    ]
+
+
+@pytest.mark.parametrize(
+    "text, values, message",
+    [
+        ("Hello", {"to": "es"}, "into Spanish"),
+        ("Hello", {"to": "de", "from_": "es"}, "from Spanish to German"),
+        ("Guten Tag, wie geht es dir?", {"to": "fr"}, "from German to French"),
+        ("Guten Tag, wie geht es dir?", {"to": "de"}, "seems to be German already"),
+        ("xyzzy", {"to": "en"}, "can't be recognized"),
+    ],
+)
+def test_what_an_adapted_model_can_not_translate(text: str, values: dict[str, str], message: str) -> None:
+    with pytest.raises(OptionError, match=message) as caught:
+        TASK.divide(Record(text), adapted(**values))
+    assert "--from" in caught.value.hint
+
+
+def test_pairs_of_unknown_languages() -> None:
+    with pytest.raises(OptionError, match="not a known language"):
+        adapted(pairs="en-xx")
+
+
+def test_an_adapted_model_translates_by_sentence() -> None:
+    text = "* Dr. Hill left. She was late!\n\nWhy?  Nobody knows."
+    model = EchoModel(lambda prompt: prompt.text.split(": ", 1)[1].rsplit("\n", 1)[0].upper())
+    pipeline = Pipeline(TASK, model, plain=True, to="fr", from_="en")
+    assert pipeline(text).text == "* DR. HILL LEFT. SHE WAS LATE!\n\nWHY?  NOBODY KNOWS."
+    assert len(model.prompts) == 4
+    assert "".join(pipeline.stream(text)) == pipeline(text).text

@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import threading
 from collections.abc import Callable
+from concurrent.futures import CancelledError
 from pathlib import Path
 from typing import Any
 
@@ -266,6 +267,15 @@ def test_cancelling_frees_the_slot(make: Make) -> None:
     scheduler.cancel(waiting)
     assert texts(scheduler, [Prompt(text="cat", max_tokens=3)])
     assert not waiting.events
+
+
+def test_a_prompt_that_is_being_read_can_be_cancelled(make: Make, monkeypatch: pytest.MonkeyPatch) -> None:
+    scheduler = make()
+    runs = counted(scheduler, monkeypatch)
+    with pytest.raises(CancelledError):
+        next(scheduler.run([Prompt(text=words(80, 1), max_tokens=9)], lambda: len(runs) == 1))
+    assert len(runs) == 1 and scheduler._rows == []
+    assert texts(scheduler, [Prompt(text="cat", max_tokens=3)])
 
 
 def test_rows_that_need_too_much_memory_together_wait(make: Make, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -9,6 +9,7 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
+from nlpsuite.runtime.prompt import Boundary, FinishReason
 from nlpsuite.runtime.text_stream import TextStream, ends_sentence
 from nlpsuite.runtime.tokenizer import Tokenizer
 
@@ -20,14 +21,14 @@ def cut(data: bytes, borders: Sequence[int]) -> list[bytes]:
 
 
 def stream(
-    tokens: Sequence[bytes], stop: Sequence[str] = (), prefill: str = ""
+    tokens: Sequence[bytes], stop: Sequence[str] = (), prefill: str = "", boundary: Boundary | None = None
 ) -> tuple[TextStream, list[str]]:
     """Push byte strings as tokens until the stream stops; the pieces."""
 
     def decode(ids: Sequence[int]) -> str:
         return b"".join(tokens[i] for i in ids).decode("utf-8", errors="replace")
 
-    out = TextStream(decode, stop, prefill)
+    out = TextStream(decode, stop, prefill, boundary=boundary)
     pieces = []
     for i in range(len(tokens)):
         pieces.append(out.push(i))
@@ -110,6 +111,32 @@ def test_a_stop_string_across_tokens() -> None:
 def test_the_rest_of_a_token_after_a_stop_string_is_dropped() -> None:
     out, pieces = stream([b"a", b"bSTOPc", b"d"], ["STOP"])
     assert pieces == ["a", "b", ""] and out.text == "ab"
+
+
+def whole_words(text: str, finish: FinishReason | None) -> tuple[int, bool]:
+    """Certain of words with a space behind them; ends before a full stop."""
+    end = text.find(".")
+    if end >= 0:
+        return end, True
+    return (len(text) if finish == "stop" else text.rfind(" ") + 1), False
+
+
+@given(st.text(st.sampled_from("ab ."), max_size=25), borders, st.sampled_from(["", "ba", "b a"]))
+def test_a_boundary_ends_the_text_and_holds_back_what_is_not_certain(
+    text: str, borders: list[int], stop: str
+) -> None:
+    out, pieces = stream(cut(text.encode(), borders), [stop] if stop else [], "a. ", whole_words)
+    before = text.split(stop)[0] if stop else text
+    assert out.text == "a. " + before.split(".")[0]
+    assert "".join(pieces) == out.text.removeprefix("a. ")
+    assert all(piece == "" or piece.endswith(" ") for piece in pieces[:-2])
+
+
+def test_what_is_not_certain_of_a_text_that_is_cut_off_is_dropped() -> None:
+    out = TextStream(lambda ids: "".join("a b c"[i] for i in ids), boundary=whole_words)
+    pieces = [out.push(i) for i in range(5)]
+    assert pieces == ["", "a ", "", "b ", ""]
+    assert out.finish("length") == "" and out.text == "a b "
 
 
 def test_the_prefill_is_part_of_the_text_but_not_given_again() -> None:

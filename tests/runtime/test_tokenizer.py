@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
+from tiny import VOCABULARY
 
 from nlpsuite.errors import BundleCorruptError, InputInvalidError, OptionError, UnsupportedModelError
 from nlpsuite.runtime.prompt import Message, Prompt
@@ -319,3 +320,47 @@ def test_tokens_that_numbers_are_made_of(tokenizer: Tokenizer) -> None:
     assert sorted(tokens.texts.values()) == sorted("0123456789.,")
     assert all(tokenizer.decode([i]) == text for i, text in tokens.texts.items())
     assert tokens.text(tokenizer.encode_text(" the")[0]) == " the"
+
+
+# A gap in a text.
+
+
+def with_tokens(bundle: Path, *tokens: str) -> Tokenizer:
+    from tokenizers import AddedToken
+
+    core = plain_core(bundle)
+    core.add_special_tokens([AddedToken(token) for token in tokens])
+    return Tokenizer(core, None, {})
+
+
+def test_a_gap_is_marked_by_the_models_own_tokens(tiny_bundle: Path) -> None:
+    middle = ("<|fim_prefix|>", "<|fim_suffix|>", "<|fim_middle|>")
+    tokenizer = with_tokens(tiny_bundle, "<repo_name>", "<filename>", *middle)
+    prompt = Prompt(text="the <filename> ", suffix=" end")
+    assert tokenizer.segments(prompt) == [
+        (middle[0], True), ("the <filename> ", False), (middle[1], True), (" end", False), (middle[2], True), ("", False)
+    ]  # fmt: skip
+    # What fills the gap stands apart from the prefix, so it can't spell its white space.
+    assert tokenizer.split_space(prompt) == (prompt, "")
+
+
+def test_where_the_prefix_comes_last_its_white_space_is_healed(tiny_bundle: Path) -> None:
+    tokenizer = with_tokens(tiny_bundle, "<repo_name>", "<filename>")
+    prompt = Prompt(text="a <filename> the ", suffix=" end")
+    ids = tokenizer.encode_prompt(prompt)
+    sentinels = [VOCABULARY, VOCABULARY + 1]
+    assert [i for i in ids if i >= VOCABULARY] == sentinels  # the text's own is text
+    assert ids == [
+        VOCABULARY,
+        *tokenizer.encode_text(" end"),
+        VOCABULARY + 1,
+        *tokenizer.encode_text(prompt.text),
+    ]
+    bare, space = tokenizer.split_space(prompt)
+    assert (bare.text, bare.suffix, space) == ("a <filename> the", " end", " ")
+
+
+def test_a_model_without_such_tokens(tokenizer: Tokenizer) -> None:
+    with pytest.raises(UnsupportedModelError, match="no tokens that mark") as caught:
+        tokenizer.encode_prompt(Prompt(text="a", suffix="b"))
+    assert "--sentinels" in caught.value.hint

@@ -33,9 +33,9 @@ def seen(pipeline: Pipeline, monkeypatch: pytest.MonkeyPatch) -> list[list[Messa
     prompts: list[list[Message]] = []
     stream = pipeline.model.stream
 
-    def spy(asked: Any) -> Any:
+    def spy(asked: Any, *others: Any) -> Any:
         prompts.extend(list(prompt.messages) for prompt in asked)
-        return stream(asked)
+        return stream(asked, *others)
 
     monkeypatch.setattr(pipeline.model, "stream", spy)
     return prompts

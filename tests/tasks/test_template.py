@@ -32,13 +32,14 @@ def prompt_of(task: str, template: str, record: Record | str = "The sea.", **opt
     loaded = load_task(task)
     override = PromptOverride.read(loaded, prompt_template=template)
     record = record if isinstance(record, Record) else Record(record)
-    options = {**override.options(loaded), **options}
-    return override.prompt(loaded, record, make_options(loaded.options, options))
+    return override.prompt(
+        loaded, record, make_options(loaded.options, {**override.options(loaded), **options})
+    )
 
 
 def own_prompt(task: str, text: str = "The sea.", **options: Any) -> Prompt:
     loaded = load_task(task)
-    return loaded.prompt(Record(text), make_options(loaded.options, options))
+    return loaded.prompt(Record(text), make_options(loaded.options, {**loaded.template_options, **options}))
 
 
 def test_sections_make_a_conversation() -> None:
@@ -51,8 +52,7 @@ def test_sections_make_a_conversation() -> None:
 
 @pytest.mark.parametrize("task", ["summarize", "sentiment", "complete", "translate"])
 def test_what_is_not_the_text_stays_the_tasks_own(task: str) -> None:
-    own = own_prompt(task, **load_task(task).template_options)
-    changed = prompt_of(task, "--- user ---\nOn {text}")
+    own, changed = own_prompt(task), prompt_of(task, "--- user ---\nOn {text}")
     for name in ("choices", "stop", "max_tokens", "sentence_end_after", "sampling", "prefill"):
         assert getattr(changed, name) == getattr(own, name), name
 
@@ -156,8 +156,7 @@ def test_files(tmp_path: Path) -> None:
     assert override.report == {
         "prompt_file": {"path": str(path), "sha256": hashlib.sha256(path.read_bytes()).hexdigest()}
     }
-    options = summarize.options(**override.options(summarize))
-    assert override.prompt(summarize, Record("a"), options).messages == (Message("user", "On a"),)
+    assert override.prompt(summarize, Record("a"), summarize.options()).messages == (Message("user", "On a"),)
     with pytest.raises(InputNotFoundError, match="no file"):
         PromptOverride.read(load_task("summarize"), prompt_file=tmp_path / "nothing")
     with pytest.raises(InputNotFoundError, match="is a directory"):

@@ -11,6 +11,7 @@ import shutil
 import signal
 import subprocess
 import time
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -323,6 +324,60 @@ def test_what_is_too_long_is_left_out_and_counted(run: Run, tmp_path: Path) -> N
     assert report.result is not None and Adapter.open(report.result).info.data[0]["rows"] == 27
 
 
+# Options that the data decide.
+
+
+def tickets(path: Path, labels: Mapping[str, str]) -> Path:
+    """Rows whose label one word shows."""
+    generator = random.Random(2)
+    with path.open("w", newline="", encoding="utf-8") as file:
+        writer = csv.writer(file)
+        writer.writerow(("text", "category"))
+        for number in range(120):
+            kind = generator.choice(list(labels))
+            word = generator.choice(GOOD if kind == "good" else BAD)
+            writer.writerow((f"the {generator.choice(THINGS)} {number} is {word}", labels[kind]))
+    return path
+
+
+def test_labels_are_learned_from_the_data(run: Run, base: Path, tmp_path: Path) -> None:
+    data = tickets(tmp_path / "tickets.csv", {"good": "positive", "bad": "Act, now"})
+    report = run(tmp_path / "run", data, "classify", heldout=0.25, scored_examples=20)
+    assert report.result is not None and report.figures["accuracy"] > 0.8
+    info = Adapter.open(report.result).info
+    assert info.options == {"plain": True, "calibrate": False, "labels": "Act, now\npositive"}
+    assert 0.05 <= info.temperature <= 20 and info.temperature != 1
+    pipeline = nlpsuite.load("classify", model=str(base), adapter=report.result, device="cpu")
+    assert pipeline.model.bundle.adapter is not None
+    assert pipeline.model.bundle.adapter["temperature"] == pipeline.temperature == info.temperature
+    output = pipeline("the film is lovely")
+    assert output.label == "positive" and sum((output.probabilities or {}).values()) == pytest.approx(1)
+    cooler = pipeline.temperature
+    pipeline.temperature = 1.0
+    sure, plain = (max((o.probabilities or {}).values()) for o in (output, pipeline("the film is lovely")))
+    assert (sure > plain) == (cooler < 1)
+
+
+def test_several_labels_are_learned_one_by_one(run: Run, base: Path, tmp_path: Path) -> None:
+    data = tickets(tmp_path / "tickets.csv", {"good": "positive; thing", "bad": "thing"})
+    report = run(
+        tmp_path / "run", data, "classify", options={"multi": True}, heldout=0.25, scored_examples=20
+    )
+    assert "label_micro_f1" in report.figures, run.recorder.notices
+    assert report.figures["label_micro_f1"] > 0.8 and report.result is not None
+    assert Adapter.open(report.result).info.data[0]["rows"] == 240  # each label of each row
+    pipeline = nlpsuite.load("classify", model=str(base), adapter=report.result, device="cpu")
+    assert pipeline("the film is lovely").label == "positive; thing"
+
+
+def test_what_can_not_be_labels_is_refused(run: Run, tmp_path: Path) -> None:
+    data = tickets(tmp_path / "tickets.csv", {"good": "one", "bad": "one"})
+    with pytest.raises(InputInvalidError, match="only the label 'one'"):
+        run(tmp_path / "run", data, "classify")
+    with pytest.raises(InputInvalidError, match=r"tickets.csv:2: 'one' is not a label of classify"):
+        run(tmp_path / "other", data, "classify", options={"labels": "two,three"})
+
+
 # The tokens of training are those of inference.
 
 
@@ -376,6 +431,16 @@ def test_an_empty_prompt_begins_as_in_inference(tiny_checkpoint: Checkpoint, tmp
     encoder = encoder_of("complete", tiny_checkpoint, tmp_path / "tokenizer")
     encoded = encoder.encode(Example(Record(""), ("x",)))
     assert (encoded.ids[0], encoded.prompt_length) == (0, 1)  # the lowest end token, as the scheduler takes
+
+
+def test_white_space_at_the_prompts_end_is_spelled_by_the_answer(
+    tiny_checkpoint: Checkpoint, tmp_path: Path
+) -> None:
+    """As in inference, where tokens are healed: the tokens are those of the text as one."""
+    encoder = encoder_of("complete", tiny_checkpoint, tmp_path / "tokenizer", sentinels=False)
+    encoded = encoder.encode(Example(Record("of the "), ("man",)))
+    assert encoded.ids[:-1] == encoder.tokenizer.encode_text("of the man")
+    assert encoded.ids[: encoded.prompt_length] == encoder.tokenizer.encode_text("of the")
 
 
 def test_the_loss_is_taken_on_the_answers_alone(tiny_checkpoint: Checkpoint) -> None:
@@ -515,6 +580,7 @@ def test_options_of_each_row_go_before_those_of_the_adapter(
     with pytest.raises(OptionError, match="max_tokens is 'many'"):
         encoder.encode(Example(Record("dog"), ("chien",), options={"max_tokens": "many"}))
     for column, message in (
+        ("from=lang", "no column 'lang'"),  # the field is called from_
         ("to=lang", "no column 'lang'"),
         ("into=lang", "no option 'into'"),
         ("to", "'to'"),

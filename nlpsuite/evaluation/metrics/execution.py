@@ -24,7 +24,7 @@ from typing import BinaryIO, Literal, TypeAlias
 
 from nlpsuite.errors import OptionError
 
-__all__ = ["Execution", "Reason", "humaneval_program", "run_program", "run_programs"]
+__all__ = ["Execution", "Reason", "humaneval_program", "infilled_program", "run_program", "run_programs"]
 
 Reason: TypeAlias = Literal["passed", "failed", "timed out", "memory", "crashed"]
 
@@ -209,6 +209,16 @@ def humaneval_program(prompt: str, completion: str, test: str, entry_point: str)
             code = _indented(code, prompt.rstrip().rpartition("\n")[2])
         function = prompt + _function(code)
     return f"{function.rstrip()}\n\n{test}\n\ncheck({entry_point})\n"
+
+
+def infilled_program(prompt: str, completion: str, suffix: str, test: str, entry_point: str) -> str:
+    """The program that tests the text of a gap in a solution (Bavarian et al. 2022, arXiv:2207.14255).
+
+    Args:
+        prompt, suffix: the program before and behind the gap.
+        completion, test, entry_point: as in ``humaneval_program``.
+    """
+    return f"{(prompt + completion + suffix).rstrip()}\n\n{test}\n\ncheck({entry_point})\n"
 
 
 _FENCE = re.compile(r"^[ \t]*```.*$", re.MULTILINE)

@@ -80,8 +80,8 @@ class InventedNumbers(Invented):
 
     def unsupported(self, said: Collection[str], source: str) -> Collection[str]:
         known: set[Decimal | str] = set()
-        for match in _NUMBER.finditer(source):
-            known |= _values(match)
+        for found in _NUMBER.finditer(source):
+            known |= _values(found)
         return [one for one in said if (match := _NUMBER.match(one)) and known.isdisjoint(_values(match))]
 
 

@@ -42,7 +42,10 @@ def tatoeba(data: Path, code: str) -> Iterator[tuple[str, str]]:
 
 def multi30k(data: Path, code: str) -> Iterator[tuple[str, str]]:
     """Pairs of Multi30k's training part."""
-    texts = [gzip.open(data / f"multi30k/train.{c}.gz", "rt", encoding="utf-8") for c in ("en", code)]
+    texts = [
+        gzip.decompress((data / f"multi30k/train.{c}.gz").read_bytes()).decode("utf-8").splitlines()
+        for c in ("en", code)
+    ]
     for english, other in zip(*texts, strict=True):
         yield " ".join(english.split()), " ".join(other.split())
 
@@ -93,7 +96,9 @@ def main() -> None:
                 learnt.append((english, other))
         # Longer sentences teach more of a language than "Go!" does.
         learnt = sorted(generator.sample(learnt, len(learnt)), key=lambda pair: len(pair[0]) < 20)
-        rows += directions(learnt[: arguments.tatoeba] + list(multi30k(arguments.data, code)), code, generator)
+        rows += directions(
+            learnt[: arguments.tatoeba] + list(multi30k(arguments.data, code)), code, generator
+        )
         name = LANGUAGES[code]
         write(
             arguments.output / f"tatoeba_heldout_en-{code}.tsv",

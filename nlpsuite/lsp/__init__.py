@@ -1,0 +1,1 @@
+"""A language server that offers completions in any editor."""
