@@ -14,10 +14,14 @@ from tokenizers import Tokenizer
 bundle, text = Path(sys.argv[1]), sys.argv[2]
 manifest = json.loads((bundle / "bundle.json").read_text(encoding="utf-8"))
 adapter = manifest["adapter"]
-labels = adapter["options"]["labels"].split(",")
+labels = adapter["options"]["labels"].split(",")  # or by line breaks, if they have commas in them
 tokenizer = Tokenizer.from_file(str(bundle / "tokenizer.json"))
 graph = next(g["path"] for g in manifest["graphs"] if g["layout"] == "slots")
-session = ort.InferenceSession(str(bundle / graph), providers=["CPUExecutionProvider"])
+settings = ort.SessionOptions()
+settings.log_severity_level = (
+    3  # else it warns that the caches aren't updated in place, which one run doesn't need
+)
+session = ort.InferenceSession(str(bundle / graph), settings, providers=["CPUExecutionProvider"])
 
 # One row for each label: the prompt that the adapter was trained on, then the label.
 prompt = f"{text.strip()}\nCategory:"
@@ -45,4 +49,4 @@ scores = np.array(scores) / adapter["temperature"]
 probabilities = np.exp(scores - scores.max())
 probabilities /= probabilities.sum()
 for label, probability in sorted(zip(labels, probabilities), key=lambda pair: -pair[1]):
-    print(f"{label}: {probability:.1%}")
+    print(f"{label}: {probability:.2%}")

@@ -54,15 +54,14 @@ def write_labels(labels: Sequence[str]) -> str:
 
 
 def parse_descriptions(text: str, labels: Sequence[str]) -> dict[str, str]:
-    """Descriptions by label, of ``label = description`` entries separated by semicolons or, where the text has
-    several lines, by line breaks.
+    """Descriptions by label, of ``label = description`` entries separated by semicolons or line breaks.
 
     Raises:
         OptionError: an entry isn't of that form, or describes none of the labels or one twice.
     """
     known = {label.casefold(): label for label in labels}
     found: dict[str, str] = {}
-    for entry in text.strip().split("\n") if "\n" in text.strip() else text.split(";"):
+    for entry in text.replace("\n", ";").split(";"):
         if not entry.strip():
             continue
         name, equals, description = (part.strip() for part in entry.partition("="))
