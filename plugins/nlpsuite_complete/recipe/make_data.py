@@ -32,8 +32,8 @@ from nlpsuite.plugins import OverlapIndex, good_rows, open_table
 
 # Shares of the examples.
 KINDS = {"function": 34, "line": 32, "lines": 9, "block": 12, "span": 8, "next": 5}
-CHARACTERS_PER_TOKEN = 3.2  # of the default model, in Python
-TOKENS_PER_EXAMPLE = 210
+CHARACTERS_PER_TOKEN = 3.7  # of the default model, in Python
+TOKENS_PER_EXAMPLE = 185
 MOST_LINES = 40  # in a function
 MOST_PER_PACKAGE = 0.12  # share of the examples; of the standard library, three times as much
 TRIES = 4  # to cut an example of a kind out of a function
