@@ -39,5 +39,6 @@ evaluate scitldr summarize --dataset scitldr:dev --length short
 evaluate scitldr-lead-1 summarize --dataset scitldr:dev --baseline lead-1
 evaluate scitldr-lead-3 summarize --dataset scitldr:dev --baseline lead-3
 evaluate humaneval complete --dataset humaneval --execute
+evaluate humaneval-infilling complete --dataset humaneval-infilling:single-line --execute
 nlpsuite eval lm --dataset wikitext2:valid ${limit[0]:+--limit 2} --json >"$out/wikitext2.json"
 printf '\nReports are in %s.\n' "$out"

@@ -124,7 +124,7 @@ def _closes(before: str, after: str) -> bool:
     """Whether triple quotes look like the end of a string: the line ends with them, and text stands before them or
     what a docstring can't follow."""
     if after[:1].strip():
-        return False
+        return after[0] in ")],."
     *above, line = before.split("\n")
     if line.strip():
         return not line.rstrip("rbfuRBFU ").endswith(("=", "(", "[", ",", "return", "+", ":"))

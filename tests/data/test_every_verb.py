@@ -394,6 +394,25 @@ def test_a_data_set_by_name_is_a_table(
     assert [row["text"] for row in score_rows("sst2:dev")] == ["Great", "Bad"]
 
 
+def test_a_data_set_may_bring_options_of_its_rows(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, score_rows: Any
+) -> None:
+    monkeypatch.setenv("NLPSUITE_DATA", str(tmp_path))
+    row = {
+        "task_id": "a",
+        "prompt": "def f(x):\n",
+        "canonical_solution": "    y = x\n",
+        "suffix": "    return y\n",
+    }
+    write(
+        tmp_path / "HumanEval-SingleLineInfilling.jsonl", json.dumps({**row, "entry_point": "f", "test": ""})
+    )
+    [example] = read_examples("humaneval-infilling:single-line", load_task("complete"))
+    assert example.options == {"suffix": "\n    return y\n"} and example.reference == "    y = x"
+    [done] = score_rows("humaneval-infilling:single-line", "complete", options={"max_tokens": 9})
+    assert done["status"] == "ok" and "\n" not in done["output"].strip()
+
+
 def test_a_closed_standard_input_is_empty(monkeypatch: pytest.MonkeyPatch, score_rows: Any) -> None:
     monkeypatch.setattr(sys, "stdin", None)
     with pytest.raises(InputInvalidError, match="standard input is empty"):

@@ -26,7 +26,18 @@ def test_every_check_is_a_test_and_says_what_it_expects() -> None:
 
 def test_the_suites_own_flags_are_reserved() -> None:
     task = run_command.command.get_command(click.Context(run_command.command), "complete")  # type: ignore[attr-defined]
-    own = {p.name for p in task.params} - {"stop", "max_tokens", "temperature", "top_k", "top_p", "min_p"}
+    own = {p.name for p in task.params} - {
+        "stop",
+        "max_tokens",
+        "temperature",
+        "top_k",
+        "top_p",
+        "min_p",
+        "suffix",
+        "line",
+        "block",
+        "sentinels",
+    }
     assert own - {"repetition_penalty", "seed"} <= RESERVED_OPTIONS
 
 

@@ -59,7 +59,9 @@ def test_a_long_prompt_is_refused() -> None:
 def test_bundled_tasks_run_on_it() -> None:
     assert Pipeline(load_task("sentiment"), EchoModel(["negative"]))("Bad.").label == "negative"
     model = EchoModel(["One."], context_length=600)
-    result = Pipeline(load_task("summarize"), model, method="instruct").run(Record("A ferry left the island. " * 100))
+    result = Pipeline(load_task("summarize"), model, method="instruct").run(
+        Record("A ferry left the island. " * 100)
+    )
     assert result.output.text == "One." and result.parts == len(model.prompts) > 2
 
 

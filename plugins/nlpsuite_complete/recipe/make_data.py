@@ -26,13 +26,14 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import NamedTuple
 
-from python_sources import Source, read_sources
+from python_sources import Source, read_sources  # type: ignore[import-not-found]  # beside this script
 
 from nlpsuite.plugins import OverlapIndex, good_rows, open_table
 
 # Shares of the examples.
 KINDS = {"function": 34, "line": 32, "lines": 9, "block": 12, "span": 8, "next": 5}
-CHARACTERS_PER_TOKEN = 3.2  # of the default model, in Python
+CHARACTERS_PER_TOKEN = 3.7  # of the default model, in Python
+TOKENS_PER_EXAMPLE = 185
 MOST_LINES = 40  # in a function
 MOST_PER_PACKAGE = 0.12  # share of the examples; of the standard library, three times as much
 TRIES = 4  # to cut an example of a kind out of a function
@@ -218,10 +219,11 @@ CUTS = {
 
 def evaluation_index(names: list[str]) -> tuple[OverlapIndex, set[str]]:
     """What must not be learned: the texts of the evaluation sets, and the names of the functions asked for."""
-    index, asked = OverlapIndex(), set()
+    index = OverlapIndex()
+    asked: set[str] = set()
     for name in names:
         for number, (_, values) in enumerate(good_rows(open_table(name))):
-            asked.add(values.get("entry_point"))
+            asked.add(str(values.get("entry_point")))
             for value in values.values():
                 for text in value if isinstance(value, list) else [value]:
                     if isinstance(text, str):
@@ -230,13 +232,17 @@ def evaluation_index(names: list[str]) -> tuple[OverlapIndex, set[str]]:
 
 
 def make(
-    found: list[Function], tokens: int, generator: random.Random
+    found: list[Function], index: OverlapIndex, tokens: int, generator: random.Random
 ) -> tuple[list[dict[str, str]], Counter[str]]:
-    """Examples of all kinds until there are enough tokens, and their number by package."""
+    """Examples of all kinds until there are enough tokens, and their number by package.
+
+    Args:
+        index: what no example may share; the file around a function may.
+    """
     rows: list[dict[str, str]] = []
     by_package: Counter[str] = Counter()
     seen: set[bytes] = set()
-    expected = tokens / 260
+    expected = tokens / TOKENS_PER_EXAMPLE
     left = tokens * CHARACTERS_PER_TOKEN
     idle = 0
     # Whole bodies are the scarcest, so each function gives one first; then any of the others.
@@ -256,7 +262,7 @@ def make(
         if made[kind] >= wanted[kind] or by_kind[package, kind] >= share * wanted[kind]:
             continue
         example = next(filter(None, (CUTS[kind](function, generator) for _ in range(TRIES))), None)
-        if example is None:
+        if example is None or index.shares(example.text + example.completion + example.suffix):
             continue
         digest = hashlib.sha256("\0".join(example).encode()).digest()
         if digest in seen:
@@ -296,7 +302,7 @@ def main() -> None:
     ]
     if not found:
         raise SystemExit("There is no function to learn from.")
-    rows, by_package = make(found, given.tokens, generator)
+    rows, by_package = make(found, index, given.tokens, generator)
     generator.shuffle(rows)
     given.output.mkdir(parents=True, exist_ok=True)
     with (given.output / "train.jsonl").open("w", encoding="utf-8") as file:

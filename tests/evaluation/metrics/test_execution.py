@@ -10,7 +10,13 @@ from pathlib import Path
 import pytest
 
 from nlpsuite.errors import OptionError
-from nlpsuite.evaluation.metrics.execution import Execution, humaneval_program, run_program, run_programs
+from nlpsuite.evaluation.metrics.execution import (
+    Execution,
+    humaneval_program,
+    infilled_program,
+    run_program,
+    run_programs,
+)
 
 pytestmark = pytest.mark.skipif(os.name != "posix", reason="programs are run on POSIX systems")
 
@@ -243,6 +249,15 @@ def test_a_completion_that_does_not_do_it_fails(completion: str) -> None:
 
 def test_a_prompt_may_end_within_a_line() -> None:
     assert area_of("12\n\nprint(1 / 0)", PROMPT + "    return ").passed
+
+
+def test_a_gap_is_tested_with_what_follows_it() -> None:
+    def filled(completion: str) -> Execution:
+        suffix = "\n    return int(helper(found))\n"
+        return run_program(infilled_program(PROMPT, completion, suffix, TEST, "area"), 20)
+
+    assert filled("    found = math.pi * r * r").passed
+    assert filled("    found = r").reason == "failed"
 
 
 @pytest.mark.skipif(not HUMANEVAL.is_file(), reason="the data set is not here")
