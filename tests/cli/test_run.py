@@ -175,9 +175,9 @@ def test_list_names_the_bundled_tasks(cli) -> None:
     assert "Summarize a text" in cli("list").out
 
 
-def test_translate_says_that_it_is_experimental(cli) -> None:
+def test_translate_says_which_languages_it_knows(cli) -> None:
     [row] = [row for row in json.loads(cli("list", "--json").out) if row["task"] == "translate"]
-    assert "experimental" in row["summary"]
+    assert "German or French" in row["summary"]
 
 
 def test_help_shows_a_tasks_options(cli) -> None:
