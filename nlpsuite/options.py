@@ -148,17 +148,21 @@ def _spec(field: dataclasses.Field[Any], hint: Any) -> OptionSpec:
     return OptionSpec(field.name, hint, field.default, help, choices, file)
 
 
+@functools.cache
+def _by_name(cls: Any) -> dict[str, OptionSpec]:
+    specs = option_specs(cls)
+    return {spec.public_name: spec for spec in specs} | {spec.name: spec for spec in specs}
+
+
 def find_option(cls: type[Options], name: str) -> OptionSpec:
     """The option of a name, which may be the public one or the field's.
 
     Raises:
         OptionError: there is none; suggests a similar one or lists all.
     """
-    specs = option_specs(cls)
-    for spec in specs:
-        if name in (spec.name, spec.public_name):
-            return spec
-    names = [spec.public_name for spec in specs]
+    if found := _by_name(typing.cast(Any, cls)).get(name):
+        return found
+    names = [spec.public_name for spec in option_specs(cls)]
     close = difflib.get_close_matches(name, names, n=1)
     hint = f"Did you mean {close[0]!r}?" if close else f"Options: {', '.join(names) or 'none'}."
     raise OptionError(f"There is no option {name!r}.", hint=hint)

@@ -8,7 +8,6 @@ from typing import Any
 
 import click
 
-from nlpsuite.data.text import read_text
 from nlpsuite.options import OptionSpec
 
 __all__ = ["flag", "given_options"]
@@ -34,7 +33,11 @@ def _text_or_file(ctx: click.Context, param: click.Parameter, value: str | None)
     """A text, or the text of the file whose name follows ``@``; ``@@`` begins a text with ``@``."""
     if value is None or not value.startswith("@"):
         return value
-    return value[1:] if value.startswith("@@") else read_text(Path(value[1:]).expanduser())
+    if value.startswith("@@"):
+        return value[1:]
+    from nlpsuite.data.text import read_text
+
+    return read_text(Path(value[1:]).expanduser())
 
 
 def _sentence(text: str) -> str:

@@ -12,6 +12,7 @@ if TYPE_CHECKING:
     from nlpsuite.tasks.base import Task
 
 __all__ = [
+    "LABEL_SEPARATORS",
     "join_labels",
     "parse_label_map",
     "read_label",
@@ -20,9 +21,11 @@ __all__ = [
     "with_label_map",
 ]
 
+LABEL_SEPARATORS = ("\n", ";", "|", ",")
+"""What may stand between the labels of a text that has several, the likeliest separators first."""
+
 _PREFIXES = ("__label__", "label_")  # of fastText and of Transformers
 _LEAST_LETTERS = 3  # of an abbreviation
-_SET_SEPARATORS = ("\n", ";", "|", ",")  # between the labels of a text that has several
 _BINARY = {"true": "1", "false": "0", "-1": "0"}
 
 
@@ -70,7 +73,7 @@ def read_label_set(value: str, labels: Mapping[str, str]) -> str | None:
     Args:
         labels: as for ``read_label``.
     """
-    for parts in ([value], *(value.split(each) for each in _SET_SEPARATORS if each in value)):
+    for parts in ([value], *(value.split(each) for each in LABEL_SEPARATORS if each in value)):
         found = {read_label(part, labels) for part in parts if part.strip()}
         if None not in found:
             return join_labels(label for label in dict.fromkeys(labels.values()) if label in found)

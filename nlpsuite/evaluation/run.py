@@ -287,12 +287,12 @@ def _read(
     Args:
         answered_with: the options of a job that answered the rows.
     """
-    if not task.open_labels:
-        return task, rows_of(task, table, reference_column, request.limit, request.text_columns)
 
     def rows(task: Task[Any]) -> list[EvaluatedRow]:
         return rows_of(task, table, reference_column, request.limit, request.text_columns)
 
+    if not task.open_labels:
+        return task, rows(task)
     options = {**(answered_with or {}), **(table.options or {}), **request.options}
     made, _ = complete_options(task, options, lambda open_: (row.references[0] for row in rows(open_)))
     return made, rows(made)

@@ -16,9 +16,9 @@ from nlpsuite.export.kernels import decoder_kernels, exactness_graph
 from nlpsuite.export.portable import GRAPH_FILES, portable_files
 from nlpsuite.export.template import DType, Layout, probe_text, template_for
 from nlpsuite.files import atomic_directory, sha256_file
-from nlpsuite.models.adapter import MergedCheckpoint
 from nlpsuite.models.checkpoint import Checkpoint
 from nlpsuite.models.config import DecoderConfig
+from nlpsuite.models.merged import MergedCheckpoint
 from nlpsuite.runtime.bundle import EXACTNESS_GRAPH, FORMAT, FORMAT_VERSION, MANIFEST, Bundle
 from nlpsuite.runtime.tokenizer import Tokenizer
 

@@ -11,8 +11,8 @@ from collections.abc import Mapping
 from importlib import resources
 from typing import Any
 
-from nlpsuite.models.adapter import MergedCheckpoint
 from nlpsuite.models.checkpoint import Checkpoint
+from nlpsuite.models.merged import MergedCheckpoint
 
 __all__ = ["model_card", "own_card"]
 

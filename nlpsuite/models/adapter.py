@@ -22,18 +22,17 @@ import numpy as np
 import numpy.typing as npt
 
 from nlpsuite.errors import (
-    AdapterMismatchError,
     BundleCorruptError,
     ModelNotFoundError,
     ModelUnavailableError,
     UnsupportedModelError,
 )
 from nlpsuite.files import atomic_write_bytes, sha256_file
-from nlpsuite.models.checkpoint_base import Checkpoint, RawTensor
+from nlpsuite.models.checkpoint_base import Checkpoint
 from nlpsuite.models.checkpoint_hf import DTYPES, widen_bf16
 from nlpsuite.models.peft import CONFIG_FILE, PREFIX, WEIGHTS_FILE, peft_settings
 
-__all__ = ["Adapter", "AdapterInfo", "MergedCheckpoint", "fingerprint", "fingerprint_of", "save_adapter"]
+__all__ = ["Adapter", "AdapterInfo", "fingerprint", "fingerprint_of", "save_adapter"]
 
 FORMAT = "nlpsuite-adapter"
 FORMAT_VERSION = 1
@@ -41,6 +40,7 @@ _INTEGER_VERSION = 2  # with matrices of 8-bit integers, which earlier readers w
 _KEY = "nlpsuite_adapter"  # of the metadata's JSON text; safetensors metadata holds strings alone
 _A, _B = ".lora_A.weight", ".lora_B.weight"
 _WEIGHT, _SCALES = ".weight", ".scales"
+_DTYPES: dict[str, npt.DTypeLike] = {**DTYPES, "I8": np.int8}
 _DAMAGED = "Copy or download the file again, or train the adapter again."
 _MALFORMED = (ValueError, TypeError, AttributeError, RecursionError)
 
@@ -284,10 +284,9 @@ def _read(path: Path) -> bytes:
 
 
 def _array(name: str, entry: Mapping[str, Any]) -> Array:
-    dtypes: dict[str, npt.DTypeLike] = {**DTYPES, "I8": np.int8}
-    if entry["dtype"] not in dtypes:
-        raise ValueError(f"{name} is stored as {entry['dtype']}, not {', '.join(dtypes)}")
-    values = np.frombuffer(entry["data"], dtypes[entry["dtype"]]).reshape(entry["shape"])
+    if entry["dtype"] not in _DTYPES:
+        raise ValueError(f"{name} is stored as {entry['dtype']}, not {', '.join(_DTYPES)}")
+    values = np.frombuffer(entry["data"], _DTYPES[entry["dtype"]]).reshape(entry["shape"])
     return widen_bf16(values) if entry["dtype"] == "BF16" else values
 
 
@@ -374,60 +373,3 @@ def _pairs(path: Path, info: AdapterInfo, tensors: Mapping[str, Array]) -> dict[
 
 def _damaged(path: Path, what: str) -> BundleCorruptError:
     return BundleCorruptError(f"The adapter {path} is damaged: {what.rstrip('.')}.", hint=_DAMAGED)
-
-
-class MergedCheckpoint(Checkpoint):
-    """A base with an adapter merged into its weights.
-
-    Raises:
-        AdapterMismatchError: the adapter was trained on another base.
-    """
-
-    def __init__(self, checkpoint: Checkpoint, adapter: Adapter) -> None:
-        self.base, self.adapter = checkpoint, adapter
-        self.name, self.config = f"{checkpoint.name}+{adapter.label}", checkpoint.config
-        self.license = _both(checkpoint.license, adapter.info.license)
-        self._changed = frozenset(adapter.names)
-        self._check()
-
-    def _check(self) -> None:
-        info, base = self.adapter.info, self.base
-        if info.base_fingerprint and (found := fingerprint(base)) != info.base_fingerprint:
-            raise AdapterMismatchError(
-                f"The adapter {self.adapter.path} was trained on {info.base} "
-                f"(weights {info.base_fingerprint[:12]}); this base is {base.name} (weights {found[:12]}).",
-                hint=f"Pass exactly that {info.base} with --model, or train an adapter for {base.name}.",
-            )
-        # Without a fingerprint, names and shapes are all there is to compare.
-        shapes = dict(base.config.parameter_shapes())
-        for name in self.adapter.names:
-            if name not in shapes:
-                raise AdapterMismatchError(
-                    f"The adapter {self.adapter.path} changes {name}, which {base.name} does not have."
-                )
-            if shapes[name] != self.adapter.shape(name):
-                raise AdapterMismatchError(
-                    f"The adapter {self.adapter.path} changes {name} of shape "
-                    f"{list(self.adapter.shape(name))}; in {base.name} it has {list(shapes[name])}."
-                )
-
-    def tensor(self, name: str) -> npt.NDArray[np.float32]:
-        values = self.base.tensor(name)
-        return values + self.adapter.delta(name) if name in self._changed else values
-
-    def quantized(self, name: str) -> RawTensor | None:
-        """None for a parameter that the adapter changes: the stored blocks are the base's."""
-        return None if name in self._changed else self.base.quantized(name)
-
-    def tokenizer_files(self) -> dict[str, str]:
-        return self.base.tokenizer_files()
-
-    def source_files(self) -> list[Path]:
-        return [*self.base.source_files(), self.adapter.path]
-
-
-def _both(base: str | None, adapter: str | None) -> str | None:
-    """The license of the combined work, as an SPDX expression; None if the base's is unknown."""
-    if base is None or adapter is None or base.casefold() == adapter.casefold():
-        return base
-    return f"{base} AND {adapter}"

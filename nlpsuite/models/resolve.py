@@ -136,8 +136,8 @@ def open_model(
         check_space(workspace, int(spec.parameters * WEIGHT_BYTES[precision]), spec.name or spec.label)
         bases_dir().mkdir(parents=True, exist_ok=True)
         path = spec.obtain(bases_dir() if keep else workspace, reporter or Silent())
-        from nlpsuite.models.adapter import MergedCheckpoint
         from nlpsuite.models.checkpoint import open_checkpoint
+        from nlpsuite.models.merged import MergedCheckpoint
 
         checkpoint = open_checkpoint(path)
         checkpoint.name = spec.name or checkpoint.name

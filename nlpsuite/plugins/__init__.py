@@ -15,7 +15,7 @@ from nlpsuite.lazy import import_name
 if TYPE_CHECKING:
     from nlpsuite.batch.engine import ATTEMPTS, Beat, Done, Engine, OnBeat, RunChunk, Work, open_worker
     from nlpsuite.data.examples import good_rows
-    from nlpsuite.data.labels import join_labels, split_label_set
+    from nlpsuite.data.labels import LABEL_SEPARATORS, join_labels, split_label_set
     from nlpsuite.data.lines import Reader, Values, read_lines
     from nlpsuite.data.overlap import OverlapIndex
     from nlpsuite.data.record import Columns
@@ -39,7 +39,7 @@ if TYPE_CHECKING:
     from nlpsuite.tasks.sentences import Sentence, ends_as_sentence, split_sentences
 
 __all__ = [
-    "API_VERSION", "ATTEMPTS", "ENTRY_POINT_GROUP", "Beat", "Boundary", "Columns", "Divides", "Done", "Engine",
+    "API_VERSION", "ATTEMPTS", "ENTRY_POINT_GROUP", "LABEL_SEPARATORS", "Beat", "Boundary", "Columns", "Divides", "Done", "Engine",
     "FinishReason", "Flag", "Guard", "LanguageModel", "Metric", "ModelSource", "ModelSpec", "OnBeat",
     "OutputGuard", "OverlapIndex", "Part", "Piece", "Plugin", "PromptOverride", "Reader", "RowMetric",
     "RunChunk", "Screening", "Sentence", "Statistics", "Values", "Work", "Writer", "check_lengths",
@@ -53,7 +53,7 @@ __all__ = [
 _LAZY = {
     "batch.engine": "ATTEMPTS Beat Done Engine OnBeat RunChunk Work open_worker",
     "data.examples": "good_rows",
-    "data.labels": "join_labels split_label_set",
+    "data.labels": "LABEL_SEPARATORS join_labels split_label_set",
     "data.lines": "Reader Values read_lines",
     "data.overlap": "OverlapIndex",
     "data.record": "Columns",

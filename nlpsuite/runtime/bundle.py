@@ -56,7 +56,8 @@ class Bundle:
         files: relative path to ``{"sha256", "bytes"}``.
         created_by: the program and version that wrote the bundle.
         adapter: what was merged into the weights: ``task`` (empty if unknown), ``task_version``,
-            ``options`` (it was trained with), ``temperature`` (of choices), ``sha256`` and more, see docs/bundle.md; None for a plain base.
+            ``options`` (it was trained with), ``temperature`` (of choices), ``sha256`` and more, see
+            docs/bundle.md; None for a plain base.
         verification: results of the comparison with torch at export; None if there was none.
     """
 

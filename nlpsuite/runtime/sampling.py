@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -14,7 +15,7 @@ __all__ = ["Sampler", "log_softmax"]
 Floats = npt.NDArray[np.float32]
 
 
-def log_softmax(logits: Floats) -> npt.NDArray[np.float64]:
+def log_softmax(logits: npt.NDArray[np.floating[Any]]) -> npt.NDArray[np.float64]:
     """Log-probabilities over the last axis; any shape, summed in float64."""
     shifted = logits.astype(np.float64) - logits.max(axis=-1, keepdims=True)
     normalised: npt.NDArray[np.float64] = shifted - np.log(np.exp(shifted).sum(axis=-1, keepdims=True))

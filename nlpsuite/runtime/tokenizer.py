@@ -48,7 +48,6 @@ class Tokenizer:
         self._takes_system = True
         self._healer: TokenHealer | None = None
         self._number_tokens: NumberTokens | None = None
-
         self._layout = find_layout(lambda token: core.token_to_id(token) is not None)
 
     @classmethod

@@ -15,8 +15,8 @@ _TYPES = {bool: "boolean", int: "integer", float: "number", str: "string"}
 def option_schema(cls: type[Options]) -> dict[str, Any]:
     """The JSON schema (draft 2020-12) of an object of options.
 
-    It admits what ``make_options`` takes under the options' public names and nothing else, where numbers are such as a double can
-    hold and strings are valid Unicode. Ranges that only the model's sampling sets (a temperature
+    It admits what ``make_options`` takes under the options' public names and nothing else, where numbers
+    are such as a double can hold and strings are valid Unicode. Ranges that only the model's sampling sets (a temperature
     above 0) are not part of it.
     """
     return {

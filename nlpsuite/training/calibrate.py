@@ -10,11 +10,11 @@ from collections.abc import Iterable, Sequence
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 
 from nlpsuite.data.examples import Example
 from nlpsuite.runtime.language_model import LanguageModel
 from nlpsuite.runtime.prompt import Prompt
+from nlpsuite.runtime.sampling import log_softmax
 from nlpsuite.tasks.base import Task
 from nlpsuite.training.adapter import divided, options_of
 
@@ -44,7 +44,7 @@ def fit_temperature(scores: Sequence[Sequence[float]], right: Sequence[int]) -> 
     loss = 0.5 * (logarithms / _SPREAD) ** 2
     for row, index in zip(scores, right):
         scaled = np.asarray(row, np.float64) / np.exp(logarithms)[:, None]
-        loss -= _log_softmax(scaled)[:, index]
+        loss -= log_softmax(scaled)[:, index]
     return float(f"{math.exp(logarithms[int(np.argmin(loss))]):.3g}")
 
 
@@ -76,9 +76,3 @@ def choice_scores(
         for completion in model.complete(prompts)
     ]
     return scores, right
-
-
-def _log_softmax(values: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
-    shifted = values - values.max(axis=-1, keepdims=True)
-    result: npt.NDArray[np.float64] = shifted - np.log(np.exp(shifted).sum(axis=-1, keepdims=True))
-    return result

@@ -18,8 +18,9 @@ from nlpsuite.data.sources import open_table
 from nlpsuite.data.tables import Table
 from nlpsuite.errors import InputInvalidError, NlpsuiteError, OptionError
 from nlpsuite.files import atomic_directory, atomic_write_text, sha256_file
-from nlpsuite.models.adapter import Adapter, AdapterInfo, MergedCheckpoint, save_adapter
+from nlpsuite.models.adapter import Adapter, AdapterInfo, save_adapter
 from nlpsuite.models.checkpoint import Checkpoint, open_checkpoint
+from nlpsuite.models.merged import MergedCheckpoint
 from nlpsuite.models.resolve import resolve_spec
 from nlpsuite.options import by_field, make_options
 from nlpsuite.plugins import find_task, load_task

@@ -7,10 +7,10 @@ from collections.abc import Iterable, Mapping, Sequence
 from functools import lru_cache
 
 from nlpsuite.errors import InputInvalidError, OptionError
+from nlpsuite.plugins import LABEL_SEPARATORS
 
 __all__ = ["find_labels", "parse_descriptions", "parse_labels", "write_labels"]
 
-_SEPARATORS = ("\n", ";", "|", ",")  # between the labels of a text that has several
 _MOST_LABELS = 500
 # With fewer rows than this, each may well have a label of its own.
 _FEW_ROWS = 20
@@ -98,7 +98,7 @@ def find_labels(references: Iterable[str], label_map: Mapping[str, str], *, seve
     cells = list(references)
     separator = "\n"
     if several:
-        separator = next((each for each in _SEPARATORS if any(each in cell for cell in cells)), "\n")
+        separator = next((each for each in LABEL_SEPARATORS if any(each in cell for cell in cells)), "\n")
     spellings: Counter[str] = Counter()
     for cell in cells:
         for part in cell.split(separator):

@@ -21,7 +21,7 @@ from nlpsuite import (
 )
 from nlpsuite.errors import InputInvalidError
 from nlpsuite.plugins import Columns, ends_as_sentence
-from nlpsuite_summarize.candidates import Candidate, content_words, find_candidates
+from nlpsuite_summarize.candidates import UNSPACED, Candidate, content_words, find_candidates
 from nlpsuite_summarize.ranking import Budget, choose
 
 # Of an extract: most sentences, or items of a list, and words after which no other is added.
@@ -35,8 +35,6 @@ _SIZES = {"short": "one sentence", "medium": "two or three sentences", "long": "
 # What stands before a summary in the plain prompt.
 _CUES = {"short": "TL;DR:", "medium": "Summary:", "long": "Detailed summary:"}
 _WORD = re.compile(r"[^\W\d_]{2,}")
-# Words of scripts that put no spaces between them are counted by their characters.
-_UNSPACED = re.compile(r"[\u0e00-\u0eff\u1780-\u17ff\u3040-\u30ff\u3400-\u9fff]")
 _LEAST_WORDS = 12  # of a text worth summarizing
 _LONGEST_WORD = 40
 _LEAST_SHARE = 0.3  # of a text's characters that are letters
@@ -93,7 +91,7 @@ class Summarize(Task[Options]):
         """
         text = record.text.strip()
         words = [word for word in _WORD.findall(text) if len(word) <= _LONGEST_WORD]
-        if len(words) + len(_UNSPACED.findall(text)) // 2 >= _LEAST_WORDS:
+        if len(words) + len(UNSPACED.findall(text)) // 2 >= _LEAST_WORDS:
             if sum(map(str.isalpha, text)) >= _LEAST_SHARE * len("".join(text.split())):
                 if options.method == "extract" and not find_candidates(text):
                     raise InputInvalidError(

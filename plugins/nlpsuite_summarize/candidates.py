@@ -10,12 +10,12 @@ from dataclasses import dataclass, replace
 
 from nlpsuite.plugins import Sentence, split_sentences
 
-__all__ = ["Candidate", "content_words", "find_candidates"]
+__all__ = ["UNSPACED", "Candidate", "content_words", "find_candidates"]
 
 _WORD = re.compile(r"[^\W\d_]{2,}|\d+(?:[.,]\d+)*")
 _NUMBER = re.compile(r"\d")
-# Of scripts that put no spaces between words, each character counts.
-_UNSPACED = re.compile(r"[\u0e00-\u0eff\u1780-\u17ff\u3040-\u30ff\u3400-\u9fff]")
+UNSPACED = re.compile(r"[\u0e00-\u0eff\u1780-\u17ff\u3040-\u30ff\u3400-\u9fff]")
+"""A character of the scripts that put no spaces between words, whose characters are counted instead."""
 _STEM = 5  # letters of a word that are compared, so that its forms are the same
 
 _FEWEST_WORDS, _MOST_WORDS = 5, 70
@@ -110,7 +110,7 @@ class Candidate:
 def content_words(text: str) -> frozenset[str]:
     """Stems of the words that a text is about, its numbers, and characters of scripts without spaces."""
     found = {word[:_STEM] for word in _WORD.findall(text.casefold()) if word not in _COMMON}
-    return frozenset(found | set(_UNSPACED.findall(text)))
+    return frozenset(found | set(UNSPACED.findall(text)))
 
 
 def find_candidates(text: str) -> list[Candidate]:
@@ -143,7 +143,7 @@ def _is_usable(sentence: Sentence) -> bool:
 
 
 def _length(text: str) -> int:
-    return len(text.split()) + len(_UNSPACED.findall(text)) // 2
+    return len(text.split()) + len(UNSPACED.findall(text)) // 2
 
 
 def _parts(sentence: str) -> list[str]:

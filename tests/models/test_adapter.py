@@ -24,8 +24,9 @@ from nlpsuite.errors import (
     ModelUnavailableError,
     UnsupportedModelError,
 )
-from nlpsuite.models.adapter import Adapter, AdapterInfo, MergedCheckpoint, fingerprint, save_adapter
+from nlpsuite.models.adapter import Adapter, AdapterInfo, fingerprint, save_adapter
 from nlpsuite.models.checkpoint import Checkpoint, RawTensor, open_checkpoint
+from nlpsuite.models.merged import MergedCheckpoint
 
 Q, DOWN = "model.layers.0.self_attn.q_proj", "model.layers.1.mlp.down_proj"
 INFO = AdapterInfo(

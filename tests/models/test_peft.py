@@ -18,8 +18,9 @@ from nlpsuite.errors import (
     ModelNotFoundError,
     UnsupportedModelError,
 )
-from nlpsuite.models.adapter import Adapter, MergedCheckpoint
+from nlpsuite.models.adapter import Adapter
 from nlpsuite.models.checkpoint import Checkpoint, open_checkpoint
+from nlpsuite.models.merged import MergedCheckpoint
 
 Q, DOWN = "model.layers.0.self_attn.q_proj", "model.layers.1.mlp.down_proj"
 SHAPES = {Q: (64, 64), DOWN: (64, 96)}

@@ -32,10 +32,11 @@ from nlpsuite.errors import (
     OptionError,
     UnknownTaskError,
 )
-from nlpsuite.models.adapter import Adapter, MergedCheckpoint, fingerprint
+from nlpsuite.models.adapter import Adapter, fingerprint
 from nlpsuite.models.checkpoint import Checkpoint, open_checkpoint
 from nlpsuite.models.checkpoint_write import write_checkpoint
 from nlpsuite.models.language_module import build_module, load_module
+from nlpsuite.models.merged import MergedCheckpoint
 from nlpsuite.options import make_options
 from nlpsuite.plugins import load_task
 from nlpsuite.runtime.prompt import Message
