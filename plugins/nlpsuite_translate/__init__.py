@@ -12,7 +12,7 @@ from nlpsuite.plugins import Columns, Piece, guess_language, split_sentences
 from nlpsuite_translate.languages import english_name, parse_pairs
 from nlpsuite_translate.layout import translatable
 
-AUTO = "auto"
+_AUTO = "auto"
 
 
 @dataclass(frozen=True)
@@ -25,11 +25,10 @@ class Options(GenerationOptions):
     def __post_init__(self) -> None:
         """Turn the languages into their English names. Raises OptionError for an unknown one."""
         object.__setattr__(self, "to", english_name(self.to, "to"))
-        if self.from_.strip().casefold() != AUTO:
-            object.__setattr__(self, "from_", english_name(self.from_, "from"))
+        auto = self.from_.strip().casefold() == _AUTO
+        object.__setattr__(self, "from_", _AUTO if auto else english_name(self.from_, "from"))
+        if not auto or self.sources == ():
             self.check(self.from_)
-        elif self.sources == ():
-            self.check(AUTO)
 
     @property
     def sources(self) -> tuple[str, ...] | None:
@@ -42,7 +41,7 @@ class Options(GenerationOptions):
         if self.sources is None or source in self.sources:
             return
         known = ", ".join(f"{one} to {other}" for one, other in parse_pairs(self.pairs))
-        what = f"into {self.to}" if source == AUTO else f"from {source} to {self.to}"
+        what = f"into {self.to}" if source == _AUTO else f"from {source} to {self.to}"
         raise OptionError(
             f"The model does not translate {what}.",
             hint=f"It was trained for {known}. Give --to or --from, or another model with --model.",
@@ -54,7 +53,7 @@ class Options(GenerationOptions):
         Raises:
             OptionError: it is one that the model can't translate from, or can't be recognized.
         """
-        if self.from_ != AUTO:
+        if self.from_ != _AUTO:
             return self.from_
         languages = {language for pair in parse_pairs(self.pairs) for language in pair}
         found = guess_language(text, languages)
@@ -104,8 +103,8 @@ class Translate(Task[Options]):
         An adapted model has learned from sentences, so its pieces are sentences.
         """
         text = record.text.strip()
-        language = options.source_of(text) if text else ""
         spans = list(translatable(text))
+        language = options.source_of(text) if spans else ""  # without words there is none to recognize
         if options.plain:
             spans = [
                 (start + sentence.start, start + sentence.end)

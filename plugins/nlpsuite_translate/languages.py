@@ -31,6 +31,7 @@ def english_name(language: str, option: str) -> str:
     return name
 
 
+@functools.cache  # asked for each text
 def parse_pairs(pairs: str) -> tuple[tuple[str, str], ...]:
     """English names of source and target, of pairs such as ``en-de,de-en``.
 

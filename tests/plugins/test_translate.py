@@ -125,7 +125,8 @@ def adapted(**values: str) -> object:
     ],
 )
 def test_the_language_of_a_text_is_recognized(text: str, to: str, language: str) -> None:
-    assert TASK.prompt(Record(text), adapted(to=to)).text == f"{language}: {text}\n{to}:"
+    for auto in ("auto", " Auto"):
+        assert TASK.prompt(Record(text), adapted(to=to, from_=auto)).text == f"{language}: {text}\n{to}:"
 
 
 def test_a_text_has_one_language() -> None:
@@ -153,6 +154,12 @@ def test_what_an_adapted_model_can_not_translate(text: str, values: dict[str, st
     with pytest.raises(OptionError, match=message) as caught:
         TASK.divide(Record(text), adapted(**values))
     assert "--from" in caught.value.hint
+
+
+def test_a_text_without_words_has_no_language_to_recognize() -> None:
+    model = EchoModel(["x"])
+    pipeline = Pipeline(TASK, model, plain=True, pairs=PAIRS, from_="auto", to="en")
+    assert pipeline("12:30 - 14:00").text == "12:30 - 14:00" and not model.prompts
 
 
 def test_pairs_of_unknown_languages() -> None:
