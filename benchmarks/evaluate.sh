@@ -33,7 +33,9 @@ evaluate() { # NAME TASK ARGUMENTS…
 
 evaluate sst2 sentiment --dataset sst2:dev
 evaluate sst2-majority sentiment --dataset sst2:dev --baseline majority
-evaluate multi30k-en-de translate --dataset multi30k:test2016:en-de
+for pair in en-de en-fr de-en fr-en; do
+    evaluate "multi30k-$pair" translate --dataset "multi30k:test2016:$pair"
+done
 evaluate multi30k-en-de-copy translate --dataset multi30k:test2016:en-de --baseline copy
 evaluate scitldr summarize --dataset scitldr:dev --length short
 evaluate scitldr-lead-1 summarize --dataset scitldr:dev --baseline lead-1

@@ -8,6 +8,7 @@ set -euo pipefail
 here=$(dirname "$0")
 data=$1 run=$2
 python "$here/make_data.py" "$data" "$run-data"
+python "$here/../../../benchmarks/overlap.py" "$run-data/train.tsv" --lines --against sst2:dev
 nlpsuite train adapter --task sentiment --data "$run-data/train.tsv" -o "$run" \
     --rank 16 --alpha 32 --batch-tokens 1024 --steps 1040 --lr 1e-3 --final-lr 0.02 \
     --evaluations 10 --patience 0 --heldout 0.02 --heldout-examples 1200 --scored-examples 1200 \

@@ -7,7 +7,7 @@ DATA holds ``tatoeba_en_de/deu-eng.zip``, ``tatoeba_en_fr/fra-eng.zip`` (manythi
 with the columns source, target, from and to.
 
 Tatoeba is split by English sentence, so no translation of a held-out sentence is learnt, in any direction. Multi30k's
-val and test parts are never read, and sentences equal to theirs don't matter: the report's script checks for overlap.
+val and test parts are never read; run.sh checks that no sentence of the test part is in the training file.
 """
 
 from __future__ import annotations

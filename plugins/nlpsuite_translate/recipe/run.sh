@@ -8,6 +8,8 @@ set -euo pipefail
 here=$(dirname "$0")
 data=$1 run=$2
 python "$here/make_data.py" "$data" "$run-data"
+python "$here/../../../benchmarks/overlap.py" "$run-data/train.tsv" --lines \
+    --against multi30k:test2016:en-de --against multi30k:test2016:en-fr
 nlpsuite train adapter --task translate --data "$run-data/train.tsv" --option-column to=to,from=from -o "$run" \
     --rank 64 --alpha 64 --storage int8 --batch-tokens 1024 --steps 2000 --lr 2e-3 \
     --evaluations 8 --patience 0 --heldout-examples 300 --from auto --pairs en-de,de-en,en-fr,fr-en \
