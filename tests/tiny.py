@@ -55,6 +55,34 @@ CONFIGS: dict[str, ModelConfig] = {
     "qwen2": dataclasses.replace(LLAMA, family="qwen2", rms_norm_eps=1e-6),
     # Heads wider than the hidden size has room for, as the smaller models of the family have.
     "qwen3": dataclasses.replace(LLAMA, family="qwen3", head_dim=32, rms_norm_eps=1e-6),
+    "mistral-window": dataclasses.replace(LLAMA, family="mistral", sliding_window=8, local_layers=(0, 1)),
+    # Layers of both kinds, with rotary bases of their own; scores scaled otherwise than by the heads' size.
+    "gemma3": dataclasses.replace(
+        LLAMA,
+        family="gemma3_text",
+        head_dim=32,
+        rms_norm_eps=1e-6,
+        local_rope_theta=100.0,
+        sliding_window=8,
+        local_layers=(0,),
+        embedding_scale=8.0,
+        attention_scale=24.0**-0.5,
+    ),
+    # A part of each head rotated, by frequencies divided one by one.
+    "phi3": dataclasses.replace(
+        LLAMA, family="phi3", rotary_dim=12, rope_divisors=(1.0, 1.1, 1.5, 2.0, 3.0, 4.0), rope_magnitude=1.25
+    ),
+    "smollm3": dataclasses.replace(LLAMA, family="smollm3", no_rope_layers=(1,)),
+    "olmo2": dataclasses.replace(LLAMA, family="olmo2", tie_word_embeddings=False),
+    "granite": dataclasses.replace(
+        LLAMA,
+        family="granite",
+        embedding_scale=12.0,
+        residual_scale=0.25,
+        attention_scale=0.125,
+        logit_scale=0.5,
+    ),
+    "linear rope": dataclasses.replace(LLAMA, rope_divisors=(4.0,) * 8),
     "gpt2": GPT2,
     "gpt2-untied": dataclasses.replace(GPT2, tie_word_embeddings=False),
     "lstm": LSTM,

@@ -15,7 +15,7 @@ from __future__ import annotations
 import json
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -72,6 +72,18 @@ def write_decoder_graph(
         decoder.write(path, lambda fraction: on_progress(begin + (1 - begin) * fraction))
 
 
+class _Positions(NamedTuple):
+    """What layers know of positions, those that see everything and those with a window.
+
+    Attributes:
+        masks: (B, 1, S, M), true where a query may look.
+        rotary: (B, S, r/2) cosines and sines.
+    """
+
+    masks: tuple[str, str]
+    rotary: tuple[tuple[str, str], tuple[str, str]]
+
+
 class _Decoder:
     def __init__(
         self, checkpoint: Checkpoint, kernels: DecoderKernels, graph: GraphWriter, smoothing: Smoothing
@@ -98,10 +110,10 @@ class _Decoder:
     def write(self, path: Path, on_progress: Callable[[float], None]) -> None:
         graph, config = self._graph, self._config
         layers = config.num_hidden_layers
-        mask, rotary = self._positions()
-        x, delta = self._embed(), ""
+        positions = self._positions()
+        x, delta = self._scaled(self._embed(), config.embedding_scale), ""
         for i in range(layers):
-            x, delta = self._layer(i, x, delta, mask, rotary)
+            x, delta = self._layer(i, x, delta, positions)
             on_progress((i + 1) / (layers + 1))
         self._logits(x, delta)
         width = self._groups * self._d
@@ -129,28 +141,48 @@ class _Decoder:
         return Matrix(self._checkpoint, name, self._smoothing.outputs.get(name))
 
     def _vector(self, name: str) -> npt.NDArray[np.floating[Any]]:
-        values = finite_tensor(self._checkpoint, name) / self._smoothing.outputs.get(name, np.float32(1))
+        values = finite_tensor(self._checkpoint, name)
+        if "norm" in name:
+            values = values + np.float32(self._config.traits.norm_offset)
+        values = values / self._smoothing.outputs.get(name, np.float32(1))
         return in_type(values, name, self._dtype)
 
-    def _positions(self) -> tuple[str, tuple[str, str]]:
-        """The mask (B, 1, S, M), true where a query may look, and the rotary (B, S, d/2) cosines and sines."""
-        graph, ints = self._graph, np.int64
+    def _positions(self) -> _Positions:
+        graph, config, ints = self._graph, self._config, np.int64
         zero, one = graph.constant(0, ints), graph.constant(1, ints)
         new = graph.node("Squeeze", graph.node("Shape", "input_ids", start=1, end=2))
         room = graph.node("Squeeze", graph.node("Shape", "cache.0.key", start=1, end=2))
         starts = graph.node("Unsqueeze", "write_indices", graph.constant([1], ints))
         at = graph.node("Add", starts, graph.node("Range", zero, new, one))  # (B, S)
-        mask = graph.node(
-            "LessOrEqual",
-            graph.node("Range", zero, room, one),
-            graph.node("Unsqueeze", at, graph.constant([1, 3], ints)),
-        )
+        seen = graph.node("Range", zero, room, one)
+        own = graph.node("Unsqueeze", at, graph.constant([1, 3], ints))
+        mask = local_mask = graph.node("LessOrEqual", seen, own)
         positions = graph.node("Unsqueeze", at, graph.constant([2], ints))  # (B, S, 1)
-        frequencies = np.array(self._config.rotary_frequencies(), np.float32)
+        rotary = local_rotary = self._rotary("rotary_frequencies", positions, config.rotary_frequencies())
+        if config.local_layers:
+            before = graph.node("Sub", own, graph.constant(config.sliding_window or 0, ints))
+            local_mask = graph.node("And", mask, graph.node("Greater", seen, before))
+            if config.local_rope_theta is not None:
+                frequencies = config.rotary_frequencies(local=True)
+                local_rotary = self._rotary("local_rotary_frequencies", positions, frequencies)
+        return _Positions((mask, local_mask), (rotary, local_rotary))
+
+    def _rotary(self, name: str, positions: str, frequencies: Sequence[float]) -> tuple[str, str]:
+        graph = self._graph
         angles = graph.node(
-            "Mul", graph.node("Cast", positions, to=1), graph.weight("rotary_frequencies", frequencies)
+            "Mul", graph.node("Cast", positions, to=1), graph.weight(name, np.array(frequencies, np.float32))
         )
-        return mask, (self._cast(graph.node("Cos", angles)), self._cast(graph.node("Sin", angles)))
+        cos, sin = (
+            self._cast(self._scaled(graph.node(kind, angles), self._config.rope_magnitude, np.float32))
+            for kind in ("Cos", "Sin")
+        )
+        return cos, sin
+
+    def _scaled(self, x: str, factor: float, dtype: type[np.floating[Any]] | None = None) -> str:
+        """x · factor, in the graph's type by default."""
+        if factor == 1:
+            return x
+        return self._graph.node("Mul", x, self._graph.constant(factor, dtype or self._dtype))
 
     def _cast(self, x: str) -> str:
         """float32 to the graph's type."""
@@ -176,77 +208,116 @@ class _Decoder:
 
     def _norm(self, x: str, delta: str, name: str) -> tuple[str, str]:
         """x + delta, and its RMSNorm."""
-        graph, epsilon = self._graph, self._config.rms_norm_eps
-        weight = graph.weight(name, self._vector(name))
+        weight = self._graph.weight(name, self._vector(name))
         if not delta:
-            return x, graph.node("RMSNormalization", x, weight, axis=-1, epsilon=epsilon, stash_type=1)
-        normed, _, _, total = graph.nodes(
+            return x, self._rms_norm(x, weight)
+        normed, _, _, total = self._graph.nodes(
             "SkipSimplifiedLayerNormalization",
             [x, delta, weight],
             [None, "", "", None],
             domain=CONTRIB,
-            epsilon=epsilon,
+            epsilon=self._config.rms_norm_eps,
         )
         return total, normed
 
-    def _layer(self, i: int, x: str, delta: str, mask: str, rotary: tuple[str, str]) -> tuple[str, str]:
+    def _rms_norm(self, x: str, weight: str) -> str:
+        epsilon = self._config.rms_norm_eps
+        return self._graph.node("RMSNormalization", x, weight, axis=-1, epsilon=epsilon, stash_type=1)
+
+    def _before(self, x: str, delta: str, layer: str, name: str | None) -> tuple[str, str]:
+        """x + delta, and what half a layer reads of it: its norm, where there is one."""
+        if name:
+            return self._norm(x, delta, f"{layer}.{name}.weight")
+        total = self._graph.node("Add", x, delta) if delta else x
+        return total, total
+
+    def _after(self, y: str, layer: str, name: str | None) -> str:
+        """What half a layer adds to the residual stream."""
+        if name:
+            y = self._rms_norm(
+                y, self._graph.weight(f"{layer}.{name}", self._vector(f"{layer}.{name}.weight"))
+            )
+        return self._scaled(y, self._config.residual_scale)
+
+    def _layer(self, i: int, x: str, delta: str, positions: _Positions) -> tuple[str, str]:
         """The residual stream before the layer's last addition, and what is to be added."""
-        graph, config, layer = self._graph, self._config, f"model.layers.{i}"
-        x, normed = self._norm(x, delta, f"{layer}.input_layernorm.weight")
-        mixed = self._attention(i, normed, mask, rotary)
+        graph, config, norms, layer = self._graph, self._config, self._config.norms, f"model.layers.{i}"
+        x, read = self._before(x, delta, layer, norms.before_attention)
+        mixed = self._attention(i, read, positions)
         out = self._matrix(f"{layer}.self_attn.o_proj.weight")
-        x, normed = self._norm(
-            x, self._linear.apply(graph, mixed, f"{i}.o", [out]), f"{layer}.post_attention_layernorm.weight"
-        )
+        delta = self._after(self._linear.apply(graph, mixed, f"{i}.o", [out]), layer, norms.after_attention)
+        x, read = self._before(x, delta, layer, norms.before_mlp)
         inner = config.intermediate_size
         both = [self._matrix(f"{layer}.mlp.{part}_proj.weight") for part in ("gate", "up")]
         gate, up = graph.nodes(
             "Split",
-            [
-                self._linear.apply(graph, normed, f"{i}.gate_up", both),
-                graph.constant([inner, inner], np.int64),
-            ],
+            [self._linear.apply(graph, read, f"{i}.gate_up", both), graph.constant([inner, inner], np.int64)],
             [None, None],
             axis=-1,
         )
-        # x · sigmoid(x) as one node.
-        activated = graph.node("Mul", graph.node("QuickGelu", gate, domain=CONTRIB, alpha=1.0), up)
+        activated = graph.node("Mul", self._activation(gate), up)
         down = self._matrix(f"{layer}.mlp.down_proj.weight")
-        return x, self._linear.apply(graph, activated, f"{i}.down", [down])
+        return x, self._after(
+            self._linear.apply(graph, activated, f"{i}.down", [down]), layer, norms.after_mlp
+        )
 
-    def _attention(self, i: int, x: str, mask: str, rotary: tuple[str, str]) -> str:
+    def _activation(self, gate: str) -> str:
+        if self._config.traits.activation == "gelu":
+            return self._graph.node("Gelu", gate, approximate="tanh")
+        # x · sigmoid(x) as one node.
+        return self._graph.node("QuickGelu", gate, domain=CONTRIB, alpha=1.0)
+
+    def _attention(self, i: int, x: str, positions: _Positions) -> str:
         """Attention's output (B, S, H·d) before the last product."""
         graph, config, groups = self._graph, self._config, self._groups
-        heads = config.num_attention_heads
+        heads, traits = config.num_attention_heads, config.traits
+        local = i in config.local_layers
         prefix = f"model.layers.{i}.self_attn"
         stack = [self._matrix(f"{prefix}.{part}_proj.weight") for part in "qkv"]
         y = self._linear.apply(graph, x, f"{i}.qkv", stack)
-        if config.qkv_bias:
+        if traits.qkv_bias:
             biases = [self._vector(f"{prefix}.{part}_proj.bias") for part in "qkv"]
             y = graph.node("Add", y, graph.weight(f"{i}.qkv.bias", np.concatenate(biases)))
         sizes = [heads * self._d, groups * self._d, groups * self._d]
         q, k, v = graph.nodes("Split", [y, graph.constant(sizes, np.int64)], [None] * 3, axis=-1)
-        if config.qk_norm:
+        if traits.qk_norm == "head":
             q = self._head_norm(q, f"{prefix}.q_norm.weight", heads)
             k = self._head_norm(k, f"{prefix}.k_norm.weight", groups)
-        q = graph.node("RotaryEmbedding", q, *rotary, num_heads=heads)
-        k = graph.node("RotaryEmbedding", k, *rotary, num_heads=groups)
+        elif traits.qk_norm == "all":
+            q, k = (
+                self._rms_norm(part, graph.weight(name, self._vector(name)))
+                for part, name in ((q, f"{prefix}.q_norm.weight"), (k, f"{prefix}.k_norm.weight"))
+            )
+        if i not in config.no_rope_layers:
+            rotary = positions.rotary[local]
+            partial = {"rotary_embedding_dim": config.rotary_dim} if config.rotary_dim else {}
+            q = graph.node("RotaryEmbedding", q, *rotary, num_heads=heads, **partial)
+            k = graph.node("RotaryEmbedding", k, *rotary, num_heads=groups, **partial)
         written = [
             graph.node(
                 "TensorScatter", f"cache.{i}.{part}", new, "write_indices", out=f"updated.{i}.{part}", axis=1
             )
             for part, new in (("key", k), ("value", v))
         ]
-        return graph.node("Attention", q, *written, mask, q_num_heads=heads, kv_num_heads=groups)
+        scale = {} if config.attention_scale is None else {"scale": config.attention_scale}
+        return graph.node(
+            "Attention",
+            q,
+            *written,
+            positions.masks[local],
+            q_num_heads=heads,
+            kv_num_heads=groups,
+            **scale,
+        )
 
     def _head_norm(self, x: str, name: str, heads: int) -> str:
-        """RMSNorm of each head (Qwen 3)."""
+        """RMSNorm of each head."""
         graph = self._graph
         split = graph.node("Reshape", x, graph.constant([0, 0, heads, self._d], np.int64))
         weight = graph.weight(name, self._vector(name))
-        epsilon = self._config.rms_norm_eps
-        normed = graph.node("RMSNormalization", split, weight, axis=-1, epsilon=epsilon, stash_type=1)
-        return graph.node("Reshape", normed, graph.constant([0, 0, heads * self._d], np.int64))
+        return graph.node(
+            "Reshape", self._rms_norm(split, weight), graph.constant([0, 0, heads * self._d], np.int64)
+        )
 
     def _logits(self, x: str, delta: str) -> None:
         graph, config = self._graph, self._config
@@ -254,5 +325,6 @@ class _Decoder:
         indices = graph.node("Expand", indices, graph.constant([1, 1, config.hidden_size], np.int64))
         read = [graph.node("GatherElements", value, indices, axis=1) for value in (x, delta)]
         _, normed = self._norm(read[0], read[1], "model.norm.weight")
+        normed = self._scaled(normed, config.logit_scale)
         name = config.tied_head or "lm_head.weight"
         self._head.apply(graph, normed, "head", [self._matrix(name)], out="logits")

@@ -58,13 +58,13 @@ def smoothing_factors(
     config = cast(DecoderConfig, checkpoint.config)
     ids = ids[:_MOST_TOKENS]
     x = finite_tensor(checkpoint, "model.embed_tokens.weight")[np.asarray(ids)]  # (S, D)
-    angles = np.arange(len(ids))[:, None] * np.array(config.rotary_frequencies(), np.float32)
-    rotary = np.cos(angles).astype(np.float32), np.sin(angles).astype(np.float32)
+    x = x * np.float32(config.embedding_scale)
+    tables = [_rotary(config, len(ids), local=local) for local in (False, True)]
     found = Smoothing({}, {})
     # Huge weights may overflow; channels without a range are left as they are.
     with np.errstate(all="ignore"):
         for i in range(config.num_hidden_layers):
-            x = _layer(checkpoint, config, i, x, rotary, found)
+            x = _layer(checkpoint, config, i, x, tables[i in config.local_layers], found)
             on_progress((i + 1) / config.num_hidden_layers)
     return found
 
@@ -81,33 +81,49 @@ def _layer(
     prefix = f"model.layers.{i}."
 
     def weight(name: str) -> Floats:
-        return finite_tensor(checkpoint, f"{prefix}{name}.weight")
+        values = finite_tensor(checkpoint, f"{prefix}{name}.weight")
+        return values + np.float32(config.traits.norm_offset) if "norm" in name else values
 
-    def smooth(site: str, values: Floats, weights: Sequence[Floats], source: str) -> None:
+    def norm(name: str | None, values: Floats) -> Floats:
+        return _rms_norm(values, weight(name), config.rms_norm_eps) if name else values
+
+    def smooth(site: str, values: Floats, weights: Sequence[Floats], source: str | None) -> None:
+        if source is None:
+            return  # no weights before them that could be divided
         factors = _factors(values, weights)
         found.inputs[f"{i}.{site}"] = factors
         found.outputs[f"{prefix}{source}.weight"] = factors
 
-    normed = _rms_norm(x, weight("input_layernorm"), config.rms_norm_eps)
+    norms, scale = config.norms, np.float32(config.residual_scale)
+    read = norm(norms.before_attention, x)
     q, k, v = (weight(f"self_attn.{part}_proj") for part in "qkv")
-    smooth("qkv", normed, (q, k, v), "input_layernorm")
-    heads = [
-        (normed @ matrix.T + bias).reshape(len(x), -1, config.head_dim)
-        for matrix, bias in zip((q, k, v), _biases(checkpoint, config, prefix))
-    ]
-    if config.qk_norm:
-        for at, part in enumerate("qk"):
-            heads[at] = _rms_norm(heads[at], weight(f"self_attn.{part}_norm"), config.rms_norm_eps)
-    mixed = _attention(_rotate(heads[0], rotary), _rotate(heads[1], rotary), heads[2])
-    x = x + mixed @ weight("self_attn.o_proj").T
-    normed = _rms_norm(x, weight("post_attention_layernorm"), config.rms_norm_eps)
+    smooth("qkv", read, (q, k, v), norms.before_attention)
+    flat = [read @ matrix.T + bias for matrix, bias in zip((q, k, v), _biases(checkpoint, config, prefix))]
+    if config.traits.qk_norm == "all":
+        flat[:2] = (norm(f"self_attn.{part}_norm", values) for part, values in zip("qk", flat))
+    heads = [values.reshape(len(x), -1, config.head_dim) for values in flat]
+    if config.traits.qk_norm == "head":
+        heads[:2] = (norm(f"self_attn.{part}_norm", values) for part, values in zip("qk", heads))
+    if i not in config.no_rope_layers:
+        heads[:2] = (_rotate(values, rotary) for values in heads[:2])
+    window = config.sliding_window if i in config.local_layers else None
+    mixed = _attention(*heads, config.score_scale, window)
+    x = x + scale * norm(norms.after_attention, mixed @ weight("self_attn.o_proj").T)
+    read = norm(norms.before_mlp, x)
     gate, up, down = (weight(f"mlp.{part}_proj") for part in ("gate", "up", "down"))
-    smooth("gate_up", normed, (gate, up), "post_attention_layernorm")
-    gated = normed @ gate.T
-    activated = gated / (1 + np.exp(-np.clip(gated, -80, None))) * (normed @ up.T)
+    smooth("gate_up", read, (gate, up), norms.before_mlp)
+    activated = _activation(config, read @ gate.T) * (read @ up.T)
     smooth("down", activated, (down,), "mlp.up_proj")
-    result: Floats = x + activated @ down.T
+    result: Floats = x + scale * norm(norms.after_mlp, activated @ down.T)
     return result
+
+
+def _activation(config: DecoderConfig, x: Floats) -> Floats:
+    if config.traits.activation == "silu":
+        silu: Floats = x / (1 + np.exp(-np.clip(x, -80, None)))
+        return silu
+    gelu: Floats = x / 2 * (1 + np.tanh(np.float32(np.sqrt(2 / np.pi)) * (x + np.float32(0.044715) * x**3)))
+    return gelu
 
 
 def _factors(values: Floats, weights: Sequence[Floats]) -> Floats:
@@ -125,7 +141,7 @@ def _factors(values: Floats, weights: Sequence[Floats]) -> Floats:
 
 
 def _biases(checkpoint: Checkpoint, config: DecoderConfig, prefix: str) -> list[Floats | float]:
-    if not config.qkv_bias:
+    if not config.traits.qkv_bias:
         return [0.0] * 3
     return [finite_tensor(checkpoint, f"{prefix}self_attn.{part}_proj.bias") for part in "qkv"]
 
@@ -135,19 +151,30 @@ def _rms_norm(x: Floats, weight: Floats, epsilon: float) -> Floats:
     return result
 
 
+def _rotary(config: DecoderConfig, length: int, *, local: bool) -> tuple[Floats, Floats]:
+    """Cosines and sines (S, r/2)."""
+    angles = np.arange(length)[:, None] * np.array(config.rotary_frequencies(local=local), np.float32)
+    magnitude = np.float32(config.rope_magnitude)
+    return np.cos(angles).astype(np.float32) * magnitude, np.sin(angles).astype(np.float32) * magnitude
+
+
 def _rotate(x: Floats, rotary: tuple[Floats, Floats]) -> Floats:
-    """Rotary embedding of (S, heads, d), halves layout."""
+    """Rotary embedding of the first r dimensions of (S, heads, d), halves layout."""
     cos, sin = (table[:, None] for table in rotary)
-    a, b = np.split(x, 2, axis=-1)
-    return np.concatenate((a * cos - b * sin, b * cos + a * sin), axis=-1)
+    half = cos.shape[-1]
+    a, b, rest = np.split(x, (half, 2 * half), axis=-1)
+    return np.concatenate((a * cos - b * sin, b * cos + a * sin, rest), axis=-1)
 
 
-def _attention(q: Floats, k: Floats, v: Floats) -> Floats:
-    """Causal attention of (S, H, d) over (S, G, d); (S, H·d)."""
+def _attention(q: Floats, k: Floats, v: Floats, scale: float, window: int | None) -> Floats:
+    """Causal attention of (S, H, d) over (S, G, d), within a window if there is one; (S, H·d)."""
     length, heads, d = q.shape
     folded = q.reshape(length, k.shape[1], -1, d).transpose(1, 2, 0, 3)  # (G, R, S, d)
-    scores = folded @ k.transpose(1, 2, 0)[:, None] / np.float32(np.sqrt(d))
-    scores += np.where(np.tri(length, dtype=bool), np.float32(0), np.float32(-np.inf))
+    scores = folded @ k.transpose(1, 2, 0)[:, None] * np.float32(scale)
+    seen = np.tri(length, dtype=bool)
+    if window is not None:
+        seen &= ~np.tri(length, k=-window, dtype=bool)
+    scores += np.where(seen, np.float32(0), np.float32(-np.inf))
     weights = np.exp(scores - scores.max(axis=-1, keepdims=True))
     weights /= weights.sum(axis=-1, keepdims=True)
     mixed = weights @ v.transpose(1, 0, 2)[:, None]

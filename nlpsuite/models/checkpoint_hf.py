@@ -12,6 +12,7 @@ import dataclasses
 import json
 import math
 import re
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import NamedTuple
 
@@ -76,6 +77,7 @@ class SafetensorsCheckpoint(Checkpoint):
         self._weights, tensors = _open_weights(path)
         if isinstance(self.config, GPT2Config):
             tensors = {_gpt2_name(name): _gpt2_matrix(name, stored) for name, stored in tensors.items()}
+        tensors = dict(_parts(self.config, tensors))
         check_tensors(path, self.config, {name: stored.shape for name, stored in tensors.items()})
         self._tensors = {name: tensors.pop(name) for name in self.tensor_names()}
         for name, stored in tensors.items():
@@ -144,6 +146,24 @@ def _gpt2_matrix(name: str, stored: _Stored) -> _Stored:
     if name.endswith(GPT2_TRANSPOSED) and len(stored.shape) == 2:
         return stored._replace(shape=stored.shape[::-1], transposed=True)
     return stored
+
+
+def _parts(config: ModelConfig, tensors: Mapping[str, _Stored]) -> Iterator[tuple[str, _Stored]]:
+    """The tensors, with those that stack several parameters taken apart by rows."""
+    stacks = config.stacked()
+    shapes = dict(config.parameter_shapes()) if stacks else {}
+    for name, stored in tensors.items():
+        rows = [shapes[part] for part in stacks.get(name, ())]
+        # One of the wrong shape is reported under its own name.
+        if not rows or stored.shape != (sum(count for count, _ in rows), rows[0][1]):
+            yield name, stored
+            continue
+        row_bytes = (stored.end - stored.start) // stored.shape[0]
+        start = stored.start
+        for part, shape in zip(stacks[name], rows):
+            end = start + shape[0] * row_bytes
+            yield part, stored._replace(shape=shape, start=start, end=end)
+            start = end
 
 
 def _name(path: Path) -> str:

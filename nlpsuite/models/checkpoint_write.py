@@ -57,8 +57,9 @@ def write_checkpoint(
     (directory / "config.json").write_text(json.dumps(hf_config, indent=2) + "\n", encoding="utf-8")
 
     transposed = GPT2_TRANSPOSED if isinstance(config, GPT2Config) else ()
+    # Stacked matrices lie one after the other, so a reader sees them as one.
     with (directory / "model.safetensors").open("wb") as file:
-        file.write(_header(shapes, transposed))
+        file.write(_header(shapes, transposed, config.stacked()))
         for name, shape in shapes.items():
             values = np.asarray(tensors[name], "<f4")
             if values.shape != shape:
@@ -66,17 +67,37 @@ def write_checkpoint(
             file.write((values.T if name.endswith(transposed) else values).tobytes())
 
 
-def _header(shapes: dict[str, tuple[int, ...]], transposed: tuple[str, ...]) -> bytes:
-    """The first bytes of a safetensors file with these float32 tensors in this order."""
+def _header(
+    shapes: Mapping[str, tuple[int, ...]],
+    transposed: tuple[str, ...],
+    stacks: Mapping[str, tuple[str, ...]],
+) -> bytes:
+    """The first bytes of a safetensors file with these float32 tensors in this order.
+
+    Args:
+        stacks: see ``ModelConfig.stacked``; parameters of a stack follow each other.
+    """
     entries: dict[str, Any] = {"__metadata__": {"format": "pt"}}  # transformers insists on it
     end = 0
-    for name, shape in shapes.items():
+    for name, shape in _stack(shapes, stacks).items():
         start, end = end, end + 4 * math.prod(shape)
         stored = shape[::-1] if name.endswith(transposed) else shape
         entries[name] = {"dtype": "F32", "shape": stored, "data_offsets": (start, end)}
     text = json.dumps(entries).encode()
     text += b" " * (-len(text) % 8)  # the tensors begin at a multiple of 8
     return len(text).to_bytes(8, "little") + text
+
+
+def _stack(
+    shapes: Mapping[str, tuple[int, ...]], stacks: Mapping[str, tuple[str, ...]]
+) -> dict[str, tuple[int, ...]]:
+    """The stored tensors' names and shapes, in the order of the parameters."""
+    stack_of = {part: name for name, parts in stacks.items() for part in parts}
+    found: dict[str, tuple[int, ...]] = {}
+    for part, shape in shapes.items():
+        name = stack_of.get(part, part)
+        found[name] = (found[name][0] + shape[0], *shape[1:]) if name in found else shape
+    return found
 
 
 def _token_ids(tokenizer_files: Mapping[str, str]) -> dict[str, Any]:

@@ -1,20 +1,16 @@
-"""The shapes of the models, read from and written to Hugging Face ``config.json``.
-
-A configuration lists the names and shapes of its parameters and of its state; everything that handles
-weights or states (checkpoint readers, exporter, trainer) is generic over these two lists.
-"""
+"""The shapes of the models, read from and written to Hugging Face ``config.json``."""
 
 from __future__ import annotations
 
 import dataclasses
-import math
-from abc import ABC, abstractmethod
-from collections.abc import Iterator, Mapping, Set
-from typing import Any, ClassVar, Self
+from collections.abc import Iterator
+from typing import Any, ClassVar
 
 from nlpsuite.errors import UnsupportedModelError
-from nlpsuite.models.hf_config import refuse_unknown, required, sliding_window
-from nlpsuite.models.rope import RopeScaling, rope_settings
+from nlpsuite.models.config_base import ModelConfig, architecture_of, cache_shapes
+from nlpsuite.models.decoder_config import DecoderConfig
+from nlpsuite.models.hf_config import required
+from nlpsuite.models.rope import RopeScaling
 
 __all__ = [
     "DecoderConfig",
@@ -25,204 +21,6 @@ __all__ = [
     "config_from_hf",
     "model_types",
 ]
-
-
-@dataclasses.dataclass(frozen=True)
-class ModelConfig(ABC):
-    """What every model's configuration offers; field names follow Hugging Face.
-
-    Class attributes:
-        architectures: name in ``config.json`` to ``model_type``.
-        fixed: further entries that ``to_hf`` writes.
-        harmless: entries that are not fields, with the values that change nothing.
-    """
-
-    architectures: ClassVar[Mapping[str, str]]
-    fixed: ClassVar[Mapping[str, Any]] = {}
-    harmless: ClassVar[Mapping[str, tuple[Any, ...]]] = {}
-
-    vocab_size: int
-
-    def __post_init__(self) -> None:
-        for field in dataclasses.fields(self):
-            value = getattr(self, field.name)
-            if isinstance(value, int | float) and not isinstance(value, bool) and not value > 0:
-                raise UnsupportedModelError(f"Model config: {field.name} is {value}, must be positive.")
-
-    @property
-    @abstractmethod
-    def context_length(self) -> int:
-        """Tokens the model can see at once."""
-
-    @property
-    def tied_head(self) -> str | None:
-        """The embedding's name if the head has no weights of its own."""
-        return None
-
-    @property
-    def recurrent(self) -> bool:
-        """Whether the state has a fixed size and can't be rolled back (an LSTM's, unlike a cache)."""
-        return False
-
-    @abstractmethod
-    def parameter_shapes(self) -> Iterator[tuple[str, tuple[int, ...]]]:
-        """Name and shape of each parameter, without a tied head; matrices are (outputs, inputs)."""
-
-    @abstractmethod
-    def state_shapes(self) -> Iterator[tuple[str, tuple[int | str, ...]]]:
-        """Name and shape of each part of a row's state; ``"cache_length"`` stands for a free size."""
-
-    @classmethod
-    def from_hf(cls, config: dict[str, Any]) -> Self:
-        """Read a Hugging Face ``config.json`` of this architecture."""
-        return cls._read(config)
-
-    def to_hf(self) -> dict[str, Any]:
-        """The equivalent Hugging Face ``config.json`` object."""
-        [(name, model_type)] = self.architectures.items()
-        return {"architectures": [name], "model_type": model_type, **self.fixed, **dataclasses.asdict(self)}
-
-    @classmethod
-    def _read(cls, config: dict[str, Any], also: Set[str] = frozenset(), **values: Any) -> Self:
-        """Read the fields that aren't in ``values`` under their own names, all of them required.
-
-        Args:
-            also: names of further entries that the caller has read.
-        """
-        names = [field.name for field in dataclasses.fields(cls)]
-        refuse_unknown(config, {*names, *also}, cls.harmless)
-        return cls(**values, **{name: required(config, name) for name in names if name not in values})
-
-    def parameter_count(self) -> int:
-        """Number of weights."""
-        return sum(math.prod(shape) for _, shape in self.parameter_shapes())
-
-
-@dataclasses.dataclass(frozen=True)
-class DecoderConfig(ModelConfig):
-    """A decoder of the Llama family: RMSNorm, rotary positions, grouped queries, SwiGLU.
-
-    Attributes:
-        family: ``llama``, ``mistral``, ``qwen2`` (biases on q, k and v) or ``qwen3`` (RMSNorm
-            on each head's query and key).
-        max_position_embeddings: the context; where the checkpoint has a sliding attention
-            window, the window, since up to there both mean the same.
-    """
-
-    architectures: ClassVar = {
-        "LlamaForCausalLM": "llama",
-        "MistralForCausalLM": "mistral",
-        "Qwen2ForCausalLM": "qwen2",
-        "Qwen3ForCausalLM": "qwen3",
-    }
-    harmless: ClassVar = {"hidden_act": ("silu",), "attention_bias": (False,), "pretraining_tp": (1,)}
-
-    hidden_size: int
-    intermediate_size: int
-    num_hidden_layers: int
-    num_attention_heads: int
-    num_key_value_heads: int
-    head_dim: int
-    max_position_embeddings: int
-    rope_theta: float = 10_000.0
-    rms_norm_eps: float = 1e-5
-    tie_word_embeddings: bool = True
-    rope_scaling: RopeScaling | None = None
-    family: str = "llama"
-
-    def __post_init__(self) -> None:
-        super().__post_init__()
-        if self.num_attention_heads % self.num_key_value_heads:
-            raise UnsupportedModelError(
-                f"Model config: {self.num_attention_heads} attention heads can't share "
-                f"{self.num_key_value_heads} key-value heads evenly."
-            )
-        if self.head_dim % 2:
-            raise UnsupportedModelError(f"Model config: head_dim is {self.head_dim}, must be even.")
-
-    @property
-    def context_length(self) -> int:
-        return self.max_position_embeddings
-
-    @property
-    def tied_head(self) -> str | None:
-        return "model.embed_tokens.weight" if self.tie_word_embeddings else None
-
-    @property
-    def qkv_bias(self) -> bool:
-        return self.family == "qwen2"
-
-    @property
-    def qk_norm(self) -> bool:
-        return self.family == "qwen3"
-
-    def rotary_frequencies(self) -> list[float]:
-        """The (d/2) inverse frequencies, radians per position."""
-        pairs = range(0, self.head_dim, 2)
-        frequencies = [self.rope_theta ** -(i / self.head_dim) for i in pairs]
-        scaling = self.rope_scaling
-        return [f / scaling.divisor(f) for f in frequencies] if scaling else frequencies
-
-    def parameter_shapes(self) -> Iterator[tuple[str, tuple[int, ...]]]:
-        hidden, inner = self.hidden_size, self.intermediate_size
-        queries = self.num_attention_heads * self.head_dim
-        keys = self.num_key_value_heads * self.head_dim
-        yield "model.embed_tokens.weight", (self.vocab_size, hidden)
-        for i in range(self.num_hidden_layers):
-            layer = f"model.layers.{i}"
-            for name, size in (("q", queries), ("k", keys), ("v", keys)):
-                yield f"{layer}.self_attn.{name}_proj.weight", (size, hidden)
-                if self.qkv_bias:
-                    yield f"{layer}.self_attn.{name}_proj.bias", (size,)
-            yield f"{layer}.self_attn.o_proj.weight", (hidden, queries)
-            if self.qk_norm:
-                yield f"{layer}.self_attn.q_norm.weight", (self.head_dim,)
-                yield f"{layer}.self_attn.k_norm.weight", (self.head_dim,)
-            yield f"{layer}.mlp.gate_proj.weight", (inner, hidden)
-            yield f"{layer}.mlp.up_proj.weight", (inner, hidden)
-            yield f"{layer}.mlp.down_proj.weight", (hidden, inner)
-            yield f"{layer}.input_layernorm.weight", (hidden,)
-            yield f"{layer}.post_attention_layernorm.weight", (hidden,)
-        yield "model.norm.weight", (hidden,)
-        if not self.tie_word_embeddings:
-            yield "lm_head.weight", (self.vocab_size, hidden)
-
-    def state_shapes(self) -> Iterator[tuple[str, tuple[int | str, ...]]]:
-        return _cache_shapes(self.num_hidden_layers, self.num_key_value_heads, self.head_dim)
-
-    @classmethod
-    def from_hf(cls, config: dict[str, Any]) -> DecoderConfig:
-        family = _architecture(config)[1]
-        if family == "qwen2" and config.get("attention_bias") is True:
-            config = {**config, "attention_bias": None}  # Qwen 2 always has biases
-        rope = rope_settings(config)
-        heads = required(config, "num_attention_heads")
-        context = required(config, "max_position_embeddings")
-        if (window := sliding_window(config, family)) is not None:
-            context = min(context, window)
-        return cls._read(
-            config,
-            {"rope_parameters", "sliding_window", "use_sliding_window", "layer_types"},
-            num_key_value_heads=config.get("num_key_value_heads") or heads,
-            head_dim=config.get("head_dim") or required(config, "hidden_size") // heads,
-            max_position_embeddings=context,
-            rope_theta=float(config.get("rope_theta") or rope.get("rope_theta") or 10_000.0),
-            rms_norm_eps=float(config.get("rms_norm_eps", 1e-6)),
-            tie_word_embeddings=config.get("tie_word_embeddings", False),
-            rope_scaling=RopeScaling.from_hf(rope) if "factor" in rope else None,
-            family=family,
-        )
-
-    def to_hf(self) -> dict[str, Any]:
-        values = dataclasses.asdict(self)
-        family = values.pop("family")
-        scaling = values.pop("rope_scaling")
-        if scaling is not None:
-            values["rope_scaling"] = {"rope_type": "llama3", **scaling}
-        if family == "mistral":
-            values["sliding_window"] = None  # without the key other readers assume 4096
-        name = next(name for name, kind in self.architectures.items() if kind == family)
-        return {"architectures": [name], "model_type": family, "hidden_act": "silu", **values}
 
 
 @dataclasses.dataclass(frozen=True)
@@ -291,7 +89,7 @@ class GPT2Config(ModelConfig):
             yield "lm_head.weight", (self.vocab_size, width)
 
     def state_shapes(self) -> Iterator[tuple[str, tuple[int | str, ...]]]:
-        return _cache_shapes(self.n_layer, self.n_head, self.head_dim)
+        return cache_shapes(self.n_layer, self.n_head, self.head_dim)
 
     @classmethod
     def from_hf(cls, config: dict[str, Any]) -> GPT2Config:
@@ -361,12 +159,6 @@ class LSTMConfig(ModelConfig):
 _CONFIGS: tuple[type[ModelConfig], ...] = (DecoderConfig, GPT2Config, LSTMConfig)
 
 
-def _cache_shapes(layers: int, heads: int, size: int) -> Iterator[tuple[str, tuple[int | str, ...]]]:
-    return (
-        (f"{i}.{kind}", (heads, "cache_length", size)) for i in range(layers) for kind in ("key", "value")
-    )
-
-
 def model_types() -> dict[str, type[ModelConfig]]:
     """Name of an architecture in ``config.json``, and its ``model_type``, to the configuration's class."""
     found: dict[str, type[ModelConfig]] = {}
@@ -382,17 +174,12 @@ def config_from_hf(config: dict[str, Any]) -> ModelConfig:
     Raises:
         UnsupportedModelError: another architecture, or a setting these models lack; names it.
     """
-    name, _ = _architecture(config)
-    return model_types()[name].from_hf(config)
-
-
-def _architecture(config: dict[str, Any]) -> tuple[str, str]:
-    """The architecture's name as the config gives it, and its model type."""
-    names = config.get("architectures") or [config.get("model_type", "unknown")]
     known = model_types()
-    if names[0] not in known:
-        supported = ", ".join(name for cls in _CONFIGS for name in cls.architectures)
+    kinds = {name: kind for cls in _CONFIGS for name, kind in cls.architectures.items()}
+    name = architecture_of(config, kinds)
+    if name not in known:
+        supported = ", ".join(kinds)
         raise UnsupportedModelError(
-            f"Architecture {names[0]!r} is not supported.", hint=f"Supported: {supported}."
+            f"Architecture {name!r} is not supported.", hint=f"Supported: {supported}."
         )
-    return names[0], known[names[0]].architectures.get(names[0], names[0])
+    return known[name].from_hf(config)

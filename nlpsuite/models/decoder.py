@@ -1,11 +1,12 @@
-"""The decoder language model of the Llama family, in one file.
+"""The decoder language model of the Llama family and its relatives, in one file.
 
 One definition serves training, reference runs and export. Parameter names follow Hugging
 Face checkpoints, so loading is ``load_state_dict``. Shapes in comments use
 
     B  rows (slots)         S  new tokens per row      M  positions attention reads
     D  hidden size          H  attention heads         G  key-value heads
-    d  head dimension       V  vocabulary
+    d  head dimension       r  rotated dimensions of a head
+    V  vocabulary
 
 Sources: Touvron et al. 2023 (arXiv:2302.13971); rotary embedding, Su et al. 2021
 (arXiv:2104.09864); grouped queries, Ainslie et al. 2023 (arXiv:2305.13245); RMSNorm,
@@ -15,7 +16,8 @@ key norms, Qwen3 (arXiv:2505.09388).
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+import dataclasses
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 import torch
@@ -31,43 +33,71 @@ __all__ = ["DecoderLanguageModel"]
 
 
 def rotate(x: Tensor, cos: Tensor, sin: Tensor) -> Tensor:
-    """Rotary embedding of (B, H, S, d) by (B, S, d/2) cosines and sines, halves layout."""
+    """Rotary embedding of (B, H, S, d) by (B, S, r/2) cosines and sines, halves layout; r ≤ d is rotated."""
+    r = 2 * cos.shape[2]
     if torch.onnx.is_in_onnx_export():
-        return torch.onnx.ops.rotary_embedding(x, cos, sin)
-    a, b = x.chunk(2, dim=-1)
+        return torch.onnx.ops.rotary_embedding(x, cos, sin, rotary_embedding_dim=0 if r == x.shape[3] else r)
+    a, b, rest = x.split((r // 2, r // 2, x.shape[3] - r), dim=-1)
     cos, sin = cos[:, None], sin[:, None]
-    return torch.cat((a * cos - b * sin, b * cos + a * sin), dim=-1)
+    return torch.cat((a * cos - b * sin, b * cos + a * sin, rest), dim=-1)
+
+
+class RMSNorm(nn.RMSNorm):
+    """RMSNorm (Zhang & Sennrich 2019) whose factors are its weights plus an offset."""
+
+    def __init__(self, size: int, config: DecoderConfig) -> None:
+        super().__init__(size, eps=config.rms_norm_eps)
+        self.offset = config.traits.norm_offset
+
+    def forward(self, x: Tensor) -> Tensor:
+        assert self.weight is not None
+        weight = self.weight + self.offset if self.offset else self.weight
+        return F.rms_norm(x, self.normalized_shape, weight, self.eps)
 
 
 class Attention(nn.Module):
-    def __init__(self, config: DecoderConfig) -> None:
+    def __init__(self, config: DecoderConfig, layer: int) -> None:
         super().__init__()
         heads, groups, d = config.num_attention_heads, config.num_key_value_heads, config.head_dim
+        traits = config.traits
         self.heads, self.groups, self.head_dim = heads, groups, d
-        self.q_proj = nn.Linear(config.hidden_size, heads * d, bias=config.qkv_bias)
-        self.k_proj = nn.Linear(config.hidden_size, groups * d, bias=config.qkv_bias)
-        self.v_proj = nn.Linear(config.hidden_size, groups * d, bias=config.qkv_bias)
+        self.scale = config.score_scale
+        self.rotary = None if layer in config.no_rope_layers else int(layer in config.local_layers)
+        self.q_proj = nn.Linear(config.hidden_size, heads * d, bias=traits.qkv_bias)
+        self.k_proj = nn.Linear(config.hidden_size, groups * d, bias=traits.qkv_bias)
+        self.v_proj = nn.Linear(config.hidden_size, groups * d, bias=traits.qkv_bias)
         self.o_proj = nn.Linear(heads * d, config.hidden_size, bias=False)
-        self.q_norm: nn.Module = nn.RMSNorm(d, eps=config.rms_norm_eps) if config.qk_norm else nn.Identity()
-        self.k_norm: nn.Module = nn.RMSNorm(d, eps=config.rms_norm_eps) if config.qk_norm else nn.Identity()
+        self.norm_heads = traits.qk_norm == "head"
+        self.q_norm: nn.Module = nn.Identity()
+        self.k_norm: nn.Module = nn.Identity()
+        if traits.qk_norm != "none":
+            self.q_norm = RMSNorm(d if self.norm_heads else heads * d, config)
+            self.k_norm = RMSNorm(d if self.norm_heads else groups * d, config)
 
     def forward(
         self,
         x: Tensor,  # (B, S, D)
-        rotary: tuple[Tensor, Tensor],  # 2 × (B, S, d/2)
+        rotary: Sequence[tuple[Tensor, Tensor]],  # of full and of local layers, each 2 × (B, S, r/2)
         mask: Tensor | None,  # (B, 1, S, M), true where attention may look
         layer: int,
         state: State | None,
     ) -> tuple[Tensor, tuple[Tensor, Tensor]]:
         B, S, _ = x.shape
-        q = self.q_norm(self.q_proj(x).view(B, S, self.heads, self.head_dim)).transpose(1, 2)
-        k = self.k_norm(self.k_proj(x).view(B, S, self.groups, self.head_dim)).transpose(1, 2)
+        q = self._heads(self.q_proj(x), self.q_norm, self.heads)
+        k = self._heads(self.k_proj(x), self.k_norm, self.groups)
         v = self.v_proj(x).view(B, S, self.groups, self.head_dim).transpose(1, 2)
-        q, k = rotate(q, *rotary), rotate(k, *rotary)
+        if self.rotary is not None:
+            q, k = rotate(q, *rotary[self.rotary]), rotate(k, *rotary[self.rotary])
         if state is not None:
             k, v = state.extend(layer, k, v)
-        y = attend(q, k, v, mask)
+        y = attend(q, k, v, mask, self.scale)
         return self.o_proj(y.transpose(1, 2).reshape(B, S, -1)), (k, v)
+
+    def _heads(self, x: Tensor, norm: nn.Module, heads: int) -> Tensor:
+        """(B, S, heads · d) -> (B, heads, S, d), normed."""
+        split = (*x.shape[:2], heads, self.head_dim)
+        x = norm(x.view(split)) if self.norm_heads else norm(x).view(split)
+        return x.transpose(1, 2)
 
 
 class MLP(nn.Module):
@@ -76,32 +106,48 @@ class MLP(nn.Module):
         self.gate_proj = nn.Linear(config.hidden_size, config.intermediate_size, bias=False)
         self.up_proj = nn.Linear(config.hidden_size, config.intermediate_size, bias=False)
         self.down_proj = nn.Linear(config.intermediate_size, config.hidden_size, bias=False)
+        self.silu = config.traits.activation == "silu"
 
     def forward(self, x: Tensor) -> Tensor:  # (B, S, D) -> (B, S, D)
-        out: Tensor = self.down_proj(F.silu(self.gate_proj(x)) * self.up_proj(x))
+        gate = self.gate_proj(x)
+        gate = F.silu(gate) if self.silu else F.gelu(gate, approximate="tanh")
+        out: Tensor = self.down_proj(gate * self.up_proj(x))
         return out
 
 
 class DecoderLayer(nn.Module):
-    def __init__(self, config: DecoderConfig) -> None:
+    """Attention and gated unit, each with the norms that the family has before and after it."""
+
+    def __init__(self, config: DecoderConfig, layer: int) -> None:
         super().__init__()
-        self.self_attn = Attention(config)
+        self.self_attn = Attention(config, layer)
         self.mlp = MLP(config)
-        self.input_layernorm = nn.RMSNorm(config.hidden_size, eps=config.rms_norm_eps)
-        self.post_attention_layernorm = nn.RMSNorm(config.hidden_size, eps=config.rms_norm_eps)
+        self.norms, self.scale = config.norms, config.residual_scale
+        for name in filter(None, dataclasses.astuple(self.norms)):
+            setattr(self, name, RMSNorm(config.hidden_size, config))
         self.dropout = nn.Dropout(0.0)
 
     def forward(
         self,
         x: Tensor,
-        rotary: tuple[Tensor, Tensor],
+        rotary: Sequence[tuple[Tensor, Tensor]],
         mask: Tensor | None,
         layer: int,
         state: State | None,
     ) -> tuple[Tensor, tuple[Tensor, Tensor]]:
-        y, cache = self.self_attn(self.input_layernorm(x), rotary, mask, layer, state)
-        x = x + self.dropout(y)
-        return x + self.dropout(self.mlp(self.post_attention_layernorm(x))), cache
+        norms = self.norms
+        y, cache = self.self_attn(self._norm(norms.before_attention, x), rotary, mask, layer, state)
+        x = self._add(x, self._norm(norms.after_attention, y))
+        y = self.mlp(self._norm(norms.before_mlp, x))
+        return self._add(x, self._norm(norms.after_mlp, y)), cache
+
+    def _norm(self, name: str | None, x: Tensor) -> Tensor:
+        normed: Tensor = getattr(self, name)(x) if name else x
+        return normed
+
+    def _add(self, x: Tensor, y: Tensor) -> Tensor:
+        y = self.dropout(y)
+        return x + y if self.scale == 1 else x + self.scale * y
 
 
 class Decoder(nn.Module):
@@ -110,8 +156,8 @@ class Decoder(nn.Module):
     def __init__(self, config: DecoderConfig) -> None:
         super().__init__()
         self.embed_tokens = nn.Embedding(config.vocab_size, config.hidden_size)
-        self.layers = nn.ModuleList(DecoderLayer(config) for _ in range(config.num_hidden_layers))
-        self.norm = nn.RMSNorm(config.hidden_size, eps=config.rms_norm_eps)
+        self.layers = nn.ModuleList(DecoderLayer(config, i) for i in range(config.num_hidden_layers))
+        self.norm = RMSNorm(config.hidden_size, config)
         self.dropout = nn.Dropout(0.0)
 
 
@@ -120,30 +166,52 @@ class DecoderLanguageModel(AttentionModule):
 
     residual_writers = ("o_proj.weight", "down_proj.weight")
     config: DecoderConfig
-    inv_freq: Tensor
+    frequencies: Tensor
+    local_frequencies: Tensor
 
     def __init__(self, config: DecoderConfig) -> None:
         super().__init__()
         self.config = config
+        self.window, self.local_layers = config.sliding_window, frozenset(config.local_layers)
         self.model = Decoder(config)
         self.lm_head = nn.Linear(config.hidden_size, config.vocab_size, bias=False)
         self.tie()
         self.rebuild_buffers()
 
     def rebuild_buffers(self) -> None:
-        """The (d/2,) inverse frequencies: always float32, whatever the weights are."""
-        frequencies = torch.tensor(self.config.rotary_frequencies(), dtype=torch.float32, device="cpu")
-        self.register_buffer("inv_freq", frequencies, persistent=False)
+        """The (r/2,) inverse frequencies: always float32, whatever the weights are."""
+        for name, local in (("frequencies", False), ("local_frequencies", True)):
+            values = self.config.rotary_frequencies(local=local)
+            values_tensor = torch.tensor(values, dtype=torch.float32, device="cpu")
+            self.register_buffer(name, values_tensor, persistent=False)
 
     def embed(self, input_ids: Tensor, positions: Tensor) -> tuple[Tensor, tuple[Any, ...]]:
-        x = self.model.dropout(self.model.embed_tokens(input_ids))  # (B, S, D)
-        angles = positions[:, :, None].to(torch.float32) * self.inv_freq  # (B, S, d/2)
-        rotary = (angles.cos().to(x.dtype), angles.sin().to(x.dtype))
-        return x, (rotary,)
+        x = self.model.embed_tokens(input_ids)  # (B, S, D)
+        if self.config.embedding_scale != 1:
+            x = x * self.config.embedding_scale
+        rotary = [self._rotary(positions, self.frequencies, x.dtype)]
+        if self.local_layers:
+            rotary.append(self._rotary(positions, self.local_frequencies, x.dtype))
+        return self.model.dropout(x), (rotary,)
+
+    def _rotary(self, positions: Tensor, frequencies: Tensor, dtype: torch.dtype) -> tuple[Tensor, Tensor]:
+        """Cosines and sines (B, S, r/2)."""
+        angles = positions[:, :, None].to(torch.float32) * frequencies
+        cos, sin = angles.cos(), angles.sin()
+        if self.config.rope_magnitude != 1:
+            cos, sin = cos * self.config.rope_magnitude, sin * self.config.rope_magnitude
+        return cos.to(dtype), sin.to(dtype)
 
     def layers(self) -> Iterable[nn.Module]:
         return self.model.layers
 
     def head(self, x: Tensor) -> Tensor:
         logits: Tensor = self.lm_head(self.model.norm(x))
-        return logits
+        return logits if self.config.logit_scale == 1 else logits * self.config.logit_scale
+
+    def initialize(self) -> None:
+        super().initialize()
+        offset = self.config.traits.norm_offset
+        for norm in self.modules():
+            if offset and isinstance(norm, RMSNorm):
+                nn.init.constant_(norm.weight, 1 - offset)

@@ -11,7 +11,7 @@ from typing import Any
 
 from nlpsuite.errors import UnsupportedModelError
 
-__all__ = ["refuse_unknown", "required", "sliding_window"]
+__all__ = ["layer_types", "refuse_unknown", "required"]
 
 # Defaults for generation, which older checkpoints store in config.json.
 _GENERATION = (
@@ -64,20 +64,15 @@ def refuse_unknown(
             )
 
 
-def required(config: dict[str, Any], key: str) -> Any:
+def required(config: Mapping[str, Any], key: str) -> Any:
     if config.get(key) is None:
         raise UnsupportedModelError(f"Model config: {key!r} is missing.")
     return config[key]
 
 
-def sliding_window(config: dict[str, Any], family: str) -> int | None:
-    """The attention window in tokens, or None if every layer sees everything."""
-    kinds = config.get("layer_types") or []
-    if unknown := sorted({*kinds} - {"full_attention", "sliding_attention"}):
+def layer_types(kinds: Any) -> list[str]:
+    """Hugging Face's ``layer_types``, checked; empty without any."""
+    kinds = list(kinds or ())
+    if unknown := [kind for kind in kinds if kind not in ("full_attention", "sliding_attention")]:
         raise UnsupportedModelError(f"Model config: layer type {unknown[0]!r} is not supported.")
-    if config.get("use_sliding_window") is False or (kinds and "sliding_attention" not in kinds):
-        return None
-    # Qwen writes a window's size also where it is not used, and says so by use_sliding_window.
-    if family in ("qwen2", "qwen3") and not config.get("use_sliding_window"):
-        return None
-    return config.get("sliding_window")
+    return kinds

@@ -84,6 +84,9 @@ class AttentionModule(LanguageModule):
 
     residual_writers: ClassVar[tuple[str, ...]]
     """Ends of the names of the matrices that write to the residual stream, twice per layer."""
+    window: int | None = None
+    """Tokens that the local layers see, the last one included; see ``DecoderConfig``."""
+    local_layers: frozenset[int] = frozenset()
 
     @abstractmethod
     def embed(self, input_ids: Tensor, positions: Tensor) -> tuple[Tensor, tuple[Any, ...]]:
@@ -96,16 +99,24 @@ class AttentionModule(LanguageModule):
     def hidden(self, input_ids: Tensor, state: State | None = None) -> tuple[Tensor, State | None]:
         B, S = input_ids.shape
         if state is None:
-            mask = None
+            mask, local = None, self._causal_window(S, input_ids.device)
             positions = torch.arange(S, device=input_ids.device)[None, :].expand(B, S)
         else:
             mask, positions = state.mask(S), state.positions(S)
+            local = state.mask(S, self.window) if self.local_layers else None
         x, further = self.embed(input_ids, positions)
         caches: list[Tensor] = []
         for i, layer in enumerate(self.layers()):
-            x, cache = layer(x, *further, mask, i, state)
+            x, cache = layer(x, *further, local if i in self.local_layers else mask, i, state)
             caches.extend(cache)
         return x, None if state is None else state.advanced(S, tuple(caches))
+
+    def _causal_window(self, length: int, device: torch.device) -> Tensor | None:
+        """The local layers' mask (1, 1, S, S) of whole sequences; None where all of them fits the window."""
+        if self.window is None or not self.local_layers or length <= self.window:
+            return None
+        seen = torch.ones(length, length, dtype=torch.bool, device=device).tril()
+        return seen.triu(1 - self.window)[None, None]
 
     def initialize(self) -> None:
         # As GPT-2: the matrices that write to the residual stream start smaller, since 2 × layers of them

@@ -1,14 +1,15 @@
-"""Rotary embedding's settings: Llama 3.1's scaling of its frequencies, and how configs write it."""
+"""Rotary embedding's settings: how frequencies are scaled for long contexts, and how configs write it."""
 
 from __future__ import annotations
 
 import dataclasses
 import math
+from collections.abc import Mapping
 from typing import Any
 
 from nlpsuite.errors import UnsupportedModelError
 
-__all__ = ["RopeScaling", "rope_settings"]
+__all__ = ["RopeScaling", "rope_fields", "rope_settings"]
 
 
 @dataclasses.dataclass(frozen=True)
@@ -34,7 +35,7 @@ class RopeScaling:
         return 1 / ((1 - share) / self.factor + share)
 
     @classmethod
-    def from_hf(cls, rope: dict[str, Any]) -> RopeScaling:
+    def from_hf(cls, rope: Mapping[str, Any]) -> RopeScaling:
         try:
             scaling = cls(
                 float(rope["factor"]),
@@ -54,17 +55,78 @@ class RopeScaling:
         return scaling
 
 
-def rope_settings(config: dict[str, Any]) -> dict[str, Any]:
-    """The rotary settings, which have had two names; with ``factor`` if frequencies are scaled."""
+# Kinds of scaling to their settings. Llama 3's: see ``RopeScaling``. Linear: Chen et al. 2023, arXiv:2306.15595.
+# LongRoPE: Ding et al. 2024, arXiv:2402.13753.
+_SETTINGS: dict[str, frozenset[str]] = {
+    "default": frozenset(),
+    "llama3": frozenset(field.name for field in dataclasses.fields(RopeScaling)),
+    "linear": frozenset({"factor"}),
+    "longrope": frozenset(
+        {"short_factor", "long_factor", "factor", "original_max_position_embeddings", "attention_factor"}
+    ),
+}
+
+
+def rope_settings(config: Mapping[str, Any], *, partial: bool = False) -> dict[str, Any]:
+    """The rotary settings of the layers that see everything; they have had two names.
+
+    Args:
+        partial: whether the model may rotate a part of each head.
+
+    Raises:
+        UnsupportedModelError: a kind or setting that isn't supported; names it.
+    """
     rope = {**(config.get("rope_scaling") or {}), **(config.get("rope_parameters") or {})}
-    kind = rope.get("rope_type", rope.get("type", "default"))
-    if kind not in ("default", "llama3"):
+    if "full_attention" in rope:  # by type of layer
+        rope = dict(rope["full_attention"])
+    kind = rope.setdefault("rope_type", rope.pop("type", None) or "default")
+    if kind == "su":
+        kind = rope["rope_type"] = "longrope"  # its first name
+    if kind not in _SETTINGS:
         raise UnsupportedModelError(
-            f"Rotary scaling {kind!r} is not supported.", hint="Supported: none, and Llama 3's ('llama3')."
+            f"Rotary scaling {kind!r} is not supported.", hint=f"Supported: {', '.join(_SETTINGS)}."
         )
-    if kind == "default":
-        rope = {key: value for key, value in rope.items() if key == "rope_theta"}
-    known = {"rope_type", "type", "rope_theta", *(f.name for f in dataclasses.fields(RopeScaling))}
-    if unknown := sorted(rope.keys() - known):
+    if partial:
+        rope.pop("partial_rotary_factor", None)
+    known = {"rope_type", "type", "rope_theta", *_SETTINGS[kind]}
+    # Without scaling, what else is there has no effect.
+    read = rope.keys() if kind != "default" else rope.keys() & {"partial_rotary_factor"}
+    if unknown := sorted(key for key in read - known if rope[key] is not None):
         raise UnsupportedModelError(f"Model config: rope setting {unknown[0]!r} is not supported.")
+    rope.setdefault("rope_theta", config.get("rope_theta"))
+    if kind == "longrope":
+        rope.setdefault("original_max_position_embeddings", config.get("original_max_position_embeddings"))
     return rope
+
+
+def rope_fields(rope: Mapping[str, Any], size: int, context: int) -> tuple[dict[str, Any], int]:
+    """The fields of a configuration for rotary settings, and the context in which they hold.
+
+    Args:
+        size: dimensions of a head that are rotated.
+        context: of the model.
+    """
+    fields: dict[str, Any] = {"rope_theta": float(rope.get("rope_theta") or 10_000.0), "rope_scaling": None}
+    kind = rope["rope_type"]
+    if kind == "llama3":
+        fields["rope_scaling"] = RopeScaling.from_hf(rope)
+    elif kind == "linear":
+        fields["rope_divisors"] = (_positive(rope, "factor"),) * (size // 2)
+    elif kind == "longrope":
+        # The other factors are for longer texts, and computing a text's beginning again would be needed.
+        original = int(_positive(rope, "original_max_position_embeddings"))
+        fields["rope_divisors"] = tuple(float(factor) for factor in rope.get("short_factor") or ())
+        stretch = rope.get("factor") or context / original
+        magnitude = rope.get("attention_factor")
+        if magnitude is None:
+            magnitude = math.sqrt(1 + math.log(stretch) / math.log(original)) if stretch > 1 else 1.0
+        fields["rope_magnitude"] = float(magnitude)
+        context = min(context, original)
+    return fields, context
+
+
+def _positive(rope: Mapping[str, Any], name: str) -> float:
+    value = rope.get(name)
+    if not isinstance(value, int | float) or not 0 < value < math.inf:
+        raise UnsupportedModelError(f"Model config: rope setting {name!r} is {value!r}, must be positive.")
+    return float(value)

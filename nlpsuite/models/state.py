@@ -35,10 +35,15 @@ class SlotState(NamedTuple):
         """(B, S) position of each new token in its row."""
         return self.write_indices[:, None] + torch.arange(new, device=self.write_indices.device)
 
-    def mask(self, new: int) -> Tensor:
-        """(B, 1, S, M), true where a new token may look: at its own position and before."""
-        seen = torch.arange(self.tensors[0].shape[2], device=self.write_indices.device)
-        return seen[None, None, None, :] <= self.positions(new)[:, None, :, None]
+    def mask(self, new: int, window: int | None = None) -> Tensor:
+        """(B, 1, S, M), true where a new token may look: at its own position and before.
+
+        Args:
+            window: at itself and ``window - 1`` tokens before only.
+        """
+        seen = torch.arange(self.tensors[0].shape[2], device=self.write_indices.device)[None, None, None, :]
+        own = self.positions(new)[:, None, :, None]
+        return seen <= own if window is None else (seen <= own) & (seen > own - window)
 
     def extend(self, layer: int, k: Tensor, v: Tensor) -> tuple[Tensor, Tensor]:
         """Keys and values (B, G, M, d) of a layer with the new ones (B, G, S, d) written in."""
@@ -68,12 +73,18 @@ class PastState(NamedTuple):
         """(B, S) position of each new token in its row."""
         return self.position_ids
 
-    def mask(self, new: int) -> Tensor:
-        """(B, 1, S, P + S), true where a new token may look: at itself and at real tokens before."""
+    def mask(self, new: int, window: int | None = None) -> Tensor:
+        """(B, 1, S, P + S), true where a new token may look: at itself and at real tokens before.
+
+        Args:
+            window: at itself and ``window - 1`` places before only; padding is not among a row's tokens.
+        """
         past = self.tensors[0].shape[2]
         at = torch.arange(past + new, device=self.attention_mask.device)
         own = past + torch.arange(new, device=self.attention_mask.device)
         causal = at[None, :] <= own[:, None]  # (S, P + S)
+        if window is not None:
+            causal = causal & (at[None, :] > own[:, None] - window)
         real = self.attention_mask[:, None, None, :] != 0
         # A padding token looks at itself: a row that is all False would give NaN.
         itself = at[None, :] == own[:, None]

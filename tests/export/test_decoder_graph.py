@@ -14,7 +14,7 @@ import numpy as np
 import onnx
 import onnxruntime
 import pytest
-from tiny import LLAMA, LLAMA3_SCALING, random_weights, tiny_tokenizer_files, write_tiny_checkpoint
+from tiny import CONFIGS, LLAMA, LLAMA3_SCALING, random_weights, tiny_tokenizer_files, write_tiny_checkpoint
 
 from nlpsuite.errors import BundleCorruptError, UnsupportedModelError
 from nlpsuite.export.decoder_graph import write_decoder_graph
@@ -38,6 +38,11 @@ DECODERS: dict[str, DecoderConfig] = {
     "mistral": replace(LLAMA, family="mistral", tie_word_embeddings=False),
     "qwen2 with biases": replace(LLAMA, family="qwen2", num_attention_heads=6, rms_norm_eps=1e-6),
     "qwen3 with norms of heads": replace(LLAMA, family="qwen3", head_dim=32, num_attention_heads=6),
+    **{
+        name: config
+        for name in ("mistral-window", "gemma3", "phi3", "smollm3", "olmo2", "granite", "linear rope")
+        if isinstance(config := CONFIGS[name], DecoderConfig)
+    },
     "llama3": replace(LLAMA, rope_theta=500_000.0, rope_scaling=LLAMA3_SCALING),
     "heads of 24": replace(LLAMA, num_attention_heads=6, head_dim=24),
     "width 40": replace(LLAMA, hidden_size=40, intermediate_size=72, head_dim=10),

@@ -69,6 +69,57 @@ MODELS: dict[str, tuple[str, dict[str, Any]]] = {
     "mistral-window": ("mistral", {**_SHAPE, "sliding_window": LENGTH}),
     "qwen2": ("qwen2", {**_SHAPE, "tie_word_embeddings": True}),
     "qwen3": ("qwen3", {**_SHAPE, "tie_word_embeddings": False, "head_dim": 32}),
+    "mistral-short-window": ("mistral", {**_SHAPE, "sliding_window": 5}),
+    "gemma3": (
+        "gemma3_text",
+        {**_SHAPE, "num_hidden_layers": 7, "head_dim": 32, "sliding_window": 5, "query_pre_attn_scalar": 24},
+    ),
+    "gemma3-stretched": (
+        "gemma3_text",
+        {
+            **_SHAPE,
+            "head_dim": 16,
+            "sliding_window": 5,
+            "layer_types": ["full_attention", "sliding_attention"],
+            "rope_parameters": {
+                "full_attention": {"rope_type": "linear", "factor": 8.0, "rope_theta": 1e6},
+                "sliding_attention": {"rope_type": "default", "rope_theta": 1e4},
+            },
+        },
+    ),
+    "phi3": ("phi3", {**_SHAPE, "sliding_window": 5}),
+    "phi4-mini": (
+        "phi3",
+        {
+            **_SHAPE,
+            "tie_word_embeddings": True,
+            "original_max_position_embeddings": 32,
+            "rope_parameters": {
+                "rope_type": "longrope",
+                "rope_theta": 1e4,
+                "partial_rotary_factor": 0.75,
+                "short_factor": [1.0, 1.1, 1.3, 1.7, 2.5, 4.0],
+                "long_factor": [2.0, 3.0, 4.0, 8.0, 16.0, 32.0],
+                "original_max_position_embeddings": 32,
+            },
+        },
+    ),
+    "smollm3": ("smollm3", {**_SHAPE, "num_hidden_layers": 4, "use_sliding_window": False}),
+    "smollm3-window": (
+        "smollm3",
+        {**_SHAPE, "no_rope_layers": [0, 1], "use_sliding_window": True, "sliding_window": 5},
+    ),
+    "olmo2": ("olmo2", {**_SHAPE, "tie_word_embeddings": False}),
+    "granite": (
+        "granite",
+        {
+            **_SHAPE,
+            "embedding_multiplier": 6.0,
+            "residual_multiplier": 0.22,
+            "attention_multiplier": 0.125,
+            "logits_scaling": 2.0,
+        },
+    ),
     "gpt2": ("gpt2", _GPT2_SHAPE),
     "gpt2-inner": ("gpt2", {**_GPT2_SHAPE, "n_inner": 80, "layer_norm_epsilon": 1e-3}),
 }
