@@ -89,11 +89,35 @@ CONFIGS: dict[str, ModelConfig] = {
 }
 """A small model of each architecture, whose vocabulary is the tiny tokenizer's."""
 
+GGUF_CONFIGS: dict[str, ModelConfig] = {
+    **{
+        name: CONFIGS[name]
+        for name in ("llama", "llama-untied", "mistral", "qwen2", "qwen3", "gpt2", "gpt2-untied")
+    },
+    **{name: CONFIGS[name] for name in ("mistral-window", "phi3", "olmo2", "granite", "linear rope")},
+    # As llama.cpp has it: which layers are local and which have no positions is not in the file.
+    "gemma3": dataclasses.replace(
+        CONFIGS["gemma3"],  # type: ignore[type-var]
+        num_hidden_layers=7,
+        local_layers=(0, 1, 2, 3, 4, 6),
+        attention_scale=32**-0.5,
+    ),
+    "smollm3": dataclasses.replace(LLAMA, family="smollm3", num_hidden_layers=4, no_rope_layers=(3,)),
+}
+"""A small model of each architecture that GGUF files hold."""
+
 
 def wide(config: ModelConfig) -> ModelConfig:
     """The same with rows of 256 weights, the block of the K-quants."""
     if isinstance(config, DecoderConfig):
-        return dataclasses.replace(config, hidden_size=256, intermediate_size=256, head_dim=64)
+        changes: dict[str, Any] = {"hidden_size": 256, "intermediate_size": 256, "head_dim": 64}
+        if config.family == "gemma3_text":
+            changes |= {"embedding_scale": 16.0, "attention_scale": 64**-0.5}
+        if config.family == "phi3":
+            changes["rotary_dim"] = 12
+        elif config.rope_divisors:
+            changes["rope_divisors"] = config.rope_divisors[:1] * 32
+        return dataclasses.replace(config, **changes)
     return dataclasses.replace(config, n_embd=256, n_inner=256)  # type: ignore[call-arg]
 
 
@@ -196,16 +220,18 @@ def write_tiny_gguf(
         tensors: further tensors, under their GGUF names.
     """
     held: Weights = {}
-    llama = isinstance(config, DecoderConfig) and config.family in ("llama", "mistral")
-    architecture = "llama" if llama else getattr(config, "family", "gpt2")
+    family = getattr(config, "family", "gpt2")
+    architecture = {"mistral": "llama", "gemma3_text": "gemma3"}.get(family, family)
+    llama = architecture in ("llama", "smollm3", "granite")
     writer = gguf.GGUFWriter(path, architecture)
     _add_metadata(writer, config)
     add = {str: writer.add_string, float: writer.add_float32, int: writer.add_uint32, bool: writer.add_bool}
     for key, value in metadata.items():
         writer.kv_data[0].pop(key, None)
         add[type(value)](key, value)
-    names = gguf.get_tensor_name_map(gguf.MODEL_ARCH[architecture.upper()], n_blocks=2)
+    names = gguf.get_tensor_name_map(gguf.MODEL_ARCH[architecture.upper()], n_blocks=8)
     quantised = gguf.GGMLQuantizationType[kind]
+    stacked: Weights = {}
     for number, (name, values) in enumerate((weights or random_weights(config)).items()):
         if values.ndim == 1:
             rows, held[name] = values, values
@@ -217,9 +243,21 @@ def write_tiny_gguf(
             rows = permute_for_gguf(
                 rows, config.num_attention_heads if queries else config.num_key_value_heads
             )
+        if architecture == "gemma3" and "norm" in name:
+            rows = rows + 1
+        whole = next((stack for stack, parts in config.stacked().items() if name in parts), None)
+        if whole is not None:
+            stacked[whole] = np.concatenate((stacked[whole], rows)) if whole in stacked else rows
+            if name != config.stacked()[whole][-1]:
+                continue
+            name, rows = whole, stacked[whole]
         stored_name = names.get_name(name, try_suffixes=(".weight", ".bias"))
         assert stored_name is not None, name
         writer.add_tensor(stored_name, rows, raw_dtype=quantised if values.ndim == 2 else None)
+    if architecture == "phi3":
+        factors = np.array(config.rope_divisors, np.float32)  # type: ignore[attr-defined]
+        for name in ("rope_factors_short.weight", "rope_factors_long.weight"):
+            writer.add_tensor(name, factors)
     for name, values in tensors.items():
         writer.add_tensor(name, values)
     finish_gguf(writer)
@@ -255,6 +293,23 @@ def _add_metadata(writer: gguf.GGUFWriter, config: ModelConfig) -> None:
         if config.head_dim * config.num_attention_heads != config.hidden_size:
             writer.add_key_length(config.head_dim)
             writer.add_value_length(config.head_dim)
+        if config.rotary_dim:
+            writer.add_rope_dimension_count(config.rotary_dim)
+        if config.rope_magnitude != 1:
+            writer.add_rope_scaling_attn_factors(config.rope_magnitude)
+            writer.add_rope_scaling_orig_ctx_len(config.context_length)
+        elif config.rope_divisors:
+            writer.add_rope_scaling_type(gguf.RopeScalingType.LINEAR)
+            writer.add_rope_scaling_factor(config.rope_divisors[0])
+        if config.sliding_window:
+            writer.add_sliding_window(config.sliding_window)
+        if config.local_rope_theta:
+            writer.add_float32("gemma3.rope.freq_base_swa", config.local_rope_theta)
+        if config.family == "granite":
+            writer.add_embedding_scale(config.embedding_scale)
+            writer.add_residual_scale(config.residual_scale)
+            writer.add_attention_scale(config.score_scale)
+            writer.add_logit_scale(1 / config.logit_scale)
     model = json.loads(tiny_tokenizer_json())["model"]
     writer.add_tokenizer_model("gpt2")
     writer.add_tokenizer_pre("smollm")

@@ -1,16 +1,16 @@
 """A checkpoint in a GGUF file, seen under its Hugging Face names.
 
-llama.cpp's converter renames the tensors and, of the architecture ``llama`` alone, reorders the
-rows of the query and key projections: rotary embedding there turns neighbouring rows (0, 1),
-(2, 3), …, while Hugging Face turns row i of a head with row i + d/2. Both are undone here.
-GPT-2's matrices are stored as (outputs, inputs) already.
+llama.cpp's converter renames the tensors and, of the architecture ``llama`` and those derived from it, reorders
+the rows of the query and key projections: rotary embedding there turns neighbouring rows (0, 1), (2, 3), …, while
+Hugging Face turns row i of a head with row i + d/2. It adds 1 to Gemma's norms, which the model would do. All of
+this is undone here. GPT-2's matrices are stored as (outputs, inputs) already.
 """
 
 from __future__ import annotations
 
 import itertools
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, NamedTuple, TypeVar
 
 import numpy as np
 import numpy.typing as npt
@@ -19,16 +19,30 @@ from nlpsuite.errors import BundleCorruptError, UnsupportedModelError
 from nlpsuite.models.checkpoint_base import Checkpoint, RawTensor, check_tensors
 from nlpsuite.models.config import DecoderConfig, ModelConfig
 from nlpsuite.models.gguf import UNQUANTIZED, GGUFFile, TensorInfo
-from nlpsuite.models.gguf_config import ROPE_FREQS, gguf_config
+from nlpsuite.models.gguf_config import READ_BY_CONFIG, gguf_config
 from nlpsuite.models.gguf_tokenizer import tokenizer_files
 
 __all__ = ["GGUFCheckpoint"]
 
 _T = TypeVar("_T", np.float32, np.uint8)
 
+_PERMUTED = ("llama", "smollm3", "granite")
+
+
+class _Part(NamedTuple):
+    """The rows of a stored tensor that are a parameter."""
+
+    info: TensorInfo
+    rows: slice
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        first, *rest = self.info.shape
+        return (len(range(first)[self.rows]), *rest)
+
 
 class GGUFCheckpoint(Checkpoint):
-    """A GGUF file of the architecture ``llama``, ``qwen2``, ``qwen3`` or ``gpt2``; see ``Checkpoint``.
+    """A GGUF file of one of ``gguf_config.ARCHITECTURES``; see ``Checkpoint``.
 
     Raises:
         UnsupportedModelError: another architecture, or settings or tensors these models lack.
@@ -41,26 +55,30 @@ class GGUFCheckpoint(Checkpoint):
         self.name = _text(metadata, "general.name") or path.stem
         self.license = _text(metadata, "general.license")
         self.config = gguf_config(self._file)
-        self._permuted = metadata["general.architecture"] == "llama"
+        self._permuted = metadata["general.architecture"] in _PERMUTED
         self._tensors = _tensors(self._file, self.config)
         # Surplus tensors say more than missing ones: a mixture of experts has both.
-        known = {info.name for info in self._tensors.values()} | ({ROPE_FREQS} if self._permuted else set())
+        known = {part.info.name for part in self._tensors.values()}
+        known |= READ_BY_CONFIG.get(metadata["general.architecture"], set())
         if unknown := self._file.tensors.keys() - known:
             raise UnsupportedModelError(
                 f"{path}: tensor {min(unknown)} is not part of a plain {metadata['general.architecture']} "
                 "model (biases, experts and the like).",
                 hint="Choose another model, or give its Hugging Face directory instead.",
             )
-        check_tensors(path, self.config, {name: info.shape for name, info in self._tensors.items()})
+        check_tensors(path, self.config, {name: part.shape for name, part in self._tensors.items()})
 
     def tensor(self, name: str) -> npt.NDArray[np.float32]:
-        return self._restore_rows(name, self._file.tensor(self._info(name).name))
+        part = self._part(name)
+        values = self._restore_rows(name, self._file.tensor(part.info.name, part.rows))
+        offset = self.config.traits.norm_offset if isinstance(self.config, DecoderConfig) else 0.0
+        return values - np.float32(offset) if offset and "norm" in name else values
 
     def quantized(self, name: str) -> RawTensor | None:
-        info = self._info(name)
+        info, rows = self._part(name)
         if info.type in UNQUANTIZED or len(info.shape) != 2:
             return None
-        return RawTensor(info.type, self._restore_rows(name, self._file.rows(info.name)))
+        return RawTensor(info.type, self._restore_rows(name, self._file.rows(info.name, rows)))
 
     def tokenizer_files(self) -> dict[str, str]:
         count = len(self._file.metadata.get("tokenizer.ggml.tokens") or ())
@@ -73,7 +91,7 @@ class GGUFCheckpoint(Checkpoint):
     def source_files(self) -> list[Path]:
         return [self._file.path]
 
-    def _info(self, name: str) -> TensorInfo:
+    def _part(self, name: str) -> _Part:
         if name not in self._tensors:
             raise BundleCorruptError(f"{self._file.path} has no tensor {name}.")
         return self._tensors[name]
@@ -98,20 +116,34 @@ def _restore_rotary(rows: npt.NDArray[_T], heads: int) -> npt.NDArray[_T]:
     return np.ascontiguousarray(pairs.swapaxes(1, 2)).reshape(outputs, inputs)
 
 
-def _tensors(file: GGUFFile, config: ModelConfig) -> dict[str, TensorInfo]:
-    """The file's tensors that are parameters, under their Hugging Face names."""
+def _tensors(file: GGUFFile, config: ModelConfig) -> dict[str, _Part]:
+    """The file's tensors that hold parameters, under these parameters' Hugging Face names."""
     import gguf
 
     architecture = file.metadata["general.architecture"]
-    # A file that claims a billion layers costs nothing.
-    most = len(file.tensors) + 1
+    # A file that claims a billion layers costs nothing. A tensor holds three parameters at most.
+    most = 3 * len(file.tensors) + 1
     blocks = min(file.metadata[f"{architecture}.block_count"], most)
     names = gguf.get_tensor_name_map(gguf.MODEL_ARCH[architecture.upper()], blocks)
+
+    def stored(name: str) -> TensorInfo | None:
+        return file.tensors.get(names.get_name(name, try_suffixes=(".weight", ".bias")) or "")
+
     found = {}
-    for name, _ in itertools.islice(config.parameter_shapes(), most):
-        stored_name = names.get_name(name, try_suffixes=(".weight", ".bias"))
-        if stored_name in file.tensors:
-            found[name] = file.tensors[stored_name]
+    shapes = dict(itertools.islice(config.parameter_shapes(), most))
+    stacks = config.stacked()
+    for name in shapes.keys() - {part for parts in stacks.values() for part in parts}:
+        if info := stored(name):
+            found[name] = _Part(info, slice(None))
+    for name, parts in stacks.items():
+        rows = [shapes[part][0] for part in parts if part in shapes]
+        info = stored(name)
+        if info and len(rows) == len(parts) and info.shape[0] == sum(rows):
+            starts = itertools.accumulate(rows, initial=0)
+            found |= {
+                part: _Part(info, slice(start, start + count))
+                for part, start, count in zip(parts, starts, rows)
+            }
     return found
 
 

@@ -101,13 +101,16 @@ class GGUFFile:
             ) from error
         return cls(path, data)
 
-    def tensor(self, name: str) -> npt.NDArray[np.float32]:
+    def tensor(self, name: str, part: slice = slice(None)) -> npt.NDArray[np.float32]:
         """The tensor dequantised to float32, in memory of its own, of shape ``tensors[name].shape``.
+
+        Args:
+            part: these of its rows only.
 
         Raises:
             BundleCorruptError: the file has no tensor of that name.
         """
-        rows = self._rows(name)
+        rows = self._rows(name)[part]
         info = self.tensors[name]
         import gguf
 
@@ -115,15 +118,20 @@ class GGUFFile:
         with np.errstate(all="ignore"):
             values = gguf.dequantize(rows, gguf.GGMLQuantizationType[info.type])
         # F32 comes back as a read-only view of the map: copy it.
-        return values.astype(np.float32, copy=not values.flags.writeable).reshape(info.shape)
+        return values.astype(np.float32, copy=not values.flags.writeable).reshape(
+            info.shape if len(rows) == math.prod(info.shape[:-1]) else (len(rows), *info.shape[1:])
+        )
 
-    def rows(self, name: str) -> npt.NDArray[np.uint8]:
+    def rows(self, name: str, part: slice = slice(None)) -> npt.NDArray[np.uint8]:
         """The tensor's bytes as they are stored, (rows, bytes per row), in memory of their own.
+
+        Args:
+            part: these of its rows only.
 
         Raises:
             BundleCorruptError: the file has no tensor of that name.
         """
-        return self._rows(name).copy()
+        return self._rows(name)[part].copy()
 
     def _rows(self, name: str) -> npt.NDArray[np.uint8]:
         """A read-only view of the map."""

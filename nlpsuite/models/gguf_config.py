@@ -8,18 +8,42 @@ llama.cpp's converter writes.
 from __future__ import annotations
 
 import math
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
 
 from nlpsuite.errors import UnsupportedModelError
 from nlpsuite.models.config import DecoderConfig, GPT2Config, ModelConfig, RopeScaling
+from nlpsuite.models.decoder_families import check_layers
 from nlpsuite.models.gguf import GGUFFile
 
-__all__ = ["ROPE_FREQS", "gguf_config"]
+__all__ = ["ARCHITECTURES", "READ_BY_CONFIG", "gguf_config"]
 
-ROPE_FREQS = "rope_freqs.weight"
-"""Not a parameter: what Llama 3.1 and later divide each rotary frequency by."""
+ARCHITECTURES = {
+    "llama": "llama",
+    "qwen2": "qwen2",
+    "qwen3": "qwen3",
+    "gemma3": "gemma3_text",
+    "phi3": "phi3",
+    "smollm3": "smollm3",
+    "olmo2": "olmo2",
+    "granite": "granite",
+}
+"""llama.cpp's names of the families of decoders; ``gpt2`` is read as well."""
+
+# Not parameters: what each rotary frequency is divided by, of Llama 3.1 and later, and of Phi 3 and 4.
+_ROPE_FREQS, _SHORT, _LONG = "rope_freqs.weight", "rope_factors_short.weight", "rope_factors_long.weight"
+READ_BY_CONFIG = {
+    "llama": {_ROPE_FREQS},
+    "smollm3": {_ROPE_FREQS},
+    "phi3": {_SHORT, _LONG},
+}
+"""By architecture, tensors that decide a configuration and aren't parameters."""
+
+# What llama.cpp has in its code and not in its files.
+_GEMMA_PATTERN, _SMOLLM3_INTERVAL, _OLMO3_PATTERN = 6, 4, 4
+_GEMMA_27B_LAYERS = 62
 
 # Keys that don't affect the arithmetic of a forward pass, or repeat what the tensors say.
 _HARMLESS = frozenset(
@@ -43,10 +67,10 @@ def gguf_config(file: GGUFFile) -> ModelConfig:
         UnsupportedModelError: another architecture, or a setting these models lack; names it.
     """
     architecture = file.metadata.get("general.architecture")
-    if architecture not in ("llama", "qwen2", "qwen3", "gpt2"):
+    if architecture not in ARCHITECTURES and architecture != "gpt2":
         raise UnsupportedModelError(
             f"{file.path}: architecture {architecture!r} is not supported.",
-            hint="Supported: 'llama' (Llama, Mistral, SmolLM2), 'qwen2', 'qwen3', 'gpt2'.",
+            hint=f"Supported: {', '.join(ARCHITECTURES)}, gpt2 ('llama' stands for Llama, Mistral and SmolLM2).",
         )
     if (parts := file.metadata.get("split.count", 1)) not in (0, 1):
         raise UnsupportedModelError(
@@ -77,49 +101,110 @@ def _gpt2(settings: _Settings) -> GPT2Config:
     )
 
 
-def _decoder(settings: _Settings, family: str) -> DecoderConfig:
+def _decoder(settings: _Settings, architecture: str) -> DecoderConfig:
     file = settings.file
+    layers = settings.integer("block_count")
+    check_layers(layers)
     heads, hidden = settings.integer("attention.head_count"), settings.integer("embedding_length")
     head_dim = settings.integer("attention.key_length", hidden // heads)
-    for name in ("attention.value_length", "rope.dimension_count"):
-        if (size := settings.integer(name, head_dim)) != head_dim or head_dim % 2:
-            raise UnsupportedModelError(
-                f"{file.path}: {family}.{name} is {size}, the head dimension {head_dim}: "
-                "they must be equal, and even."
-            )
-    context = settings.integer("context_length")
-    if settings.unread.get("attention.sliding_window"):
-        # Up to the window's size attention with and without one are the same.
-        context = min(context, settings.integer("attention.sliding_window"))
-    theta = settings.decimal("rope.freq_base", 10_000.0)
-    return DecoderConfig(
+    if (size := settings.integer("attention.value_length", head_dim)) != head_dim:
+        raise UnsupportedModelError(
+            f"{file.path}: {architecture}.attention.value_length is {size}, the head dimension {head_dim}: "
+            "they must be equal."
+        )
+    rotary = settings.integer("rope.dimension_count", head_dim)
+    if rotary != head_dim and architecture != "phi3":
+        raise UnsupportedModelError(
+            f"{file.path}: {architecture}.rope.dimension_count is {rotary}, the head dimension {head_dim}: "
+            "they must be equal."
+        )
+    config = DecoderConfig(
         vocab_size=settings.vocab_size(),
         hidden_size=hidden,
         intermediate_size=settings.integer("feed_forward_length"),
-        num_hidden_layers=settings.integer("block_count"),
+        num_hidden_layers=layers,
         num_attention_heads=heads,
         num_key_value_heads=settings.integer("attention.head_count_kv", heads),
         head_dim=head_dim,
-        max_position_embeddings=context,
-        rope_theta=theta,
+        max_position_embeddings=settings.integer("context_length"),
+        rope_theta=settings.decimal("rope.freq_base", 10_000.0),
         rms_norm_eps=settings.decimal("attention.layer_norm_rms_epsilon"),
         tie_word_embeddings="output.weight" not in file.tensors,
-        rope_scaling=_rope_scaling(file, theta, head_dim) if family == "llama" else None,
-        family=family,
+        family=ARCHITECTURES[architecture],
+        rotary_dim=rotary if rotary != head_dim else None,
+    )
+    for refine in (_scaled_rope, _factors, _window):
+        config = refine(settings, architecture, config)
+    return config
+
+
+def _window(settings: _Settings, architecture: str, config: DecoderConfig) -> DecoderConfig:
+    """With the layers that see a window only, if it is shorter than the context."""
+    layers = range(config.num_hidden_layers)
+    if architecture == "smollm3":
+        silent = tuple(i for i in layers if (i + 1) % _SMOLLM3_INTERVAL == 0)
+        config = replace(config, no_rope_layers=silent)
+    window = (
+        settings.integer("attention.sliding_window", 0)
+        if settings.unread.get("attention.sliding_window")
+        else 0
+    )
+    theta = settings.decimal("rope.freq_base_swa", 10_000.0) if architecture == "gemma3" else None
+    if not 0 < window < config.max_position_embeddings:
+        return config
+    every = {"gemma3": _GEMMA_PATTERN, "olmo2": _OLMO3_PATTERN}.get(architecture, 0)
+    local = tuple(i for i in layers if not every or (i + 1) % every)
+    return replace(
+        config, sliding_window=window, local_layers=local, local_rope_theta=theta if local else None
     )
 
 
-def _rope_scaling(file: GGUFFile, theta: float, head_dim: int) -> RopeScaling | None:
+def _factors(settings: _Settings, architecture: str, config: DecoderConfig) -> DecoderConfig:
+    """With factors of embeddings, residuals, scores and logits."""
+    if architecture == "gemma3":
+        whole = config.num_hidden_layers == _GEMMA_27B_LAYERS
+        size = config.hidden_size // config.num_attention_heads if whole else config.head_dim
+        return replace(config, embedding_scale=math.sqrt(config.hidden_size), attention_scale=size**-0.5)
+    if architecture == "granite":
+        return replace(
+            config,
+            embedding_scale=settings.decimal("embedding_scale", 1.0),
+            residual_scale=settings.decimal("residual_scale", 1.0),
+            attention_scale=settings.decimal("attention.scale", config.head_dim**-0.5),
+            logit_scale=1 / settings.decimal("logit_scale", 1.0),
+        )
+    return config
+
+
+def _scaled_rope(settings: _Settings, architecture: str, config: DecoderConfig) -> DecoderConfig:
+    """With the scaling of rotary frequencies."""
+    file, size = settings.file, config.rotary_dim or config.head_dim
+    if architecture == "phi3" and _SHORT in file.tensors:
+        # The longer factors are for texts beyond this context.
+        context = settings.integer("rope.scaling.original_context_length", config.max_position_embeddings)
+        return replace(
+            config,
+            max_position_embeddings=min(context, config.max_position_embeddings),
+            rope_divisors=tuple(file.tensor(_SHORT).ravel().tolist()),
+            rope_magnitude=settings.decimal("rope.scaling.attn_factor", 1.0),
+        )
+    if _ROPE_FREQS in file.tensors and architecture in ("llama", "smollm3"):
+        return replace(config, rope_scaling=_llama3_scaling(file, config.rope_theta, config.head_dim))
+    if settings.unread.get("rope.scaling.type") == "linear":
+        settings.unread.pop("rope.scaling.type")
+        return replace(config, rope_divisors=(settings.decimal("rope.scaling.factor"),) * (size // 2))
+    return config
+
+
+def _llama3_scaling(file: GGUFFile, theta: float, head_dim: int) -> RopeScaling | None:
     """The settings behind the divisors that a file stores in place of them."""
-    if ROPE_FREQS not in file.tensors:
-        return None
     refused = UnsupportedModelError(
-        f"{file.path}: {ROPE_FREQS} scales rotary embedding in a different way from Llama 3.",
+        f"{file.path}: {_ROPE_FREQS} scales rotary embedding in a different way from Llama 3.",
         hint="Give the model's Hugging Face directory instead.",
     )
-    if file.tensors[ROPE_FREQS].shape != (head_dim // 2,):
+    if file.tensors[_ROPE_FREQS].shape != (head_dim // 2,):
         raise refused
-    stored = file.tensor(ROPE_FREQS)
+    stored = file.tensor(_ROPE_FREQS)
     largest = float(stored.max())
     if not 1 <= largest < math.inf:  # also where one is NaN
         raise refused

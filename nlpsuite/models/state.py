@@ -77,15 +77,17 @@ class PastState(NamedTuple):
         """(B, 1, S, P + S), true where a new token may look: at itself and at real tokens before.
 
         Args:
-            window: at itself and ``window - 1`` places before only; padding is not among a row's tokens.
+            window: at itself and ``window - 1`` real tokens before only.
         """
         past = self.tensors[0].shape[2]
         at = torch.arange(past + new, device=self.attention_mask.device)
         own = past + torch.arange(new, device=self.attention_mask.device)
         causal = at[None, :] <= own[:, None]  # (S, P + S)
-        if window is not None:
-            causal = causal & (at[None, :] > own[:, None] - window)
         real = self.attention_mask[:, None, None, :] != 0
+        if window is not None:
+            # By position: padding may lie between a row's tokens.
+            positions = (self.attention_mask.cumsum(1) - 1)[:, None, None, :]
+            real = real & (positions > self.position_ids[:, None, :, None] - window)
         # A padding token looks at itself: a row that is all False would give NaN.
         itself = at[None, :] == own[:, None]
         return (causal[None, None] & real) | itself[None, None]

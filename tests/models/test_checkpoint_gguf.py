@@ -16,6 +16,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from tiny import (
     CONFIGS,
+    GGUF_CONFIGS,
     LLAMA,
     random_weights,
     tiny_tokenizer_json,
@@ -31,12 +32,11 @@ from nlpsuite.models.config import DecoderConfig, RopeScaling
 
 ONES = {"rope_freqs.weight": np.ones(8, np.float32)}
 QUERIES = "model.layers.1.self_attn.q_proj.weight"
-MODELS = ["llama", "llama-untied", "qwen2", "qwen3", "gpt2", "gpt2-untied"]
 
 
-@pytest.mark.parametrize("name", MODELS)
+@pytest.mark.parametrize("name", GGUF_CONFIGS)
 def test_configuration_names_and_weights(tmp_path: Path, name: str) -> None:
-    config, weights = CONFIGS[name], random_weights(CONFIGS[name])
+    config, weights = GGUF_CONFIGS[name], random_weights(GGUF_CONFIGS[name])
     write_tiny_gguf(tmp_path / "tiny.gguf", config, weights)
     checkpoint = open_checkpoint(tmp_path / "tiny.gguf")
     assert checkpoint.config == config
@@ -45,23 +45,23 @@ def test_configuration_names_and_weights(tmp_path: Path, name: str) -> None:
         np.testing.assert_array_equal(checkpoint.tensor(tensor_name), values)
 
 
-@pytest.mark.parametrize("name", MODELS)
+@pytest.mark.parametrize("name", GGUF_CONFIGS)
 def test_the_tokenizer(tmp_path: Path, name: str) -> None:
-    write_tiny_gguf(tmp_path / "tiny.gguf", CONFIGS[name])
+    write_tiny_gguf(tmp_path / "tiny.gguf", GGUF_CONFIGS[name])
     files = open_checkpoint(tmp_path / "tiny.gguf").tokenizer_files()
     text = "the singing of 1234 birds <|im_end|>"
     expected = Tokenizer.from_str(tiny_tokenizer_json()).encode(text).ids
     assert Tokenizer.from_str(files["tokenizer.json"]).encode(text).ids == expected
-    assert json.loads(files["tokenizer_config.json"])["model_max_length"] == CONFIGS[name].context_length
+    assert json.loads(files["tokenizer_config.json"])["model_max_length"] == GGUF_CONFIGS[name].context_length
 
 
 # A file's own blocks
 
 
 @pytest.mark.parametrize("kind", ["Q8_0", "Q4_0", "Q4_1", "Q4_K", "Q6_K"])
-@pytest.mark.parametrize("name", MODELS)
+@pytest.mark.parametrize("name", GGUF_CONFIGS)
 def test_blocks_are_those_of_the_weights(tmp_path: Path, name: str, kind: str) -> None:
-    held = write_tiny_gguf(tmp_path / "tiny.gguf", wide(CONFIGS[name]), kind=kind)
+    held = write_tiny_gguf(tmp_path / "tiny.gguf", wide(GGUF_CONFIGS[name]), kind=kind)
     checkpoint = open_checkpoint(tmp_path / "tiny.gguf")
     for tensor_name, values in held.items():
         raw = checkpoint.quantized(tensor_name)
@@ -233,9 +233,12 @@ def test_settings_that_change_nothing_pass(tmp_path: Path, key: str, value: Any)
     assert open_checkpoint(with_metadata(tmp_path / "tiny.gguf", key, value)).config == LLAMA
 
 
-def test_a_sliding_window_bounds_the_context(tmp_path: Path) -> None:
+def test_a_sliding_window(tmp_path: Path) -> None:
     path = with_metadata(tmp_path / "tiny.gguf", "llama.attention.sliding_window", 100)
-    assert open_checkpoint(path).config.context_length == 100
+    expected = dataclasses.replace(LLAMA, sliding_window=100, local_layers=(0, 1))
+    assert open_checkpoint(path).config == expected
+    path = with_metadata(tmp_path / "whole.gguf", "llama.attention.sliding_window", LLAMA.context_length)
+    assert open_checkpoint(path).config == LLAMA  # it sees everything
 
 
 @pytest.fixture(scope="module")

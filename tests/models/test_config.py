@@ -217,10 +217,10 @@ READ: dict[str, tuple[dict[str, Any], dict[str, Any], int]] = {
     "SmolLM2-135M": (SMOLLM2, {"head_dim": 64}, 134_515_008),
     "Mistral-7B-v0.1": (
         MISTRAL,
-        {"head_dim": 128, "max_position_embeddings": 4_096, "family": "mistral"},  # the window
+        {"head_dim": 128, "family": "mistral", "local_layers": tuple(range(32))},
         7_241_732_096,
     ),
-    "Qwen2.5-0.5B": (QWEN25, {"head_dim": 64, "family": "qwen2"}, 494_032_768),
+    "Qwen2.5-0.5B": (QWEN25, {"head_dim": 64, "family": "qwen2", "sliding_window": None}, 494_032_768),
     "Qwen3-0.6B": (QWEN3, {"family": "qwen3"}, 596_049_920),
     "GPT-2": (GPT2, {"n_inner": 3_072}, 124_439_808),
     "TinyLlama-1.1B": (TINYLLAMA, {"head_dim": 64}, 1_100_048_384),
@@ -266,17 +266,21 @@ def test_the_default_lstm() -> None:
 
 
 @pytest.mark.parametrize(
-    ("config", "context"),
+    ("config", "local"),
     [
-        ({**QWEN25, "use_sliding_window": True, "sliding_window": 4_096}, 4_096),
-        ({**QWEN25, "use_sliding_window": False, "sliding_window": 4_096}, 32_768),
-        ({**MISTRAL, "sliding_window": None}, 32_768),
-        ({**MISTRAL, "layer_types": ["full_attention"] * 32}, 32_768),
-        ({**MISTRAL, "layer_types": ["full_attention", "sliding_attention"] * 16}, 4_096),
+        ({**QWEN25, "use_sliding_window": True, "sliding_window": 4_096}, [21, 22, 23]),
+        ({**QWEN25, "use_sliding_window": False, "sliding_window": 4_096}, []),
+        ({**MISTRAL, "sliding_window": None}, []),
+        ({**MISTRAL, "sliding_window": 32_768}, []),  # the whole context
+        ({**MISTRAL, "layer_types": ["full_attention"] * 32}, []),
+        ({**MISTRAL, "layer_types": ["full_attention", "sliding_attention"] * 16}, list(range(1, 32, 2))),
     ],
 )
-def test_a_sliding_window_bounds_the_context(config: dict[str, Any], context: int) -> None:
-    assert config_from_hf(config).context_length == context
+def test_layers_with_a_sliding_window(config: dict[str, Any], local: list[int]) -> None:
+    read = config_from_hf(config)
+    assert isinstance(read, DecoderConfig)
+    assert list(read.local_layers) == local and read.sliding_window == (4_096 if local else None)
+    assert read.context_length == 32_768
 
 
 @pytest.mark.parametrize("name", ["GemmaForCausalLM", "MixtralForCausalLM", "LlamaForSequenceClassification"])
@@ -296,7 +300,7 @@ def test_another_architecture_is_refused_by_name(name: str) -> None:
         (LLAMA_32, "quantization_config", {"bits": 4}),
         (LLAMA_32, "partial_rotary_factor", 0.5),
         (LLAMA_32, "rope_scaling", {"rope_type": "yarn", "factor": 4.0}),
-        (LLAMA_32, "rope_scaling", {"type": "linear", "factor": 2.0}),
+        (LLAMA_32, "rope_scaling", {"type": "dynamic", "factor": 2.0}),
         (
             LLAMA_32,
             "rope_parameters",

@@ -10,7 +10,16 @@ from typing import Any
 
 import numpy as np
 import pytest
-from tiny import CONFIGS, LLAMA, VOCABULARY, random_weights, tiny_tokenizer_files, wide, write_tiny_gguf
+from tiny import (
+    CONFIGS,
+    GGUF_CONFIGS,
+    LLAMA,
+    VOCABULARY,
+    random_weights,
+    tiny_tokenizer_files,
+    wide,
+    write_tiny_gguf,
+)
 
 from nlpsuite.models.checkpoint import Checkpoint, open_checkpoint
 from nlpsuite.models.checkpoint_write import write_checkpoint
@@ -316,13 +325,10 @@ def test_token_ids_round_trip(transformers: Any, tmp_path: Path) -> None:
 # GGUF
 
 
-GGUF_MODELS = ["llama", "llama-untied", "mistral", "qwen2", "qwen3", "gpt2", "gpt2-untied"]
-
-
 @pytest.mark.parametrize("kind", ["F32", "F16", "BF16", "Q8_0", "Q4_0", "Q4_1", "Q4_K", "Q6_K"])
-@pytest.mark.parametrize("name", GGUF_MODELS)
+@pytest.mark.parametrize("name", GGUF_CONFIGS)
 def test_gguf(transformers: Any, tmp_path: Path, name: str, kind: str) -> None:
-    config = wide(CONFIGS[name])
+    config = wide(GGUF_CONFIGS[name])
     held = write_tiny_gguf(tmp_path / "tiny.gguf", config, kind=kind)
     model = _with_weights(transformers, config, held)
     assert_same_logits(open_checkpoint(tmp_path / "tiny.gguf"), logits_of(model, token_ids()))
@@ -348,11 +354,14 @@ def _with_weights(transformers: Any, config: ModelConfig, weights: dict[str, Any
 
     settings = json.loads(json.dumps(config.to_hf()))
     kind = settings.pop("model_type")
+    settings["pad_token_id"] = 0  # some have a default that lies outside this vocabulary
     model = transformers.AutoModelForCausalLM.from_config(transformers.AutoConfig.for_model(kind, **settings))
     state = {name: torch.from_numpy(np.array(values)) for name, values in weights.items()}
     if kind == "gpt2":
         conv = ("c_attn.weight", "c_proj.weight", "c_fc.weight")
         state = {name: values.T if name.endswith(conv) else values for name, values in state.items()}
+    for name, parts in config.stacked().items():
+        state[name] = torch.cat([state.pop(part) for part in parts])
     missing, unexpected = model.load_state_dict(state, strict=False)
     assert not unexpected and set(missing) <= {"lm_head.weight"}
     model.tie_weights()
