@@ -6,7 +6,8 @@ is to use a strided sliding window. Instead of sliding the context window one to
 context by larger strides". This module does the same, and settles three points that the guide leaves open:
 
 - Texts are independent: none is context of another.
-- A text's first token is predicted from the end-of-text token, so that all tokens, words and bytes count.
+- A text's first token is predicted from the beginning-of-text token of models that have it, else from the
+  end-of-text token, so that all tokens, words and bytes count.
 - A window is ``context`` tokens long, including that one, and starts ``stride`` tokens after the previous window.
   Only tokens that no earlier window has scored are scored; each has at least ``context - stride`` tokens before
   it, by default half the context, or all that the text has.
@@ -195,6 +196,8 @@ def evaluate_lm(
     context = context or min(CONTEXT, language_model.context_length)
     stride = stride or max(1, context // 2)
     found = list(text_perplexity(language_model, chain(first, chosen), context, stride))
+    start = "end-token" if language_model.tokenizer.add_bos is None else "bos"
+    windows = f"context:{context}|stride:{stride}|first:{start}|words:whitespace"
     return PerplexityReport(
         data=name,
         model=describe_bundle(language_model.bundle),
@@ -206,7 +209,7 @@ def evaluate_lm(
         context=context,
         stride=stride,
         unit=resampled_unit(found),
-        figures=tuple(_figures(found, f"context:{context}|stride:{stride}|first:end-token|words:whitespace")),
+        figures=tuple(_figures(found, windows)),
     )
 
 
@@ -288,7 +291,7 @@ def _likelihoods(
         ids = model.tokenizer.encode_text(text)
         if not ids:
             raise InputInvalidError(f"Text {number:,} is empty.", hint="Leave empty texts out.")
-        whole = [min(model.bundle.end_token_ids), *ids]
+        whole = [model.tokenizer.first_token(model.bundle.end_token_ids), *ids]
         held.append((text, [(whole[a:b], begin - a) for a, b, begin in windows(len(whole), context, stride)]))
         if sum(len(rows) for _, rows in held) >= _GATHERED:
             yield from _scored(model, held)

@@ -290,7 +290,7 @@ class _Decoder:
             )
         if i not in config.no_rope_layers:
             rotary = positions.rotary[local]
-            partial = {"rotary_embedding_dim": config.rotary_dim} if config.rotary_dim else {}
+            partial: dict[str, Any] = {"rotary_embedding_dim": config.rotary_dim} if config.rotary_dim else {}
             q = graph.node("RotaryEmbedding", q, *rotary, num_heads=heads, **partial)
             k = graph.node("RotaryEmbedding", k, *rotary, num_heads=groups, **partial)
         written = [
@@ -299,7 +299,7 @@ class _Decoder:
             )
             for part, new in (("key", k), ("value", v))
         ]
-        scale = {} if config.attention_scale is None else {"scale": config.attention_scale}
+        scale: dict[str, Any] = {} if config.attention_scale is None else {"scale": config.attention_scale}
         return graph.node(
             "Attention",
             q,

@@ -107,7 +107,7 @@ def _layer(
     if i not in config.no_rope_layers:
         heads[:2] = (_rotate(values, rotary) for values in heads[:2])
     window = config.sliding_window if i in config.local_layers else None
-    mixed = _attention(*heads, config.score_scale, window)
+    mixed = _attention(heads[0], heads[1], heads[2], config.score_scale, window)
     x = x + scale * norm(norms.after_attention, mixed @ weight("self_attn.o_proj").T)
     read = norm(norms.before_mlp, x)
     gate, up, down = (weight(f"mlp.{part}_proj") for part in ("gate", "up", "down"))

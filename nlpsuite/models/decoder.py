@@ -37,7 +37,7 @@ def rotate(x: Tensor, cos: Tensor, sin: Tensor) -> Tensor:
     r = 2 * cos.shape[2]
     if torch.onnx.is_in_onnx_export():
         return torch.onnx.ops.rotary_embedding(x, cos, sin, rotary_embedding_dim=0 if r == x.shape[3] else r)
-    a, b, rest = x.split((r // 2, r // 2, x.shape[3] - r), dim=-1)
+    a, b, rest = x[..., : r // 2], x[..., r // 2 : r], x[..., r:]
     cos, sin = cos[:, None], sin[:, None]
     return torch.cat((a * cos - b * sin, b * cos + a * sin, rest), dim=-1)
 

@@ -72,7 +72,7 @@ def required(config: Mapping[str, Any], key: str) -> Any:
 
 def layer_types(kinds: Any) -> list[str]:
     """Hugging Face's ``layer_types``, checked; empty without any."""
-    kinds = list(kinds or ())
-    if unknown := [kind for kind in kinds if kind not in ("full_attention", "sliding_attention")]:
+    found = [str(kind) for kind in kinds or ()]
+    if unknown := [kind for kind in found if kind not in ("full_attention", "sliding_attention")]:
         raise UnsupportedModelError(f"Model config: layer type {unknown[0]!r} is not supported.")
-    return kinds
+    return found

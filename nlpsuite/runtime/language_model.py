@@ -210,7 +210,9 @@ class LanguageModel:
                     hint="Shorten the input.",
                 )
         # An empty context still needs a token before the first choice.
-        contexts = [context or [min(self.bundle.end_token_ids)] for context, _ in encoded]
+        contexts = [
+            context or [self.tokenizer.first_token(self.bundle.end_token_ids)] for context, _ in encoded
+        ]
         order = sorted(range(len(contexts)), key=lambda i: len(contexts[i]))  # similar lengths run together
         scores: dict[int, list[float]] = {}
         shared: SharedPrefix | None = None

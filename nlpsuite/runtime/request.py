@@ -47,7 +47,7 @@ class Request:
         self._prompt = prompt
         bare, space = tokenizer.split_space(prompt)
         # With nothing to continue, start as if after the end of another text.
-        self.ids = tokenizer.encode_prompt(bare) or [min(self._ends)]
+        self.ids = tokenizer.encode_prompt(bare) or [tokenizer.first_token(self._ends)]
         if len(self.ids) >= context_length:
             raise InputTooLongError(
                 f"The prompt has {len(self.ids):,} tokens; the model's context is {context_length:,}.",

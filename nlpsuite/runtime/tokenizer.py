@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from itertools import chain
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -33,7 +33,12 @@ class Tokenizer:
     """A bundle's tokenizer and chat template. Make one with ``Tokenizer.open``."""
 
     def __init__(
-        self, core: tokenizers.Tokenizer, chat_template: str | None, variables: dict[str, Any]
+        self,
+        core: tokenizers.Tokenizer,
+        chat_template: str | None,
+        variables: dict[str, Any],
+        *,
+        add_bos: bool = False,
     ) -> None:
         self._core = core
         # Control tokens in a text are then split like any other characters.
@@ -44,6 +49,9 @@ class Tokenizer:
         self._control_pattern = re.compile("|".join(map(re.escape, longest_first))) if longest_first else None
         self._chat_template = chat_template
         self._variables = variables
+        # A chat template writes it itself.
+        bos = variables.get("bos_token") or ""
+        self._bos = bos if add_bos and bos in self._controls else ""
         self._compiled: Any = None
         self._takes_system = True
         self._healer: TokenHealer | None = None
@@ -69,7 +77,7 @@ class Tokenizer:
             }
         except Exception as error:  # tokenizers raises plain Exception
             raise BundleCorruptError(f"The tokenizer in {directory} can't be loaded: {error}.") from None
-        return cls(core, template, variables)
+        return cls(core, template, variables, add_bos=config.get("add_bos_token") is True)
 
     @property
     def has_chat_template(self) -> bool:
@@ -79,6 +87,15 @@ class Tokenizer:
     def eos_id(self) -> int | None:
         """The token that the tokenizer's configuration calls the end of a text or turn."""
         return self._controls.get(self._variables.get("eos_token") or "")
+
+    @property
+    def add_bos(self) -> int | None:
+        """The token that every raw prompt begins with; None for models that have none."""
+        return self._controls[self._bos] if self._bos else None
+
+    def first_token(self, end_token_ids: Iterable[int]) -> int:
+        """What a text's first token follows: the beginning of a text if this model has it, else an end."""
+        return min(end_token_ids) if self.add_bos is None else self.add_bos
 
     def encode_text(self, text: str) -> list[int]:
         """Ids of plain text; control tokens in it are treated as text."""
@@ -159,11 +176,12 @@ class Tokenizer:
         Raises:
             UnsupportedModelError: as ``encode_prompt``.
         """
+        start = [(self._bos, True)] if self._bos else []
         if not prompt.messages and prompt.suffix:
             *before, (tail, _) = self._known_layout.segments(prompt.text, prompt.suffix)
-            return [*before, (tail + prompt.prefill, False)]
+            return [*start, *before, (tail + prompt.prefill, False)]
         if not prompt.messages:
-            return [(prompt.text + prompt.prefill, False)]
+            return [*start, (prompt.text + prompt.prefill, False)]
         rendered, marker = self._render(prompt.messages)
         segments = []
         at = 0

@@ -27,7 +27,18 @@ from nlpsuite.models.checkpoint import Checkpoint, open_checkpoint
 from nlpsuite.models.config import GPT2Config, config_from_hf
 
 EXAMPLES = Path(__file__).parents[2] / "examples"
-FAMILIES = ["llama", "llama-untied", "qwen2", "qwen3", "gemma3", "phi3", "smollm3", "olmo2", "granite", "gpt2"]
+FAMILIES = [
+    "llama",
+    "llama-untied",
+    "qwen2",
+    "qwen3",
+    "gemma3",
+    "phi3",
+    "smollm3",
+    "olmo2",
+    "granite",
+    "gpt2",
+]
 NEW = 12
 PAD = 0
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import shutil
 from pathlib import Path
 from typing import Any
@@ -181,6 +182,24 @@ def test_controls_are_not_decoded(tokenizer: Tokenizer) -> None:
 def test_text_comes_back_as_it_went_in(tiny_bundle: Path, text: str) -> None:
     tokenizer = opened(tiny_bundle)
     assert tokenizer.decode(tokenizer.encode_text(text)) == text
+
+
+def test_a_beginning_of_text_where_the_model_wants_it(tiny_bundle: Path, tmp_path: Path) -> None:
+    """Gemma and Llama write nonsense without it; a chat template writes it itself."""
+    bundle = shutil.copytree(tiny_bundle, tmp_path / "bundle")
+    config = json.loads((bundle / "tokenizer_config.json").read_text(encoding="utf-8"))
+    (bundle / "tokenizer_config.json").write_text(json.dumps({**config, "add_bos_token": True}))
+    plain, begun = Tokenizer.open(tiny_bundle), Tokenizer.open(bundle)
+    assert (plain.add_bos, begun.add_bos) == (None, START)
+    assert begun.encode_prompt(Prompt(text="the")) == [START, *plain.encode_prompt(Prompt(text="the"))]
+    assert begun.encode_prompt(Prompt(text="")) == [START]
+    assert (plain.first_token({TURN, END}), begun.first_token({TURN, END})) == (END, START)
+    choices = Prompt(text="the", choices=(" cat", " dog"))
+    context, rows = plain.encode_choices(choices)
+    assert begun.encode_choices(choices) == ([START, *context], rows)
+    assert begun.encode_text("the") == plain.encode_text("the")
+    question = chat(("user", "the"))
+    assert begun.encode_prompt(question) == plain.encode_prompt(question)
 
 
 def test_plain_text_gets_no_template(tokenizer: Tokenizer) -> None:
