@@ -30,8 +30,8 @@ def test_gemma_writes_what_transformers_writes(tmp_path: Path) -> None:
     from nlpsuite.export.build import build_bundle
 
     checkpoint = open_checkpoint(Path(WEIGHTS))
-    bundle = build_bundle(checkpoint, tmp_path / "gemma", precision="fp32")
-    model = LanguageModel.load(bundle.path, device="cpu")
+    path = build_bundle(checkpoint, tmp_path / "gemma", precision="fp32")
+    model = LanguageModel.load(path, device="cpu")
     [ours] = model.complete([Prompt(text="The capital of France is", max_tokens=24)])
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
