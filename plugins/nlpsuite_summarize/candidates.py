@@ -125,7 +125,13 @@ def find_candidates(text: str) -> list[Candidate]:
     found = []
     paragraph = -1
     for place, (fit, sentence) in enumerate(zip(usable, sentences)):
-        if fit:
+        if found and found[-1].place == place - 1 and _completes(sentence):
+            found[-1] = replace(
+                found[-1],
+                text=f"{found[-1].text} {sentence.text}",
+                alone=f"{found[-1].alone} {sentence.text}",
+            )
+        elif fit:
             opens = several and sentence.paragraph != paragraph
             found += [_candidate(part, place, sentence, opens) for part in _parts(sentence.text)]
         paragraph = sentence.paragraph
@@ -140,6 +146,12 @@ def _is_usable(sentence: Sentence) -> bool:
     if sentence.marker:
         return _length(sentence.text) >= _FEWEST_ITEM_WORDS
     return sentence.complete and _length(sentence.text) >= _FEWEST_WORDS
+
+
+def _completes(sentence: Sentence) -> bool:
+    """Whether a few words turn the sentence before round or confirm it, as in "It should not work. It does."."""
+    short = sentence.complete and _length(sentence.text) < _FEWEST_WORDS - 1
+    return short and not sentence.marker and _DEPENDENT.match(sentence.text) is not None
 
 
 def _length(text: str) -> int:

@@ -92,6 +92,13 @@ def test_candidates_are_sentences_and_items_without_heads_and_quoted_lines() -> 
     assert found[3].alone == "Cars must be reserved by telephone." and found[3].conclusive
 
 
+def test_a_few_words_that_turn_a_sentence_round_stay_with_it() -> None:
+    text = "A novel in which nothing happens should not work. It does. The keeper of the light writes a diary."
+    first, second = find_candidates(text)
+    assert first.text == "A novel in which nothing happens should not work. It does."
+    assert second.text == "The keeper of the light writes a diary."
+
+
 def test_lines_and_clauses_stand_in_for_sentences() -> None:
     lines = "ferry back from monday morning on\ntwo crossings a day at first"
     assert [each.text for each in find_candidates(lines)] == lines.split("\n")
