@@ -5,11 +5,23 @@ from __future__ import annotations
 import math
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
-from typing import Literal, TypeAlias
+from typing import Literal, Protocol, TypeAlias
+
+import numpy as np
+import numpy.typing as npt
 
 from nlpsuite.errors import OptionError
 
-__all__ = ["Boundary", "Completion", "FinishReason", "Message", "Prompt", "Sampling"]
+__all__ = [
+    "Boundary",
+    "Completion",
+    "Constraint",
+    "FinishReason",
+    "GeneratedToken",
+    "Message",
+    "Prompt",
+    "Sampling",
+]
 
 FinishReason = Literal["stop", "length", "sentence", "context", "choice"]
 
@@ -19,6 +31,33 @@ Boundary: TypeAlias = Callable[[str, FinishReason | None], tuple[int, bool]]
 It is called with the text generated so far, after each token, and with the reason once generating ends otherwise. It
 returns how many characters are certain to stay, never fewer than before, and whether the text ends there. What isn't
 certain is held back, and dropped when the text ends. Instances must compare equal if they do the same."""
+
+
+class Constraint(Protocol):
+    """Decides which tokens may follow, as a grammar does. One instance serves one text."""
+
+    def mask(self, logits: npt.NDArray[np.float32]) -> None:
+        """Set the logits (V,) of tokens that may not follow to -inf, in place. One token at least stays."""
+
+    def advance(self, token: int) -> None:
+        """Take the token that was drawn."""
+
+
+@dataclass(frozen=True)
+class GeneratedToken:
+    """A token that the model wrote.
+
+    Attributes:
+        id: in the model's vocabulary.
+        text: by itself; U+FFFD for a part of a character.
+        logprob: its natural log-probability, before temperature, penalties and constraints.
+        alternatives: the likeliest tokens with their log-probabilities, likeliest first; it may be among them.
+    """
+
+    id: int
+    text: str
+    logprob: float
+    alternatives: tuple[tuple[str, float], ...] = ()
 
 
 @dataclass(frozen=True)
@@ -101,6 +140,8 @@ class Prompt:
         stop: strings that end the text; they are not part of it.
         numbers_of: a text; no other numbers than its own are generated. None allows all.
         boundary: ends the text by its form.
+        constraint: makes what decides which tokens may follow; called once for each text.
+        logprobs: record this many alternatives of each generated token; None records no tokens.
         sampling: how tokens are drawn.
     """
 
@@ -115,11 +156,15 @@ class Prompt:
     stop: tuple[str, ...] = ()
     numbers_of: str | None = None
     boundary: Boundary | None = None
+    constraint: Callable[[], Constraint] | None = None
+    logprobs: int | None = None
     sampling: Sampling = field(default_factory=Sampling)
 
     def __post_init__(self) -> None:
         if self.max_tokens < 1:
             raise OptionError(f"max_tokens is {self.max_tokens}, must be 1 or more.")
+        if self.logprobs is not None and self.logprobs < 0:
+            raise OptionError(f"logprobs is {self.logprobs}, must be 0 or more.")
         if any(not s for s in self.stop):
             raise OptionError("A stop string is empty; it would end every text at once.")
         if any(not c.strip() for c in self.choices):
@@ -144,6 +189,7 @@ class Completion:
         logprobs: natural log-probability of each choice, in the order of the prompt's.
         calibration_logprobs: the mean of the same after the prompt's calibration prompts; empty without.
         first_token_seconds: from the start of the call to the first generated token.
+        tokens: the generated tokens, if ``Prompt.logprobs`` asks for them; those of a stop string included.
     """
 
     text: str
@@ -153,6 +199,7 @@ class Completion:
     logprobs: tuple[float, ...] = ()
     calibration_logprobs: tuple[float, ...] = ()
     first_token_seconds: float | None = None
+    tokens: tuple[GeneratedToken, ...] = ()
 
     def at_temperature(self, temperature: float) -> Completion:
         """With the log-probabilities of choices divided by a temperature and normalised over the choices

@@ -12,8 +12,8 @@ import numpy.typing as npt
 from nlpsuite.errors import InputTooLongError
 from nlpsuite.runtime.lookup import PromptLookup
 from nlpsuite.runtime.number_limit import NumberLimit, numbers_of
-from nlpsuite.runtime.prompt import Completion, FinishReason, Prompt
-from nlpsuite.runtime.sampling import Sampler
+from nlpsuite.runtime.prompt import Completion, FinishReason, GeneratedToken, Prompt
+from nlpsuite.runtime.sampling import Sampler, log_softmax
 from nlpsuite.runtime.text_stream import TextStream, ends_sentence
 from nlpsuite.runtime.token_healing import HealingState
 from nlpsuite.runtime.tokenizer import Tokenizer
@@ -57,6 +57,8 @@ class Request:
         self._numbers: NumberLimit | None = None
         if prompt.numbers_of is not None:
             self._numbers = NumberLimit(tokenizer.number_tokens, numbers_of(prompt.numbers_of))
+        self._constraint = prompt.constraint() if prompt.constraint else None
+        self._tokens: list[GeneratedToken] = []
         self._sampler = Sampler(prompt.sampling, self.ids)
         self._stream = TextStream(
             tokenizer.decode, prompt.stop, prompt.prefill, skip=len(space), boundary=prompt.boundary
@@ -110,6 +112,10 @@ class Request:
             self._lookup.record(at)
 
     def _draw(self, logits: npt.NDArray[np.float32]) -> None:
+        # Before anything changes the logits.
+        logprobs = None if self._prompt.logprobs is None else log_softmax(logits)
+        if self._constraint:
+            self._constraint.mask(logits)
         if self._healing:
             self._healing.restrict(logits)
         if self._numbers:
@@ -119,6 +125,8 @@ class Request:
             self._healing.advance(token)
         if self._numbers:
             self._numbers.advance(token)
+        if self._constraint:
+            self._constraint.advance(token)
         if self._first_token_at is None:
             self._first_token_at = time.perf_counter()
         if token in self._ends:
@@ -126,7 +134,20 @@ class Request:
         elif self._at_sentence_end(token):
             self._finish("", "sentence")
         else:
+            if logprobs is not None:
+                self._tokens.append(self._generated_token(token, logprobs))
             self._take(token)
+
+    def _generated_token(self, token: int, logprobs: npt.NDArray[np.float64]) -> GeneratedToken:
+        count = min(self._prompt.logprobs or 0, len(logprobs))
+        likeliest = np.argpartition(logprobs, -count)[-count:] if count else np.empty(0, np.int64)
+        likeliest = likeliest[np.lexsort((likeliest, -logprobs[likeliest]))]
+        return GeneratedToken(
+            token,
+            self._tokenizer.text_of(token),
+            float(logprobs[token]),
+            tuple((self._tokenizer.text_of(int(i)), float(logprobs[i])) for i in likeliest),
+        )
 
     def _take(self, token: int) -> None:
         self.token = token
@@ -164,6 +185,7 @@ class Request:
                 prompt_tokens=len(self.ids),
                 completion_tokens=self._generated,
                 first_token_seconds=self._first_token_at - self._started,
+                tokens=tuple(self._tokens),
             )
         )
         self.finished = True

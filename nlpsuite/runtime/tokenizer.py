@@ -7,6 +7,7 @@ same characters in the text.
 
 from __future__ import annotations
 
+import functools
 import json
 import re
 from collections.abc import Iterable, Sequence
@@ -108,6 +109,18 @@ class Tokenizer:
         text: str = self._core.decode(visible, skip_special_tokens=False)
         return text
 
+    def text_of(self, token: int) -> str:
+        """A token's own text, control tokens included; U+FFFD for a part of a character."""
+        if token in self._control_ids:
+            return str(self._core.id_to_token(token) or "")
+        # Behind another token, since some decoders drop the white space that a text begins with.
+        anchor = self._anchor
+        return self.decode([*anchor, token])[len(self.decode(anchor)) :]
+
+    @functools.cached_property
+    def _anchor(self) -> list[int]:
+        return self.encode_text("a")[-1:]
+
     @property
     def healer(self) -> TokenHealer:
         """The token healer of this vocabulary."""
@@ -123,12 +136,9 @@ class Tokenizer:
     def number_tokens(self) -> NumberTokens:
         """The tokens of this vocabulary that numbers are made of."""
         if self._number_tokens is None:
-            # Behind another token, since some decoders drop the white space that a text begins with.
-            anchor = self.encode_text("a")[-1:]
-            skipped = len(self.decode(anchor))
             self._number_tokens = NumberTokens(
                 {piece: i for piece, i in self._core.get_vocab().items() if i not in self._control_ids},
-                lambda token: self.decode([*anchor, token])[skipped:],
+                self.text_of,
             )
         return self._number_tokens
 
