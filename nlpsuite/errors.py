@@ -37,6 +37,9 @@ __all__ = [
     "OptionError",
     "PluginError",
     "PluginInstallError",
+    "RequestRefusedError",
+    "RequestTimeoutError",
+    "ServerBusyError",
     "StdoutError",
     "StorageError",
     "TooManyErrorsError",
@@ -250,6 +253,27 @@ class JobStorageError(StorageError):
     resume."""
 
     code = "job-storage-failed"
+
+
+class ServerBusyError(NlpsuiteError):
+    """The server has too much to do, no room for a model, or is shutting down."""
+
+    code = "server-busy"
+    exit_code = 5
+
+
+class RequestTimeoutError(NlpsuiteError):
+    """A request to the server took longer than it allows."""
+
+    code = "request-timeout"
+    exit_code = 5
+
+
+class RequestRefusedError(NlpsuiteError):
+    """A request to the server lacks its token, comes from another origin, or is too large."""
+
+    code = "request-refused"
+    exit_code = 2
 
 
 class TrainingError(NlpsuiteError):

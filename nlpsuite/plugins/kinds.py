@@ -71,6 +71,7 @@ VERBS = {
     "pull": "Fetch a model and build its bundle.",
     "prompts": "Show the text that a task sends to the model.",
     "lsp": "Serve completions to an editor, as a language server.",
+    "serve": "Serve the tasks over HTTP, with a web page and OpenAI's API.",
     "config": "Show the configuration file and what it sets.",
     "models": "List or remove the models on this machine.",
     "plugins": "List, install, check and write plugins.",

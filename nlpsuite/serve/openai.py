@@ -1,0 +1,239 @@
+"""OpenAI's endpoints: /v1/models, /v1/chat/completions, /v1/completions.
+
+Source: the reference of OpenAI's API, platform.openai.com/docs/api-reference.
+"""
+
+from __future__ import annotations
+
+import json
+import time
+import uuid
+from collections.abc import Generator, Mapping, Sequence
+from contextlib import aclosing, closing
+from dataclasses import dataclass
+from typing import Any
+
+from starlette.requests import Request
+from starlette.responses import JSONResponse, Response
+from starlette.routing import Route
+
+from nlpsuite.runtime.language_model import LanguageModel
+from nlpsuite.runtime.prompt import Completion, GeneratedToken, Prompt
+from nlpsuite.serve.openai_request import CompletionRequest, read_chat, read_completion
+from nlpsuite.serve.responses import BadRequest, body_of, event_stream, unless_gone
+from nlpsuite.serve.runner import Cancelled
+from nlpsuite.serve.service import Service
+
+__all__ = ["openai_routes"]
+
+_FINISHED = {"stop": "stop", "sentence": "stop", "choice": "stop", "length": "length", "context": "length"}
+_ANY_MODEL = ("", "default")
+
+
+@dataclass(frozen=True)
+class _Kind:
+    """The two kinds of completions, which differ in the form of their answers.
+
+    Attributes:
+        prefix: of ids.
+        object, chunk: names of a whole answer and of a piece in a stream.
+    """
+
+    chat: bool
+    prefix: str
+    object: str
+    chunk: str
+
+    def choice(
+        self, index: int, text: str, finished: str | None, logprobs: Any, *, piece: bool
+    ) -> dict[str, Any]:
+        choice = {"index": index, "finish_reason": finished, "logprobs": logprobs}
+        if not self.chat:
+            return {**choice, "text": text}
+        message = {"content": text} if piece else {"role": "assistant", "content": text, "refusal": None}
+        return {**choice, "delta" if piece else "message": message}
+
+    def logprobs(self, tokens: Sequence[GeneratedToken]) -> Any:
+        if self.chat:
+            return {"content": [_chat_token(token) for token in tokens], "refusal": None}
+        offsets, at = [], 0
+        for token in tokens:
+            offsets.append(at)
+            at += len(token.text)
+        return {
+            "tokens": [token.text for token in tokens],
+            "token_logprobs": [token.logprob if token.id >= 0 else None for token in tokens],
+            "top_logprobs": [dict(token.alternatives) or None for token in tokens],
+            "text_offset": offsets,
+        }
+
+
+_CHAT = _Kind(True, "chatcmpl", "chat.completion", "chat.completion.chunk")
+_TEXT = _Kind(False, "cmpl", "text_completion", "text_completion")
+
+
+def _chat_token(token: GeneratedToken) -> dict[str, Any]:
+    def entry(text: str, logprob: float) -> dict[str, Any]:
+        return {"token": text, "logprob": logprob, "bytes": list(text.encode("utf-8", "replace"))}
+
+    return {
+        **entry(token.text, token.logprob),
+        "top_logprobs": [entry(*other) for other in token.alternatives],
+    }
+
+
+def openai_routes(service: Service) -> list[Route]:
+    """The endpoints of the module."""
+
+    async def models(request: Request) -> Response:
+        names = service.models.names()
+        return JSONResponse({"object": "list", "data": [_model(name) for name in names]})
+
+    async def model(request: Request) -> Response:
+        name = request.path_params["model"]
+        _check_model(service, name)
+        return JSONResponse(_model(name))
+
+    async def chat(request: Request) -> Response:
+        return await _complete(service, request, _CHAT)
+
+    async def text(request: Request) -> Response:
+        return await _complete(service, request, _TEXT)
+
+    return [
+        Route("/v1/models", models, methods=["GET"]),
+        Route("/v1/models/{model:path}", model, methods=["GET"]),
+        Route("/v1/chat/completions", chat, methods=["POST"]),
+        Route("/v1/completions", text, methods=["POST"]),
+    ]
+
+
+def _model(name: str) -> dict[str, Any]:
+    return {"id": name, "object": "model", "created": 0, "owned_by": "nlpsuite"}
+
+
+def _check_model(service: Service, name: str) -> None:
+    names = service.models.names()
+    if name not in (*_ANY_MODEL, *names):
+        error = BadRequest(
+            f"The model {name!r} is not served.",
+            hint=f"Models: {', '.join(names)}.",
+            param="model",
+            status=404,
+        )
+        error.code = "model_not_found"  # as clients of OpenAI expect
+        raise error
+
+
+async def _complete(service: Service, request: Request, kind: _Kind) -> Response:
+    body = await body_of(request)
+    head = {"id": f"{kind.prefix}-{uuid.uuid4().hex}", "created": int(time.time())}
+    if body.get("stream") is True:
+        events = await unless_gone(
+            request, service.started(lambda cancelled: _chunks(service, body, kind, head, cancelled))
+        )
+        return event_stream(events, _data, _data)
+
+    def work(cancelled: Cancelled) -> Generator[dict[str, Any], None, None]:
+        with service.models.base() as model:
+            asked = _read(service, model, body, kind)
+            yield {**head, **_answer(service, model, asked, kind, cancelled)}
+
+    async def answer() -> dict[str, Any]:
+        async with aclosing(service.runner.stream(work)) as found:
+            return await anext(found)
+
+    return JSONResponse(await unless_gone(request, answer()))
+
+
+def _data(event: Any) -> str:
+    return f"data: {event if isinstance(event, str) else json.dumps(event, ensure_ascii=False)}\n\n"
+
+
+def _read(service: Service, model: LanguageModel, body: Mapping[str, Any], kind: _Kind) -> CompletionRequest:
+    settings = service.settings
+    if kind.chat:
+        asked = read_chat(body, model, settings.max_tokens)
+    else:
+        asked = read_completion(body, settings.max_tokens, settings.max_batch)
+    _check_model(service, asked.model)
+    return asked
+
+
+def _answer(
+    service: Service, model: LanguageModel, asked: CompletionRequest, kind: _Kind, cancelled: Cancelled
+) -> dict[str, Any]:
+    done: dict[int, Completion] = {}
+    if asked.generate:
+        with closing(model.stream(asked.prompts, cancelled)) as events:
+            done = {i: event for i, event in events if isinstance(event, Completion)}
+    choices, read, written = [], 0, 0
+    for i, prompt in enumerate(asked.prompts):
+        completion = done.get(i) or Completion("", "length", model.count_tokens(prompt))
+        tokens = completion.tokens
+        text = completion.text
+        if asked.echo:
+            text = prompt.text + text
+            tokens = (*_scored(model, prompt.text), *tokens) if asked.logprobs is not None else ()
+        logprobs = kind.logprobs(tokens) if asked.logprobs is not None else None
+        choices.append(kind.choice(i, text, _FINISHED[completion.finish_reason], logprobs, piece=False))
+        read += completion.prompt_tokens if i % asked.n == 0 else 0
+        written += completion.completion_tokens
+    service.metrics.tokens(read, written)
+    usage = _usage(read, written)
+    return {"object": kind.object, "model": model.bundle.name, "choices": choices, "usage": usage}
+
+
+def _chunks(
+    service: Service, body: Mapping[str, Any], kind: _Kind, head: Mapping[str, Any], cancelled: Cancelled
+) -> Generator[dict[str, Any] | str, None, None]:
+    with service.models.base() as model:
+        asked = _read(service, model, body, kind)
+        if asked.echo:
+            raise BadRequest("echo can't be streamed.", param="echo")
+        common = {**head, "object": kind.chunk, "model": model.bundle.name}
+        if asked.usage:
+            common["usage"] = None
+        if kind.chat:
+            for i in range(len(asked.prompts)):
+                first = kind.choice(i, "", None, None, piece=True)
+                first["delta"]["role"] = "assistant"
+                yield {**common, "choices": [first]}
+        read = written = 0
+        with closing(model.stream(asked.prompts, cancelled)) as events:
+            for i, event in events:
+                if isinstance(event, str):
+                    yield {**common, "choices": [kind.choice(i, event, None, None, piece=True)]}
+                    continue
+                # A choice comes as a whole; tokens are complete only now.
+                text = event.text if event.finish_reason == "choice" else ""
+                logprobs = kind.logprobs(event.tokens) if asked.logprobs is not None else None
+                last = kind.choice(i, text, _FINISHED[event.finish_reason], logprobs, piece=True)
+                if kind.chat and not text:
+                    last["delta"] = {}
+                yield {**common, "choices": [last]}
+                read += event.prompt_tokens if i % asked.n == 0 else 0
+                written += event.completion_tokens
+        service.metrics.tokens(read, written)
+        if asked.usage:
+            yield {**common, "choices": [], "usage": _usage(read, written)}
+    yield "[DONE]"
+
+
+def _usage(read: int, written: int) -> dict[str, int]:
+    return {"prompt_tokens": read, "completion_tokens": written, "total_tokens": read + written}
+
+
+def _scored(model: LanguageModel, text: str) -> list[GeneratedToken]:
+    """The tokens of a text with their log-probabilities; of the first, which follows nothing, an id of -1 says
+    that it has none."""
+    tokenizer = model.tokenizer
+    ids = tokenizer.encode_prompt(Prompt(text=text))
+    if not ids:
+        return []
+    logprobs = model.many_token_logprobs([ids], [1])[0].tolist() if len(ids) > 1 else []
+    first, *rest = (tokenizer.text_of(token) for token in ids)
+    return [
+        GeneratedToken(-1, first, 0.0),
+        *(GeneratedToken(token, piece, logprob) for token, piece, logprob in zip(ids[1:], rest, logprobs)),
+    ]

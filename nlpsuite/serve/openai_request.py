@@ -1,0 +1,220 @@
+"""OpenAI's requests for completions as prompts of the runtime.
+
+What isn't supported is refused by name: an ignored setting would change results silently.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from typing import Any
+
+from nlpsuite.errors import NlpsuiteError
+from nlpsuite.runtime.language_model import LanguageModel
+from nlpsuite.runtime.prompt import Message, Prompt, Sampling
+from nlpsuite.serve.grammar import constraint_of
+from nlpsuite.serve.responses import BadRequest
+
+__all__ = ["CompletionRequest", "read_chat", "read_completion"]
+
+_SAMPLING = ("temperature", "top_p", "top_k", "min_p", "repetition_penalty", "seed")
+_LIMITS = ("max_tokens", "max_completion_tokens", "n", "stop")
+_SHARED = {*_SAMPLING, *_LIMITS, "model", "stream", "stream_options", "logprobs", "user"}
+_CHAT = _SHARED | {"messages", "top_logprobs", "response_format"}
+_TEXT = _SHARED | {"prompt", "echo", "suffix", "best_of"}
+# Without effect on one model that sees one request, or at these values.
+_HARMLESS: dict[str, tuple[Any, ...]] = {
+    "presence_penalty": (0,),
+    "frequency_penalty": (0,),
+    "logit_bias": ({},),
+    "tools": ([],),
+    "tool_choice": ("none", "auto"),
+    "modalities": (["text"],),
+}
+_IGNORED = {
+    "store",
+    "metadata",
+    "service_tier",
+    "parallel_tool_calls",
+    "safety_identifier",
+    "prompt_cache_key",
+}
+_ROLES = {"system": "system", "developer": "system", "user": "user", "assistant": "assistant"}
+_MOST_CHOICES, _MOST_ALTERNATIVES, _MOST_STOPS = 128, 20, 16
+_DEFAULT_TOKENS = 256
+
+
+@dataclass(frozen=True)
+class CompletionRequest:
+    """A request, read.
+
+    Attributes:
+        model: as the client named it.
+        prompts: to be completed, for each text or conversation of the request ``n`` of them.
+        n: completions of each.
+        logprobs: alternatives of each token to report; None reports no tokens.
+        usage: whether a stream ends with the numbers of tokens.
+        echo: whether a completion begins with its prompt, and the prompt's own tokens are scored.
+        generate: False if only the prompt is to be scored.
+    """
+
+    model: str
+    prompts: tuple[Prompt, ...]
+    n: int
+    logprobs: int | None
+    stream: bool
+    usage: bool
+    echo: bool = False
+    generate: bool = True
+
+
+def read_chat(body: Mapping[str, Any], model: LanguageModel, most_tokens: int) -> CompletionRequest:
+    """A request to ``/v1/chat/completions``. Raises BadRequest."""
+    fields = _Fields(body, _CHAT)
+    alternatives: int | None = None
+    if fields.boolean("logprobs"):
+        alternatives = fields.integer("top_logprobs", 0, 0, _MOST_ALTERNATIVES)
+    messages = tuple(_message(item, i) for i, item in enumerate(fields.list("messages", dict)))
+    if not messages:
+        raise BadRequest("messages is empty.", param="messages")
+    form = body.get("response_format") or {"type": "text"}
+    if not isinstance(form, dict):
+        raise BadRequest("response_format must be an object.", param="response_format")
+    settings = _settings(fields, most_tokens, "max_completion_tokens") | {"logprobs": alternatives}
+    if form.get("type") == "choice":
+        choices = form.get("choices")
+        if not isinstance(choices, list) or not all(isinstance(c, str) and c.strip() for c in choices):
+            raise BadRequest("choices must be texts.", param="response_format")
+        prompt = _prompt(messages=messages, choices=tuple(choices))
+    else:
+        prompt = _prompt(messages=messages, constraint=constraint_of(form, model), **settings)
+    return _request(fields, body, [prompt], alternatives)
+
+
+def read_completion(body: Mapping[str, Any], most_tokens: int, most_prompts: int) -> CompletionRequest:
+    """A request to ``/v1/completions``. Raises BadRequest."""
+    fields = _Fields(body, _TEXT)
+    given = body.get("prompt", "")
+    texts = [given] if isinstance(given, str) else given
+    if not isinstance(texts, list) or not texts or not all(isinstance(text, str) for text in texts):
+        raise BadRequest("prompt must be a text or a list of texts.", param="prompt")
+    if len(texts) > most_prompts:
+        raise BadRequest(f"{len(texts):,} prompts are more than {most_prompts:,}.", param="prompt")
+    alternatives = None
+    if body.get("logprobs") not in (None, False):
+        alternatives = fields.integer("logprobs", 0, 0, _MOST_ALTERNATIVES)
+    echo = fields.boolean("echo")
+    nothing = body.get("max_tokens") == 0
+    if nothing and not echo:
+        raise BadRequest(
+            "max_tokens is 0.", hint="Only with echo is there something to answer.", param="max_tokens"
+        )
+    fields.integer("best_of", 1, 1, 1)
+    settings = _settings(fields, most_tokens, "max_tokens") if not nothing else {}
+    suffix = fields.string("suffix")
+    prompts = [_prompt(text=text, suffix=suffix, logprobs=alternatives, **settings) for text in texts]
+    return _request(fields, body, prompts, alternatives, echo=echo, generate=not nothing)
+
+
+def _request(
+    fields: _Fields, body: Mapping[str, Any], prompts: list[Prompt], logprobs: int | None, **values: Any
+) -> CompletionRequest:
+    n = fields.integer("n", 1, 1, _MOST_CHOICES)
+    seeded = tuple(
+        replace(prompt, sampling=replace(prompt.sampling, seed=prompt.sampling.seed + i))
+        for prompt in prompts
+        for i in range(n)
+    )
+    stream = fields.boolean("stream")
+    options = body.get("stream_options") or {}
+    if not isinstance(options, dict):
+        raise BadRequest("stream_options must be an object.", param="stream_options")
+    usage = bool(options.get("include_usage"))
+    return CompletionRequest(fields.string("model"), seeded, n, logprobs, stream, usage, **values)
+
+
+def _settings(fields: _Fields, most: int, limit: str) -> dict[str, Any]:
+    tokens = fields.integer("max_tokens", min(_DEFAULT_TOKENS, most), 1, most)
+    tokens = fields.integer(limit, tokens, 1, most)
+    sampling = {name: fields.number(name) for name in _SAMPLING}
+    whole = {"top_k", "seed"}
+    given: dict[str, Any] = {
+        name: int(v) if name in whole else v for name, v in sampling.items() if v is not None
+    }
+    stop = fields.body.get("stop") or []
+    stops = [stop] if isinstance(stop, str) else stop
+    if (
+        not isinstance(stops, list)
+        or len(stops) > _MOST_STOPS
+        or not all(isinstance(s, str) and s for s in stops)
+    ):
+        raise BadRequest(f"stop must be up to {_MOST_STOPS} texts.", param="stop")
+    try:
+        return {"max_tokens": tokens, "sampling": Sampling(**given), "stop": tuple(stops)}
+    except NlpsuiteError as error:
+        raise BadRequest(error.message) from None
+
+
+def _prompt(**values: Any) -> Prompt:
+    try:
+        return Prompt(**values)
+    except NlpsuiteError as error:
+        raise BadRequest(error.message, hint=error.hint) from None
+
+
+def _message(item: dict[str, Any], at: int) -> Message:
+    where = f"messages[{at}]"
+    role = item.get("role")
+    if role not in _ROLES:
+        raise BadRequest(
+            f"{where}: role {role!r} is not supported.", hint="Roles: system, user, assistant.", param=where
+        )
+    content = item.get("content")
+    if isinstance(content, list):
+        parts = [part.get("text") if isinstance(part, dict) else None for part in content]
+        content = "".join(map(str, parts)) if all(isinstance(part, str) for part in parts) else None
+    if not isinstance(content, str):
+        raise BadRequest(f"{where}: content must be a text.", param=where)
+    return Message(_ROLES[role], content)  # type: ignore[arg-type]
+
+
+class _Fields:
+    """Reads a request's fields, and refuses those that would be ignored."""
+
+    def __init__(self, body: Mapping[str, Any], known: set[str]) -> None:
+        self.body = body
+        for name, value in body.items():
+            if name in known or name in _IGNORED or value is None or value in _HARMLESS.get(name, ()):
+                continue
+            raise BadRequest(f"{name} is not supported.", hint="Leave it out.", param=name)
+
+    def integer(self, name: str, default: int, least: int, most: int) -> int:
+        value = self.body.get(name)
+        value = default if value is None else value
+        if not isinstance(value, int) or isinstance(value, bool) or not least <= value <= most:
+            raise BadRequest(f"{name} must be a whole number from {least:,} to {most:,}.", param=name)
+        return value
+
+    def number(self, name: str) -> float | None:
+        value = self.body.get(name)
+        if value is not None and (not isinstance(value, int | float) or isinstance(value, bool)):
+            raise BadRequest(f"{name} must be a number.", param=name)
+        return value
+
+    def boolean(self, name: str) -> bool:
+        value = self.body.get(name) or False
+        if not isinstance(value, bool):
+            raise BadRequest(f"{name} must be true or false.", param=name)
+        return value
+
+    def string(self, name: str) -> str:
+        value = self.body.get(name) or ""
+        if not isinstance(value, str):
+            raise BadRequest(f"{name} must be a text.", param=name)
+        return value
+
+    def list(self, name: str, kind: type) -> list[Any]:
+        value = self.body.get(name)
+        if not isinstance(value, list) or not all(isinstance(item, kind) for item in value):
+            raise BadRequest(f"{name} must be a list.", param=name)
+        return value
