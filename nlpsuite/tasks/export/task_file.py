@@ -50,7 +50,6 @@ def describe_task(subject: Subject) -> dict[str, Any]:
             "version": subject.task.version,
             "options": _options(subject),
         },
-        "model": _model(subject.bundle),
         "kind": "choose" if prompt.choices else "generate",
         "input": {"unit": unit, "clean": list(template.cleaning)},
         "prompt": _prompt(subject, template, turns),
@@ -76,7 +75,9 @@ def task_file(subject: Subject, model: PlainModel, texts: Iterable[str] = ()) ->
     Raises:
         NotATemplateError: as ``describe_task``.
     """
-    description = describe_task(subject)
+    described = describe_task(subject)
+    head = {name: described.pop(name) for name in ("format", "created_by", "task")}
+    description = {**head, "model": _model(subject.bundle), **described}
     prompt = subject.prompt(subject.units("a")[0])
     if description["kind"] == "choose" and prompt.calibration:
         description["choose"]["calibration"] = _calibration(subject, model, prompt)
@@ -88,7 +89,10 @@ def _dumps(value: Any, indent: str = "") -> str:
     """JSON with lists of numbers and strings on one line."""
     inner = f"{indent} "
     if isinstance(value, dict) and value:
-        rows = [f"{inner}{json.dumps(key)}: {_dumps(each, inner)}" for key, each in value.items()]
+        rows = [
+            f"{inner}{json.dumps(key, ensure_ascii=False)}: {_dumps(each, inner)}"
+            for key, each in value.items()
+        ]
         return "{\n" + ",\n".join(rows) + f"\n{indent}}}"
     if isinstance(value, list) and any(isinstance(each, dict) for each in value):
         return "[\n" + ",\n".join(inner + _dumps(each, inner) for each in value) + f"\n{indent}]"
