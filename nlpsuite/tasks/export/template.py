@@ -24,6 +24,7 @@ __all__ = [
     "clean",
     "derive_template",
     "derive_turns",
+    "history_of",
     "parts_of",
     "placeholder_names",
 ]
@@ -127,7 +128,7 @@ def derive_template(subject: Subject) -> Template:
 def derive_turns(subject: Subject, template: Template) -> Turns | None:
     """How the earlier turns of a conversation stand in the prompt; None if that can't be told from the outside."""
     single = template.segments
-    history = _history((_QUESTION, _ANSWER))
+    history = history_of((_QUESTION, _ANSWER))
     double = subject.segments(subject.prompt(Record(_SENTINEL, history)))
     size = len(double) - len(single)
     places = [
@@ -150,7 +151,7 @@ def derive_turns(subject: Subject, template: Template) -> Turns | None:
 
 def _holds(turns: Turns, template: Template, subject: Subject) -> bool:
     pairs = list(zip(PROBES, PROBES[1:]))[:8]
-    prompt = subject.prompt(Record(_SENTINEL, _history(*pairs)))
+    prompt = subject.prompt(Record(_SENTINEL, history_of(*pairs)))
     filled = [
         segment
         for question, answer in pairs
@@ -163,7 +164,8 @@ def _holds(turns: Turns, template: Template, subject: Subject) -> bool:
     return whole == subject.segments(prompt)
 
 
-def _history(*pairs: tuple[str, str]) -> tuple[Message, ...]:
+def history_of(*pairs: tuple[str, str]) -> tuple[Message, ...]:
+    """Earlier turns as messages; pairs of question and answer."""
     return tuple(
         message for pair in pairs for message in (Message("user", pair[0]), Message("assistant", pair[1]))
     )
