@@ -81,11 +81,10 @@ class Row:
             stops = [self.text.find(stop) for stop in self.settings["stop"] if stop in self.text]
             if stops:
                 self.text, self.reason = self.text[: min(stops)], "stop"
-            elif (
-                len(self.out) >= self.most
-                or len(self.prompt + self.out) >= self.task.file["model"]["context_length"]
-            ):
+            elif len(self.out) >= self.most:
                 self.reason = "length"
+            elif len(self.prompt + self.out) >= self.task.file["model"]["context_length"]:
+                self.reason = "context"
 
     def pick(self, logits):
         """The next token, by penalty, bias and sampling."""

@@ -7,6 +7,7 @@ the task gives.
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -41,6 +42,7 @@ CLEANING: dict[str, Callable[[str], str]] = {
 }
 """Steps that prepare a text for its prompt; docs/task-file.md defines them."""
 
+_SPACED = "\t\u00a0words "
 PROBES = (
     "Plain words.",
     "two  spaces,\ttabs\u00a0and\u2003wide ones",
@@ -113,11 +115,10 @@ def derive_template(subject: Subject) -> Template:
         raise NotATemplateError("its prompt doesn't contain the text as it is")
     if any(_TOKEN in text.replace(_SENTINEL, "") for text, _ in frame):
         raise NotATemplateError("its prompt contains parts of the text")
-    wanted = [
-        (record.text, subject.segments(subject.prompt(record)))
-        for probe in PROBES
-        for record in subject.units(probe)
-    ]
+    units = [unit for probe in PROBES for unit in subject.units(probe)]
+    # A task may trim what its own pieces don't have around them, but a client's may.
+    units.append(dataclasses.replace(unit, text=_SPACED))
+    wanted = [(unit.text, subject.segments(subject.prompt(unit))) for unit in units]
     for cleaning in [(), *((step,) for step in CLEANING)]:
         template = Template(frame, cleaning)
         if all(template.fill(text) == segments for text, segments in wanted):
