@@ -23,9 +23,10 @@ class GenaiTask(Task):
         self.model = og.Model(str(bundle))
         self.tokenizer = og.Tokenizer(self.model)
         tokenizer = json.loads(Path(bundle, "tokenizer.json").read_text(encoding="utf-8"))
-        controls = [token["content"] for token in tokenizer["added_tokens"] if token["special"]]
+        controls = {t["id"]: t["content"] for t in tokenizer["added_tokens"] if t["special"]}
         # The library always recognizes control tokens; cut behind what they begin with, they are text.
-        self.cuts = "|".join(f"(?<={re.escape(c[:2])})(?={re.escape(c[2:])})" for c in controls)
+        self.cuts = "|".join(f"(?<={re.escape(c[:2])})(?={re.escape(c[2:])})" for c in controls.values())
+        self.controls = set(controls)
         self.vocabulary = max(tokenizer["model"]["vocab"].values()) + 1
 
     def ids(self, text):
@@ -33,7 +34,8 @@ class GenaiTask(Task):
         return [int(i) for piece in pieces if piece for i in self.tokenizer.encode(piece)]
 
     def decode(self, ids):
-        return self.tokenizer.decode(np.array(ids, np.int32)) if ids else ""
+        visible = [i for i in ids if i not in self.controls]
+        return self.tokenizer.decode(np.array(visible, np.int32)) if visible else ""
 
     def read(self, rows, mask=None, past=None):
         if past is None:

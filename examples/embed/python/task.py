@@ -79,7 +79,7 @@ def main(task):
     if sys.argv[2:] == ["--check"]:
         import check
 
-        sys.exit(check.check(task))
+        sys.exit(check.check(task) > 0)
     print(*task(sys.argv[2:]), sep="\n")
 
 

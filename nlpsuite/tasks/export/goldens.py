@@ -24,9 +24,9 @@ _ODD = "  It's \u201cfine\u201d\u00a0\u2014 it cost $1,234.50,\t{text} and $& {0
 _PROSE = (
     "The staff were friendly and the room was clean, so we will come back.",
     "It broke after two days, and nobody answers my messages.",
-    "The ferry to Skarn sails again from Monday, eleven weeks after a storm broke the island's pier. Repairs cost "
-    "2.4 million crowns, a third more than planned, because the old piles had rotted below the water line. Until the "
-    "autumn the ferry will take 40 cars instead of 60, and lorries have to book a day ahead.",
+    "\n The ferry to Skarn sails again from Monday,\neleven weeks after a storm broke the island's pier.  Repairs cost "
+    "2.4\u00a0million crowns, a third more than planned, because the old piles had rotted below the water line.\tUntil "
+    "the autumn the ferry will take 40 cars instead of 60, and lorries have to book a day ahead.\n",
     _ODD,
 )
 _TO_WRITE = (
