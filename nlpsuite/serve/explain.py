@@ -27,6 +27,7 @@ __all__ = ["contributions", "explain_routes", "sources"]
 _ALTERNATIVES = 5
 _MOST_SENTENCES = 64
 _LEAST_PROBABILITY = 1e-6
+_LEAST_OVERLAP = 0.4  # on average
 _WORD = re.compile(r"\w+")
 
 
@@ -61,8 +62,11 @@ def explanation(pipeline: Pipeline, record: Record) -> dict[str, Any]:
         return found
     if tokens := _tokens(pipeline, record, output):
         found["tokens"] = tokens
-    if output.text and not pipeline.task.conversational:
-        found["sources"] = sources(record.text, output.text)
+    if output.text and pipeline.task.prose and not pipeline.task.conversational:
+        origins = sources(record.text, output.text)
+        # A translation shares few words with its text, and none of them says anything.
+        if sum(origin["overlap"] for origin in origins) >= _LEAST_OVERLAP * len(origins):
+            found["sources"] = origins
     return found
 
 

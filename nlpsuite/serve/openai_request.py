@@ -101,7 +101,7 @@ def read_completion(body: Mapping[str, Any], most_tokens: int, most_prompts: int
     if len(texts) > most_prompts:
         raise BadRequest(f"{len(texts):,} prompts are more than {most_prompts:,}.", param="prompt")
     alternatives = None
-    if body.get("logprobs") not in (None, False):
+    if body.get("logprobs") is not None and body["logprobs"] is not False:  # 0 asks for no alternatives
         alternatives = fields.integer("logprobs", 0, 0, _MOST_ALTERNATIVES)
     echo = fields.boolean("echo")
     nothing = body.get("max_tokens") == 0

@@ -93,7 +93,9 @@ def test_candidates_are_sentences_and_items_without_heads_and_quoted_lines() -> 
 
 
 def test_a_few_words_that_turn_a_sentence_round_stay_with_it() -> None:
-    text = "A novel in which nothing happens should not work. It does. The keeper of the light writes a diary."
+    text = (
+        "A novel in which nothing happens should not work. It does. The keeper of the light writes a diary."
+    )
     first, second = find_candidates(text)
     assert first.text == "A novel in which nothing happens should not work. It does."
     assert second.text == "The keeper of the light writes a diary."
