@@ -22,7 +22,7 @@ __all__ = ["constraint_of"]
 
 _tokenizers: WeakKeyDictionary[LanguageModel, Any] = WeakKeyDictionary()
 # A small model that may write white space anywhere writes little else.
-_COMPACT = {"whitespace_flexible": False, "key_separator": ": ", "item_separator": ", "}
+_COMPACT: Any = {"whitespace_flexible": False, "key_separator": ": ", "item_separator": ", "}
 _lock = threading.Lock()  # a tokenizer takes about a second
 
 
