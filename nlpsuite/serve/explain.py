@@ -14,6 +14,7 @@ from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
 from nlpsuite.data.record import Record
+from nlpsuite.runtime.prompt import ScoredToken
 from nlpsuite.serve.responses import BadRequest, body_of, unless_gone
 from nlpsuite.serve.runner import Cancelled
 from nlpsuite.serve.service import Service
@@ -135,14 +136,18 @@ def _tokens(pipeline: Pipeline, record: Record, output: Output) -> list[dict[str
     return [
         {
             "text": token.text,
-            "probability": round(math.exp(token.logprob), 6),
+            "probability": _probability(token),
             "alternatives": [
-                {"text": text, "probability": round(math.exp(logprob), 6)}
-                for text, logprob in token.alternatives
+                {"text": other.text, "probability": _probability(other)} for other in token.alternatives
             ],
         }
         for token in completion.tokens
     ]
+
+
+def _probability(token: ScoredToken) -> float:
+    assert token.logprob is not None  # as only a prompt's first token has none
+    return round(math.exp(token.logprob), 6)
 
 
 def _log_odds(probabilities: Mapping[str, float], label: str) -> float:
