@@ -90,7 +90,7 @@ class Files:
 
     def bundle(self, precision: str) -> Path:
         """For us; made anew every time, by the code that is measured."""
-        from nlpsuite.export.export import export
+        from nlpsuite.export.export import export_model as export
 
         target = self.directory / f"slots-{precision}"
         export(self.source, target, precision=precision, verify=False, overwrite=True)
@@ -135,7 +135,7 @@ class Files:
 
     def portable(self, precision: str, threads: int) -> Path:
         """For onnxruntime-genai, whose number of threads is in a file."""
-        from nlpsuite.export.export import export
+        from nlpsuite.export.export import export_model as export
 
         def write(target: Path) -> None:
             export(self.source, target, layout="portable", precision=precision, verify=False)

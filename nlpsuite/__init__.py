@@ -29,7 +29,6 @@ if TYPE_CHECKING:
     from nlpsuite.evaluation.speed import SpeedReport as SpeedReport
     from nlpsuite.evaluation.speed import bench as bench
     from nlpsuite.export.export import ExportReport as ExportReport
-    from nlpsuite.export.export import export as export
     from nlpsuite.options import GenerationOptions as GenerationOptions
     from nlpsuite.options import Options as Options
     from nlpsuite.options import option as option
@@ -39,6 +38,7 @@ if TYPE_CHECKING:
     from nlpsuite.runtime.prompt import Prompt as Prompt
     from nlpsuite.runtime.prompt import Sampling as Sampling
     from nlpsuite.tasks.base import Task as Task
+    from nlpsuite.tasks.export.export import export as export
     from nlpsuite.tasks.load import load as load
     from nlpsuite.tasks.pipeline import Pipeline as Pipeline
     from nlpsuite.tasks.result import Output as Output
@@ -61,7 +61,7 @@ _LAZY = {
     "compare": "nlpsuite.evaluation.compare",
     "train_adapter": "nlpsuite.training.run_adapter",
     "train_lm": "nlpsuite.training.run_lm",
-    "export": "nlpsuite.export.export",
+    "export": "nlpsuite.tasks.export.export",
     "bench": "nlpsuite.evaluation.speed",
     # What these return or raise.
     "Pipeline": "nlpsuite.tasks.pipeline",

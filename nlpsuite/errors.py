@@ -42,6 +42,7 @@ __all__ = [
     "ServerBusyError",
     "StdoutError",
     "StorageError",
+    "TaskNotExportableError",
     "TooManyErrorsError",
     "TrainingError",
     "UnknownTaskError",
@@ -104,6 +105,13 @@ class UnknownTaskError(NlpsuiteError):
     """No installed plugin provides a task, metric or other kind of that name."""
 
     code = "unknown-name"
+    exit_code = 2
+
+
+class TaskNotExportableError(NlpsuiteError):
+    """A task, with these options, does more than a task file can describe."""
+
+    code = "task-not-exportable"
     exit_code = 2
 
 

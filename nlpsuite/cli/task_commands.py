@@ -4,13 +4,16 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
 from nlpsuite.cli.help import GroupedCommand, grouped
 from nlpsuite.cli.lazy import LazyGroup
 from nlpsuite.plugins import find_task, installed_tasks, load_task
+
+if TYPE_CHECKING:
+    from nlpsuite.tasks.base import Task
 
 __all__ = [
     "TaskGroup",
@@ -19,6 +22,7 @@ __all__ = [
     "input_flags",
     "max_parts_flag",
     "model_flags",
+    "option_flags",
     "prompt_flags",
     "runtime_flags",
     "task_command",
@@ -64,25 +68,16 @@ def task_command(
         argument: the positional argument ``files``; by default any number of files.
         more_help: shown after the task's summary.
     """
-    from nlpsuite.cli.flags import flag, given_options
-    from nlpsuite.options import GenerationOptions, option_specs
-
     task = load_task(name)
-    specs = option_specs(task.options)
-    generates = issubclass(task.options, GenerationOptions)
-    general = {spec.name for spec in option_specs(GenerationOptions)} if generates else set()
     files = argument or click.Argument(["files"], nargs=-1, metavar="[FILE|-]...")
-    params = [
-        files,
-        *grouped("Task options", [flag(spec) for spec in specs if spec.name not in general]),
-        *grouped("Generation", [flag(spec) for spec in specs if spec.name in general]),
-        *flags,
-    ]
+    params = [files, *option_flags(task), *flags]
 
     def callback(files: Any, **values: Any) -> int:
+        from nlpsuite.cli.flags import given_options
         from nlpsuite.config import RunOptions, read_configuration
+        from nlpsuite.options import option_specs
 
-        given = given_options(specs, values)
+        given = given_options(option_specs(task.options), values)
         configuration = read_configuration()
         for name, value in (dataclasses.asdict(RunOptions()) | dict(configuration.run)).items():
             if name in values and values[name] is None:
@@ -93,6 +88,20 @@ def task_command(
     summary = find_task(name).summary
     text = f"{summary}\n\n{more_help}".strip()
     return GroupedCommand(name, params=params, callback=callback, help=text, short_help=summary)
+
+
+def option_flags(task: Task[Any]) -> list[click.Parameter]:
+    """Flags for a task's own options, and for those of every generating task."""
+    from nlpsuite.cli.flags import flag
+    from nlpsuite.options import GenerationOptions, option_specs
+
+    specs = option_specs(task.options)
+    generates = issubclass(task.options, GenerationOptions)
+    general = {spec.name for spec in option_specs(GenerationOptions)} if generates else set()
+    return [
+        *grouped("Task options", [flag(spec) for spec in specs if spec.name not in general]),
+        *grouped("Generation", [flag(spec) for spec in specs if spec.name in general]),
+    ]
 
 
 def input_flags() -> list[click.Parameter]:

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 from nlpsuite import __version__
 from nlpsuite.errors import MissingExtraError
@@ -22,10 +22,24 @@ from nlpsuite.models.merged import MergedCheckpoint
 from nlpsuite.runtime.bundle import EXACTNESS_GRAPH, FORMAT, FORMAT_VERSION, MANIFEST, Bundle
 from nlpsuite.runtime.tokenizer import Tokenizer
 
-__all__ = ["Check", "build_bundle"]
+__all__ = ["Check", "Companion", "build_bundle"]
 
 # Called with the unfinished bundle and its graph; returns the manifest's entry, or raises.
 Check = Callable[[Path, Path], dict[str, Any]]
+
+
+class Companion(Protocol):
+    """Adds files to a bundle."""
+
+    def check(self, draft: Bundle) -> None:
+        """Raise, before the graph is written, if the files can't be made.
+
+        Args:
+            draft: has the tokenizer's files, but no graph yet.
+        """
+
+    def files(self, bundle: Bundle) -> Mapping[str, str]:
+        """Name to text of the files for a bundle that is complete otherwise."""
 
 
 def build_bundle(
@@ -37,6 +51,7 @@ def build_bundle(
     name: str | None = None,
     source: str = "",
     check: Check | None = None,
+    companion: Companion | None = None,
     replace: bool = False,
     on_progress: Callable[[float], None] = lambda fraction: None,
 ) -> Path:
@@ -48,6 +63,7 @@ def build_bundle(
     Args:
         source: of the checkpoint, for the manifest.
         check: called before the bundle is renamed to ``target``; see ``verify.verify``.
+        companion: adds files to the bundle.
         replace: replace a bundle at ``target``.
         on_progress: called with the completed fraction of the tensors.
 
@@ -68,7 +84,6 @@ def build_bundle(
         (building / "onnx").mkdir()
         for file_name, text in texts.items():
             (building / file_name).write_text(text, encoding="utf-8", newline="")
-        kernels = _write_graph(checkpoint, precision, layout, building, building / graph_file, on_progress)
         merged = checkpoint if isinstance(checkpoint, MergedCheckpoint) else None
         manifest: dict[str, Any] = {
             "format": FORMAT,
@@ -77,7 +92,7 @@ def build_bundle(
             "created_by": f"nlpsuite {__version__}",
             "context_length": checkpoint.config.context_length,
             "end_token_ids": end_ids,
-            "graphs": [{"layout": layout, "precision": precision, "path": graph_file, "kernels": kernels}],
+            "graphs": [],
             "license": checkpoint.license,
             "adapter": merged.adapter.manifest() if merged else None,
             "origin": {"source": source, "files": [_origin(path) for path in checkpoint.source_files()]},
@@ -88,20 +103,35 @@ def build_bundle(
                 "sha256": merged.adapter.sha256,
                 "base_fingerprint": merged.adapter.info.base_fingerprint,
             }
+        if companion is not None:
+            companion.check(_write_manifest(building, manifest))
+        kernels = _write_graph(checkpoint, precision, layout, building, building / graph_file, on_progress)
+        manifest["graphs"] = [
+            {"layout": layout, "precision": precision, "path": graph_file, "kernels": kernels}
+        ]
         if check is not None:
             manifest["verification"] = check(building, building / graph_file)
         card = model_card(manifest, own=own_card(checkpoint), weights=checkpoint.config.parameter_count())
         (building / "README.md").write_text(card, encoding="utf-8", newline="")
-        manifest["files"] = {
-            path.relative_to(building).as_posix(): {"sha256": sha256_file(path), "bytes": path.stat().st_size}
-            for path in sorted(building.rglob("*"))
-            if path.is_file()
-        }
-        (building / MANIFEST).write_text(_json(manifest), encoding="utf-8", newline="")
-        bundle = Bundle.open(building)  # fails here rather than for a reader
+        bundle = _write_manifest(building, manifest)  # fails here rather than for a reader
+        if companion is not None:
+            for file_name, text in companion.files(bundle).items():
+                (building / file_name).write_text(text, encoding="utf-8", newline="")
+            bundle = _write_manifest(building, manifest)
         if check is not None:
             bundle.verify()
     return target
+
+
+def _write_manifest(directory: Path, manifest: dict[str, Any]) -> Bundle:
+    """Write the manifest of the files that are there; ``manifest`` gets their entry too."""
+    manifest["files"] = {
+        path.relative_to(directory).as_posix(): {"sha256": sha256_file(path), "bytes": path.stat().st_size}
+        for path in sorted(directory.rglob("*"))
+        if path.is_file() and path != directory / MANIFEST
+    }
+    (directory / MANIFEST).write_text(_json(manifest), encoding="utf-8", newline="")
+    return Bundle.open(directory)
 
 
 def _write_graph(

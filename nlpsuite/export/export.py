@@ -1,4 +1,4 @@
-"""Export a model as a verified bundle in a directory of the user's own: what ``nlpsuite export`` does."""
+"""Export a model as a verified bundle in a directory of the user's own."""
 
 from __future__ import annotations
 
@@ -17,12 +17,11 @@ from nlpsuite.models.spec import ModelSpec, Reporter, Silent
 from nlpsuite.runtime.bundle import MANIFEST, Bundle
 
 if TYPE_CHECKING:
-    from nlpsuite.export.build import Check
+    from nlpsuite.export.build import Check, Companion
     from nlpsuite.export.fill import Precision
-    from nlpsuite.models.adapter import Adapter
     from nlpsuite.models.checkpoint import Checkpoint
 
-__all__ = ["ExportReport", "export"]
+__all__ = ["ExportReport", "export_model"]
 
 
 @dataclass(frozen=True)
@@ -32,10 +31,12 @@ class ExportReport:
     Attributes:
         bundle: what was written, with ``verification`` if it was compared with torch.
         seconds: time taken, including downloads.
+        notices: what the user should know about what was exported.
     """
 
     bundle: Bundle
     seconds: float
+    notices: tuple[str, ...] = ()
 
     def __str__(self) -> str:
         bundle, graph = self.bundle, self.bundle.graphs[0]
@@ -54,7 +55,7 @@ class ExportReport:
         )
 
 
-def export(
+def export_model(
     model: str | os.PathLike[str] | ModelSpec | None = None,
     output: str | os.PathLike[str] | None = None,
     *,
@@ -64,6 +65,8 @@ def export(
     name: str | None = None,
     verify: bool = True,
     overwrite: bool = False,
+    companion: Companion | None = None,
+    suffix: str = "",
     reporter: Reporter | None = None,
     offline: bool = False,
 ) -> ExportReport:
@@ -83,6 +86,8 @@ def export(
         name: display name in the manifest; by default the model's own.
         verify: compare the graph with torch; needs ``nlpsuite[train]``.
         overwrite: replace a bundle at ``output``.
+        companion: adds files to the bundle.
+        suffix: of the default directory's name, in place of the adapter's.
         reporter: receives progress.
         offline: download nothing.
 
@@ -109,7 +114,11 @@ def export(
     if verify:
         require_torch()
     opened = Adapter.open(Path(os.path.expanduser(adapter))) if adapter is not None else None
-    target = Path(os.path.expanduser(output)) if output else _default(spec, opened, precision, layout)
+    target = (
+        Path(os.path.expanduser(output))
+        if output
+        else _default(spec, opened.label if opened and not suffix else suffix, precision, layout)
+    )
     _check_target(target, overwrite)
     # Absolute, so that the parent of "." is a directory to write into.
     target = Path(os.path.abspath(target))
@@ -128,6 +137,7 @@ def export(
                 name=name,
                 source=spec.origin,
                 check=_check(checkpoint, layout, precision, reporter) if verify else None,
+                companion=companion,
                 replace=overwrite,
                 on_progress=lambda fraction: reporter.advance(round(fraction * size)),
             )
@@ -153,9 +163,9 @@ def _check(checkpoint: Checkpoint, layout: str, precision: str, reporter: Report
     return check
 
 
-def _default(spec: ModelSpec, adapter: Adapter | None, precision: str, layout: str) -> Path:
-    suffix = re.sub(r"[^a-z0-9]+", "-", adapter.label.lower()).strip("-") if adapter else ""
-    parts = [spec.slug, suffix, "portable" if layout == "portable" else "", precision]
+def _default(spec: ModelSpec, suffix: str, precision: str, layout: str) -> Path:
+    tidy = re.sub(r"[^a-z0-9]+", "-", suffix.lower()).strip("-")
+    parts = [spec.slug, tidy, "portable" if layout == "portable" else "", precision]
     return Path("exported") / "-".join(part for part in parts if part)
 
 

@@ -14,7 +14,7 @@ import importlib.util
 from collections.abc import Sequence
 from importlib import metadata
 from pathlib import Path
-from typing import Any, NamedTuple, Protocol
+from typing import Any, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -24,7 +24,7 @@ from nlpsuite.export.fill import Precision
 from nlpsuite.export.template import Layout, probe_text
 from nlpsuite.models.checkpoint import Checkpoint
 from nlpsuite.runtime.device import Device, choose_device
-from nlpsuite.runtime.session import SlotSession
+from nlpsuite.runtime.readers import PortableReader, Reader, SlotsReader
 from nlpsuite.runtime.tokenizer import Tokenizer
 
 __all__ = ["require_torch", "verify"]
@@ -44,16 +44,6 @@ _MOST_TOKENS = 384
 _PROMPT, _GREEDY = 64, 32
 # Tokens per run: their logits take 13 MB for a vocabulary of 50,000.
 _CHUNK = 64
-
-
-class _Reader(Protocol):
-    """A model reading one text from the start."""
-
-    def restart(self) -> None:
-        """Start again."""
-
-    def read(self, ids: Sequence[int]) -> Logits:
-        """The logits (len(ids), V) after each of the next tokens."""
 
 
 class _Reference(NamedTuple):
@@ -108,11 +98,11 @@ def verify(
     _release_memory()
     try:
         device = choose_device("auto") if precision == "fp16" else Device("cpu")
-        reader: _Reader
+        reader: Reader
         if layout == "slots":
-            reader = _SlotsReader(graph, device, room=len(ids))
+            reader = SlotsReader(graph, device, room=len(ids))
         else:
-            reader = _PortableReader(graph, device)
+            reader = PortableReader(graph, device)
         report = _compared(reader, expected, ids, precision)
     except (DeviceUnavailableError, VerificationError):
         raise
@@ -143,7 +133,7 @@ def _version(package: str) -> str:
         return str(importlib.import_module(package).__version__)
 
 
-def _reference(reader: _Reader, ids: list[int], vocabulary: int) -> _Reference:
+def _reference(reader: Reader, ids: list[int], vocabulary: int) -> _Reference:
     logits = np.empty((len(ids), vocabulary), np.float32)
     for at in range(0, len(ids), _CHUNK):
         logits[at : at + _CHUNK] = reader.read(ids[at : at + _CHUNK])
@@ -151,7 +141,7 @@ def _reference(reader: _Reader, ids: list[int], vocabulary: int) -> _Reference:
     return _Reference(logits, _surprises(logits, ids[1:]), greedy, margins)
 
 
-def _greedy(reader: _Reader, ids: list[int]) -> tuple[list[int], list[float]]:
+def _greedy(reader: Reader, ids: list[int]) -> tuple[list[int], list[float]]:
     """The greedy continuation of the probe's beginning, and each token's margin."""
     reader.restart()
     begin = min(_PROMPT, len(ids) // 2)
@@ -167,7 +157,7 @@ def _greedy(reader: _Reader, ids: list[int]) -> tuple[list[int], list[float]]:
     return greedy, margins
 
 
-def _compared(reader: _Reader, expected: _Reference, ids: list[int], precision: Precision) -> dict[str, Any]:
+def _compared(reader: Reader, expected: _Reference, ids: list[int], precision: Precision) -> dict[str, Any]:
     """Run the graph on the probe and compare it with torch.
 
     Raises:
@@ -251,7 +241,7 @@ def _perplexity(surprises: Floats) -> float:
         return float(np.exp(surprises.mean()))
 
 
-def _torch(checkpoint: Checkpoint, room: int) -> _Reader:
+def _torch(checkpoint: Checkpoint, room: int) -> Reader:
     import torch
 
     from nlpsuite.models.language_module import load_module
@@ -272,54 +262,3 @@ def _torch(checkpoint: Checkpoint, room: int) -> _Reader:
             return array
 
     return TorchReader()
-
-
-class _SlotsReader:
-    def __init__(self, graph: Path, device: Device, room: int) -> None:
-        self._session = SlotSession(graph, device)
-        self._session.reserve(1, room)
-        self._seen = 0
-
-    def restart(self) -> None:
-        self._seen = 0  # later positions are overwritten; a recurrent model starts afresh at 0
-
-    def read(self, ids: Sequence[int]) -> Logits:
-        every = np.arange(len(ids))[None]
-        logits = self._session.run(np.array([ids]), np.array([self._seen]), every)
-        self._seen += len(ids)
-        first: Logits = logits[0]
-        return first
-
-
-class _PortableReader:
-    """The portable graph as other apps run it: past keys and values go in, present ones come out."""
-
-    def __init__(self, graph: Path, device: Device) -> None:
-        import onnxruntime
-
-        options = onnxruntime.SessionOptions()
-        options.log_severity_level = 4  # or its warnings reach the user's terminal
-        self._session = onnxruntime.InferenceSession(str(graph), options, providers=device.providers)
-        self._inputs = [i for i in self._session.get_inputs() if i.name.startswith("past_key_values.")]
-        self._outputs = ["logits", *(i.name.replace("past_key_values.", "present.") for i in self._inputs)]
-        self.restart()
-
-    def restart(self) -> None:
-        self._seen = 0
-        self._past: dict[str, npt.NDArray[Any]] = {}
-        for value in self._inputs:
-            dtype = np.float16 if value.type == "tensor(float16)" else np.float32
-            _, heads, _, size = value.shape
-            self._past[value.name] = np.zeros((1, heads, 0, size), dtype)
-
-    def read(self, ids: Sequence[int]) -> Logits:
-        total = self._seen + len(ids)
-        inputs = {
-            "input_ids": np.array([ids], np.int64),
-            "attention_mask": np.ones((1, total), np.int64),
-            "position_ids": np.arange(self._seen, total)[None],
-        }
-        logits, *present = self._session.run(self._outputs, {**inputs, **self._past})
-        self._past = dict(zip(self._past, present))
-        self._seen = total
-        return np.asarray(logits[0], np.float32)

@@ -236,10 +236,11 @@ class Tokenizer:
         *head, (tail, _) = self.segments(prompt)
         ids: list[int] = []
         for text, control in head:
-            ids.extend([self._id_of(text)] if control else self.encode_text(text))
+            ids.extend([self.token_id(text)] if control else self.encode_text(text))
         return ids, tail
 
-    def _id_of(self, token: str) -> int:
+    def token_id(self, token: str) -> int:
+        """The id of a control token."""
         found: int | None = self._core.token_to_id(token)
         assert found is not None
         return found

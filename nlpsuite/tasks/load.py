@@ -108,7 +108,7 @@ def check_options(
     task: Task[Any],
     options: Mapping[str, Any],
     *,
-    model: str | os.PathLike[str] | None,
+    model: str | os.PathLike[str] | ModelSpec | None,
     adapter: str | os.PathLike[str] | None,
 ) -> None:
     """Raise OptionError for options that are wrong or don't suffice, before a model is loaded.

@@ -21,7 +21,7 @@ from nlpsuite.tasks.override import NO_OVERRIDE, PromptOverride
 from nlpsuite.tasks.prose import known_languages, read_prose
 from nlpsuite.tasks.result import Output
 
-__all__ = ["Solver", "Solving", "Step", "make_solver"]
+__all__ = ["Solver", "Solving", "Step", "answer_tokens", "make_solver"]
 
 # Texts worth working on have fewer characters a token than this.
 _CHARACTERS_PER_TOKEN = 16
@@ -115,7 +115,7 @@ class Solver:
         # Of a text that can't possibly fit only the end is read, to estimate the length of the whole.
         end = dataclasses.replace(record, text=record.text[-self.context_length * _CHARACTERS_PER_TOKEN :])
         prompt = self.prompt(end, options)
-        limit = self.context_length - _answer_tokens(prompt)
+        limit = self.context_length - answer_tokens(prompt)
         if self.task.max_prompt_tokens is not None:
             limit = min(limit, self.task.max_prompt_tokens + self.shot_tokens)
         length = self.count_tokens(prompt) * len(record.text) // max(1, len(end.text))
@@ -267,7 +267,7 @@ def make_solver(
     without = dataclasses.replace(override, shots=None)
     frame = count_tokens(without.prompt(task, Record(""), options))
     tokens = count_tokens(prompt) - frame
-    room = bundle.context_length - _answer_tokens(prompt) - frame - _LEAST_TOKENS
+    room = bundle.context_length - answer_tokens(prompt) - frame - _LEAST_TOKENS
     if tokens <= room:
         return dataclasses.replace(solver, shot_tokens=tokens)
     count = len(override.shots.examples)
@@ -292,7 +292,7 @@ def _with_notices(output: Output, notices: tuple[str, ...]) -> Output:
     return dataclasses.replace(output, notices=tuple(dict.fromkeys(notices + output.notices)))
 
 
-def _answer_tokens(prompt: Prompt) -> int:
+def answer_tokens(prompt: Prompt) -> int:
     """Tokens to reserve for the answer."""
     if not prompt.choices:
         return prompt.max_tokens

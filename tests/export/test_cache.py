@@ -31,7 +31,7 @@ from nlpsuite.errors import (
 )
 from nlpsuite.export import cache as cache_module
 from nlpsuite.export.cache import get_bundle
-from nlpsuite.export.export import export
+from nlpsuite.export.export import export_model as export
 from nlpsuite.models import resolve, sources
 from nlpsuite.models.bundle_cache import BundleCache, CachedBundle
 from nlpsuite.models.sources import PackagedModel

@@ -28,7 +28,7 @@ from nlpsuite.errors import (
 )
 from nlpsuite.export import graph_writer, verify
 from nlpsuite.export.cache import get_bundle
-from nlpsuite.export.export import export
+from nlpsuite.export.export import export_model as export
 from nlpsuite.models.adapter import AdapterInfo, fingerprint, save_adapter
 from nlpsuite.models.checkpoint import open_checkpoint
 from nlpsuite.models.checkpoint_write import write_checkpoint

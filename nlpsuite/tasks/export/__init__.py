@@ -1,0 +1,1 @@
+"""A task beside its bundle: what other programs need to do the task as nlpsuite does. docs/task-file.md."""

@@ -1,0 +1,159 @@
+"""Golden examples: texts with the tokens and answers that the exported graph gives, so that a client can prove itself."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Iterable
+from typing import Any
+
+import numpy as np
+
+from nlpsuite.data.record import Record
+from nlpsuite.errors import NlpsuiteError
+from nlpsuite.runtime.plain_model import PlainModel, Trace
+from nlpsuite.runtime.prompt import Prompt
+from nlpsuite.runtime.sampling import log_softmax
+from nlpsuite.tasks.export.subject import Subject
+from nlpsuite.tasks.result import Output
+
+__all__ = ["make_goldens"]
+
+# White space of all kinds, numbers, control tokens, what looks like a placeholder or a pattern.
+_ODD = "  It's \u201cfine\u201d\u00a0\u2014 it cost $1,234.50,\t{text} and $& {0}, <|im_end|>\r\n naïve 🙂 "
+_PROSE = (
+    "The staff were friendly and the room was clean, so we will come back.",
+    "It broke after two days, and nobody answers my messages.",
+    "The ferry to Skarn sails again from Monday, eleven weeks after a storm broke the island's pier. Repairs cost "
+    "2.4 million crowns, a third more than planned, because the old piles had rotted below the water line. Until the "
+    "autumn the ferry will take 40 cars instead of 60, and lorries have to book a day ahead.",
+    _ODD,
+)
+_TO_WRITE = (
+    "What is the capital of France?",
+    "def mean(values):\n    return sum(values) /",
+    "def median(values):\n    ",
+)
+_MOST_TOKENS = 48
+_LEAST_LOGPROB, _LEAST_MARGIN = 1e-3, 1e-2
+# Other machines round otherwise than this one does in two ways of computing the same.
+_CAUTION = 2
+
+
+def make_goldens(subject: Subject, model: PlainModel, texts: Iterable[str] = ()) -> dict[str, Any]:
+    """The entries ``golden`` and ``tolerance`` of a task file.
+
+    Texts that the task answers without the model, refuses or cuts are left out.
+
+    Args:
+        texts: in place of the usual ones.
+    """
+    goldens, differences = [], [0.0]
+    for text in texts or _usual_texts(subject):
+        solved = _solve(subject, model, text)
+        if solved is None:
+            continue
+        prompt, trace, output = solved
+        golden: dict[str, Any] = {"text": text, "prompt_ids": list(trace.prompt_ids)}
+        if prompt.choices:
+            golden |= _choice(trace, output)
+            differences.append(_choice_difference(model, trace))
+        else:
+            golden |= _written(subject, model, prompt, trace, output)
+            differences.append(_margin_difference(model, trace))
+        goldens.append(golden)
+    found = _CAUTION * max(differences)
+    chooses = bool(goldens and "logprobs" in goldens[0])
+    tolerance = (
+        {"logprob": _rounded(max(_LEAST_LOGPROB, found))}
+        if chooses
+        else {"margin": _rounded(max(_LEAST_MARGIN, found))}
+    )
+    return {"tolerance": tolerance, "golden": goldens}
+
+
+def _usual_texts(subject: Subject) -> list[str]:
+    chooses = bool(subject.prompt(subject.units("a")[0]).choices)
+    return [*(text for text, _ in subject.task.samples), *_PROSE, *(() if chooses else _TO_WRITE)]
+
+
+def _solve(subject: Subject, model: PlainModel, text: str) -> tuple[Prompt, Trace, Output] | None:
+    solving = subject.solver.solve(Record(text), subject.options)
+    try:
+        step = next(solving)
+    except (StopIteration, NlpsuiteError):
+        return None
+    if len(step.prompts) != 1:
+        return None
+    [prompt] = step.prompts
+    prompt = dataclasses.replace(
+        prompt,
+        max_tokens=min(prompt.max_tokens, _MOST_TOKENS),
+        sampling=dataclasses.replace(prompt.sampling, temperature=0.0),
+    )
+    trace = model.trace(prompt)
+    try:
+        solving.send([trace.completion.at_temperature(subject.temperature)])
+    except StopIteration as stop:
+        return prompt, trace, stop.value
+    return None
+
+
+def _choice(trace: Trace, output: Output) -> dict[str, Any]:
+    golden: dict[str, Any] = {
+        "choice_ids": [list(ids) for ids in trace.choice_ids],
+        "logprobs": [round(score, 5) for score in trace.completion.logprobs],
+    }
+    if output.probabilities is not None:
+        golden["probabilities"] = {name: round(p, 5) for name, p in output.probabilities.items()}
+    return golden | {"label": output.text if output.label is None else output.label}
+
+
+def _written(
+    subject: Subject, model: PlainModel, prompt: Prompt, trace: Trace, output: Output
+) -> dict[str, Any]:
+    needs = []
+    if (
+        prompt.numbers_of is not None
+        and model.trace(dataclasses.replace(prompt, numbers_of=None)).ids != trace.ids
+    ):
+        needs.append("numbers_from_text")
+    if subject.tokenizer.split_space(prompt)[1]:
+        needs.append("token_healing")
+    return {
+        "max_new_tokens": prompt.max_tokens,
+        "ids": list(trace.ids),
+        "margins": [round(margin, 3) for margin in trace.margins],
+        "finish_reason": trace.completion.finish_reason,
+        "output": output.text,
+        "needs": needs,
+    }
+
+
+def _choice_difference(model: PlainModel, trace: Trace) -> float:
+    """How far the first choice's log-probability changes if the tokens are read one by one."""
+    ids, begin = trace.choice_ids[0], len(trace.prompt_ids)
+    model.reader.restart()
+    read = [model.reader.read([token])[0] for token in [*trace.prompt_ids, *ids[:-1]]]
+    again = float(log_softmax(np.stack(read[begin - 1 :]))[np.arange(len(ids)), ids].sum())
+    return abs(again - trace.completion.logprobs[0])
+
+
+def _margin_difference(model: PlainModel, trace: Trace) -> float:
+    """How far the lead of a logit changes if prompt and answer are read at once instead of token by token."""
+    model.reader.restart()
+    steps = [
+        model.reader.read(trace.prompt_ids)[-1],
+        *(model.reader.read([token])[0] for token in trace.ids[:-1]),
+    ]
+    model.reader.restart()
+    whole = model.reader.read([*trace.prompt_ids, *trace.ids[:-1]])[len(trace.prompt_ids) - 1 :]
+    return max((_lead_change(a, b) for a, b in zip(steps, whole)), default=0.0)
+
+
+def _lead_change(one: Any, other: Any) -> float:
+    second, first = np.argpartition(one, -2)[-2:]
+    return abs(float((one[first] - one[second]) - (other[first] - other[second])))
+
+
+def _rounded(value: float) -> float:
+    return float(f"{value:.2g}")
