@@ -155,7 +155,7 @@ class Request:
             self._finish("", "sentence")
         else:
             if recorded:
-                self._tokens.append(self._scored(token, unchanged, log_normalizers(unchanged)))
+                self._tokens.append(self._scored(token, unchanged, np.float64(log_normalizers(unchanged))))
             self._take(token)
 
     def _scored(self, token: int, logits: npt.NDArray[np.float32], normalizer: np.float64) -> ScoredToken:
