@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor
+from concurrent.futures import CancelledError, Future, ThreadPoolExecutor
 from contextlib import closing, contextmanager
 from pathlib import Path
 
@@ -16,7 +16,7 @@ from nlpsuite.runtime.device import DeviceChoice, choose_device
 from nlpsuite.runtime.exactness import is_exact
 from nlpsuite.runtime.prefill import SharedPrefix, read_shared
 from nlpsuite.runtime.prompt import Completion, Prompt
-from nlpsuite.runtime.scheduler import Scheduler
+from nlpsuite.runtime.scheduler import MAX_POSITIONS, Scheduler
 from nlpsuite.runtime.scoring import continuation_logprobs, many_token_logprobs, token_logprobs
 from nlpsuite.runtime.session import SlotSession
 from nlpsuite.runtime.tokenizer import Tokenizer
@@ -24,6 +24,8 @@ from nlpsuite.runtime.tokenizer import Tokenizer
 __all__ = ["LanguageModel"]
 
 
+# Tokens of contexts that are scored in one turn, if there are several.
+_TURN_TOKENS = 1024
 # Bytes for the states of prompts' beginnings: about 1,400 tokens of the default model.
 _PREFIXES = 64 * 2**20
 
@@ -34,19 +36,41 @@ class LanguageModel:
     Thread-safe: calls from several threads share the running batch.
     """
 
-    def __init__(self, bundle: Bundle, session: SlotSession, tokenizer: Tokenizer, max_slots: int) -> None:
+    def __init__(
+        self,
+        bundle: Bundle,
+        session: SlotSession,
+        tokenizer: Tokenizer,
+        max_slots: int,
+        state_bytes: int | None = None,
+    ) -> None:
         self.bundle, self.tokenizer = bundle, tokenizer
         self.device = session.device
         self._session, self._max_slots = session, max_slots
+        positions = MAX_POSITIONS
+        if state_bytes is not None and session.position_bytes:
+            positions = max(1, state_bytes // session.position_bytes)
         self._scheduler = Scheduler(
-            session, tokenizer, bundle.end_token_ids, bundle.context_length, max_slots, prefixes=_PREFIXES
+            session,
+            tokenizer,
+            bundle.end_token_ids,
+            bundle.context_length,
+            max_slots,
+            max_positions=positions,
+            prefixes=_PREFIXES,
         )
         self._calibration: dict[Prompt, tuple[float, ...]] = {}
         self._verification: Future[None] | None = None
 
     @classmethod
     def load(
-        cls, path: Path | str, *, device: DeviceChoice = "auto", threads: int = 0, max_slots: int = 16
+        cls,
+        path: Path | str,
+        *,
+        device: DeviceChoice = "auto",
+        threads: int = 0,
+        max_slots: int = 16,
+        state_bytes: int | None = None,
     ) -> LanguageModel:
         """Load a bundle directory.
 
@@ -57,6 +81,8 @@ class LanguageModel:
             device: ``auto`` uses CUDA where it works.
             threads: CPU threads; 0 uses every core.
             max_slots: maximum number of prompts in the running batch.
+            state_bytes: for the states of the running batch, within which prompts join it; one that needs more by
+                itself runs alone. By default those of 65,536 tokens.
 
         Raises:
             ModelNotFoundError, BundleCorruptError, DeviceUnavailableError.
@@ -76,7 +102,7 @@ class LanguageModel:
         except Exception:
             verification.result()  # if a file has changed, this error names it
             raise
-        model = cls(bundle, session, tokenizer, max_slots)
+        model = cls(bundle, session, tokenizer, max_slots, state_bytes)
         model._verification = verification
         return model
 
@@ -84,6 +110,11 @@ class LanguageModel:
     def context_length(self) -> int:
         """Maximum number of tokens of a prompt and its completion together."""
         return self.bundle.context_length
+
+    @property
+    def state_bytes(self) -> int:
+        """Bytes in use for the states of the running batch and of prompts' beginnings."""
+        return self._scheduler.state_bytes
 
     def count_tokens(self, prompt: Prompt | str) -> int:
         """Number of tokens of a prompt as the model reads it, or of plain text."""
@@ -125,7 +156,7 @@ class LanguageModel:
         self, prompts: Sequence[Prompt], cancelled: Callable[[], bool] | None
     ) -> Iterator[tuple[int, str | Completion]]:
         scored = [i for i, prompt in enumerate(prompts) if prompt.choices]
-        yield from zip(scored, self._score([prompts[i] for i in scored]))
+        yield from zip(scored, self._score([prompts[i] for i in scored], cancelled))
         generated = [i for i, prompt in enumerate(prompts) if not prompt.choices]
         with closing(self._scheduler.run((prompts[i] for i in generated), cancelled)) as events:
             for index, event in events:
@@ -178,12 +209,12 @@ class LanguageModel:
         self._verified()
         return [found[i] for i in range(len(rows))]
 
-    def _score(self, prompts: Sequence[Prompt]) -> Iterable[Completion]:
+    def _score(self, prompts: Sequence[Prompt], cancelled: Callable[[], bool] | None) -> Iterable[Completion]:
         asked = [prompt.calibration_prompts() for prompt in prompts]
         missing = list(
             dict.fromkeys(p for calibration in asked for p in calibration if p not in self._calibration)
         )
-        results = self._logprobs([*prompts, *missing])
+        results = self._logprobs([*prompts, *missing], cancelled)
         self._calibration.update(zip(missing, (scores for _, scores in results[len(prompts) :])))
         self._verified()
         for prompt, calibration, (tokens, scores) in zip(prompts, asked, results):
@@ -199,7 +230,9 @@ class LanguageModel:
                 else (),
             )
 
-    def _logprobs(self, prompts: Sequence[Prompt]) -> list[tuple[int, tuple[float, ...]]]:
+    def _logprobs(
+        self, prompts: Sequence[Prompt], cancelled: Callable[[], bool] | None
+    ) -> list[tuple[int, tuple[float, ...]]]:
         """For each prompt, the number of context tokens and the log-probabilities of its choices."""
         encoded = [self.tokenizer.encode_choices(prompt) for prompt in prompts]
         for context, choices in encoded:
@@ -213,11 +246,11 @@ class LanguageModel:
         contexts = [
             context or [self.tokenizer.first_token(self.bundle.end_token_ids)] for context, _ in encoded
         ]
-        order = sorted(range(len(contexts)), key=lambda i: len(contexts[i]))  # similar lengths run together
         scores: dict[int, list[float]] = {}
         shared: SharedPrefix | None = None
-        for at in range(0, len(order), self._max_slots):
-            batch = order[at : at + self._max_slots]
+        for batch in self._turns([len(context) for context in contexts]):
+            if cancelled and cancelled():
+                raise CancelledError
             with self._scheduler.turn() as slot:
                 shared = shared or read_shared(self._session, contexts, slot)
                 rows = continuation_logprobs(
@@ -225,6 +258,19 @@ class LanguageModel:
                 )
             scores.update(zip(batch, rows))
         return [(len(encoded[i][0]), tuple(scores[i])) for i in range(len(prompts))]
+
+    def _turns(self, lengths: Sequence[int]) -> Iterator[list[int]]:
+        """Indices of contexts to read in one turn: similar lengths together, and not so many that texts which are
+        being written wait for long."""
+        batch: list[int] = []
+        for i in sorted(range(len(lengths)), key=lambda i: lengths[i]):
+            # The longest comes last, so that this is what all of them take.
+            if batch and (len(batch) == self._max_slots or lengths[i] * (len(batch) + 1) > _TURN_TOKENS):
+                yield batch
+                batch = []
+            batch.append(i)
+        if batch:
+            yield batch
 
     @contextmanager
     def _blaming_damage(self) -> Iterator[None]:

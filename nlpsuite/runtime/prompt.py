@@ -5,22 +5,24 @@ from __future__ import annotations
 import math
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
-from typing import Literal, Protocol, TypeAlias
-
-import numpy as np
-import numpy.typing as npt
+from typing import TYPE_CHECKING, Literal, Protocol, TypeAlias
 
 from nlpsuite.errors import OptionError
+
+if TYPE_CHECKING:
+    import numpy as np
+    import numpy.typing as npt
 
 __all__ = [
     "Boundary",
     "Completion",
     "Constraint",
     "FinishReason",
-    "GeneratedToken",
     "Message",
     "Prompt",
     "Sampling",
+    "ScoredToken",
+    "TokenPiece",
 ]
 
 FinishReason = Literal["stop", "length", "sentence", "context", "choice"]
@@ -44,20 +46,37 @@ class Constraint(Protocol):
 
 
 @dataclass(frozen=True)
-class GeneratedToken:
-    """A token that the model wrote.
+class ScoredToken:
+    """A token with its probability.
 
     Attributes:
         id: in the model's vocabulary.
-        text: by itself; U+FFFD for a part of a character.
-        logprob: its natural log-probability, before temperature, penalties and constraints.
-        alternatives: the likeliest tokens with their log-probabilities, likeliest first; it may be among them.
+        bytes: its text in UTF-8, which may be a part of a character.
+        logprob: its natural log-probability given what precedes it, before temperature, penalties and constraints;
+            None if nothing does.
+        alternatives: the likeliest tokens in its place, likeliest first; it may be among them.
     """
 
     id: int
-    text: str
-    logprob: float
-    alternatives: tuple[tuple[str, float], ...] = ()
+    bytes: bytes
+    logprob: float | None
+    alternatives: tuple[ScoredToken, ...] = ()
+
+    @property
+    def text(self) -> str:
+        """By itself, with U+FFFD for a part of a character."""
+        return self.bytes.decode("utf-8", "replace")
+
+
+class TokenPiece(str):
+    """A piece of generated text with the tokens drawn since the piece before, if they are recorded."""
+
+    tokens: tuple[ScoredToken, ...]
+
+    def __new__(cls, text: str, tokens: tuple[ScoredToken, ...]) -> TokenPiece:
+        piece = super().__new__(cls, text)
+        piece.tokens = tokens
+        return piece
 
 
 @dataclass(frozen=True)
@@ -87,6 +106,8 @@ class Sampling:
         repetition_penalty: weakens tokens generated before by this factor (Keskar et al.
             2019, arXiv:1909.05858). Tokens of the prompt are not penalised: a summary
             should use its source's words.
+        presence_penalty: subtracted from the logits of tokens generated before.
+        frequency_penalty: subtracted from them as often as they were generated; both as OpenAI's API has them.
         copy_bias: added to the logits of tokens that would go on copying a passage of the
             prompt, once two tokens in a row agree with it. Keeps a small model's summary
             close to its source; 0 is off.
@@ -102,6 +123,8 @@ class Sampling:
     top_p: float = 1.0
     min_p: float = 0.0
     repetition_penalty: float = 1.0
+    presence_penalty: float = 0.0
+    frequency_penalty: float = 0.0
     copy_bias: float = 0.0
     seed: int = 0
 
@@ -112,6 +135,8 @@ class Sampling:
             "top_p": (0 < self.top_p <= 1, "above 0 and at most 1"),
             "min_p": (0 <= self.min_p <= 1, "between 0 and 1"),
             "repetition_penalty": (0.1 <= self.repetition_penalty <= 10, "between 0.1 and 10"),
+            "presence_penalty": (-2 <= self.presence_penalty <= 2, "between -2 and 2"),
+            "frequency_penalty": (-2 <= self.frequency_penalty <= 2, "between -2 and 2"),
             "copy_bias": (0 <= self.copy_bias <= 100, "between 0 and 100"),
             "seed": (self.seed >= 0, "0 or more"),
         }
@@ -141,7 +166,8 @@ class Prompt:
         numbers_of: a text; no other numbers than its own are generated. None allows all.
         boundary: ends the text by its form.
         constraint: makes what decides which tokens may follow; called once for each text.
-        logprobs: record this many alternatives of each generated token; None records no tokens.
+        logprobs: record the generated tokens, and this many alternatives of each; None records none.
+        score_prompt: record the prompt's own tokens too, before the generated ones, of which there may then be none.
         sampling: how tokens are drawn.
     """
 
@@ -158,13 +184,16 @@ class Prompt:
     boundary: Boundary | None = None
     constraint: Callable[[], Constraint] | None = None
     logprobs: int | None = None
+    score_prompt: bool = False
     sampling: Sampling = field(default_factory=Sampling)
 
     def __post_init__(self) -> None:
-        if self.max_tokens < 1:
+        if self.max_tokens < (0 if self.score_prompt else 1):
             raise OptionError(f"max_tokens is {self.max_tokens}, must be 1 or more.")
         if self.logprobs is not None and self.logprobs < 0:
             raise OptionError(f"logprobs is {self.logprobs}, must be 0 or more.")
+        if self.score_prompt and (self.logprobs is None or self.choices):
+            raise OptionError("score_prompt needs logprobs, and goes with no choices.")
         if any(not s for s in self.stop):
             raise OptionError("A stop string is empty; it would end every text at once.")
         if any(not c.strip() for c in self.choices):
@@ -189,7 +218,7 @@ class Completion:
         logprobs: natural log-probability of each choice, in the order of the prompt's.
         calibration_logprobs: the mean of the same after the prompt's calibration prompts; empty without.
         first_token_seconds: from the start of the call to the first generated token.
-        tokens: the generated tokens, if ``Prompt.logprobs`` asks for them; those of a stop string included.
+        tokens: those that ``Prompt.logprobs`` and ``Prompt.score_prompt`` ask for.
     """
 
     text: str
@@ -199,7 +228,7 @@ class Completion:
     logprobs: tuple[float, ...] = ()
     calibration_logprobs: tuple[float, ...] = ()
     first_token_seconds: float | None = None
-    tokens: tuple[GeneratedToken, ...] = ()
+    tokens: tuple[ScoredToken, ...] = ()
 
     def at_temperature(self, temperature: float) -> Completion:
         """With the log-probabilities of choices divided by a temperature and normalised over the choices

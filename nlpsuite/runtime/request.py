@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from collections import deque
 from collections.abc import Iterable
+from dataclasses import replace
 
 import numpy as np
 import numpy.typing as npt
@@ -12,8 +13,8 @@ import numpy.typing as npt
 from nlpsuite.errors import InputTooLongError
 from nlpsuite.runtime.lookup import PromptLookup
 from nlpsuite.runtime.number_limit import NumberLimit, numbers_of
-from nlpsuite.runtime.prompt import Completion, FinishReason, GeneratedToken, Prompt
-from nlpsuite.runtime.sampling import Sampler, log_softmax
+from nlpsuite.runtime.prompt import Completion, FinishReason, Prompt, ScoredToken, TokenPiece
+from nlpsuite.runtime.sampling import Sampler, log_normalizers
 from nlpsuite.runtime.text_stream import TextStream, ends_sentence
 from nlpsuite.runtime.token_healing import HealingState
 from nlpsuite.runtime.tokenizer import Tokenizer
@@ -45,7 +46,7 @@ class Request:
         self._started = time.perf_counter()
         self._tokenizer, self._ends, self._context_length = tokenizer, frozenset(ends), context_length
         self._prompt = prompt
-        bare, space = tokenizer.split_space(prompt)
+        bare, space = (prompt, "") if prompt.score_prompt else tokenizer.split_space(prompt)
         # With nothing to continue, start as if after the end of another text.
         self.ids = tokenizer.encode_prompt(bare) or [tokenizer.first_token(self._ends)]
         if len(self.ids) >= context_length:
@@ -58,7 +59,9 @@ class Request:
         if prompt.numbers_of is not None:
             self._numbers = NumberLimit(tokenizer.number_tokens, numbers_of(prompt.numbers_of))
         self._constraint = prompt.constraint() if prompt.constraint else None
-        self._tokens: list[GeneratedToken] = []
+        self._tokens: list[ScoredToken] = []
+        self._given = 0  # of these with pieces of text
+        self._ahead = -len(space.encode())  # bytes of these beyond the text that was released
         self._sampler = Sampler(prompt.sampling, self.ids)
         self._stream = TextStream(
             tokenizer.decode, prompt.stop, prompt.prefill, skip=len(space), boundary=prompt.boundary
@@ -111,9 +114,26 @@ class Request:
         if guess:
             self._lookup.record(at)
 
+    @property
+    def scores_prompt(self) -> bool:
+        """Whether the logits after every token of the prompt are wanted."""
+        return self._prompt.score_prompt
+
+    def score(self, start: int, logits: npt.NDArray[np.float32]) -> None:
+        """Record the prompt's tokens that follow those read from ``start`` on; ``logits`` (S, V) are after these."""
+        scored = []
+        if start == 0 and self.ids[0] != self._tokenizer.add_bos:
+            scored.append(ScoredToken(self.ids[0], self._tokenizer.bytes_of(self.ids[0]), None))
+        following = self.ids[start + 1 : start + 1 + len(logits)]
+        scored += map(self._scored, following, logits, log_normalizers(logits[: len(following)]))
+        self._tokens += scored
+        self._ahead -= sum(map(self._width, scored))
+        if start + len(logits) == len(self.ids) and not self._prompt.max_tokens:
+            self._finish("", "length")
+
     def _draw(self, logits: npt.NDArray[np.float32]) -> None:
-        # Before anything changes the logits.
-        logprobs = None if self._prompt.logprobs is None else log_softmax(logits)
+        recorded = self._prompt.logprobs is not None
+        unchanged = logits.copy() if recorded else logits
         if self._constraint:
             self._constraint.mask(logits)
         if self._healing:
@@ -134,20 +154,18 @@ class Request:
         elif self._at_sentence_end(token):
             self._finish("", "sentence")
         else:
-            if logprobs is not None:
-                self._tokens.append(self._generated_token(token, logprobs))
+            if recorded:
+                self._tokens.append(self._scored(token, unchanged, np.float64(log_normalizers(unchanged))))
             self._take(token)
 
-    def _generated_token(self, token: int, logprobs: npt.NDArray[np.float64]) -> GeneratedToken:
-        count = min(self._prompt.logprobs or 0, len(logprobs))
-        likeliest = np.argpartition(logprobs, -count)[-count:] if count else np.empty(0, np.int64)
-        likeliest = likeliest[np.lexsort((likeliest, -logprobs[likeliest]))]
-        return GeneratedToken(
-            token,
-            self._tokenizer.text_of(token),
-            float(logprobs[token]),
-            tuple((self._tokenizer.text_of(int(i)), float(logprobs[i])) for i in likeliest),
-        )
+    def _scored(self, token: int, logits: npt.NDArray[np.float32], normalizer: np.float64) -> ScoredToken:
+        def scored(token: int) -> ScoredToken:
+            return ScoredToken(token, self._tokenizer.bytes_of(token), float(logits[token] - normalizer))
+
+        count = min(self._prompt.logprobs or 0, len(logits))
+        likeliest = np.argpartition(logits, -count)[-count:] if count else np.empty(0, np.int64)
+        likeliest = likeliest[np.lexsort((likeliest, -logits[likeliest]))]
+        return replace(scored(token), alternatives=tuple(scored(int(i)) for i in likeliest))
 
     def _take(self, token: int) -> None:
         self.token = token
@@ -161,7 +179,23 @@ class Request:
         elif self.position >= self._context_length - 1:
             self._finish(piece, "context")
         elif piece:
+            self._give(piece)
+
+    def _give(self, piece: str) -> None:
+        """Release text, and with it the tokens that begin in it."""
+        self._ahead -= len(piece.encode())
+        first = self._given
+        while self._ahead < 0 and self._given < len(self._tokens):
+            self._ahead += self._width(self._tokens[self._given])
+            self._given += 1
+        if self._given > first:
+            piece = TokenPiece(piece, tuple(self._tokens[first : self._given]))
+        if piece:
             self.events.append(piece)
+
+    def _width(self, token: ScoredToken) -> int:
+        """Bytes of a token in the text."""
+        return 0 if token.id in self._tokenizer.control_ids else len(token.bytes)
 
     def _at_sentence_end(self, following: int) -> bool:
         """Whether a sentence ended before ``following``, late enough to stop there.
@@ -175,9 +209,11 @@ class Request:
 
     def _finish(self, piece: str, reason: FinishReason) -> None:
         piece += self._stream.finish(reason)
-        if piece:
-            self.events.append(piece)
-        assert self._first_token_at is not None
+        self._give(piece)
+        if self._stream.stopped:
+            del self._tokens[self._given :]
+        if self._first_token_at is None:
+            self._first_token_at = time.perf_counter()
         self.events.append(
             Completion(
                 text=self._stream.text,

@@ -20,7 +20,10 @@ from nlpsuite.runtime.request import Request
 from nlpsuite.runtime.session import SlotSession
 from nlpsuite.runtime.tokenizer import Tokenizer
 
-__all__ = ["Scheduler"]
+__all__ = ["MAX_POSITIONS", "Scheduler"]
+
+# Positions in all slots together; of the default model 3 GB.
+MAX_POSITIONS = 1 << 16
 
 # Maximum number of prompt tokens read between two steps of the rows that generate.
 _READ_TOGETHER = 256
@@ -30,6 +33,20 @@ _MOST_GUESSING = 2
 _MOST_GUESSED = 8
 # A longer state is released when nothing runs and less is needed, since every step of several rows reads all of it.
 _SHORT = 256
+
+
+class _Waiter:
+    """A thread that waits for the session, or for an event of its requests.
+
+    Attributes:
+        entered: whether it has the session.
+    """
+
+    def __init__(self, requests: Iterable[Request]) -> None:
+        self.requests = requests
+        self.woken = threading.Lock()
+        self.woken.acquire()
+        self.entered = False
 
 
 class Scheduler:
@@ -51,7 +68,7 @@ class Scheduler:
         context_length: int,
         max_slots: int = 16,
         *,
-        max_positions: int = 1 << 16,
+        max_positions: int = MAX_POSITIONS,
         prefixes: int = 0,
         guess: bool = True,
     ) -> None:
@@ -62,7 +79,8 @@ class Scheduler:
         self._guess = guess and not session.recurrent
         self._rows: list[Request] = []  # row i is in slot i
         self._waiting: deque[Request] = deque()
-        self._condition = threading.Condition()
+        self._lock = threading.Lock()  # of `_waiting` and of what follows
+        self._queue: deque[_Waiter] = deque()
         self._busy = False
 
     def run(
@@ -90,9 +108,7 @@ class Scheduler:
                     mine[taken[0]] = self.submit(taken[1])
                 if not mine:
                     return
-                with self.turn():
-                    if not any(request.events for request in mine.values()):
-                        self._step()
+                self._advance(mine.values())
                 for index, request in list(mine.items()):
                     while request.events:
                         event = request.events.popleft()
@@ -106,7 +122,7 @@ class Scheduler:
     def submit(self, prompt: Prompt) -> Request:
         """Queue a prompt. Raises InputTooLongError if it leaves no room for an answer."""
         request = Request(prompt, self._tokenizer, self._ends, self._context_length)
-        with self._condition:
+        with self._lock:
             self._waiting.append(request)
         return request
 
@@ -119,16 +135,61 @@ class Scheduler:
     @contextmanager
     def turn(self) -> Iterator[int]:
         """Have the session to oneself, between two steps; gives the first free slot."""
-        with self._condition:
-            while self._busy:
-                self._condition.wait()
-            self._busy = True
+        self._enter()
         try:
             yield len(self._rows)
         finally:
-            with self._condition:
-                self._busy = False
-                self._condition.notify_all()
+            self._leave()
+
+    def _advance(self, requests: Iterable[Request]) -> None:
+        """Return when one of the requests has an event, or after a step."""
+        if any(request.events for request in requests) or not self._enter(requests):
+            return
+        try:
+            if not any(request.events for request in requests):
+                self._step()
+        finally:
+            self._leave()
+
+    def _enter(self, requests: Iterable[Request] = ()) -> bool:
+        """Wait for the session, or for an event of the requests; returns whether it is the session.
+
+        Threads get the session in the order in which they came. One that only waits for events gets them without
+        it, while another thread runs the next step.
+        """
+        waiter = _Waiter(requests)
+        with self._lock:
+            if not self._busy:
+                self._busy = True
+                return True
+            self._queue.append(waiter)
+        try:
+            waiter.woken.acquire()
+        except BaseException:  # KeyboardInterrupt
+            with self._lock:
+                if waiter in self._queue:
+                    self._queue.remove(waiter)
+            if waiter.entered:
+                self._leave()
+            raise
+        return waiter.entered
+
+    def _leave(self) -> None:
+        with self._lock:
+            ready = [waiter for waiter in self._queue if any(request.events for request in waiter.requests)]
+            for waiter in ready:
+                self._queue.remove(waiter)
+                waiter.woken.release()
+            self._busy = bool(self._queue)
+            if self._queue:
+                following = self._queue.popleft()
+                following.entered = True
+                following.woken.release()
+
+    @property
+    def state_bytes(self) -> int:
+        """Bytes in use for states."""
+        return self._session.state_bytes + self._prefixes.size
 
     def release(self) -> None:
         """Forget all states, so that later results don't depend on earlier ones. Not while requests run."""
@@ -149,7 +210,7 @@ class Scheduler:
 
     def _admit(self) -> None:
         idle = not self._rows
-        with self._condition:
+        with self._lock:
             self._waiting = deque(request for request in self._waiting if not request.finished)
             longest = max((row.room for row in self._rows), default=0)
             while self._waiting and len(self._rows) < self._max_slots:
@@ -188,7 +249,7 @@ class Scheduler:
 
     def _restore(self, slot: int) -> None:
         row = self._rows[slot]
-        if row.position == 0:
+        if row.position == 0 and not row.scores_prompt:
             row.position = self._prefixes.restore(self._session, slot, row.ids)
 
     def _chunk(self, slot: int) -> int:
@@ -204,13 +265,17 @@ class Scheduler:
             ids[i, :size] = row.ids[row.position : row.position + size]
         starts = np.array([row.position for row in rows])
         self._session.reserve(group.stop, int(starts.max()) + ids.shape[1])
-        logits = self._session.run(ids, starts, sizes[:, None] - 1, group.start, sizes)[:, 0]
-        for slot, row, size, after in zip(group, rows, sizes, logits):
+        every = any(row.scores_prompt for row in rows)
+        reads = np.broadcast_to(np.arange(ids.shape[1]), ids.shape) if every else sizes[:, None] - 1
+        logits = self._session.run(ids, starts, reads, group.start, sizes)
+        for slot, row, size, read in zip(group, rows, sizes, logits):
             start, row.position = row.position, row.position + int(size)
+            if row.scores_prompt:
+                row.score(start, read[:size])
             if row.position == chunk_end(start):
                 self._prefixes.save(self._session, slot, row.ids[: row.position], start)
-            if not row.reading:
-                row.accept([], after[None])
+            if not row.reading and not row.finished:
+                row.accept([], read[size - 1 : size] if every else read)
 
     def _write(self, writing: Sequence[int]) -> None:
         """Feed the last token of the rows in these slots, with guesses of the next ones, and draw what follows."""

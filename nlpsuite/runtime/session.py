@@ -11,6 +11,7 @@ padding, and can't be rolled back.
 
 from __future__ import annotations
 
+import math
 import os
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -45,12 +46,17 @@ class _State:
         # The first positions of one slot are contiguous.
         self.divisible = dims[1:2] == ["cache_length"]
 
+    def _shape_of(self, slots: int, length: int) -> tuple[int, ...]:
+        sizes = {"batch": slots, "cache_length": length}
+        return tuple(sizes.get(d, 0) if isinstance(d, str) else d for d in self._dims)
+
+    def bytes_of(self, slots: int, length: int) -> int:
+        """Bytes for so many slots of so many positions."""
+        return math.prod(self._shape_of(slots, length)) * np.dtype(self._dtype).itemsize
+
     def allocate(self, slots: int, length: int) -> None:
         """Grow, preserving the content. New memory is zeroed, since masked garbage could be NaN."""
-        shape = tuple(
-            {"batch": slots, "cache_length": length}.get(d, 0) if isinstance(d, str) else d
-            for d in self._dims
-        )
+        shape = self._shape_of(slots, length)
         fresh: npt.NDArray[Any] = np.zeros(shape, self._dtype)
         if self.shape:
             with self.on_host() as old:
@@ -143,6 +149,16 @@ class SlotSession:
         self.vocabulary, self._logits_dtype = int(logits.shape[-1]), _DTYPES[logits.type]
         self.slots = self.length = 0
         self._bindings: dict[tuple[int, int, int], Any] = {}
+
+    @property
+    def position_bytes(self) -> int:
+        """Bytes of the state that a slot needs for each of its positions; 0 for a recurrent one."""
+        return sum(state.bytes_of(1, 1) for state in self._states.values() if not state.recurrent)
+
+    @property
+    def state_bytes(self) -> int:
+        """Bytes of all slots' states."""
+        return sum(state.bytes_of(self.slots, self.length) for state in self._states.values())
 
     def reserve(self, slots: int, length: int) -> None:
         """Grow to at least ``slots`` rows of ``length`` positions, preserving the content.

@@ -26,12 +26,19 @@ if TYPE_CHECKING:
 
 __all__ = ["Tokenizer"]
 
+_REPLACEMENT = "\ufffd"
+# A byte in the vocabularies of SentencePiece.
+_BYTE_TOKEN = re.compile(r"<0x([0-9A-F]{2})>")
 # Characters without an assigned meaning; the last two ranges are for texts that use all of the first.
 _PRIVATE_USE = (range(0xE000, 0xF900), range(0xF0000, 0xFFFFE), range(0x100000, 0x10FFFE))
 
 
 class Tokenizer:
-    """A bundle's tokenizer and chat template. Make one with ``Tokenizer.open``."""
+    """A bundle's tokenizer and chat template. Make one with ``Tokenizer.open``.
+
+    Attributes:
+        control_ids: ids of control tokens, which are no part of a text.
+    """
 
     def __init__(
         self,
@@ -45,7 +52,7 @@ class Tokenizer:
         # Control tokens in a text are then split like any other characters.
         self._core.encode_special_tokens = True
         self._controls = {t.content: i for i, t in core.get_added_tokens_decoder().items() if t.special}
-        self._control_ids = frozenset(self._controls.values())
+        self.control_ids = frozenset(self._controls.values())
         longest_first = sorted(self._controls, key=len, reverse=True)
         self._control_pattern = re.compile("|".join(map(re.escape, longest_first))) if longest_first else None
         self._chat_template = chat_template
@@ -105,17 +112,28 @@ class Tokenizer:
 
     def decode(self, ids: Sequence[int]) -> str:
         """The text of ``ids`` without control tokens; invalid UTF-8 becomes U+FFFD."""
-        visible = [i for i in ids if i not in self._control_ids]
+        visible = [i for i in ids if i not in self.control_ids]
         text: str = self._core.decode(visible, skip_special_tokens=False)
         return text
 
     def text_of(self, token: int) -> str:
         """A token's own text, control tokens included; U+FFFD for a part of a character."""
-        if token in self._control_ids:
+        if token in self.control_ids:
             return str(self._core.id_to_token(token) or "")
         # Behind another token, since some decoders drop the white space that a text begins with.
         anchor = self._anchor
         return self.decode([*anchor, token])[len(self.decode(anchor)) :]
+
+    def bytes_of(self, token: int) -> bytes:
+        """A token's own text in UTF-8, of which a part of a character has its real bytes."""
+        text = self.text_of(token)
+        if _REPLACEMENT not in text:
+            return text.encode()
+        piece = self._core.id_to_token(token) or ""
+        if match := _BYTE_TOKEN.fullmatch(piece):
+            return bytes.fromhex(match[1])
+        alphabet = _byte_alphabet()
+        return bytes(alphabet[c] for c in piece) if all(c in alphabet for c in piece) else text.encode()
 
     @functools.cached_property
     def _anchor(self) -> list[int]:
@@ -127,9 +145,7 @@ class Tokenizer:
         if self._healer is None:
             rows = [[i] for i in range(self._core.get_vocab_size())]
             texts = self._core.decode_batch(rows, skip_special_tokens=False)
-            self._healer = TokenHealer(
-                {i: text for i, text in enumerate(texts) if i not in self._control_ids}
-            )
+            self._healer = TokenHealer({i: text for i, text in enumerate(texts) if i not in self.control_ids})
         return self._healer
 
     @property
@@ -137,7 +153,7 @@ class Tokenizer:
         """The tokens of this vocabulary that numbers are made of."""
         if self._number_tokens is None:
             self._number_tokens = NumberTokens(
-                {piece: i for piece, i in self._core.get_vocab().items() if i not in self._control_ids},
+                {piece: i for piece, i in self._core.get_vocab().items() if i not in self.control_ids},
                 self.text_of,
             )
         return self._number_tokens
@@ -278,6 +294,15 @@ class Tokenizer:
         bare = content.strip()
         lead = marker if any(bare.startswith(end) or (bare and bare in end) for end in ends) else ""
         return lead + "".join(c + marker if c in firsts else c for c in content)
+
+
+@functools.cache
+def _byte_alphabet() -> dict[str, int]:
+    """The characters that byte-level vocabularies write bytes with: printable ones stand for themselves, the others
+    are moved behind U+00FF (Radford et al. 2019, the code of GPT-2)."""
+    plain = {*range(0x21, 0x7F), *range(0xA1, 0xAD), *range(0xAE, 0x100)}
+    others = [byte for byte in range(256) if byte not in plain]
+    return {chr(byte): byte for byte in plain} | {chr(256 + i): byte for i, byte in enumerate(others)}
 
 
 def _without_system(messages: Sequence[Message]) -> Sequence[Message]:

@@ -36,9 +36,10 @@ __all__ = ["create_app", "run_server"]
 
 _PAGE = Path(__file__).with_name("page")
 _SHUTDOWN_SECONDS = 30.0
-# The page loads nothing from elsewhere and runs no inline scripts; reports are shown in a frame of their own.
+# The page loads nothing from elsewhere and runs no inline scripts. Reports have inline styles; they are shown in a
+# frame without scripts, which inherits this policy.
 _POLICY = (
-    "default-src 'self'; style-src 'self'; script-src 'self'; img-src 'self' data:; frame-src 'self' blob:; "
+    "default-src 'self'; style-src 'self' 'unsafe-inline'; script-src 'self'; img-src 'self' data:; frame-src 'self'; "
     "object-src 'none'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
 )
 

@@ -14,6 +14,7 @@ from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
 from nlpsuite.data.record import Record
+from nlpsuite.runtime.prompt import ScoredToken
 from nlpsuite.serve.responses import BadRequest, body_of, unless_gone
 from nlpsuite.serve.runner import Cancelled
 from nlpsuite.serve.service import Service
@@ -27,6 +28,7 @@ __all__ = ["contributions", "explain_routes", "sources"]
 _ALTERNATIVES = 5
 _MOST_SENTENCES = 64
 _LEAST_PROBABILITY = 1e-6
+_LEAST_OVERLAP = 0.4  # on average
 _WORD = re.compile(r"\w+")
 
 
@@ -61,8 +63,11 @@ def explanation(pipeline: Pipeline, record: Record) -> dict[str, Any]:
         return found
     if tokens := _tokens(pipeline, record, output):
         found["tokens"] = tokens
-    if output.text and not pipeline.task.conversational:
-        found["sources"] = sources(record.text, output.text)
+    if output.text and pipeline.task.prose and not pipeline.task.conversational:
+        origins = sources(record.text, output.text)
+        # A translation shares few words with its text, and none of them says anything.
+        if sum(origin["overlap"] for origin in origins) >= _LEAST_OVERLAP * len(origins):
+            found["sources"] = origins
     return found
 
 
@@ -131,14 +136,18 @@ def _tokens(pipeline: Pipeline, record: Record, output: Output) -> list[dict[str
     return [
         {
             "text": token.text,
-            "probability": round(math.exp(token.logprob), 6),
+            "probability": _probability(token),
             "alternatives": [
-                {"text": text, "probability": round(math.exp(logprob), 6)}
-                for text, logprob in token.alternatives
+                {"text": other.text, "probability": _probability(other)} for other in token.alternatives
             ],
         }
         for token in completion.tokens
     ]
+
+
+def _probability(token: ScoredToken) -> float:
+    assert token.logprob is not None  # as only a prompt's first token has none
+    return round(math.exp(token.logprob), 6)
 
 
 def _log_odds(probabilities: Mapping[str, float], label: str) -> float:

@@ -21,6 +21,8 @@ from nlpsuite.serve.responses import BadRequest
 __all__ = ["constraint_of"]
 
 _tokenizers: WeakKeyDictionary[LanguageModel, Any] = WeakKeyDictionary()
+# A small model that may write white space anywhere writes little else.
+_COMPACT: Any = {"whitespace_flexible": False, "key_separator": ": ", "item_separator": ", "}
 _lock = threading.Lock()  # a tokenizer takes about a second
 
 
@@ -47,7 +49,7 @@ def constraint_of(form: Mapping[str, Any], model: LanguageModel) -> Callable[[],
         )
     tokenizer = _tokenizer(model)
     try:
-        grammar = llguidance.LLMatcher.grammar_from_json_schema(json.dumps(schema))
+        grammar = llguidance.LLMatcher.grammar_from_json_schema(json.dumps(schema), _COMPACT)
     except ValueError as error:
         raise BadRequest(f"The schema can't be followed: {error}", param="response_format") from None
     if fault := llguidance.LLMatcher.validate_grammar(grammar, tokenizer):

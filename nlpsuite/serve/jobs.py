@@ -66,7 +66,7 @@ class _BackgroundJob:
 
     def _progress(self) -> dict[str, Any]:
         try:
-            job = Job.open(self.output.with_name(f"{self.output.name}.job"))
+            job = Job.open(self.output.with_suffix(".job"))
             chunks = max(1, job.chunks)
             return {"rows": job.rows_total, "fraction": round(len(job.shards_there()) / chunks, 4)}
         except NlpsuiteError:  # it is reading its input

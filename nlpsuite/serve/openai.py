@@ -18,7 +18,7 @@ from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
 from nlpsuite.runtime.language_model import LanguageModel
-from nlpsuite.runtime.prompt import Completion, GeneratedToken, Prompt
+from nlpsuite.runtime.prompt import Completion, ScoredToken, TokenPiece
 from nlpsuite.serve.openai_request import CompletionRequest, read_chat, read_completion
 from nlpsuite.serve.responses import BadRequest, body_of, event_stream, unless_gone
 from nlpsuite.serve.runner import Cancelled
@@ -53,17 +53,21 @@ class _Kind:
         message = {"content": text} if piece else {"role": "assistant", "content": text, "refusal": None}
         return {**choice, "delta" if piece else "message": message}
 
-    def logprobs(self, tokens: Sequence[GeneratedToken]) -> Any:
+    def logprobs(self, tokens: Sequence[ScoredToken], offset: int = 0) -> Any:
+        """The log-probabilities of tokens, the first of which begins at an offset of the text."""
         if self.chat:
             return {"content": [_chat_token(token) for token in tokens], "refusal": None}
-        offsets, at = [], 0
+        text, offsets = b"", []
         for token in tokens:
-            offsets.append(at)
-            at += len(token.text)
+            offsets.append(offset + len(text.decode("utf-8", "ignore")))
+            text += token.bytes
         return {
-            "tokens": [token.text for token in tokens],
-            "token_logprobs": [token.logprob if token.id >= 0 else None for token in tokens],
-            "top_logprobs": [dict(token.alternatives) or None for token in tokens],
+            "tokens": [_text_token(token) for token in tokens],
+            "token_logprobs": [token.logprob for token in tokens],
+            "top_logprobs": [
+                {_text_token(other): other.logprob for other in token.alternatives} or None
+                for token in tokens
+            ],
             "text_offset": offsets,
         }
 
@@ -72,14 +76,24 @@ _CHAT = _Kind(True, "chatcmpl", "chat.completion", "chat.completion.chunk")
 _TEXT = _Kind(False, "cmpl", "text_completion", "text_completion")
 
 
-def _chat_token(token: GeneratedToken) -> dict[str, Any]:
-    def entry(text: str, logprob: float) -> dict[str, Any]:
-        return {"token": text, "logprob": logprob, "bytes": list(text.encode("utf-8", "replace"))}
+def _chat_token(token: ScoredToken) -> dict[str, Any]:
+    def entry(token: ScoredToken) -> dict[str, Any]:
+        return {"token": _shown(token), "logprob": token.logprob, "bytes": list(token.bytes)}
 
-    return {
-        **entry(token.text, token.logprob),
-        "top_logprobs": [entry(*other) for other in token.alternatives],
-    }
+    return {**entry(token), "top_logprobs": [entry(other) for other in token.alternatives]}
+
+
+def _text_token(token: ScoredToken) -> str:
+    shown = _shown(token)
+    return shown if shown == token.text else f"bytes:{shown}"
+
+
+def _shown(token: ScoredToken) -> str:
+    """A token's text, or the bytes of a part of a character, so that different tokens look different."""
+    try:
+        return token.bytes.decode()
+    except UnicodeDecodeError:
+        return "".join(f"\\x{byte:02x}" for byte in token.bytes)
 
 
 def openai_routes(service: Service) -> list[Route]:
@@ -163,19 +177,13 @@ def _read(service: Service, model: LanguageModel, body: Mapping[str, Any], kind:
 def _answer(
     service: Service, model: LanguageModel, asked: CompletionRequest, kind: _Kind, cancelled: Cancelled
 ) -> dict[str, Any]:
-    done: dict[int, Completion] = {}
-    if asked.generate:
-        with closing(model.stream(asked.prompts, cancelled)) as events:
-            done = {i: event for i, event in events if isinstance(event, Completion)}
+    with closing(model.stream(asked.prompts, cancelled)) as events:
+        done = {i: event for i, event in events if isinstance(event, Completion)}
     choices, read, written = [], 0, 0
     for i, prompt in enumerate(asked.prompts):
-        completion = done.get(i) or Completion("", "length", model.count_tokens(prompt))
-        tokens = completion.tokens
-        text = completion.text
-        if asked.echo:
-            text = prompt.text + text
-            tokens = (*_scored(model, prompt.text), *tokens) if asked.logprobs is not None else ()
-        logprobs = kind.logprobs(tokens) if asked.logprobs is not None else None
+        completion = done[i]
+        text = prompt.text + completion.text if asked.echo else completion.text
+        logprobs = kind.logprobs(completion.tokens) if asked.logprobs is not None else None
         choices.append(kind.choice(i, text, _FINISHED[completion.finish_reason], logprobs, piece=False))
         read += completion.prompt_tokens if i % asked.n == 0 else 0
         written += completion.completion_tokens
@@ -189,8 +197,6 @@ def _chunks(
 ) -> Generator[dict[str, Any] | str, None, None]:
     with service.models.base() as model:
         asked = _read(service, model, body, kind)
-        if asked.echo:
-            raise BadRequest("echo can't be streamed.", param="echo")
         common = {**head, "object": kind.chunk, "model": model.bundle.name}
         if asked.usage:
             common["usage"] = None
@@ -199,15 +205,25 @@ def _chunks(
                 first = kind.choice(i, "", None, None, piece=True)
                 first["delta"]["role"] = "assistant"
                 yield {**common, "choices": [first]}
+        elif asked.echo:
+            for i, prompt in enumerate(asked.prompts):
+                yield {**common, "choices": [kind.choice(i, prompt.text, None, None, piece=True)]}
         read = written = 0
+        sent = [0] * len(asked.prompts)  # tokens
+        length = [len(prompt.text) if asked.echo else 0 for prompt in asked.prompts]
         with closing(model.stream(asked.prompts, cancelled)) as events:
             for i, event in events:
                 if isinstance(event, str):
-                    yield {**common, "choices": [kind.choice(i, event, None, None, piece=True)]}
+                    tokens = event.tokens if isinstance(event, TokenPiece) else ()
+                    logprobs = kind.logprobs(tokens, length[i]) if asked.logprobs is not None else None
+                    yield {**common, "choices": [kind.choice(i, event, None, logprobs, piece=True)]}
+                    sent[i] += len(tokens)
+                    length[i] += len(event)
                     continue
-                # A choice comes as a whole; tokens are complete only now.
+                # A choice comes as a whole.
                 text = event.text if event.finish_reason == "choice" else ""
-                logprobs = kind.logprobs(event.tokens) if asked.logprobs is not None else None
+                rest = event.tokens[sent[i] :]
+                logprobs = kind.logprobs(rest, length[i]) if asked.logprobs is not None and rest else None
                 last = kind.choice(i, text, _FINISHED[event.finish_reason], logprobs, piece=True)
                 if kind.chat and not text:
                     last["delta"] = {}
@@ -222,18 +238,3 @@ def _chunks(
 
 def _usage(read: int, written: int) -> dict[str, int]:
     return {"prompt_tokens": read, "completion_tokens": written, "total_tokens": read + written}
-
-
-def _scored(model: LanguageModel, text: str) -> list[GeneratedToken]:
-    """The tokens of a text with their log-probabilities; of the first, which follows nothing, an id of -1 says
-    that it has none."""
-    tokenizer = model.tokenizer
-    ids = tokenizer.encode_prompt(Prompt(text=text))
-    if not ids:
-        return []
-    logprobs = model.many_token_logprobs([ids], [1])[0].tolist() if len(ids) > 1 else []
-    first, *rest = (tokenizer.text_of(token) for token in ids)
-    return [
-        GeneratedToken(-1, first, 0.0),
-        *(GeneratedToken(token, piece, logprob) for token, piece, logprob in zip(ids[1:], rest, logprobs)),
-    ]

@@ -5,6 +5,7 @@ What isn't supported is refused by name: an ignored setting would change results
 
 from __future__ import annotations
 
+import secrets
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import Any
@@ -17,15 +18,15 @@ from nlpsuite.serve.responses import BadRequest
 
 __all__ = ["CompletionRequest", "read_chat", "read_completion"]
 
-_SAMPLING = ("temperature", "top_p", "top_k", "min_p", "repetition_penalty", "seed")
+_SAMPLING = (
+    "temperature", "top_p", "min_p", "repetition_penalty", "presence_penalty", "frequency_penalty",
+)  # fmt: skip
 _LIMITS = ("max_tokens", "max_completion_tokens", "n", "stop")
-_SHARED = {*_SAMPLING, *_LIMITS, "model", "stream", "stream_options", "logprobs", "user"}
+_SHARED = {*_SAMPLING, *_LIMITS, "top_k", "seed", "model", "stream", "stream_options", "logprobs", "user"}
 _CHAT = _SHARED | {"messages", "top_logprobs", "response_format"}
 _TEXT = _SHARED | {"prompt", "echo", "suffix", "best_of"}
 # Without effect on one model that sees one request, or at these values.
 _HARMLESS: dict[str, tuple[Any, ...]] = {
-    "presence_penalty": (0,),
-    "frequency_penalty": (0,),
     "logit_bias": ({},),
     "tools": ([],),
     "tool_choice": ("none", "auto"),
@@ -40,8 +41,10 @@ _IGNORED = {
     "prompt_cache_key",
 }
 _ROLES = {"system": "system", "developer": "system", "user": "user", "assistant": "assistant"}
+_MOST = 2**63 - 1
 _MOST_CHOICES, _MOST_ALTERNATIVES, _MOST_STOPS = 128, 20, 16
-_DEFAULT_TOKENS = 256
+# Of a conversation's turn, as of the task `chat`; of a text, as OpenAI's.
+_TURN_TOKENS, _TEXT_TOKENS = 512, 16
 
 
 @dataclass(frozen=True)
@@ -55,7 +58,6 @@ class CompletionRequest:
         logprobs: alternatives of each token to report; None reports no tokens.
         usage: whether a stream ends with the numbers of tokens.
         echo: whether a completion begins with its prompt, and the prompt's own tokens are scored.
-        generate: False if only the prompt is to be scored.
     """
 
     model: str
@@ -65,7 +67,6 @@ class CompletionRequest:
     stream: bool
     usage: bool
     echo: bool = False
-    generate: bool = True
 
 
 def read_chat(body: Mapping[str, Any], model: LanguageModel, most_tokens: int) -> CompletionRequest:
@@ -80,7 +81,9 @@ def read_chat(body: Mapping[str, Any], model: LanguageModel, most_tokens: int) -
     form = body.get("response_format") or {"type": "text"}
     if not isinstance(form, dict):
         raise BadRequest("response_format must be an object.", param="response_format")
-    settings = _settings(fields, most_tokens, "max_completion_tokens") | {"logprobs": alternatives}
+    limit = fields.integer("max_tokens", min(_TURN_TOKENS, most_tokens), 1, most_tokens)
+    limit = fields.integer("max_completion_tokens", limit, 1, most_tokens)
+    settings = {"max_tokens": limit, "logprobs": alternatives, **_settings(fields)}
     if form.get("type") == "choice":
         choices = form.get("choices")
         if not isinstance(choices, list) or not all(isinstance(c, str) and c.strip() for c in choices):
@@ -101,19 +104,21 @@ def read_completion(body: Mapping[str, Any], most_tokens: int, most_prompts: int
     if len(texts) > most_prompts:
         raise BadRequest(f"{len(texts):,} prompts are more than {most_prompts:,}.", param="prompt")
     alternatives = None
-    if body.get("logprobs") not in (None, False):
+    if body.get("logprobs") is not None and body["logprobs"] is not False:  # 0 asks for no alternatives
         alternatives = fields.integer("logprobs", 0, 0, _MOST_ALTERNATIVES)
     echo = fields.boolean("echo")
-    nothing = body.get("max_tokens") == 0
-    if nothing and not echo:
-        raise BadRequest(
-            "max_tokens is 0.", hint="Only with echo is there something to answer.", param="max_tokens"
-        )
+    # With echo the prompt alone may be scored.
+    limit = fields.integer("max_tokens", min(_TEXT_TOKENS, most_tokens), 0 if echo else 1, most_tokens)
+    score = echo and (alternatives is not None or limit == 0)
     fields.integer("best_of", 1, 1, 1)
-    settings = _settings(fields, most_tokens, "max_tokens") if not nothing else {}
-    suffix = fields.string("suffix")
-    prompts = [_prompt(text=text, suffix=suffix, logprobs=alternatives, **settings) for text in texts]
-    return _request(fields, body, prompts, alternatives, echo=echo, generate=not nothing)
+    settings = {
+        "max_tokens": limit,
+        "suffix": fields.string("suffix"),
+        "logprobs": alternatives or 0 if score else alternatives,
+        "score_prompt": score,
+        **_settings(fields),
+    }
+    return _request(fields, body, [_prompt(text=text, **settings) for text in texts], alternatives, echo=echo)
 
 
 def _request(
@@ -133,14 +138,11 @@ def _request(
     return CompletionRequest(fields.string("model"), seeded, n, logprobs, stream, usage, **values)
 
 
-def _settings(fields: _Fields, most: int, limit: str) -> dict[str, Any]:
-    tokens = fields.integer("max_tokens", min(_DEFAULT_TOKENS, most), 1, most)
-    tokens = fields.integer(limit, tokens, 1, most)
-    sampling = {name: fields.number(name) for name in _SAMPLING}
-    whole = {"top_k", "seed"}
-    given: dict[str, Any] = {
-        name: int(v) if name in whole else v for name, v in sampling.items() if v is not None
-    }
+def _settings(fields: _Fields) -> dict[str, Any]:
+    given: dict[str, Any] = {name: value for name in _SAMPLING if (value := fields.number(name)) is not None}
+    given["top_k"] = fields.integer("top_k", 0, 0, _MOST)
+    # Without a seed, another answer each time.
+    given["seed"] = fields.integer("seed", secrets.randbits(32), -_MOST, _MOST) % _MOST
     stop = fields.body.get("stop") or []
     stops = [stop] if isinstance(stop, str) else stop
     if (
@@ -150,7 +152,7 @@ def _settings(fields: _Fields, most: int, limit: str) -> dict[str, Any]:
     ):
         raise BadRequest(f"stop must be up to {_MOST_STOPS} texts.", param="stop")
     try:
-        return {"max_tokens": tokens, "sampling": Sampling(**given), "stop": tuple(stops)}
+        return {"sampling": Sampling(**given), "stop": tuple(stops)}
     except NlpsuiteError as error:
         raise BadRequest(error.message) from None
 

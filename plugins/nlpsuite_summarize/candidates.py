@@ -122,7 +122,7 @@ def find_candidates(text: str) -> list[Candidate]:
     if not any(fit and sentence.complete for fit, sentence in zip(usable, sentences)):
         usable = [_length(sentence.text) >= _FEWEST_ITEM_WORDS for sentence in sentences]
     several = len({sentence.paragraph for fit, sentence in zip(usable, sentences) if fit}) > 1
-    found = []
+    found: list[Candidate] = []
     paragraph = -1
     for place, (fit, sentence) in enumerate(zip(usable, sentences)):
         if found and found[-1].place == place - 1 and _completes(sentence):

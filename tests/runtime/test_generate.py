@@ -6,6 +6,7 @@ import dataclasses
 import itertools
 import shutil
 from collections.abc import Callable, Iterator
+from concurrent.futures import CancelledError
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +16,7 @@ import pytest
 from nlpsuite.errors import BundleCorruptError, InputTooLongError, OptionError
 from nlpsuite.runtime.bundle import Bundle
 from nlpsuite.runtime.language_model import LanguageModel
-from nlpsuite.runtime.prompt import Completion, Message, Prompt, Sampling
+from nlpsuite.runtime.prompt import Completion, Message, Prompt, Sampling, TokenPiece
 
 WORDS = "the cat and the dog sat on 3 mats in Köln while it was raining, or so they said;".split()
 
@@ -348,12 +349,54 @@ def test_a_prior_is_scored_once(model: LanguageModel, monkeypatch: pytest.Monkey
     scored = []
     logprobs = model._logprobs
     monkeypatch.setattr(
-        model, "_logprobs", lambda batch: scored.extend(p.text for p in batch) or logprobs(batch)
+        model,
+        "_logprobs",
+        lambda batch, cancelled: scored.extend(p.text for p in batch) or logprobs(batch, cancelled),
     )
     model.complete(prompts)
     model.complete(prompts[:1])
     assert [scored.count(prior.text) for prior in priors] == [1, 1]
     assert len(scored) == 7 + 1 + 2
+
+
+def test_scoring_can_be_cancelled(model: LanguageModel) -> None:
+    asked = []
+    prompts = [Prompt(text=words(20, n), choices=("a", "b")) for n in range(9)]
+    with pytest.raises(CancelledError):
+        list(model.stream(prompts, lambda: bool(asked.append(1)) or len(asked) > 1))
+    assert len(asked) == 2  # 9 contexts in 3 slots are more turns than that
+
+
+def test_tokens_come_with_the_pieces_they_spell(model: LanguageModel) -> None:
+    for prompt in (
+        Prompt(text=words(5), max_tokens=20, logprobs=1),
+        Prompt(text=words(3) + "  ", max_tokens=12, logprobs=0),
+        Prompt(text=words(7), max_tokens=9, logprobs=0, score_prompt=True),
+        Prompt(messages=(Message("user", words(7)),), prefill="So", max_tokens=9, logprobs=2),
+    ):
+        *pieces, (_, whole) = model.stream([prompt])
+        given = [token for _, piece in pieces if isinstance(piece, TokenPiece) for token in piece.tokens]
+        assert tuple(given) == whole.tokens[: len(given)]
+        written = whole.tokens[len(whole.tokens) - whole.completion_tokens :]
+        visible = [token.bytes for token in written if token.id not in model.tokenizer.control_ids]
+        spelled = b"".join(visible).decode("utf-8", "replace")
+        assert (prompt.prefill + spelled).strip() == whole.text.strip()
+        assert "".join(piece for _, piece in pieces) == whole.text
+        plain = alone(model, dataclasses.replace(prompt, logprobs=None, score_prompt=False))
+        assert plain.tokens == () and plain.text.strip() == whole.text.strip()
+
+
+def test_tokens_of_a_stop_string_are_dropped(model: LanguageModel) -> None:
+    prompt = Prompt(text=words(5), max_tokens=20, logprobs=0)
+    whole = alone(model, prompt)
+    texts = [token.text for token in whole.tokens]
+    for at in range(3, 12):
+        if "\ufffd" in "".join(texts[: at + 2]) or not (stop := "".join(texts[at : at + 2])):
+            continue
+        stopped = alone(model, dataclasses.replace(prompt, stop=(stop,)))
+        assert "".join(token.text for token in stopped.tokens).startswith(stopped.text)
+        assert whole.tokens[: len(stopped.tokens)] == stopped.tokens
+        assert len(stopped.tokens) <= at + 1
 
 
 def test_token_logprobs(model: LanguageModel, sequence_logprobs: Callable[[list[int]], np.ndarray]) -> None:

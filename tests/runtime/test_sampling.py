@@ -103,6 +103,56 @@ def test_repetition_penalty_weakens_what_was_drawn() -> None:
     assert [sampler.draw(logits.copy()) for _ in range(3)] == [0, 1, 0]  # -1, then -1.5 > -2, then -2 > -3
 
 
+def test_presence_and_frequency_penalties_are_subtracted() -> None:
+    logits = np.array([4.0, 3.0, 2.2], np.float32)
+
+    def run(**penalties: float) -> list[int]:
+        sampler = Sampler(Sampling(**penalties))  # type: ignore[arg-type]
+        return [sampler.draw(logits.copy()) for _ in range(5)]
+
+    assert run(presence_penalty=1.5) == [0, 1, 0, 0, 0]  # 4; 3 > 2.5; then 2.5 > 2.2 > 1.5
+    assert run(frequency_penalty=0.6) == [0, 0, 1, 0, 1]  # 4; 3.4; 3 > 2.8; 2.8; 2.4 > 2.2
+    assert run(presence_penalty=-2) == [0, 0, 0, 0, 0]
+
+
+def reference(sampling: Sampling, logits: np.ndarray) -> dict[int, float]:
+    """The probabilities of the tokens that are kept, by sorting all of them."""
+    ids = np.lexsort((np.arange(len(logits)), -logits))
+    ids = ids[: sampling.top_k] if sampling.top_k else ids
+    p = np.exp((logits[ids].astype(np.float64) - logits.max()) / sampling.temperature)
+    p /= p.sum()
+    keep = int(np.searchsorted(p.cumsum(), sampling.top_p)) + 1 if sampling.top_p < 1 else len(ids)
+    if sampling.min_p:
+        keep = min(keep, int((p >= sampling.min_p * p[0]).sum()))
+    return dict(zip(ids[:keep].tolist(), (p[:keep] / p[:keep].sum()).tolist()))
+
+
+@pytest.mark.parametrize("top_k", [0, 3, 40])
+@pytest.mark.parametrize("top_p", [1.0, 0.99, 0.5])
+@pytest.mark.parametrize("min_p", [0.0, 0.02])
+def test_a_large_vocabulary_is_drawn_from_as_if_it_were_sorted(
+    top_k: int, top_p: float, min_p: float
+) -> None:
+    logits = np.random.default_rng(7).normal(0, 2, 3_000).round(1).astype(np.float32)  # with equal ones
+    sampling = Sampling(0.8, top_k, top_p, min_p)
+    expected = reference(sampling, logits)
+    counts = draws(sampling, logits, 1_500)
+    assert set(counts) <= set(expected)
+    # Gathered into groups of similar probability, from the likeliest down.
+    order = sorted(expected, key=expected.__getitem__, reverse=True)
+    for group in np.array_split(order, min(5, len(order))):
+        p = sum(expected[token] for token in group.tolist())
+        drawn = sum(counts[token] for token in group.tolist()) / counts.total()
+        assert abs(drawn - p) < 5 * np.sqrt(max(p * (1 - p), 1e-9) / counts.total()) + 1e-9
+
+
+def test_forbidden_tokens_are_never_drawn() -> None:
+    logits = np.full(500, -np.inf, np.float32)
+    logits[[5, 77]] = 1, 0
+    for sampling in (Sampling(1), Sampling(1, top_k=10), Sampling(1, top_p=0.999), Sampling(1, min_p=0.1)):
+        assert set(draws(sampling, logits, 100)) == {5, 77}
+
+
 def test_copy_bias_goes_on_with_a_passage_of_the_source() -> None:
     logits = np.array([1.0, 0.9, 0.0, 0.0, 0.0], np.float32)  # by itself: 0 for ever
     source = [4, 0, 0, 2, 3, 0, 2, 1]
@@ -162,6 +212,8 @@ def test_log_softmax(logits: np.ndarray) -> None:
         {"min_p": 1.1},
         {"repetition_penalty": 0.0},
         {"repetition_penalty": 11.0},
+        {"presence_penalty": 2.1},
+        {"frequency_penalty": -2.1},
         {"copy_bias": -1.0},
         {"copy_bias": 101.0},
         {"seed": -1},

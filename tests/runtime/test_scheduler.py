@@ -14,6 +14,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from nlpsuite.runtime import scheduler as scheduler_module
 from nlpsuite.runtime.language_model import LanguageModel
 from nlpsuite.runtime.lookup import PromptLookup
 from nlpsuite.runtime.number_limit import numbers_of
@@ -311,3 +312,109 @@ def test_threads_share_the_batch(model: LanguageModel) -> None:
     assert not errors and len(found) == len(MIXED)
     assert all(answers == expected for answers in found.values())
     assert model._scheduler._rows == []
+
+
+def test_whoever_scores_and_whoever_writes_take_turns(make: Make, monkeypatch: pytest.MonkeyPatch) -> None:
+    scheduler = make(max_slots=4, guess=False)
+    order: list[str] = []
+    step = scheduler._step
+    monkeypatch.setattr(scheduler, "_step", lambda: (order.append("step"), step()))
+    ended = threading.Event()
+
+    def score() -> None:
+        while not ended.is_set():
+            with scheduler.turn():
+                order.append("turn")
+
+    others = [threading.Thread(target=score) for _ in range(2)]
+    for thread in others:
+        thread.start()
+    try:
+        assert len(texts(scheduler, [Prompt(text=words(5), max_tokens=30)])) == 1
+    finally:
+        ended.set()
+        for thread in others:
+            thread.join()
+    begun, last = order.index("step"), len(order) - order[::-1].index("step")
+    between = "".join(name[0] for name in order[begun:last]).split("s")
+    assert all(len(turns) <= 2 for turns in between)  # each of the others had at most one
+
+
+def test_events_reach_their_threads_while_others_run(make: Make) -> None:
+    scheduler = make(max_slots=8, guess=False)
+    prompts = [Prompt(text=words(3 + n, n), max_tokens=20 + n) for n in range(8)]
+    expected = texts(scheduler, prompts)
+    found: dict[int, list[str]] = {}
+
+    def read(n: int) -> None:
+        found[n] = texts(scheduler, [prompts[n]])
+
+    threads = [threading.Thread(target=read, args=(n,)) for n in range(8)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join(60)
+    assert [found[n] for n in range(8)] == [[text] for text in expected]
+
+
+def test_an_interrupted_wait_gives_up_its_turn(make: Make) -> None:
+    scheduler = make()
+    held = scheduler.turn()
+    held.__enter__()
+
+    class Interrupted(Exception):
+        pass
+
+    class Gate:
+        """A lock whose wait ends as Ctrl-C ends it, after the turn was handed over or before."""
+
+        def __init__(self, late: bool) -> None:
+            self.late = late
+
+        def acquire(self) -> None:
+            if self.late:
+                held.__exit__(None, None, None)
+            raise Interrupted
+
+        def release(self) -> None:
+            pass
+
+    for late in (False, True):
+        with pytest.MonkeyPatch.context() as patch:
+            made = scheduler_module._Waiter
+
+            def waiter(requests: Any, late: bool = late, made: Any = made) -> Any:
+                new = made(requests)
+                new.woken = Gate(late)
+                return new
+
+            patch.setattr(scheduler_module, "_Waiter", waiter)
+            with pytest.raises(Interrupted), scheduler.turn():
+                pass
+    with scheduler.turn():  # it is free
+        pass
+
+
+def test_prompts_are_scored_in_the_running_batch(make: Make, model: LanguageModel) -> None:
+    scheduler = make(max_slots=4)
+    prompts = [
+        Prompt(text=words(n, n), max_tokens=m, logprobs=k, score_prompt=True)
+        for n, m, k in ((60, 0, 0), (3, 5, 2), (80, 0, 3), (1, 0, 0), (40, 7, 0))
+    ]
+    plain = dataclasses.replace(prompts[4], logprobs=None, score_prompt=False)
+    done = {i: e for i, e in scheduler.run([*prompts, plain]) if isinstance(e, Completion)}
+    assert done[5].text == done[4].text and done[5].tokens == ()
+    for i, prompt in enumerate(prompts):
+        ids = model.tokenizer.encode_text(prompt.text)
+        tokens = done[i].tokens[: len(ids)]
+        assert [token.id for token in tokens] == ids and tokens[0].logprob is None
+        assert b"".join(token.bytes for token in tokens).decode() == prompt.text
+        found = [token.logprob for token in tokens[1:]]
+        np.testing.assert_allclose(found, model.token_logprobs(prompt.text), atol=1e-4)
+        written = done[i].tokens[len(ids) :]
+        assert len(written) == done[i].completion_tokens
+        for token in done[i].tokens[1:]:
+            assert len(token.alternatives) == prompt.logprobs
+            likeliest = [other.logprob for other in token.alternatives]
+            assert likeliest == sorted(likeliest, reverse=True)
+            assert not likeliest or token.logprob <= likeliest[0]

@@ -383,3 +383,10 @@ def test_a_model_without_such_tokens(tokenizer: Tokenizer) -> None:
     with pytest.raises(UnsupportedModelError, match="no tokens that mark") as caught:
         tokenizer.encode_prompt(Prompt(text="a", suffix="b"))
     assert "--sentinels" in caught.value.hint
+
+
+@given(text=st.text(max_size=20))
+def test_the_bytes_of_tokens_are_those_of_the_text(tiny_bundle: Path, text: str) -> None:
+    tokenizer = opened(tiny_bundle)
+    ids = tokenizer.encode_text(text)
+    assert b"".join(map(tokenizer.bytes_of, ids)).decode() == text

@@ -1,0 +1,18 @@
+// Run a task in Node, or prove that this module does it right:
+//
+//   node check.mjs ../../../exported/sentiment                 # the golden inputs
+//   node check.mjs ../../../exported/sentiment "What a film!"  # a text
+
+import process from "node:process";
+import { loadTask } from "./index.js";
+
+const [where, text] = process.argv.slice(2);
+const task = await loadTask(where);
+if (text !== undefined) {
+  const { promptIds, ...answer } = await task(text);
+  console.log(JSON.stringify(answer));
+} else {
+  const checks = await task.check();
+  for (const { same, detail, text: input } of checks) console.log(`${same ? "same" : "DIFFERS"}  ${input.slice(0, 50)}: ${detail}`);
+  process.exitCode = checks.every((check) => check.same) ? 0 : 1;
+}
