@@ -111,6 +111,8 @@ def test_what_is_refused_says_what_works(cli, base: Path, here: Path) -> None:
         (("sentimen",), 2, "Did you mean 'sentiment'?"),
         (("sentiment", "--margin", "-1"), 2, "margin is -1.0"),
         (("sentiment", "--method", "instruct"), 2, "No such option"),
+        (("sentiment", "--golden-text", "..."), 2, "The golden text '...' can't be used"),
+        (("translate", "--from", "fr", "--golden-text", "a\nb"), 2, "several parts"),
         (("sentiment", "--shots", "absent.csv"), 4, "absent.csv"),
     ):
         outcome = cli("export", base, "--adapter", "none", *COMMON, "--task", *arguments)

@@ -16,7 +16,7 @@ from embed import SCHEMA, client, ids_of, schema_errors
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from nlpsuite import GenerationOptions, Message, Options, Output, Prompt, Record, Task, option
+from nlpsuite import GenerationOptions, Message, Options, Output, Prompt, Record, Sampling, Task, option
 from nlpsuite.data.labels import join_labels
 from nlpsuite.errors import NlpsuiteError
 from nlpsuite.plugins import load_task
@@ -179,7 +179,7 @@ def test_the_settings_are_those_of_the_prompt(
     length = said["max_new_tokens"]
     assert prompt.max_tokens == min(length["most"], length["base"] + length["per_character"] * len(unit.text))
     assert (said["prefix"], said["stop"]) == (prompt.prefill, list(prompt.stop))
-    assert said["sampling"] == vars(prompt.sampling)
+    assert Sampling(**said["sampling"]) == prompt.sampling
     assert said["sentence_end_after"] == prompt.sentence_end_after
     assert said["numbers_from_text"] == (prompt.numbers_of is not None)
     assert prompt.numbers_of is None or numbers_of(prompt.numbers_of) == numbers_of(unit.text)
@@ -296,6 +296,11 @@ class Stopping(Base):
         return {"stop": (text[:1],)}
 
 
+class Varied(Base):
+    def settings(self, text: str) -> dict[str, Any]:
+        return {"sampling": Sampling(frequency_penalty=0.5)}
+
+
 class Root(Base):
     def settings(self, text: str) -> dict[str, Any]:
         return {"max_tokens": 1 + int(len(text) ** 0.5)}
@@ -331,6 +336,7 @@ class Marked(Task[Options]):
         (Greeting(), "in more than the text"),
         (Unheard(), "doesn't contain the text"),
         (Stopping(), "stop strings depend on the text"),
+        (Varied(), "it sets frequency_penalty"),
         (Root(), "how long its answers may be"),
         (Counting(), "numbers"),
         (Wordy(), "more than the text that the model writes"),

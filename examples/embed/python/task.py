@@ -24,6 +24,8 @@ class Task:
         self.file = json.loads(Path(bundle, "task.json").read_text(encoding="utf-8"))
         if self.file.get("format") != "nlpsuite.task/1":
             raise ValueError(f"{bundle}/task.json is {self.file.get('format')!r}, not nlpsuite.task/1.")
+        if self.file["model"]["layout"] != "portable":
+            raise ValueError(f"{bundle} has another graph; export it with --layout portable.")
         self.open(bundle)
 
     def open(self, bundle):

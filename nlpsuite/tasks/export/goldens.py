@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Iterable
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
 
 from nlpsuite.data.record import Record
-from nlpsuite.errors import NlpsuiteError
+from nlpsuite.errors import NlpsuiteError, OptionError, TaskNotExportableError
 from nlpsuite.runtime.plain_model import PlainModel, Trace
 from nlpsuite.runtime.prompt import Prompt
 from nlpsuite.runtime.sampling import log_softmax
@@ -42,13 +42,17 @@ _LEAST_LOGPROB, _LEAST_MARGIN = 1e-3, 1e-2
 _CAUTION = 2
 
 
-def make_goldens(subject: Subject, model: PlainModel, texts: Iterable[str] = ()) -> dict[str, Any]:
+def make_goldens(subject: Subject, model: PlainModel, texts: Sequence[str] = ()) -> dict[str, Any]:
     """The entries ``golden`` and ``tolerance`` of a task file.
 
-    Texts that the task answers without the model, refuses or cuts are left out.
+    Of the usual texts those are left out that the task answers without the model, refuses or cuts.
 
     Args:
         texts: in place of the usual ones.
+
+    Raises:
+        OptionError: one of ``texts`` can't be used.
+        TaskNotExportableError: none of the usual ones can.
     """
     goldens, differences = [], [0.0]
     records = [Record(text) for text in texts or _usual_texts(subject)]
@@ -56,6 +60,12 @@ def make_goldens(subject: Subject, model: PlainModel, texts: Iterable[str] = ())
         records.append(Record(_NEXT, history_of(*_TURNS)))
     for record in records:
         solved = _solve(subject, model, record)
+        if solved is None and texts:
+            raise OptionError(
+                f"The golden text {record.text!r} can't be used: {subject.task.name} answers it without the model, "
+                "refuses it or works on several parts of it.",
+                hint="Give a text that makes one prompt.",
+            )
         if solved is None:
             continue
         prompt, trace, output = solved
@@ -70,8 +80,14 @@ def make_goldens(subject: Subject, model: PlainModel, texts: Iterable[str] = ())
             golden |= _written(subject, model, prompt, trace, output)
             differences.append(_margin_difference(model, trace))
         goldens.append(golden)
+    if not goldens:
+        raise TaskNotExportableError(
+            f"No golden examples can be made for {subject.task.name}: the usual texts are too long for this model, or "
+            "the task refuses them.",
+            hint="Give texts of your own: --golden-text.",
+        )
     found = _CAUTION * max(differences)
-    chooses = bool(goldens and "logprobs" in goldens[0])
+    chooses = "logprobs" in goldens[0]
     tolerance = (
         {"logprob": _rounded(max(_LEAST_LOGPROB, found))}
         if chooses

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import json
-from collections.abc import Iterable
+from collections.abc import Sequence
 from typing import Any
 
 import nlpsuite
@@ -66,7 +66,7 @@ def describe_task(subject: Subject) -> dict[str, Any]:
     return description | {"long_text": derive_limits(subject)}
 
 
-def task_file(subject: Subject, model: PlainModel, texts: Iterable[str] = ()) -> str:
+def task_file(subject: Subject, model: PlainModel, texts: Sequence[str] = ()) -> str:
     """The text of a task file.
 
     Args:
@@ -74,6 +74,7 @@ def task_file(subject: Subject, model: PlainModel, texts: Iterable[str] = ()) ->
 
     Raises:
         NotATemplateError: as ``describe_task``.
+        OptionError, TaskNotExportableError: as ``make_goldens``.
     """
     described = describe_task(subject)
     head = {name: described.pop(name) for name in ("format", "created_by", "task")}

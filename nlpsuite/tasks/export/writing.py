@@ -6,13 +6,15 @@ import dataclasses
 from typing import Any
 
 from nlpsuite.runtime.number_limit import numbers_of
-from nlpsuite.runtime.prompt import Completion, Prompt
+from nlpsuite.runtime.prompt import Completion, Prompt, Sampling
 from nlpsuite.tasks.export.subject import Subject
 from nlpsuite.tasks.export.template import CLEANING, PROBES, NotATemplateError, clean
 
 __all__ = ["derive_writing", "same_apart_from_text"]
 
 _SAID = " \n Said,  with\tspaces.\n"
+# Of the settings those that the format has.
+_SAMPLING = ("temperature", "top_k", "top_p", "min_p", "repetition_penalty", "copy_bias", "seed")
 _LENGTHS = (1, 11, 101, 100_000)
 
 
@@ -63,7 +65,7 @@ def derive_writing(subject: Subject, cleaning: tuple[str, ...]) -> dict[str, Any
         "stop": list(prompt.stop),
         "end_token_ids": list(subject.bundle.end_token_ids),
         "sentence_end_after": prompt.sentence_end_after,
-        "sampling": dataclasses.asdict(prompt.sampling),
+        "sampling": _sampling(prompt.sampling),
         "numbers_from_text": limited,
         "token_healing": bool(
             not prompt.messages
@@ -73,6 +75,13 @@ def derive_writing(subject: Subject, cleaning: tuple[str, ...]) -> dict[str, Any
         ),
         "clean": _answer_cleaning(subject),
     }
+
+
+def _sampling(sampling: Sampling) -> dict[str, Any]:
+    for field in dataclasses.fields(Sampling):
+        if field.name not in _SAMPLING and getattr(sampling, field.name) != field.default:
+            raise NotATemplateError(f"it sets {field.name}")
+    return {name: getattr(sampling, name) for name in _SAMPLING}
 
 
 def _most_tokens(subject: Subject) -> dict[str, int]:
