@@ -81,6 +81,13 @@ def test_the_golden_examples_agree(exported: Callable[[str], Path], name: str) -
     assert done.stdout == f"{count} of {count} golden examples agree.\n"
 
 
+@pytest.mark.parametrize("name, need", [("summarize", "numbers_from_text"), ("complete", "token_healing")])
+def test_what_clients_may_leave_out_is_named(exported: Callable[[str], Path], name: str, need: str) -> None:
+    """And so the examples above prove these as well."""
+    file = json.loads((exported(name) / "task.json").read_text("utf-8"))
+    assert need in {feature for golden in file["golden"] for feature in golden["needs"]}
+
+
 def test_a_conversation_has_an_example_with_turns(exported: Callable[[str], Path]) -> None:
     file = json.loads((exported("chat") / "task.json").read_text("utf-8"))
     assert [len(golden["turns"]) for golden in file["golden"] if "turns" in golden] == [2]

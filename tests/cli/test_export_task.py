@@ -58,6 +58,11 @@ def test_the_tasks_options_are_flags(cli, base: Path, here: Path) -> None:
     }
 
 
+def test_the_default_directory_names_the_task(cli, base: Path, here: Path) -> None:
+    outcome = cli("export", base, "--task", "complete", "--precision", "fp32", "--no-verify")
+    assert outcome.out == f"{here / 'exported' / 'tiny-complete-portable-fp32'}\n", outcome.err
+
+
 def test_an_adapter_that_does_not_fit_is_left_out_and_named(cli, base: Path, here: Path) -> None:
     outcome = cli("export", base, "--task=sentiment", *COMMON)
     assert outcome.code == 0, outcome.err

@@ -201,7 +201,8 @@ def test_units_and_limits(files: Mapping[str, Any]) -> None:
 
 def test_every_field_is_explained() -> None:
     jsonschema.Draft202012Validator.check_schema(SCHEMA)
-    explained = (ROOT / "docs" / "task-file.md").read_text("utf-8")
+    page = (ROOT / "docs" / "task-file.md").read_text("utf-8")
+    explained = re.sub(r"```.*?```", "", page, flags=re.DOTALL)
 
     def names(schema: Any) -> Iterator[str]:
         if isinstance(schema, dict):
@@ -213,7 +214,7 @@ def test_every_field_is_explained() -> None:
                 yield from names(value)
 
     words = {word for span in re.findall(r"`([^`]+)`", explained) for word in re.findall(r"\w+", span)}
-    assert {name for name in names(SCHEMA) if name} - words == {"fp32", "fp16", "int8", "int4"}
+    assert {name for name in names(SCHEMA) if name} - words <= {"fp32", "fp16", "int8", "int4"}
 
 
 @pytest.mark.parametrize(

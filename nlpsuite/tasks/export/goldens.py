@@ -36,7 +36,7 @@ _TO_WRITE = (
 )
 _TURNS = (("What is the capital of France?", "Paris."), ("And of Italy?", "Rome, since 1871."))
 _NEXT = "And of Spain?"
-_MOST_TOKENS = 48
+_MOST_TOKENS = 64
 _LEAST_LOGPROB, _LEAST_MARGIN = 1e-3, 1e-2
 # Other machines round otherwise than this one does in two ways of computing the same.
 _CAUTION = 2
