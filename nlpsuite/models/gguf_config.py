@@ -185,7 +185,8 @@ def _scaled_rope(settings: _Settings, architecture: str, config: DecoderConfig) 
         return replace(
             config,
             max_position_embeddings=min(context, config.max_position_embeddings),
-            rope_divisors=tuple(file.tensor(_SHORT).ravel().tolist()),
+            # Stored as float32: 1.10000002 was written as 1.1.
+            rope_divisors=tuple(float(str(value)) for value in file.tensor(_SHORT).ravel()),
             rope_magnitude=settings.decimal("rope.scaling.attn_factor", 1.0),
         )
     if _ROPE_FREQS in file.tensors and architecture in ("llama", "smollm3"):

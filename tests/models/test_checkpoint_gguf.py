@@ -39,10 +39,14 @@ def test_configuration_names_and_weights(tmp_path: Path, name: str) -> None:
     config, weights = GGUF_CONFIGS[name], random_weights(GGUF_CONFIGS[name])
     write_tiny_gguf(tmp_path / "tiny.gguf", config, weights)
     checkpoint = open_checkpoint(tmp_path / "tiny.gguf")
+    if getattr(config, "family", "") == "mistral":
+        config = dataclasses.replace(config, family="llama")  # type: ignore[call-arg]  # the file doesn't say
     assert checkpoint.config == config
     assert checkpoint.tensor_names() == list(weights)
     for tensor_name, values in weights.items():
-        np.testing.assert_array_equal(checkpoint.tensor(tensor_name), values)
+        # Gemma's norms are stored with 1 added, which rounds.
+        tolerance = 1e-6 if name == "gemma3" and "norm" in tensor_name else 0
+        np.testing.assert_allclose(checkpoint.tensor(tensor_name), values, rtol=0, atol=tolerance)
 
 
 @pytest.mark.parametrize("name", GGUF_CONFIGS)

@@ -114,16 +114,16 @@ def test_an_option_may_be_called_as_what_is_positional() -> None:
     @dataclass(frozen=True)
     class Odd(Options):
         record: str = option("x", "Anything.")
-        task: str = option("x", "Anything.")
+        item: str = option("x", "Anything.")
 
     class Strange(Task[Odd]):
         name = "strange"
         options = Odd
 
         def prompt(self, record: Record, options: Odd) -> Prompt:
-            return Prompt(text=f"{options.record} {options.task}: {record.text}")
+            return Prompt(text=f"{options.record} {options.item}: {record.text}")
 
-    pipeline = Pipeline(Strange(), EchoModel(), task="a")
+    pipeline = Pipeline(Strange(), EchoModel(), item="a")
     assert pipeline("c", record="b").text == "b a: c"
 
 
