@@ -1,7 +1,7 @@
 """Takes the picture of the server's page in docs/serve.md, with the default model.
 
-    pip install playwright pillow
-    python docs/make_page_picture.py --chromium /usr/bin/chromium
+pip install playwright pillow
+python docs/make_page_picture.py --chromium /usr/bin/chromium
 """
 
 from __future__ import annotations

@@ -31,11 +31,13 @@ class ExportReport:
     Attributes:
         bundle: what was written, with ``verification`` if it was compared with torch.
         seconds: time taken, including downloads.
+        task: that task.json describes; empty without one.
         notices: what the user should know about what was exported.
     """
 
     bundle: Bundle
     seconds: float
+    task: str = ""
     notices: tuple[str, ...] = ()
 
     def __str__(self) -> str:
@@ -44,6 +46,8 @@ class ExportReport:
             f"{bundle.name}: {graph.layout}, {graph.precision}, {bundle.size_bytes / 1e6:,.1f} MB, "
             f"{self.seconds:.0f} s.\n"
         )
+        if self.task:
+            first += f"task.json says how to do {self.task} with it.\n"
         if bundle.verification is None:
             return first + "Not compared with torch."
         results = bundle.verification

@@ -100,7 +100,7 @@ def export(
     companion = _TaskCompanion(loaded, options, override, golden_texts)
     settings |= {"layout": layout or "portable", "companion": companion, "suffix": loaded.name}
     report = _export_with_adapter(loaded, model, output, adapter, settings)
-    return dataclasses.replace(report, notices=(*report.notices, *companion.notices))
+    return dataclasses.replace(report, task=loaded.name, notices=(*report.notices, *companion.notices))
 
 
 def _refuse_without_task(given: Mapping[str, Any]) -> None:

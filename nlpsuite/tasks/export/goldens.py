@@ -14,6 +14,7 @@ from nlpsuite.runtime.plain_model import PlainModel, Trace
 from nlpsuite.runtime.prompt import Prompt
 from nlpsuite.runtime.sampling import log_softmax
 from nlpsuite.tasks.export.subject import Subject
+from nlpsuite.tasks.export.template import history_of
 from nlpsuite.tasks.result import Output
 
 __all__ = ["make_goldens"]
@@ -33,6 +34,8 @@ _TO_WRITE = (
     "def mean(values):\n    return sum(values) /",
     "def median(values):\n    ",
 )
+_TURNS = (("What is the capital of France?", "Paris."), ("And of Italy?", "Rome, since 1871."))
+_NEXT = "And of Spain?"
 _MOST_TOKENS = 48
 _LEAST_LOGPROB, _LEAST_MARGIN = 1e-3, 1e-2
 # Other machines round otherwise than this one does in two ways of computing the same.
@@ -48,12 +51,18 @@ def make_goldens(subject: Subject, model: PlainModel, texts: Iterable[str] = ())
         texts: in place of the usual ones.
     """
     goldens, differences = [], [0.0]
-    for text in texts or _usual_texts(subject):
-        solved = _solve(subject, model, text)
+    records = [Record(text) for text in texts or _usual_texts(subject)]
+    if subject.task.conversational:
+        records.append(Record(_NEXT, history_of(*_TURNS)))
+    for record in records:
+        solved = _solve(subject, model, record)
         if solved is None:
             continue
         prompt, trace, output = solved
-        golden: dict[str, Any] = {"text": text, "prompt_ids": list(trace.prompt_ids)}
+        golden: dict[str, Any] = {"text": record.text}
+        if record.history:
+            golden["turns"] = [list(turn) for turn in _TURNS]
+        golden["prompt_ids"] = list(trace.prompt_ids)
         if prompt.choices:
             golden |= _choice(trace, output)
             differences.append(_choice_difference(model, trace))
@@ -76,8 +85,8 @@ def _usual_texts(subject: Subject) -> list[str]:
     return [*(text for text, _ in subject.task.samples), *_PROSE, *(() if chooses else _TO_WRITE)]
 
 
-def _solve(subject: Subject, model: PlainModel, text: str) -> tuple[Prompt, Trace, Output] | None:
-    solving = subject.solver.solve(Record(text), subject.options)
+def _solve(subject: Subject, model: PlainModel, record: Record) -> tuple[Prompt, Trace, Output] | None:
+    solving = subject.solver.solve(record, subject.options)
     try:
         step = next(solving)
     except (StopIteration, NlpsuiteError):

@@ -64,10 +64,17 @@ class Subject:
         return cls(made, options, solver, bundle, tokenizer, temperature, tuple(notices))
 
     def units(self, text: str) -> Sequence[Record]:
-        """What of a text each prompt is about: its pieces, or the whole text."""
+        """What of a text each prompt is about: its pieces, or the whole text.
+
+        None of a text that has no pieces and needs no model.
+        """
         record = Record(text)
-        pieces = self.task.divide(record, self.options) if isinstance(self.task, Divides) else ()
-        return pieces or [record]
+        if not isinstance(self.task, Divides):
+            return [record]
+        pieces = self.task.divide(record, self.options)
+        if pieces or self.task.without_model(record, self.options) is not None:
+            return pieces
+        return [record]
 
     def prompt(self, record: Record) -> Prompt:
         """The prompt for a unit, whatever its length."""

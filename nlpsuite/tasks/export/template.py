@@ -7,6 +7,7 @@ the task gives.
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -24,6 +25,7 @@ __all__ = [
     "clean",
     "derive_template",
     "derive_turns",
+    "history_of",
     "parts_of",
     "placeholder_names",
 ]
@@ -40,6 +42,7 @@ CLEANING: dict[str, Callable[[str], str]] = {
 }
 """Steps that prepare a text for its prompt; docs/task-file.md defines them."""
 
+_SPACED = "\t\u00a0words "
 PROBES = (
     "Plain words.",
     "two  spaces,\ttabs\u00a0and\u2003wide ones",
@@ -112,11 +115,10 @@ def derive_template(subject: Subject) -> Template:
         raise NotATemplateError("its prompt doesn't contain the text as it is")
     if any(_TOKEN in text.replace(_SENTINEL, "") for text, _ in frame):
         raise NotATemplateError("its prompt contains parts of the text")
-    wanted = [
-        (record.text, subject.segments(subject.prompt(record)))
-        for probe in PROBES
-        for record in subject.units(probe)
-    ]
+    units = [unit for probe in PROBES for unit in subject.units(probe)]
+    # A task may trim what its own pieces don't have around them, but a client's may.
+    units.append(dataclasses.replace(unit, text=_SPACED))
+    wanted = [(unit.text, subject.segments(subject.prompt(unit))) for unit in units]
     for cleaning in [(), *((step,) for step in CLEANING)]:
         template = Template(frame, cleaning)
         if all(template.fill(text) == segments for text, segments in wanted):
@@ -127,7 +129,7 @@ def derive_template(subject: Subject) -> Template:
 def derive_turns(subject: Subject, template: Template) -> Turns | None:
     """How the earlier turns of a conversation stand in the prompt; None if that can't be told from the outside."""
     single = template.segments
-    history = _history((_QUESTION, _ANSWER))
+    history = history_of((_QUESTION, _ANSWER))
     double = subject.segments(subject.prompt(Record(_SENTINEL, history)))
     size = len(double) - len(single)
     places = [
@@ -150,7 +152,7 @@ def derive_turns(subject: Subject, template: Template) -> Turns | None:
 
 def _holds(turns: Turns, template: Template, subject: Subject) -> bool:
     pairs = list(zip(PROBES, PROBES[1:]))[:8]
-    prompt = subject.prompt(Record(_SENTINEL, _history(*pairs)))
+    prompt = subject.prompt(Record(_SENTINEL, history_of(*pairs)))
     filled = [
         segment
         for question, answer in pairs
@@ -163,7 +165,8 @@ def _holds(turns: Turns, template: Template, subject: Subject) -> bool:
     return whole == subject.segments(prompt)
 
 
-def _history(*pairs: tuple[str, str]) -> tuple[Message, ...]:
+def history_of(*pairs: tuple[str, str]) -> tuple[Message, ...]:
+    """Earlier turns as messages; pairs of question and answer."""
     return tuple(
         message for pair in pairs for message in (Message("user", pair[0]), Message("assistant", pair[1]))
     )

@@ -1,0 +1,53 @@
+"""The same as task.py with onnxruntime-genai in place of onnxruntime and tokenizers.
+
+pip install onnxruntime-genai numpy
+nlpsuite export --task sentiment -o exported/sentiment
+python genai.py exported/sentiment "I love it." "It broke after a week."
+python genai.py exported/sentiment --check
+"""
+
+import json
+import re
+import sys
+from pathlib import Path
+
+import numpy as np
+import onnxruntime_genai as og
+from task import Task, main
+
+
+class GenaiTask(Task):
+    """A task whose graph and tokenizer onnxruntime-genai runs, one row after the other."""
+
+    def open(self, bundle):
+        self.model = og.Model(str(bundle))
+        self.tokenizer = og.Tokenizer(self.model)
+        tokenizer = json.loads(Path(bundle, "tokenizer.json").read_text(encoding="utf-8"))
+        controls = [token["content"] for token in tokenizer["added_tokens"] if token["special"]]
+        # The library always recognizes control tokens; cut behind what they begin with, they are text.
+        self.cuts = "|".join(f"(?<={re.escape(c[:2])})(?={re.escape(c[2:])})" for c in controls)
+        self.vocabulary = max(tokenizer["model"]["vocab"].values()) + 1
+
+    def ids(self, text):
+        pieces = re.split(self.cuts, text) if self.cuts else [text]
+        return [int(i) for piece in pieces if piece for i in self.tokenizer.encode(piece)]
+
+    def decode(self, ids):
+        return self.tokenizer.decode(np.array(ids, np.int32)) if ids else ""
+
+    def read(self, rows, mask=None, past=None):
+        if past is None:
+            parameters = og.GeneratorParams(self.model)
+            parameters.set_search_options(max_length=self.file["model"]["context_length"])
+            past = [og.Generator(self.model, parameters) for _ in rows]
+        logits = []
+        for generator, row in zip(past, rows):
+            generator.append_tokens(np.array(row, np.int32))
+            logits.append(np.array(generator.get_output("logits"))[0])
+        longest = max(map(len, logits))
+        padded = [np.pad(each, ((longest - len(each), 0), (0, 0))) for each in logits]
+        return np.stack(padded).astype(np.float32), None, past
+
+
+if __name__ == "__main__":
+    main(GenaiTask(sys.argv[1]))
