@@ -301,6 +301,7 @@ class RequestError(NlpsuiteError):
         status: of HTTP, which decides the code.
     """
 
+    code = "bad-request"
     exit_code = 2
     codes: ClassVar[dict[int, str]] = {
         400: "bad-request",

@@ -15,7 +15,7 @@ from nlpsuite.runtime.language_model import LanguageModel
 from nlpsuite.runtime.prompt import Message, Prompt, Sampling
 from nlpsuite.serve.grammar import constraint_of
 
-__all__ = ["CompletionRequest", "read_chat", "read_completion"]
+__all__ = ["IGNORED", "CompletionRequest", "read_chat", "read_completion"]
 
 _SAMPLING = (
     "temperature", "top_p", "min_p", "repetition_penalty", "presence_penalty", "frequency_penalty",
@@ -31,7 +31,7 @@ _HARMLESS: dict[str, tuple[Any, ...]] = {
     "tool_choice": ("none", "auto"),
     "modalities": (["text"],),
 }
-_IGNORED = {
+IGNORED = {
     "store",
     "metadata",
     "service_tier",
@@ -39,6 +39,7 @@ _IGNORED = {
     "safety_identifier",
     "prompt_cache_key",
 }
+"""Fields that clients send and that change nothing here."""
 _ROLES = {"system": "system", "developer": "system", "user": "user", "assistant": "assistant"}
 _MOST = 2**63 - 1
 _MOST_CHOICES, _MOST_ALTERNATIVES, _MOST_STOPS = 128, 20, 16
@@ -183,7 +184,7 @@ class _Fields:
     def __init__(self, body: Mapping[str, Any], known: set[str]) -> None:
         self.body = body
         for name, value in body.items():
-            if name in known or name in _IGNORED or value is None or value in _HARMLESS.get(name, ()):
+            if name in known or name in IGNORED or value is None or value in _HARMLESS.get(name, ()):
                 continue
             raise RequestError(f"{name} is not supported.", hint="Leave it out.", param=name)
 

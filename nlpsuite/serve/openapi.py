@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import contextlib
 from typing import Any
 
 from nlpsuite import __version__
 from nlpsuite.errors import NlpsuiteError
 from nlpsuite.serve.grammar import FORMATS
+from nlpsuite.serve.models import DEFAULT_MODELS
+from nlpsuite.serve.openai_request import IGNORED
 from nlpsuite.serve.service import Service
 from nlpsuite.tasks.schema import option_schema
 
@@ -15,7 +18,6 @@ __all__ = ["openapi_document"]
 
 _ERROR = {"$ref": "#/components/schemas/Error"}
 _RESULT = {"$ref": "#/components/schemas/Result"}
-_MODEL = {"type": "string", "description": "A name from /v1/models; the default without."}
 _STATUSES = {
     "400": "The request can't be understood, or the input can't be used.",
     "401": "The token is missing or wrong.",
@@ -26,14 +28,18 @@ _STATUSES = {
     "409": "The job isn't ready.",
     "413": "The body is too large.",
     "429": "The server has too much to do.",
-    "503": "The model can't be used.",
+    "500": "A plugin or the server failed.",
+    "503": "The model can't be used, or the server is shutting down.",
     "504": "The request took too long.",
 }
 
 
 def openapi_document(service: Service) -> dict[str, Any]:
     """The document: every endpoint, and every task that is served with its options."""
-    paths = {**_fixed_paths(service), **_task_paths(service)}
+    model: dict[str, Any] = {"type": "string", "description": "A name from /v1/models; the first without."}
+    with contextlib.suppress(NlpsuiteError):  # a model that can't be built has no name
+        model["enum"] = [*DEFAULT_MODELS, *service.models.names()]
+    paths = {**_fixed_paths(service, model), **_task_paths(service, model)}
     document: dict[str, Any] = {
         "openapi": "3.1.0",
         "info": {"title": "nlpsuite", "version": __version__},
@@ -46,7 +52,7 @@ def openapi_document(service: Service) -> dict[str, Any]:
     return document
 
 
-def _task_paths(service: Service) -> dict[str, Any]:
+def _task_paths(service: Service, model: dict[str, Any]) -> dict[str, Any]:
     paths: dict[str, Any] = {}
     for name, plugin in service.tasks().items():
         try:
@@ -54,31 +60,34 @@ def _task_paths(service: Service) -> dict[str, Any]:
         except NlpsuiteError:
             continue
         options.pop("$schema")
+        if "max_tokens" in options["properties"]:
+            options["properties"]["max_tokens"] |= {"minimum": 1, "maximum": service.settings.max_tokens}
         one = {"oneOf": [{"type": "string"}, {"$ref": "#/components/schemas/Input"}]}
         batch = {"type": "array", "items": one, "minItems": 1, "maxItems": service.settings.max_batch}
         fields = {
             "input": {"anyOf": [*one["oneOf"], batch]},
             "options": options,
-            "model": _MODEL,
+            "model": model,
             "adapter": {"enum": ["none", None], "description": "none: without the task's own adapter."},
             "stream": {"type": "boolean", "description": "Answer with server-sent events."},
         }
-        body = {"type": "object", "required": ["input"], "properties": fields, "additionalProperties": False}
+        body = _object(dict(fields), "input")
         several = {"type": "object", "properties": {"results": {"type": "array", "items": _RESULT}}}
         answer = _answer({"anyOf": [_RESULT, several]})
-        answer["200"]["content"]["text/event-stream"] = {"schema": {"type": "string"}}
+        answer["200"]["content"]["text/event-stream"] = _events("piece", "notice", "result", "error")
         paths[f"/v1/tasks/{name}"] = {
             "get": _operation(f"Describe {name}.", _answer({"type": "object"})),
             "post": _operation(plugin.summary or f"Run {name}.", answer, body),
         }
-        single = {**body, "properties": {**fields, "input": one}}
+        del fields["stream"]
+        single = _object({**fields, "input": one}, "input")
         paths[f"/v1/tasks/{name}/explain"] = {
             "post": _operation(f"Explain how {name} decides.", _answer({"type": "object"}), single)
         }
     return paths
 
 
-def _fixed_paths(service: Service) -> dict[str, Any]:
+def _fixed_paths(service: Service, model: dict[str, Any]) -> dict[str, Any]:
     most = service.settings.max_tokens
     message = {
         "type": "object",
@@ -90,7 +99,7 @@ def _fixed_paths(service: Service) -> dict[str, Any]:
     }
     stop = {"type": "string", "minLength": 1}
     shared: dict[str, Any] = {
-        "model": _MODEL,
+        "model": model,
         "max_tokens": {"type": "integer", "minimum": 1, "maximum": most},
         "temperature": {"type": "number", "minimum": 0, "maximum": 100},
         "top_p": {"type": "number", "exclusiveMinimum": 0, "maximum": 1},
@@ -104,6 +113,8 @@ def _fixed_paths(service: Service) -> dict[str, Any]:
         "stop": {"anyOf": [stop, {"type": "array", "items": stop, "maxItems": 16}]},
         "stream": {"type": "boolean"},
         "stream_options": {"type": "object", "properties": {"include_usage": {"type": "boolean"}}},
+        "user": {"type": "string"},
+        **{name: {"description": "Without effect."} for name in sorted(IGNORED)},
     }
     chat = {
         **shared,
@@ -111,7 +122,11 @@ def _fixed_paths(service: Service) -> dict[str, Any]:
         "logprobs": {"type": "boolean"},
         "top_logprobs": {"type": "integer", "minimum": 0, "maximum": 20},
         "max_completion_tokens": shared["max_tokens"],
-        "response_format": _object({"type": {"enum": FORMATS}}, "type"),
+        "response_format": {
+            "type": "object",
+            "properties": {"type": {"enum": list(FORMATS)}},
+            "required": ["type"],
+        },
     }
     text = {
         **shared,
@@ -124,10 +139,12 @@ def _fixed_paths(service: Service) -> dict[str, Any]:
         "logprobs": {"type": "integer", "minimum": 0, "maximum": 20},
     }
     found = _answer({"type": "object"})
+    completion = _answer({"type": "object"})
+    completion["200"]["content"]["text/event-stream"] = _events("message")
     form = {
         "file": {"type": "string", "contentMediaType": "application/octet-stream"},
         "task": {"type": "string"},
-        "model": _MODEL,
+        "model": model,
         **{name: {"type": "string"} for name in ("options", "text_column", "reference_column")},
     }
     start = _operation("Score or evaluate a file in the background.", {"201": found["200"]})
@@ -143,10 +160,12 @@ def _fixed_paths(service: Service) -> dict[str, Any]:
             "get": _operation("Whether a model is served.", found),
         },
         "/v1/chat/completions": {
-            "post": _operation("Complete a conversation, as OpenAI does.", found, _object(chat, "messages"))
+            "post": _operation(
+                "Complete a conversation, as OpenAI does.", completion, _object(chat, "messages")
+            )
         },
         "/v1/completions": {
-            "post": _operation("Complete a text, as OpenAI does.", found, _object(text, "prompt"))
+            "post": _operation("Complete a text, as OpenAI does.", completion, _object(text, "prompt"))
         },
         "/v1/tasks": {"get": _operation("The installed tasks.", found)},
         "/v1/jobs": {"get": _operation("The background jobs.", found), "post": start},
@@ -164,7 +183,13 @@ def _fixed_paths(service: Service) -> dict[str, Any]:
 
 
 def _object(properties: dict[str, Any], *required: str) -> dict[str, Any]:
-    return {"type": "object", "properties": properties, "required": list(required)}
+    """A closed object: fields with other names are refused, not ignored."""
+    return {
+        "type": "object",
+        "properties": properties,
+        "required": list(required),
+        "additionalProperties": False,
+    }
 
 
 def _operation(summary: str, answers: dict[str, Any], body: dict[str, Any] | None = None) -> dict[str, Any]:
@@ -180,6 +205,11 @@ def _operation(summary: str, answers: dict[str, Any], body: dict[str, Any] | Non
 
 def _answer(schema: dict[str, Any], media_type: str = "application/json") -> dict[str, Any]:
     return {"200": {"description": "The answer.", "content": {media_type: {"schema": schema}}}}
+
+
+def _events(*names: str) -> dict[str, Any]:
+    """Server-sent events, of which each is described; their data are JSON."""
+    return {"schema": _object({"event": {"enum": list(names)}, "data": {"type": "string"}}, "event", "data")}
 
 
 def _path_parameter(name: str) -> dict[str, Any]:

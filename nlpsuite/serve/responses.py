@@ -38,6 +38,10 @@ _STATUS = {
     "request-timeout": 504,
     "model-not-found": 503,
     "model-unavailable": 503,
+    "model-damaged": 503,
+    "model-unsuitable": 503,
+    "model-unsupported": 400,
+    "device-unavailable": 503,
 }
 # Where clients of OpenAI's API expect a code of their own.
 _CODES = {"model-not-served": "model_not_found"}
