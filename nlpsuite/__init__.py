@@ -37,6 +37,8 @@ if TYPE_CHECKING:
     from nlpsuite.runtime.prompt import Message as Message
     from nlpsuite.runtime.prompt import Prompt as Prompt
     from nlpsuite.runtime.prompt import Sampling as Sampling
+    from nlpsuite.serve.app import create_app as create_app
+    from nlpsuite.serve.app import serve as serve
     from nlpsuite.tasks.base import Task as Task
     from nlpsuite.tasks.export.export import export as export
     from nlpsuite.tasks.load import load as load
@@ -63,6 +65,8 @@ _LAZY = {
     "train_lm": "nlpsuite.training.run_lm",
     "export": "nlpsuite.tasks.export.export",
     "bench": "nlpsuite.evaluation.speed",
+    "serve": "nlpsuite.serve.app",
+    "create_app": "nlpsuite.serve.app",
     # What these return or raise.
     "Pipeline": "nlpsuite.tasks.pipeline",
     "Output": "nlpsuite.tasks.result",
@@ -95,7 +99,8 @@ __all__ = ["__version__", *_LAZY]  # noqa: PLE0604
 
 def __getattr__(name: str) -> Any:
     value = import_name(__name__, _LAZY, name)
-    # `export` is now the package of that name, which importing the function has bound here. It is callable.
+    # `export` and `serve` are now the packages of these names, which importing the functions has bound here. They
+    # are callable.
     return globals().setdefault(name, value)
 
 

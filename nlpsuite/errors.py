@@ -18,7 +18,7 @@ on stderr and exits with ``exit_code``; with ``--json`` it also prints an object
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, ClassVar
 
 __all__ = [
     "AdapterMismatchError",
@@ -32,14 +32,16 @@ __all__ = [
     "JobStorageError",
     "MissingExtraError",
     "ModelNotFoundError",
+    "ModelNotServedError",
     "ModelUnavailableError",
     "NlpsuiteError",
     "OptionError",
     "PluginError",
     "PluginInstallError",
-    "RequestRefusedError",
+    "RequestError",
     "RequestTimeoutError",
     "ServerBusyError",
+    "ServerUnavailableError",
     "StdoutError",
     "StorageError",
     "TaskNotExportableError",
@@ -264,10 +266,24 @@ class JobStorageError(StorageError):
 
 
 class ServerBusyError(NlpsuiteError):
-    """The server has too much to do, no room for a model, or is shutting down."""
+    """Too many requests are running and waiting."""
 
     code = "server-busy"
     exit_code = 5
+
+
+class ServerUnavailableError(NlpsuiteError):
+    """The server is shutting down, or the models in use leave no room for another."""
+
+    code = "server-unavailable"
+    exit_code = 5
+
+
+class ModelNotServedError(NlpsuiteError):
+    """A request names a model that the server doesn't have."""
+
+    code = "model-not-served"
+    exit_code = 2
 
 
 class RequestTimeoutError(NlpsuiteError):
@@ -277,11 +293,33 @@ class RequestTimeoutError(NlpsuiteError):
     exit_code = 5
 
 
-class RequestRefusedError(NlpsuiteError):
-    """A request to the server lacks its token, comes from another origin, or is too large."""
+class RequestError(NlpsuiteError):
+    """A request that the server can't or won't answer.
 
-    code = "request-refused"
+    Args:
+        param: the field at fault.
+        status: of HTTP, which decides the code.
+    """
+
+    code = "bad-request"
     exit_code = 2
+    codes: ClassVar[dict[int, str]] = {
+        400: "bad-request",
+        401: "token-missing",
+        403: "request-refused",
+        404: "not-found",
+        405: "method-not-allowed",
+        408: "body-timeout",
+        409: "not-ready",
+        413: "body-too-large",
+        429: "server-busy",
+        499: "client-gone",
+    }
+
+    def __init__(self, message: str, *, hint: str = "", param: str | None = None, status: int = 400) -> None:
+        super().__init__(message, hint=hint)
+        self.param, self.status = param, status
+        self.code = self.codes.get(status, "bad-request")
 
 
 class TrainingError(NlpsuiteError):

@@ -7,11 +7,17 @@ import resource
 import subprocess
 import sys
 import tomllib
+from functools import cache
 from pathlib import Path
 
 import pytest
 
-__all__ = ["dist_info", "environment_with", "fastest", "put_on_path"]
+__all__ = ["dist_info", "environment_with", "fastest", "put_on_path", "start_limit"]
+
+# What a command of click and entry points can't do without.
+LIBRARY = (
+    "import dataclasses, importlib.metadata, inspect, json, pathlib, re, subprocess, typing, urllib.parse"
+)
 
 
 def dist_info(project: Path) -> None:
@@ -55,3 +61,9 @@ def fastest(command: list[str], *, enough: float, env: dict[str, str] | None = N
         if best <= enough:
             break
     return best
+
+
+@cache
+def start_limit() -> float:
+    """CPU seconds that a start may take: 150 ms, or on a slower machine twice the imports of `LIBRARY`."""
+    return max(0.150, 2 * fastest([sys.executable, "-c", LIBRARY], enough=0.075))

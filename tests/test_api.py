@@ -57,6 +57,14 @@ def test_export_is_a_function_and_a_package() -> None:
         assert "OptionError" in done.stderr and "int3" in done.stderr, done.stderr
 
 
+def test_serve_is_a_function_and_a_package() -> None:
+    pytest.importorskip("starlette")
+    for first in ("nlpsuite.serve", "import nlpsuite.serve.app", "nlpsuite.create_app"):
+        code = f"import nlpsuite; {first}; nlpsuite.serve(port=-1)"
+        done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
+        assert "OptionError" in done.stderr and "port" in done.stderr, done.stderr
+
+
 def test_import_is_light() -> None:
     code = "import nlpsuite, sys; sys.exit('numpy' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code]).returncode == 0

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import webbrowser
 from typing import Any
 
@@ -16,23 +17,22 @@ __all__ = ["command"]
 
 _GROUPS = {
     "Connection": ("host", "port", "token", "auth", "allow_host", "cors"),
-    "Model": ("model", "precision", "device", "threads", "memory"),
+    "Model": ("model", "task", "precision", "device", "threads", "memory"),
     "Limits": ("concurrency", "queue", "timeout", "max_body", "max_tokens", "max_batch"),
     "Output": ("log_format",),
 }
 
 
 def _run(open_page: bool, **values: Any) -> None:
+    from nlpsuite.cli.progress import Progress
     from nlpsuite.config import read_configuration
     from nlpsuite.errors import MissingExtraError
-    from nlpsuite.options import make_options
 
-    specs = option_specs(ServeSettings)
-    known = {spec.name for spec in specs}
-    configured = {key: value for key, value in read_configuration().run.items() if key in known}
-    settings = make_options(ServeSettings, {**configured, **given_options(specs, values)})
+    settings = {**read_configuration().run, **given_options(option_specs(ServeSettings), values)}
+    if token := os.environ.get("NLPSUITE_SERVE_TOKEN"):
+        settings.setdefault("token", token)
     try:
-        from nlpsuite.serve.app import run_server
+        from nlpsuite.serve.app import serve
     except ModuleNotFoundError as error:
         raise MissingExtraError(
             f"The server needs {error.name}.", hint="Install the extra: pip install 'nlpsuite[serve]'."
@@ -43,7 +43,7 @@ def _run(open_page: bool, **values: Any) -> None:
         if open_page:
             webbrowser.open(url)
 
-    run_server(settings, started)
+    serve(on_started=started, reporter=Progress(), **settings)
 
 
 _FLAGS = {spec.name: flag(spec) for spec in option_specs(ServeSettings)}
@@ -68,5 +68,6 @@ command = GroupedCommand(
     nlpsuite serve --open
     nlpsuite serve --port 9000 --model ./exported/my-model
     nlpsuite serve --host 0.0.0.0 --token @token.txt
+    NLPSUITE_SERVE_TOKEN=… nlpsuite serve --host 0.0.0.0 --task sentiment,translate
     """,
 )

@@ -33,7 +33,7 @@ class Request:
         ids: the prompt's tokens.
         position: number of tokens in the slot's state.
         token: drawn and not yet in the state.
-        events: pieces of text and, last, the completion, not yet taken.
+        events: pieces of text and, last, the completion or an error, not yet taken.
         finished: the completion is among the events, or the request was cancelled.
 
     Raises:
@@ -71,7 +71,7 @@ class Request:
         self._generated = 0
         self.position = self.token = 0
         self.finished = False
-        self.events: deque[str | Completion] = deque([prompt.prefill] if prompt.prefill else [])
+        self.events: deque[str | Completion | Exception] = deque([prompt.prefill] if prompt.prefill else [])
 
     @property
     def reading(self) -> bool:
@@ -105,7 +105,10 @@ class Request:
             logits: (1 + len(guess), V), after each of these; may be changed in place.
         """
         for at, row in enumerate(logits):
-            self._draw(row)
+            try:
+                self._draw(row)
+            except Exception as error:  # of a constraint or a boundary
+                self._fail(error)
             if self.finished or at == len(guess):
                 break
             if self.token != guess[at]:
@@ -155,10 +158,10 @@ class Request:
             self._finish("", "sentence")
         else:
             if recorded:
-                self._tokens.append(self._scored(token, unchanged, np.float64(log_normalizers(unchanged))))
+                self._tokens.append(self._scored(token, unchanged, float(log_normalizers(unchanged))))
             self._take(token)
 
-    def _scored(self, token: int, logits: npt.NDArray[np.float32], normalizer: np.float64) -> ScoredToken:
+    def _scored(self, token: int, logits: npt.NDArray[np.float32], normalizer: float) -> ScoredToken:
         def scored(token: int) -> ScoredToken:
             return ScoredToken(token, self._tokenizer.bytes_of(token), float(logits[token] - normalizer))
 
@@ -196,6 +199,11 @@ class Request:
     def _width(self, token: ScoredToken) -> int:
         """Bytes of a token in the text."""
         return 0 if token.id in self._tokenizer.control_ids else len(token.bytes)
+
+    def _fail(self, error: Exception) -> None:
+        """End with an error, which is raised where the events are taken: the thread that draws may be another's."""
+        self.events.append(error)
+        self.finished = True
 
     def _at_sentence_end(self, following: int) -> bool:
         """Whether a sentence ended before ``following``, late enough to stop there.

@@ -97,6 +97,7 @@ class Scheduler:
         Raises:
             CancelledError: ``cancelled`` said yes.
             InputTooLongError: a prompt leaves no room for an answer.
+            Exception: what a prompt's constraint or boundary raises.
         """
         source = enumerate(prompts)
         mine: dict[int, Request] = {}
@@ -112,6 +113,8 @@ class Scheduler:
                 for index, request in list(mine.items()):
                     while request.events:
                         event = request.events.popleft()
+                        if isinstance(event, Exception):
+                            raise event
                         if isinstance(event, Completion):
                             del mine[index]
                         yield index, event

@@ -6,7 +6,6 @@ import dataclasses
 import math
 import re
 from collections.abc import Generator, Mapping
-from contextlib import aclosing
 from typing import Any
 
 from starlette.requests import Request
@@ -14,8 +13,9 @@ from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
 from nlpsuite.data.record import Record
+from nlpsuite.errors import RequestError
 from nlpsuite.runtime.prompt import ScoredToken
-from nlpsuite.serve.responses import BadRequest, body_of, unless_gone
+from nlpsuite.serve.responses import body_of, unless_gone
 from nlpsuite.serve.runner import Cancelled
 from nlpsuite.serve.service import Service
 from nlpsuite.serve.tasks import TaskRequest
@@ -38,28 +38,24 @@ def explain_routes(service: Service) -> list[Route]:
     async def explain(request: Request) -> Response:
         asked = TaskRequest.read(request.path_params["task"], await body_of(request), 1)
         if asked.batch or asked.stream:
-            raise BadRequest("One text is explained at a time.", param="input")
+            raise RequestError("One text is explained at a time.", param="input")
 
         def work(cancelled: Cancelled) -> Generator[dict[str, Any], None, None]:
-            with service.models.pipeline(asked.task, service.limited(asked), asked.adapter) as pipeline:
-                yield explanation(pipeline, asked.records[0])
+            with asked.pipeline(service) as pipeline:
+                yield explanation(pipeline, asked.records[0], cancelled)
 
-        async def answer() -> dict[str, Any]:
-            async with aclosing(service.runner.stream(work)) as found:
-                return await anext(found)
-
-        return JSONResponse(await unless_gone(request, answer()))
+        return JSONResponse(await unless_gone(request, service.runner.first(work)))
 
     return [Route("/v1/tasks/{task}/explain", explain, methods=["POST"])]
 
 
-def explanation(pipeline: Pipeline, record: Record) -> dict[str, Any]:
+def explanation(pipeline: Pipeline, record: Record, cancelled: Cancelled | None = None) -> dict[str, Any]:
     """The result, and what of the following applies: ``sentences``, ``tokens``, ``sources``."""
-    result = pipeline.run(record)
+    result = pipeline.run(record, cancelled=cancelled)
     found: dict[str, Any] = {"result": result.to_json()}
     output = result.output
     if output.probabilities:
-        found["sentences"] = contributions(pipeline, record, output)
+        found["sentences"] = contributions(pipeline, record, output, cancelled)
         return found
     if tokens := _tokens(pipeline, record, output):
         found["tokens"] = tokens
@@ -71,7 +67,9 @@ def explanation(pipeline: Pipeline, record: Record) -> dict[str, Any]:
     return found
 
 
-def contributions(pipeline: Pipeline, record: Record, output: Output) -> list[dict[str, Any]]:
+def contributions(
+    pipeline: Pipeline, record: Record, output: Output, cancelled: Cancelled | None = None
+) -> list[dict[str, Any]]:
     """For each sentence of a text by how much it raises the log-odds of the label that was chosen: those of the
     text less those of the text without the sentence (Li et al. 2016, arXiv:1612.08220).
     """
@@ -83,7 +81,7 @@ def contributions(pipeline: Pipeline, record: Record, output: Output) -> list[di
     without = [dataclasses.replace(record, text=record.text[:a] + record.text[b:]) for a, b in places]
     whole = _log_odds(output.probabilities, label)
     found = []
-    for (a, b), result in zip(places, pipeline.run_each(without)):
+    for (a, b), result in zip(places, pipeline.run_each(without, cancelled=cancelled)):
         probabilities = getattr(getattr(result, "output", None), "probabilities", None)
         change = whole - _log_odds(probabilities, label) if probabilities else 0.0
         found.append({"text": record.text[a:b], "start": a, "end": b, "contribution": round(change, 4)})

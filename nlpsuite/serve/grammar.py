@@ -14,11 +14,14 @@ import llguidance.numpy
 import numpy as np
 import numpy.typing as npt
 
+from nlpsuite.errors import RequestError
 from nlpsuite.runtime.language_model import LanguageModel
 from nlpsuite.runtime.prompt import Constraint
-from nlpsuite.serve.responses import BadRequest
 
-__all__ = ["constraint_of"]
+__all__ = ["FORMATS", "constraint_of"]
+
+FORMATS = ("text", "json_object", "json_schema", "regex", "grammar", "choice")
+"""Types of ``response_format``. Those from ``regex`` on are ours; ``choice`` is answered by scoring, not here."""
 
 _tokenizers: WeakKeyDictionary[LanguageModel, Any] = WeakKeyDictionary()
 # A small model that may write white space anywhere writes little else.
@@ -30,31 +33,42 @@ def constraint_of(form: Mapping[str, Any], model: LanguageModel) -> Callable[[],
     """The constraint for a ``response_format``; None for plain text.
 
     Raises:
-        BadRequest: another format, or a schema that can't be followed.
+        RequestError: another format, or a schema that can't be followed.
     """
     kind = form.get("type")
     if kind == "text":
         return None
-    if kind == "json_object":
-        schema: Any = {"type": "object"}
-    elif kind == "json_schema":
-        schema = (form.get("json_schema") or {}).get("schema")
-        if not isinstance(schema, dict):
-            raise BadRequest("response_format has no schema.", param="response_format")
-    else:
-        raise BadRequest(
-            f"response_format {kind!r} is not supported.",
-            hint="Formats: text, json_object, json_schema, choice.",
-            param="response_format",
-        )
     tokenizer = _tokenizer(model)
     try:
-        grammar = llguidance.LLMatcher.grammar_from_json_schema(json.dumps(schema), _COMPACT)
+        grammar = _grammar(form)
+        fault = llguidance.LLMatcher.validate_grammar(grammar, tokenizer)
     except ValueError as error:
-        raise BadRequest(f"The schema can't be followed: {error}", param="response_format") from None
-    if fault := llguidance.LLMatcher.validate_grammar(grammar, tokenizer):
-        raise BadRequest(f"The schema can't be followed: {fault}", param="response_format")
+        fault = str(error)
+    if fault:
+        raise RequestError(f"The {kind} can't be followed: {fault.strip()}", param="response_format")
     return lambda: _Grammar(llguidance.LLMatcher(tokenizer, grammar))
+
+
+def _grammar(form: Mapping[str, Any]) -> str:
+    kind, matcher = form.get("type"), llguidance.LLMatcher
+    if kind == "json_object":
+        return matcher.grammar_from_json_schema('{"type": "object"}', _COMPACT)
+    if kind == "json_schema":
+        holder = form.get("json_schema")
+        schema = holder.get("schema") if isinstance(holder, dict) else None
+        if not isinstance(schema, dict):
+            raise RequestError("response_format has no schema.", param="response_format")
+        return matcher.grammar_from_json_schema(json.dumps(schema), _COMPACT)
+    if kind not in ("regex", "grammar"):
+        raise RequestError(
+            f"response_format {kind!r} is not supported.",
+            hint=f"Formats: {', '.join(FORMATS)}.",
+            param="response_format",
+        )
+    text = form.get(kind)
+    if not isinstance(text, str) or not text:
+        raise RequestError(f"response_format has no {kind}.", param="response_format")
+    return matcher.grammar_from_regex(text) if kind == "regex" else matcher.grammar_from_lark(text)
 
 
 def _tokenizer(model: LanguageModel) -> Any:
@@ -68,7 +82,7 @@ def _tokenizer(model: LanguageModel) -> Any:
 
 
 class _Grammar:
-    """A ``Constraint`` by a matcher."""
+    """A ``Constraint`` by a matcher. Raises RequestError if it gives up."""
 
     def __init__(self, matcher: Any) -> None:
         self._matcher = matcher
@@ -80,3 +94,8 @@ class _Grammar:
 
     def advance(self, token: int) -> None:
         self._matcher.consume_token(token)
+        if self._matcher.is_error():
+            raise RequestError(
+                f"The format can't be followed any further: {self._matcher.get_error()}",
+                param="response_format",
+            )

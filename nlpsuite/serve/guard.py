@@ -3,22 +3,26 @@
 from __future__ import annotations
 
 import hmac
-import json
+import ipaddress
 import logging
 import time
+import uuid
 from typing import Any
+from urllib.parse import quote
 
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from nlpsuite.errors import RequestError
 from nlpsuite.serve.metrics import Metrics
-from nlpsuite.serve.responses import BadRequest, error_response
+from nlpsuite.serve.responses import error_response
 from nlpsuite.serve.settings import ServeSettings
 
 __all__ = ["Guard"]
 
 logger = logging.getLogger("nlpsuite.serve")
 
-_OPEN = ("/health",)
+_API = ("/v1", "/metrics", "/openapi.json")
+_UNLOGGED = ("/health", "/metrics")
 
 
 class Guard:
@@ -31,14 +35,15 @@ class Guard:
         if scope["type"] != "http":
             await self._app(scope, receive, send)
             return
-        started, status = time.perf_counter(), 500
-        state: dict[str, Any] = {"log": {}}
-        scope["state"] = state
+        started, status, id = time.perf_counter(), 500, uuid.uuid4().hex[:16]
+        log: dict[str, Any] = {}
+        scope["state"] = {**scope.get("state", {}), "log": log}
 
         async def note(message: Message) -> None:
             nonlocal status
             if message["type"] == "http.response.start":
                 status = message["status"]
+                message["headers"] = [*message.get("headers", ()), (b"x-request-id", id.encode())]
             await send(message)
 
         try:
@@ -50,36 +55,39 @@ class Guard:
         finally:
             seconds = time.perf_counter() - started
             self._metrics.request(_route(scope), status, seconds)
-            line = {"method": scope["method"], "path": scope["path"], "status": status, **state["log"]}
-            self._log({**line, "seconds": round(seconds, 3)})
+            self._log(scope, {"status": status, "seconds": round(seconds, 3), "request": id, **log})
 
-    def _refusal(self, scope: Scope) -> BadRequest | None:
-        headers = {name.decode("latin-1"): value.decode("latin-1") for name, value in scope["headers"]}
-        settings, path = self._settings, scope["path"]
-        host = _host_name(headers.get("host", ""))
-        # With a token a page that rebinds its name to this machine can't do anything.
-        if not settings.token and settings.host != "0.0.0.0" and host not in settings.hosts:
-            return BadRequest(
+    def _refusal(self, scope: Scope) -> RequestError | None:
+        headers: dict[bytes, bytes] = dict(scope["headers"])
+        settings = self._settings
+        host = headers.get(b"host", b"").decode("latin-1")
+        if not self._known(host):
+            return RequestError(
                 f"The host {host!r} isn't served.", hint="Allow it with --allow-host.", status=403
             )
-        origin = headers.get("origin", "")
-        own = origin.partition("://")[2] == headers.get("host", "")
-        if origin and not own and origin.rstrip("/") not in settings.origins:
-            return BadRequest(
+        origin = headers.get(b"origin", b"").decode("latin-1")
+        own = origin.partition("://")[2] == host
+        if origin and not own and origin not in settings.origins:
+            return RequestError(
                 f"Pages of {origin} may not use this server.", hint="Allow them with --cors.", status=403
             )
-        if headers.get("content-length", "0").isdigit():
-            size = int(headers.get("content-length", "0"))
-            if size > settings.max_body:
-                return _too_large(settings.max_body)
-        needs_token = path.startswith(("/v1/", "/metrics", "/openapi.json")) and scope["method"] != "OPTIONS"
-        if settings.token and needs_token:
-            given = headers.get("authorization", "")
-            if not hmac.compare_digest(given.encode(), f"Bearer {settings.token}".encode()):
-                return BadRequest(
+        length = headers.get(b"content-length", b"")
+        if length.isdigit() and int(length[:20]) > settings.max_body:
+            return _too_large(settings.max_body)
+        if settings.token and _needs_token(scope):
+            scheme, _, given = headers.get(b"authorization", b"").partition(b" ")
+            right = hmac.compare_digest(given.strip(), settings.token.encode())
+            if scheme.lower() != b"bearer" or not right:
+                return RequestError(
                     "A bearer token is needed.", hint="Send `Authorization: Bearer TOKEN`.", status=401
                 )
         return None
+
+    def _known(self, host: str) -> bool:
+        """Whether clients may address the server so. A page can make a name of its own point here (DNS rebinding),
+        but not an address; and without the token it can't do anything."""
+        allowed, name = self._settings.hosts, _host_name(host)
+        return bool(self._settings.token) or "*" in allowed or name in allowed or _is_address(name)
 
     def _limited(self, receive: Receive) -> Receive:
         """``receive`` that fails once a body without a length is too large."""
@@ -96,23 +104,42 @@ class Guard:
 
         return limited
 
-    def _log(self, line: dict[str, Any]) -> None:
-        if line["path"] in _OPEN:
+    def _log(self, scope: Scope, fields: dict[str, Any]) -> None:
+        if _own_path(scope) in _UNLOGGED:
             return
-        if self._settings.log_format == "json":
-            logger.info(json.dumps(line))
-        else:
-            logger.info("%s", " ".join(f"{value}" for value in line.values()))
+        # A path is anything that a client sends.
+        line = {"method": scope["method"], "path": quote(scope["path"], safe="/:@=,"), **fields}
+        logger.info(
+            "%s %s %s %s",
+            line["method"],
+            line["path"],
+            line["status"],
+            line["seconds"],
+            extra={"fields": line},
+        )
+
+
+def _needs_token(scope: Scope) -> bool:
+    """Whether a request is one to the interface; the page itself has no secrets, and asks for the token."""
+    path = _own_path(scope)
+    return scope["method"] != "OPTIONS" and any(path == api or path.startswith(f"{api}/") for api in _API)
+
+
+def _own_path(scope: Scope) -> str:
+    """The path within this application, which may be mounted in another."""
+    path, root = scope["path"], scope.get("root_path", "")
+    own: str = path[len(root) :] if path.startswith(f"{root}/") else path
+    return own
 
 
 def _route(scope: Scope) -> str:
     """The path with its variable parts as placeholders, so that there are few of them."""
     if "endpoint" not in scope:
         return "other"
-    path: str = scope["path"]
+    path = _own_path(scope)
     for name, value in scope.get("path_params", {}).items():
         path = path.replace(f"/{value}", f"/{{{name}}}", 1)
-    return path if path.startswith("/v1/") or path in ("/health", "/metrics", "/openapi.json") else "page"
+    return path if path.startswith(("/v1/", "/health", *_API[1:])) else "page"
 
 
 def _host_name(header: str) -> str:
@@ -121,7 +148,15 @@ def _host_name(header: str) -> str:
     return header.partition(":")[0].lower()
 
 
-def _too_large(most: int) -> BadRequest:
-    return BadRequest(
+def _is_address(name: str) -> bool:
+    try:
+        ipaddress.ip_address(name)
+    except ValueError:
+        return False
+    return True
+
+
+def _too_large(most: int) -> RequestError:
+    return RequestError(
         f"The body is larger than {most:,} bytes.", hint="Send less, or raise --max-body.", status=413
     )

@@ -5,6 +5,7 @@ A job goes on when the page is closed, and what it has done is on disk.
 
 from __future__ import annotations
 
+import asyncio
 import json
 import re
 import secrets
@@ -25,11 +26,10 @@ from starlette.responses import FileResponse, JSONResponse, Response
 from starlette.routing import Route
 
 from nlpsuite.batch.job import Job
-from nlpsuite.errors import NlpsuiteError
+from nlpsuite.errors import NlpsuiteError, RequestError
 from nlpsuite.options import find_option
-from nlpsuite.plugins import load_task
-from nlpsuite.serve.responses import BadRequest
 from nlpsuite.serve.service import Service
+from nlpsuite.tasks.base import Task
 
 __all__ = ["job_routes"]
 
@@ -91,17 +91,17 @@ class _Jobs:
         self._jobs: dict[str, _BackgroundJob] = {}
         self._lock = threading.Lock()
 
-    def start(self, task: str, upload: UploadFile, content: bytes, form: Mapping[str, str]) -> _BackgroundJob:
-        name = Path(upload.filename or "").name
+    def start(self, task: str, filename: str, content: bytes, form: Mapping[str, str]) -> _BackgroundJob:
+        name = Path(filename).name
         suffix = Path(name).suffix.lower()
         if suffix not in _SUFFIXES:
-            raise BadRequest(
+            raise RequestError(
                 f"{name or 'The file'} is of no type that is scored.", hint=f"Types: {' '.join(_SUFFIXES)}."
             )
         with self._lock:
             running = sum(job.process.poll() is None for job in self._jobs.values())
             if running >= _MOST_RUNNING or len(self._jobs) >= _MOST_JOBS:
-                raise BadRequest(
+                raise RequestError(
                     f"{running} jobs are running.",
                     hint="Wait for one to end, or delete old ones.",
                     status=429,
@@ -124,23 +124,28 @@ class _Jobs:
     def _command(
         self, task: str, source: Path, output: Path, report: Path | None, form: Mapping[str, str]
     ) -> list[str]:
-        settings = self._service.settings
         command = [sys.executable, "-m", "nlpsuite", "score" if report is None else "eval", task, str(source)]
         command += ["--output", str(output), "--json", "--quiet"]
         if report is None:
             command += ["--chunk-rows", _CHUNK_ROWS]
         else:
-            command += ["--html", str(report), "--reference-column", form["reference_column"]]
-        if form.get("text_column"):
-            command += ["--text-column", form["text_column"]]
-        for flag in ("model", "precision"):
-            if value := getattr(settings, flag):
-                command += [f"--{flag}", value]
-        return command + _flags(task, form.get("options", ""))
+            command += ["--html", str(report), f"--reference-column={form['reference_column']}"]
+        settings, model = self._service.settings, self._service.models.meaning(form.get("model", ""))
+        given = {
+            "text-column": form.get("text_column"),
+            "model": model,
+            "precision": settings.precision,
+            "device": settings.device,
+            "threads": str(settings.threads),
+        }
+        command += [f"--{flag}={value}" for flag, value in given.items() if value]
+        options = _options(form.get("options", ""))
+        self._service.check(task, options)
+        return command + _flags(self._service.task(task), options)
 
     def find(self, id: str) -> _BackgroundJob:
         if not _ID.fullmatch(id) or id not in self._jobs:
-            raise BadRequest(f"There is no job {id!r}.", status=404)
+            raise RequestError(f"There is no job {id!r}.", status=404)
         return self._jobs[id]
 
     def list(self) -> list[dict[str, Any]]:
@@ -162,17 +167,21 @@ class _Jobs:
             shutil.rmtree(self._directory, ignore_errors=True)
 
 
-def _flags(task: str, text: str) -> list[str]:
-    """A JSON object of options as flags of the command line."""
+def _options(text: str) -> dict[str, Any]:
     try:
         options = json.loads(text or "{}")
     except ValueError:
         options = None
     if not isinstance(options, dict):
-        raise BadRequest("options must be a JSON object.", param="options")
+        raise RequestError("options must be a JSON object.", param="options")
+    return options
+
+
+def _flags(task: Task[Any], options: Mapping[str, Any]) -> list[str]:
+    """A task's options as flags of the command line."""
     flags = []
     for name, value in options.items():
-        spec = find_option(load_task(task).options, name)
+        spec = find_option(task.options, name)
         flag = spec.public_name.replace("_", "-")
         if isinstance(value, bool):
             flags.append(f"--{flag}" if value else f"--no-{flag}")
@@ -188,37 +197,39 @@ def job_routes(service: Service) -> list[Route]:
     jobs = _Jobs(service)
     service.on_close.append(jobs.close)
 
-    async def index(request: Request) -> Response:
+    # Starlette runs those without `async` in threads: they read files, or wait for a process.
+    def index(request: Request) -> Response:
         return JSONResponse({"object": "list", "data": jobs.list()})
 
     async def start(request: Request) -> Response:
         async with request.form() as form:
             upload, task = form.get("file"), str(form.get("task") or "")
             if not isinstance(upload, UploadFile):
-                raise BadRequest("A file is missing.", hint="Send a form with the fields file and task.")
-            load_task(task)
+                raise RequestError("A file is missing.", hint="Send a form with the fields file and task.")
+            service.task(task)
             fields = {name: value for name, value in form.items() if isinstance(value, str)}
-            job = jobs.start(task, upload, await upload.read(), fields)
+            content = await upload.read()
+            job = await asyncio.to_thread(jobs.start, task, upload.filename or "", content, fields)
         return JSONResponse(job.status(), 201)
 
-    async def one(request: Request) -> Response:
+    def one(request: Request) -> Response:
         return JSONResponse(jobs.find(request.path_params["job"]).status())
 
-    async def delete(request: Request) -> Response:
+    def delete(request: Request) -> Response:
         jobs.delete(request.path_params["job"])
         return Response(status_code=204)
 
-    async def result(request: Request) -> Response:
+    def result(request: Request) -> Response:
         job = jobs.find(request.path_params["job"])
         if not job.status()["result"]:
-            raise BadRequest("The job has no result yet.", status=409)
+            raise RequestError("The job has no result yet.", status=409)
         stem = Path(job.name).stem
         return FileResponse(job.output, filename=f"{stem}-{job.task}{job.output.suffix}")
 
-    async def report(request: Request) -> Response:
+    def report(request: Request) -> Response:
         job = jobs.find(request.path_params["job"])
         if not job.status()["report"] or job.report is None:
-            raise BadRequest("The job has no report.", status=409)
+            raise RequestError("The job has no report.", status=409)
         return FileResponse(
             job.report, media_type="text/html", headers={"Content-Security-Policy": "sandbox"}
         )

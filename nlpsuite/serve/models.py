@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Hashable, Iterator, Mapping
+from concurrent.futures import Future
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, cast
+from typing import Any, Generic, TypeVar, cast
 
-from nlpsuite.errors import ServerBusyError
+from nlpsuite.errors import ModelNotServedError, OptionError, ServerUnavailableError
+from nlpsuite.models.spec import Reporter
 from nlpsuite.plugins import load_task
 from nlpsuite.runtime.bundle import Bundle
 from nlpsuite.runtime.device import DeviceChoice
@@ -21,25 +23,60 @@ from nlpsuite.tasks.base import Task
 from nlpsuite.tasks.load import resolve_bundle
 from nlpsuite.tasks.pipeline import Pipeline
 
-__all__ = ["ModelPool"]
+__all__ = ["DEFAULT_MODELS", "ModelPool"]
 
-_BASE_TASK = "chat"  # a task without an adapter of its own, for requests that name no task
+DEFAULT_MODELS = ("", "default")
+"""What clients may call the first model besides its name."""
+_MOST_SLOTS = 64
+
+_K = TypeVar("_K", bound=Hashable)
+_V = TypeVar("_V")
+
+
+class _Once(Generic[_K, _V]):
+    """Values that are made once, by the thread that first asks; others wait. A failure is tried again."""
+
+    def __init__(self) -> None:
+        self._futures: dict[_K, Future[_V]] = {}
+        self._lock = threading.Lock()
+
+    def get(self, key: _K, make: Callable[[], _V]) -> _V:
+        with self._lock:
+            found = self._futures.get(key)
+            future = self._futures.setdefault(key, found or Future())
+        if found is None:
+            _fulfil(future, make, lambda: self._futures.pop(key))
+        return future.result()
+
+
+def _fulfil(future: Future[_V], make: Callable[[], _V], on_failure: Callable[[], object]) -> None:
+    try:
+        future.set_result(make())
+    except BaseException as error:
+        on_failure()
+        future.set_exception(error)
 
 
 @dataclass
 class _Loaded:
-    """A model in memory.
+    """A model in memory, or on its way there.
 
     Attributes:
-        size: bytes of its weights.
+        weights: their bytes.
         users: requests that use it now.
         used: when it was last used, by ``time.monotonic``.
     """
 
-    model: LanguageModel
-    size: int
+    weights: int
+    model: Future[LanguageModel] = field(default_factory=Future)
     users: int = 0
     used: float = field(default_factory=time.monotonic)
+
+    @property
+    def size(self) -> int:
+        """Bytes of weights and states."""
+        done = self.model.done() and self.model.exception() is None
+        return self.weights + (self.model.result().state_bytes if done else 0)
 
 
 class ModelPool:
@@ -55,59 +92,101 @@ class ModelPool:
         self._settings = settings
         self._open = open_model or self._load
         self._loaded: dict[Path, _Loaded] = {}
-        self._bundles: dict[tuple[str, str | None], tuple[Path, list[str]]] = {}
-        self._lock = (
-            threading.Lock()
-        )  # held while a model is loaded: two at a time would need the room of both
+        self._lock = threading.Lock()  # of what is loaded; never held while anything is
+        self._bundles: _Once[tuple[str, str | None, str], tuple[Path, list[str]]] = _Once()
+        self._names: _Once[None, dict[str, str]] = _Once()
+
+    def prepare(self, reporter: Reporter | None = None) -> None:
+        """Fetch and build what will be loaded at the start. Raises NlpsuiteError if a model can't be used."""
+        for model in self._by_name(reporter).values():
+            self._bundle(None, NO_ADAPTER, model, reporter)
+            for task in self._settings.tasks:
+                self._bundle(load_task(task), None, model, reporter)
+
+    def preload(self) -> None:
+        """Load the default model, or those of the tasks that are named, as far as there is room."""
+        with self.base():
+            pass
+        for task in self._settings.tasks:
+            with self.pipeline(task, {}):
+                pass
 
     @contextmanager
     def pipeline(
-        self, task_name: str, options: Mapping[str, Any], adapter: str | None = None
+        self, task_name: str, options: Mapping[str, Any], adapter: str | None = None, model: str = ""
     ) -> Iterator[Pipeline]:
         """A task on its model, with its notices, while it is in use.
 
         Args:
             adapter: ``none`` for the model without the task's own adapter.
+            model: a name that is served; empty for the default.
 
         Raises:
-            UnknownTaskError, OptionError, PluginError.
-            ServerBusyError: the models in use leave no room for this one.
+            UnknownTaskError, ModelNotServedError, OptionError, PluginError.
+            ServerUnavailableError: the models in use leave no room for this one.
             NlpsuiteError: the model can't be loaded.
         """
         task = load_task(task_name)
-        path, notices = self._bundle(task, adapter)
-        with self._use(path) as model:
-            pipeline = Pipeline(task, model, **options)
+        path, notices = self._bundle(task, adapter, self.meaning(model))
+        with self._use(path) as loaded:
+            pipeline = Pipeline(task, loaded, **options)
             pipeline.notices[:0] = notices
             yield pipeline
 
     @contextmanager
-    def base(self) -> Iterator[LanguageModel]:
-        """The model without any adapter, while it is in use. Raises as ``pipeline``."""
-        path, _ = self._bundle(load_task(_BASE_TASK), NO_ADAPTER)
-        with self._use(path) as model:
-            yield model
+    def base(self, model: str = "") -> Iterator[LanguageModel]:
+        """A model without any adapter, while it is in use. Raises as ``pipeline``."""
+        path, _ = self._bundle(None, NO_ADAPTER, self.meaning(model))
+        with self._use(path) as loaded:
+            yield loaded
 
     def names(self) -> list[str]:
-        """The name under which the model is served, which builds it if necessary."""
-        path, _ = self._bundle(load_task(_BASE_TASK), NO_ADAPTER)
-        return [Bundle.open(path).name]
+        """The names of the models, the default first; builds those that have none of their own."""
+        return list(self._by_name())
 
     def in_memory(self) -> dict[str, int]:
-        """Names of the models in memory, and the bytes of their weights."""
+        """Names of the bundles in memory, and their bytes."""
         return {path.name: loaded.size for path, loaded in list(self._loaded.items())}
 
-    def _bundle(self, task: Task[Any], adapter: str | None) -> tuple[Path, list[str]]:
-        key = task.name, adapter
-        if key not in self._bundles:
-            self._bundles[key] = resolve_bundle(
+    def meaning(self, name: str) -> str:
+        """What ``--model`` says of the model of that name; empty for the suite's default model."""
+        names = self._by_name()
+        if name in DEFAULT_MODELS and name not in names:
+            return next(iter(names.values()))
+        if name not in names:
+            raise ModelNotServedError(
+                f"The model {name!r} is not served.", hint=f"Models: {', '.join(names)}."
+            )
+        return names[name]
+
+    def _by_name(self, reporter: Reporter | None = None) -> dict[str, str]:
+        def find() -> dict[str, str]:
+            found: dict[str, str] = {}
+            for given, model in self._settings.models:
+                name = given or Bundle.open(self._bundle(None, NO_ADAPTER, model, reporter)[0]).name
+                if name in found:
+                    raise OptionError(
+                        f"Two models are called {name}.", hint="Name them: --model A=MODEL,B=MODEL."
+                    )
+                found[name] = model
+            return found
+
+        return self._names.get(None, find)
+
+    def _bundle(
+        self, task: Task[Any] | None, adapter: str | None, model: str, reporter: Reporter | None = None
+    ) -> tuple[Path, list[str]]:
+        def resolve() -> tuple[Path, list[str]]:
+            return resolve_bundle(
                 task,
-                model=self._settings.model or None,
+                model=model or None,
                 adapter=adapter,
                 precision=self._settings.precision or None,
                 device=cast(DeviceChoice, self._settings.device),
+                reporter=reporter,
             )
-        return self._bundles[key]
+
+        return self._bundles.get((task.name if task else "", adapter, model), resolve)
 
     def _load(self, path: Path) -> LanguageModel:
         settings = self._settings
@@ -115,35 +194,38 @@ class ModelPool:
             path,
             device=cast(DeviceChoice, settings.device),
             threads=settings.threads,
-            max_slots=min(settings.concurrency, 64),
+            max_slots=min(settings.concurrency, _MOST_SLOTS),
+            state_bytes=settings.memory * 1_000_000 // 2,
         )
 
     @contextmanager
     def _use(self, path: Path) -> Iterator[LanguageModel]:
         with self._lock:
-            loaded = self._loaded.get(path)
-            if loaded is None:
-                size = sum(file.stat().st_size for file in (path / "onnx").iterdir())
-                self._make_room(size)
-                loaded = self._loaded[path] = _Loaded(self._open(path), size)
+            found = self._loaded.get(path)
+            if found is None:
+                weights = sum(file.stat().st_size for file in (path / "onnx").iterdir())
+                self._make_room(weights)
+            loaded = self._loaded.setdefault(path, found or _Loaded(weights))
             loaded.users += 1
+        if found is None:
+            _fulfil(loaded.model, lambda: self._open(path), lambda: self._loaded.pop(path))
         try:
-            yield loaded.model
+            yield loaded.model.result()
         finally:
             with self._lock:
                 loaded.users -= 1
                 loaded.used = time.monotonic()
 
-    def _make_room(self, size: int) -> None:
+    def _make_room(self, weights: int) -> None:
         room = self._settings.memory * 1_000_000
         idle = sorted(
             (path for path, loaded in self._loaded.items() if not loaded.users),
             key=lambda path: self._loaded[path].used,
         )
-        while self._loaded and sum(each.size for each in self._loaded.values()) + size > room:
+        while self._loaded and sum(each.size for each in self._loaded.values()) + weights > room:
             if not idle:
-                raise ServerBusyError(
-                    f"The models in use leave no room for another of {size / 1e6:,.0f} MB.",
+                raise ServerUnavailableError(
+                    f"The models in use leave no room for another of {weights / 1e6:,.0f} MB.",
                     hint="Try again later, or start the server with more --memory.",
                 )
             del self._loaded[idle.pop(0)]

@@ -9,7 +9,7 @@ import json
 import time
 import uuid
 from collections.abc import Generator, Mapping, Sequence
-from contextlib import aclosing, closing
+from contextlib import closing
 from dataclasses import dataclass
 from typing import Any
 
@@ -17,17 +17,17 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
+from nlpsuite.errors import ModelNotServedError, RequestError
 from nlpsuite.runtime.language_model import LanguageModel
 from nlpsuite.runtime.prompt import Completion, ScoredToken, TokenPiece
 from nlpsuite.serve.openai_request import CompletionRequest, read_chat, read_completion
-from nlpsuite.serve.responses import BadRequest, body_of, event_stream, unless_gone
+from nlpsuite.serve.responses import body_of, event_stream, unless_gone
 from nlpsuite.serve.runner import Cancelled
 from nlpsuite.serve.service import Service
 
 __all__ = ["openai_routes"]
 
 _FINISHED = {"stop": "stop", "sentence": "stop", "choice": "stop", "length": "length", "context": "length"}
-_ANY_MODEL = ("", "default")
 
 
 @dataclass(frozen=True)
@@ -99,13 +99,15 @@ def _shown(token: ScoredToken) -> str:
 def openai_routes(service: Service) -> list[Route]:
     """The endpoints of the module."""
 
-    async def models(request: Request) -> Response:
+    # Starlette runs these two in threads: the first may build a model.
+    def models(request: Request) -> Response:
         names = service.models.names()
         return JSONResponse({"object": "list", "data": [_model(name) for name in names]})
 
-    async def model(request: Request) -> Response:
+    def model(request: Request) -> Response:
         name = request.path_params["model"]
-        _check_model(service, name)
+        if name not in service.models.names():
+            raise ModelNotServedError(f"The model {name!r} is not served.", hint="GET /v1/models lists them.")
         return JSONResponse(_model(name))
 
     async def chat(request: Request) -> Response:
@@ -126,38 +128,22 @@ def _model(name: str) -> dict[str, Any]:
     return {"id": name, "object": "model", "created": 0, "owned_by": "nlpsuite"}
 
 
-def _check_model(service: Service, name: str) -> None:
-    names = service.models.names()
-    if name not in (*_ANY_MODEL, *names):
-        error = BadRequest(
-            f"The model {name!r} is not served.",
-            hint=f"Models: {', '.join(names)}.",
-            param="model",
-            status=404,
-        )
-        error.code = "model_not_found"  # as clients of OpenAI expect
-        raise error
-
-
 async def _complete(service: Service, request: Request, kind: _Kind) -> Response:
     body = await body_of(request)
+    name = body.get("model") or ""
+    if not isinstance(name, str):
+        raise RequestError("model must be a text.", param="model")
     head = {"id": f"{kind.prefix}-{uuid.uuid4().hex}", "created": int(time.time())}
     if body.get("stream") is True:
-        events = await unless_gone(
-            request, service.started(lambda cancelled: _chunks(service, body, kind, head, cancelled))
-        )
-        return event_stream(events, _data, _data)
+        chunks = service.started(lambda cancelled: _chunks(service, name, body, kind, head, cancelled))
+        return event_stream(await unless_gone(request, chunks), _data, _data)
 
     def work(cancelled: Cancelled) -> Generator[dict[str, Any], None, None]:
-        with service.models.base() as model:
+        with service.models.base(name) as model:
             asked = _read(service, model, body, kind)
             yield {**head, **_answer(service, model, asked, kind, cancelled)}
 
-    async def answer() -> dict[str, Any]:
-        async with aclosing(service.runner.stream(work)) as found:
-            return await anext(found)
-
-    return JSONResponse(await unless_gone(request, answer()))
+    return JSONResponse(await unless_gone(request, service.runner.first(work)))
 
 
 def _data(event: Any) -> str:
@@ -167,11 +153,8 @@ def _data(event: Any) -> str:
 def _read(service: Service, model: LanguageModel, body: Mapping[str, Any], kind: _Kind) -> CompletionRequest:
     settings = service.settings
     if kind.chat:
-        asked = read_chat(body, model, settings.max_tokens)
-    else:
-        asked = read_completion(body, settings.max_tokens, settings.max_batch)
-    _check_model(service, asked.model)
-    return asked
+        return read_chat(body, model, settings.max_tokens)
+    return read_completion(body, settings.max_tokens, settings.max_batch)
 
 
 def _answer(
@@ -189,15 +172,20 @@ def _answer(
         written += completion.completion_tokens
     service.metrics.tokens(read, written)
     usage = _usage(read, written)
-    return {"object": kind.object, "model": model.bundle.name, "choices": choices, "usage": usage}
+    return {**_about(model), "object": kind.object, "choices": choices, "usage": usage}
 
 
 def _chunks(
-    service: Service, body: Mapping[str, Any], kind: _Kind, head: Mapping[str, Any], cancelled: Cancelled
+    service: Service,
+    name: str,
+    body: Mapping[str, Any],
+    kind: _Kind,
+    head: Mapping[str, Any],
+    cancelled: Cancelled,
 ) -> Generator[dict[str, Any] | str, None, None]:
-    with service.models.base() as model:
+    with service.models.base(name) as model:
         asked = _read(service, model, body, kind)
-        common = {**head, "object": kind.chunk, "model": model.bundle.name}
+        common = {**head, **_about(model), "object": kind.chunk}
         if asked.usage:
             common["usage"] = None
         if kind.chat:
@@ -234,6 +222,11 @@ def _chunks(
         if asked.usage:
             yield {**common, "choices": [], "usage": _usage(read, written)}
     yield "[DONE]"
+
+
+def _about(model: LanguageModel) -> dict[str, Any]:
+    """The model's name, and what of it a seed's answer depends on."""
+    return {"model": model.bundle.name, "system_fingerprint": model.bundle.path.name}
 
 
 def _usage(read: int, written: int) -> dict[str, int]:

@@ -10,13 +10,12 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
-from nlpsuite.errors import NlpsuiteError
+from nlpsuite.errors import NlpsuiteError, RequestError
 from nlpsuite.runtime.language_model import LanguageModel
 from nlpsuite.runtime.prompt import Message, Prompt, Sampling
 from nlpsuite.serve.grammar import constraint_of
-from nlpsuite.serve.responses import BadRequest
 
-__all__ = ["CompletionRequest", "read_chat", "read_completion"]
+__all__ = ["IGNORED", "CompletionRequest", "read_chat", "read_completion"]
 
 _SAMPLING = (
     "temperature", "top_p", "min_p", "repetition_penalty", "presence_penalty", "frequency_penalty",
@@ -32,7 +31,7 @@ _HARMLESS: dict[str, tuple[Any, ...]] = {
     "tool_choice": ("none", "auto"),
     "modalities": (["text"],),
 }
-_IGNORED = {
+IGNORED = {
     "store",
     "metadata",
     "service_tier",
@@ -40,6 +39,7 @@ _IGNORED = {
     "safety_identifier",
     "prompt_cache_key",
 }
+"""Fields that clients send and that change nothing here."""
 _ROLES = {"system": "system", "developer": "system", "user": "user", "assistant": "assistant"}
 _MOST = 2**63 - 1
 _MOST_CHOICES, _MOST_ALTERNATIVES, _MOST_STOPS = 128, 20, 16
@@ -52,7 +52,6 @@ class CompletionRequest:
     """A request, read.
 
     Attributes:
-        model: as the client named it.
         prompts: to be completed, for each text or conversation of the request ``n`` of them.
         n: completions of each.
         logprobs: alternatives of each token to report; None reports no tokens.
@@ -60,7 +59,6 @@ class CompletionRequest:
         echo: whether a completion begins with its prompt, and the prompt's own tokens are scored.
     """
 
-    model: str
     prompts: tuple[Prompt, ...]
     n: int
     logprobs: int | None
@@ -70,24 +68,24 @@ class CompletionRequest:
 
 
 def read_chat(body: Mapping[str, Any], model: LanguageModel, most_tokens: int) -> CompletionRequest:
-    """A request to ``/v1/chat/completions``. Raises BadRequest."""
+    """A request to ``/v1/chat/completions``. Raises RequestError."""
     fields = _Fields(body, _CHAT)
     alternatives: int | None = None
     if fields.boolean("logprobs"):
         alternatives = fields.integer("top_logprobs", 0, 0, _MOST_ALTERNATIVES)
     messages = tuple(_message(item, i) for i, item in enumerate(fields.list("messages", dict)))
     if not messages:
-        raise BadRequest("messages is empty.", param="messages")
+        raise RequestError("messages is empty.", param="messages")
     form = body.get("response_format") or {"type": "text"}
     if not isinstance(form, dict):
-        raise BadRequest("response_format must be an object.", param="response_format")
+        raise RequestError("response_format must be an object.", param="response_format")
     limit = fields.integer("max_tokens", min(_TURN_TOKENS, most_tokens), 1, most_tokens)
     limit = fields.integer("max_completion_tokens", limit, 1, most_tokens)
     settings = {"max_tokens": limit, "logprobs": alternatives, **_settings(fields)}
     if form.get("type") == "choice":
         choices = form.get("choices")
         if not isinstance(choices, list) or not all(isinstance(c, str) and c.strip() for c in choices):
-            raise BadRequest("choices must be texts.", param="response_format")
+            raise RequestError("choices must be texts.", param="response_format")
         prompt = _prompt(messages=messages, choices=tuple(choices))
     else:
         prompt = _prompt(messages=messages, constraint=constraint_of(form, model), **settings)
@@ -95,14 +93,14 @@ def read_chat(body: Mapping[str, Any], model: LanguageModel, most_tokens: int) -
 
 
 def read_completion(body: Mapping[str, Any], most_tokens: int, most_prompts: int) -> CompletionRequest:
-    """A request to ``/v1/completions``. Raises BadRequest."""
+    """A request to ``/v1/completions``. Raises RequestError."""
     fields = _Fields(body, _TEXT)
     given = body.get("prompt", "")
     texts = [given] if isinstance(given, str) else given
     if not isinstance(texts, list) or not texts or not all(isinstance(text, str) for text in texts):
-        raise BadRequest("prompt must be a text or a list of texts.", param="prompt")
+        raise RequestError("prompt must be a text or a list of texts.", param="prompt")
     if len(texts) > most_prompts:
-        raise BadRequest(f"{len(texts):,} prompts are more than {most_prompts:,}.", param="prompt")
+        raise RequestError(f"{len(texts):,} prompts are more than {most_prompts:,}.", param="prompt")
     alternatives = None
     if body.get("logprobs") is not None and body["logprobs"] is not False:  # 0 asks for no alternatives
         alternatives = fields.integer("logprobs", 0, 0, _MOST_ALTERNATIVES)
@@ -133,9 +131,9 @@ def _request(
     stream = fields.boolean("stream")
     options = body.get("stream_options") or {}
     if not isinstance(options, dict):
-        raise BadRequest("stream_options must be an object.", param="stream_options")
+        raise RequestError("stream_options must be an object.", param="stream_options")
     usage = bool(options.get("include_usage"))
-    return CompletionRequest(fields.string("model"), seeded, n, logprobs, stream, usage, **values)
+    return CompletionRequest(seeded, n, logprobs, stream, usage, **values)
 
 
 def _settings(fields: _Fields) -> dict[str, Any]:
@@ -150,25 +148,25 @@ def _settings(fields: _Fields) -> dict[str, Any]:
         or len(stops) > _MOST_STOPS
         or not all(isinstance(s, str) and s for s in stops)
     ):
-        raise BadRequest(f"stop must be up to {_MOST_STOPS} texts.", param="stop")
+        raise RequestError(f"stop must be up to {_MOST_STOPS} texts.", param="stop")
     try:
         return {"sampling": Sampling(**given), "stop": tuple(stops)}
     except NlpsuiteError as error:
-        raise BadRequest(error.message) from None
+        raise RequestError(error.message) from None
 
 
 def _prompt(**values: Any) -> Prompt:
     try:
         return Prompt(**values)
     except NlpsuiteError as error:
-        raise BadRequest(error.message, hint=error.hint) from None
+        raise RequestError(error.message, hint=error.hint) from None
 
 
 def _message(item: dict[str, Any], at: int) -> Message:
     where = f"messages[{at}]"
     role = item.get("role")
     if role not in _ROLES:
-        raise BadRequest(
+        raise RequestError(
             f"{where}: role {role!r} is not supported.", hint="Roles: system, user, assistant.", param=where
         )
     content = item.get("content")
@@ -176,7 +174,7 @@ def _message(item: dict[str, Any], at: int) -> Message:
         parts = [part.get("text") if isinstance(part, dict) else None for part in content]
         content = "".join(map(str, parts)) if all(isinstance(part, str) for part in parts) else None
     if not isinstance(content, str):
-        raise BadRequest(f"{where}: content must be a text.", param=where)
+        raise RequestError(f"{where}: content must be a text.", param=where)
     return Message(_ROLES[role], content)  # type: ignore[arg-type]
 
 
@@ -186,37 +184,37 @@ class _Fields:
     def __init__(self, body: Mapping[str, Any], known: set[str]) -> None:
         self.body = body
         for name, value in body.items():
-            if name in known or name in _IGNORED or value is None or value in _HARMLESS.get(name, ()):
+            if name in known or name in IGNORED or value is None or value in _HARMLESS.get(name, ()):
                 continue
-            raise BadRequest(f"{name} is not supported.", hint="Leave it out.", param=name)
+            raise RequestError(f"{name} is not supported.", hint="Leave it out.", param=name)
 
     def integer(self, name: str, default: int, least: int, most: int) -> int:
         value = self.body.get(name)
         value = default if value is None else value
         if not isinstance(value, int) or isinstance(value, bool) or not least <= value <= most:
-            raise BadRequest(f"{name} must be a whole number from {least:,} to {most:,}.", param=name)
+            raise RequestError(f"{name} must be a whole number from {least:,} to {most:,}.", param=name)
         return value
 
     def number(self, name: str) -> float | None:
         value = self.body.get(name)
         if value is not None and (not isinstance(value, int | float) or isinstance(value, bool)):
-            raise BadRequest(f"{name} must be a number.", param=name)
+            raise RequestError(f"{name} must be a number.", param=name)
         return value
 
     def boolean(self, name: str) -> bool:
         value = self.body.get(name) or False
         if not isinstance(value, bool):
-            raise BadRequest(f"{name} must be true or false.", param=name)
+            raise RequestError(f"{name} must be true or false.", param=name)
         return value
 
     def string(self, name: str) -> str:
         value = self.body.get(name) or ""
         if not isinstance(value, str):
-            raise BadRequest(f"{name} must be a text.", param=name)
+            raise RequestError(f"{name} must be a text.", param=name)
         return value
 
     def list(self, name: str, kind: type) -> list[Any]:
         value = self.body.get(name)
         if not isinstance(value, list) or not all(isinstance(item, kind) for item in value):
-            raise BadRequest(f"{name} must be a list.", param=name)
+            raise RequestError(f"{name} must be a list.", param=name)
         return value

@@ -15,9 +15,9 @@ from typing import Any, TypeVar
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response, StreamingResponse
 
-from nlpsuite.errors import NlpsuiteError, RequestRefusedError
+from nlpsuite.errors import NlpsuiteError, RequestError
 
-__all__ = ["BadRequest", "body_of", "error_object", "error_response", "event_stream", "unless_gone"]
+__all__ = ["body_of", "error_object", "error_response", "event_stream", "unless_gone"]
 
 _T = TypeVar("_T")
 
@@ -32,29 +32,21 @@ _STATUS = {
     "input-not-found": 404,
     "input-too-long": 400,
     "job-refused": 409,
-    "request-refused": 403,
     "server-busy": 429,
+    "server-unavailable": 503,
+    "model-not-served": 404,
     "request-timeout": 504,
     "model-not-found": 503,
     "model-unavailable": 503,
+    "model-damaged": 503,
+    "model-unsuitable": 503,
+    "model-unsupported": 400,
+    "device-unavailable": 503,
 }
+# Where clients of OpenAI's API expect a code of their own.
+_CODES = {"model-not-served": "model_not_found"}
+_BODY_SECONDS = 60.0
 _TYPES = {401: "authentication_error", 403: "permission_error", 429: "rate_limit_error"}
-
-
-class BadRequest(NlpsuiteError):
-    """A request that can't be understood.
-
-    Args:
-        param: the field at fault.
-        status: of HTTP.
-    """
-
-    code = "bad-request"
-    exit_code = 2
-
-    def __init__(self, message: str, *, hint: str = "", param: str | None = None, status: int = 400) -> None:
-        super().__init__(message, hint=hint)
-        self.param, self.status = param, status
 
 
 def error_object(error: NlpsuiteError, status: int) -> dict[str, Any]:
@@ -64,7 +56,7 @@ def error_object(error: NlpsuiteError, status: int) -> dict[str, Any]:
         "message": " ".join(filter(None, (error.message, error.hint))),
         "type": kind,
         "param": getattr(error, "param", None),
-        "code": error.code,
+        "code": _CODES.get(error.code, error.code),
         "hint": error.hint,
     }
     return {"error": fields}
@@ -78,7 +70,7 @@ def error_response(error: Exception) -> JSONResponse:
     """The answer to an error; an unexpected one is logged and shows nothing of its inside."""
     known = error if isinstance(error, NlpsuiteError) else _unexpected(error)
     status = status_of(known)
-    headers = {"Retry-After": "2"} if status == 429 else {}
+    headers = {"Retry-After": "2"} if known.code in ("server-busy", "server-unavailable") else {}
     if status == 401:
         headers["WWW-Authenticate"] = "Bearer"
     return JSONResponse(error_object(known, status), status, headers)
@@ -92,11 +84,17 @@ def _unexpected(error: Exception) -> NlpsuiteError:
 async def body_of(request: Request) -> dict[str, Any]:
     """The JSON object in a request's body."""
     try:
-        value = json.loads(await request.body())
+        async with asyncio.timeout(_BODY_SECONDS):
+            body = await request.body()
+        value = json.loads(body)
+        if b"\\u" in body:  # a half of a surrogate pair is JSON, but no text
+            json.dumps(value, ensure_ascii=False).encode()
+    except TimeoutError:
+        raise RequestError("The body didn't arrive in time.", status=408) from None
     except (ValueError, RecursionError):
-        raise BadRequest("The body isn't valid JSON.", hint="Send a JSON object.") from None
+        raise RequestError("The body isn't valid JSON.", hint="Send a JSON object in UTF-8.") from None
     if not isinstance(value, dict):
-        raise BadRequest("The body must be a JSON object.")
+        raise RequestError("The body must be a JSON object.")
     return value
 
 
@@ -111,7 +109,7 @@ async def unless_gone(request: Request, answer: Awaitable[_T]) -> _T:
     try:
         await asyncio.wait((working, watching), return_when=asyncio.FIRST_COMPLETED)
         if not working.done():
-            raise RequestRefusedError("The client went away.")
+            raise RequestError("The client went away.", status=499)  # as nginx logs it
         return working.result()
     finally:
         watching.cancel()

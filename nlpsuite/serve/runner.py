@@ -12,10 +12,10 @@ import threading
 import time
 from collections.abc import AsyncGenerator, Callable, Generator
 from concurrent.futures import CancelledError, ThreadPoolExecutor
-from contextlib import closing
+from contextlib import aclosing, closing
 from typing import Any, TypeAlias, TypeVar
 
-from nlpsuite.errors import RequestTimeoutError, ServerBusyError
+from nlpsuite.errors import RequestTimeoutError, ServerBusyError, ServerUnavailableError
 
 __all__ = ["Cancelled", "Runner", "Work"]
 
@@ -51,11 +51,17 @@ class Runner:
     def waiting(self) -> int:
         return self._accepted - self.running
 
+    async def first(self, work: Work[_T]) -> _T:
+        """The one event of some work. Raises as ``stream``; cancelled if the caller is."""
+        async with aclosing(self.stream(work)) as events:
+            return await anext(events)
+
     async def stream(self, work: Work[_T]) -> AsyncGenerator[_T, None]:
         """The events of some work. Closing the generator cancels it.
 
         Raises:
-            ServerBusyError: too many wait, or the server is shutting down.
+            ServerBusyError: too many wait.
+            ServerUnavailableError: the server is shutting down.
             RequestTimeoutError: it took too long.
             Exception: what the work raises.
         """
@@ -115,7 +121,7 @@ class Runner:
     def _accept(self) -> None:
         with self._changed:
             if self._closing:
-                raise ServerBusyError("The server is shutting down.", hint="Try another one.")
+                raise ServerUnavailableError("The server is shutting down.", hint="Try another one.")
             if self._accepted >= self._most:
                 raise ServerBusyError(
                     f"{self._accepted} requests are running or waiting.", hint="Try again in a few seconds."

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Generator, Mapping
-from contextlib import aclosing
+from collections.abc import Generator, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
@@ -13,20 +13,22 @@ from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
 from nlpsuite.data.record import Record
-from nlpsuite.errors import NlpsuiteError
+from nlpsuite.errors import NlpsuiteError, RequestError
 from nlpsuite.options import option_specs
-from nlpsuite.plugins import installed_tasks, load_task
+from nlpsuite.plugins import load_task
+from nlpsuite.plugins.scan import Plugin
 from nlpsuite.runtime.prompt import Message
-from nlpsuite.serve.responses import BadRequest, body_of, event_stream, unless_gone
+from nlpsuite.serve.responses import body_of, event_stream, unless_gone
 from nlpsuite.serve.runner import Cancelled
 from nlpsuite.serve.service import Service
 from nlpsuite.tasks.adapters import NO_ADAPTER
+from nlpsuite.tasks.pipeline import Pipeline
 from nlpsuite.tasks.result import Result
 from nlpsuite.tasks.schema import option_schema
 
 __all__ = ["TaskRequest", "describe_task", "task_routes"]
 
-_FIELDS = ("input", "options", "adapter", "stream")
+_FIELDS = ("input", "options", "model", "adapter", "stream")
 
 
 @dataclass(frozen=True)
@@ -36,6 +38,7 @@ class TaskRequest:
     Attributes:
         records: one, or those of a batch.
         batch: whether a list was sent.
+        model: a name that is served; empty for the default.
         adapter: ``none``, or None for the task's own.
     """
 
@@ -43,32 +46,43 @@ class TaskRequest:
     records: tuple[Record, ...]
     batch: bool
     options: Mapping[str, Any]
+    model: str
     adapter: str | None
     stream: bool
 
     @classmethod
     def read(cls, task: str, body: Mapping[str, Any], most: int) -> TaskRequest:
-        """Raises BadRequest for anything else than what /openapi.json says."""
+        """Raises RequestError for anything else than what /openapi.json says."""
         if unknown := sorted(body.keys() - set(_FIELDS)):
-            raise BadRequest(f"Unknown field {unknown[0]!r}.", hint=f"Fields: {', '.join(_FIELDS)}.")
+            raise RequestError(f"Unknown field {unknown[0]!r}.", hint=f"Fields: {', '.join(_FIELDS)}.")
         given = body.get("input")
         batch = isinstance(given, list)
         items = given if isinstance(given, list) else [given]
         if not items:
-            raise BadRequest("input is an empty list.", param="input")
+            raise RequestError("input is an empty list.", param="input")
         if len(items) > most:
-            raise BadRequest(f"{len(items):,} texts are more than {most:,}.", param="input")
+            raise RequestError(f"{len(items):,} texts are more than {most:,}.", param="input")
         options, adapter, stream = body.get("options"), body.get("adapter"), body.get("stream") or False
+        model = body.get("model") or ""
         if not isinstance(options, dict | None):
-            raise BadRequest("options must be an object.", param="options")
+            raise RequestError("options must be an object.", param="options")
         if adapter not in (None, NO_ADAPTER):
-            raise BadRequest(f"adapter can only be {NO_ADAPTER!r}.", param="adapter")
+            raise RequestError(f"adapter can only be {NO_ADAPTER!r}.", param="adapter")
+        if not isinstance(model, str):
+            raise RequestError("model must be a text.", param="model")
         if not isinstance(stream, bool):
-            raise BadRequest("stream must be true or false.", param="stream")
+            raise RequestError("stream must be true or false.", param="stream")
         if stream and batch:
-            raise BadRequest("A list can't be streamed.", hint="Send one text.", param="stream")
+            raise RequestError("A list can't be streamed.", hint="Send one text.", param="stream")
         records = tuple(_record(item) for item in items)
-        return cls(task, records, batch, options or {}, adapter, stream)
+        return cls(task, records, batch, options or {}, model, adapter, stream)
+
+    @contextmanager
+    def pipeline(self, service: Service) -> Iterator[Pipeline]:
+        """The task on its model, while it is in use. Raises as ``ModelPool.pipeline``, and OptionError."""
+        service.check(self.task, self.options)
+        with service.models.pipeline(self.task, self.options, self.adapter, self.model) as pipeline:
+            yield pipeline
 
 
 def _record(item: Any) -> Record:
@@ -78,7 +92,7 @@ def _record(item: Any) -> Record:
         text, turns = item.get("text", ""), item.get("messages") or []
         if isinstance(text, str) and isinstance(turns, list) and all(map(_is_turn, turns)):
             return Record(text, history=tuple(Message(turn["role"], turn["content"]) for turn in turns))
-    raise BadRequest(
+    raise RequestError(
         "input must be a text, an object with text and messages, or a list of these.",
         hint='Messages are objects with "role" and "content".',
         param="input",
@@ -93,9 +107,8 @@ def _is_turn(turn: Any) -> bool:
     )
 
 
-def describe_task(name: str) -> dict[str, Any]:
+def describe_task(name: str, plugin: Plugin) -> dict[str, Any]:
     """A task as ``/v1/tasks`` describes it; a plugin that can't be loaded says why."""
-    plugin = installed_tasks()[name]
     entry: dict[str, Any] = {"name": name, "description": plugin.summary}
     try:
         task = load_task(name)
@@ -121,17 +134,20 @@ def describe_task(name: str) -> dict[str, Any]:
 def task_routes(service: Service) -> list[Route]:
     """``/v1/tasks`` and ``/v1/tasks/{task}``."""
 
-    async def index(request: Request) -> Response:
-        return JSONResponse({"object": "list", "data": [describe_task(name) for name in installed_tasks()]})
+    # Starlette runs these two in threads: they import plugins.
+    def index(request: Request) -> Response:
+        described = [describe_task(name, plugin) for name, plugin in service.tasks().items()]
+        return JSONResponse({"object": "list", "data": described})
 
-    async def one(request: Request) -> Response:
+    def one(request: Request) -> Response:
         name = request.path_params["task"]
-        load_task(name)  # an unknown one is an error with suggestions
-        return JSONResponse(describe_task(name))
+        service.task(name)  # an unknown one is an error with suggestions
+        return JSONResponse(describe_task(name, service.tasks()[name]))
 
     async def run(request: Request) -> Response:
         body = await body_of(request)
         asked = TaskRequest.read(request.path_params["task"], body, service.settings.max_batch)
+        request.state.log["task"] = asked.task
         if asked.stream:
             started = service.started(lambda cancelled: _pieces(service, asked, cancelled))
             events = await unless_gone(request, started)
@@ -156,26 +172,19 @@ def _event(event: tuple[str, Any]) -> str:
 
 async def _results(service: Service, asked: TaskRequest) -> list[Result]:
     def work(cancelled: Cancelled) -> Generator[list[Result], None, None]:
-        with service.models.pipeline(asked.task, service.limited(asked), asked.adapter) as pipeline:
-            if not asked.batch:
-                stream = pipeline.stream(asked.records[0], cancelled=cancelled)
-                while True:
-                    try:
-                        next(stream)
-                    except StopIteration as stop:
-                        results = [stop.value]
-                        break
-            else:
+        with asked.pipeline(service) as pipeline:
+            if asked.batch:
                 results = [
                     result if isinstance(result, Result) else Result.failed(result)
-                    for result in pipeline.run_each(asked.records)
+                    for result in pipeline.run_each(asked.records, cancelled=cancelled)
                 ]
+            else:
+                results = [pipeline.run(asked.records[0], cancelled=cancelled)]
             for result in results:
                 result.notices[:0] = pipeline.notices
         yield results
 
-    async with aclosing(service.runner.stream(work)) as found:
-        results = await anext(found)
+    results = await service.runner.first(work)
     for result in results:
         service.metrics.tokens(result.prompt_tokens, result.completion_tokens)
     return results
@@ -185,7 +194,7 @@ def _pieces(
     service: Service, asked: TaskRequest, cancelled: Cancelled
 ) -> Generator[tuple[str, Any], None, None]:
     notices: list[str] = []
-    with service.models.pipeline(asked.task, service.limited(asked), asked.adapter) as pipeline:
+    with asked.pipeline(service) as pipeline:
         for notice in pipeline.notices:
             yield "notice", {"text": notice}
         stream = pipeline.stream(asked.records[0], on_notice=notices.append, cancelled=cancelled)

@@ -123,7 +123,7 @@ def check_options(
 
 
 def resolve_bundle(
-    task: Task[Any],
+    task: Task[Any] | None,
     *,
     model: str | os.PathLike[str] | ModelSpec | None = None,
     adapter: str | os.PathLike[str] | None = None,
@@ -138,7 +138,8 @@ def resolve_bundle(
     any other model the task runs without it, and a notice says so.
 
     Args:
-        task, model, adapter, precision, device, reporter: as for ``load``.
+        task: None for the model itself.
+        model, adapter, precision, device, reporter: as for ``load``.
         offline: download nothing; NLPSUITE_OFFLINE=1 and HF_HUB_OFFLINE=1 have the same effect.
 
     Raises:
@@ -146,7 +147,7 @@ def resolve_bundle(
         NlpsuiteError: as ``get_bundle``.
     """
     given = None if adapter == NO_ADAPTER else adapter
-    own = own_adapter(task) if adapter is None else None
+    own = own_adapter(task) if task is not None and adapter is None else None
     found = resolve_model(model, precision=precision, offline=offline)
     if precision is None and isinstance(found, ModelSpec):
         precision = _default_precision(device)
@@ -161,10 +162,10 @@ def resolve_bundle(
         )
     except NlpsuiteError as error:
         # If the adapter caused it, the plugin is to blame.
-        if own and (fault := adapter_fault(task, own)):
+        if task is not None and own and (fault := adapter_fault(task, own)):
             raise fault from error
         raise
-    if own is None:
+    if task is None or own is None:
         return path, []
     notice = why_not_merged(task, own, Bundle.open(path), is_bundle=not isinstance(found, ModelSpec))
     return path, [notice] if notice else []

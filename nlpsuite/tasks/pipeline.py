@@ -122,18 +122,19 @@ class Pipeline:
         /,
         on_text: Callable[[str], None] = _ignore,
         on_notice: Callable[[str], None] = _ignore,
+        cancelled: Callable[[], bool] | None = None,
         **options: Any,
     ) -> Result:
         """Run the task on one record.
 
         Args:
             on_text: called with pieces of the output's text, as ``stream`` yields them.
-            on_notice: called with each notice at once.
+            on_notice, cancelled: as for ``stream``.
 
         Raises:
             NlpsuiteError: as ``stream``.
         """
-        return _exhaust(self.stream(record, on_notice=on_notice, **options), on_text)
+        return _exhaust(self.stream(record, on_notice=on_notice, cancelled=cancelled, **options), on_text)
 
     def run_batch(self, records: Sequence[Record], /, **options: Any) -> list[Result]:
         """Run the task on many records; their prompts share the running batch."""
@@ -147,6 +148,7 @@ class Pipeline:
         records: Sequence[Record],
         options: Sequence[Mapping[str, Any]] | None = None,
         on_result: Callable[[Result], None] = _ignore,
+        cancelled: Callable[[], bool] | None = None,
     ) -> list[Result | NlpsuiteError]:
         """Run the task on many records; one that fails doesn't stop the others.
 
@@ -155,13 +157,14 @@ class Pipeline:
         Args:
             options: for each record, overriding the pipeline's own.
             on_result: called with each result when it comes, before it is screened.
+            cancelled: as for ``stream``.
 
         Returns:
             For each record its result, or the error.
         """
         given = options or [{}] * len(records)
         items = [_Item(record, own) for record, own in zip(records, given, strict=True)]
-        _exhaust(self._solve(items, on_result=on_result, isolate=True))
+        _exhaust(self._solve(items, on_result=on_result, isolate=True, cancelled=cancelled))
         self._screen([item for item in items if item.error is None])
         return [item.error or item.result for item in items]
 

@@ -10,13 +10,11 @@ from pathlib import Path
 
 import pytest
 from fake_plugins import BROKEN, EXCEPTIONS, good, install, nlpsuite
-from installed import environment_with, fastest
+from installed import environment_with, fastest, start_limit
 
 from nlpsuite.errors import PluginError
 from nlpsuite.plugins import find_task, loading
 from nlpsuite.plugins.probe import probe
-
-SECONDS = 0.150
 
 
 def reported(stderr: str, *words: str) -> None:
@@ -210,7 +208,8 @@ def test_twenty_plugins_cost_no_time(
     assert loaded.isdisjoint({"torch", "numpy", "onnxruntime", "pluggy", "transformers", "tokenizers"})
     assert not any(name.startswith("plugin_") for name in loaded)
     quick = [sys.executable, "-c", "from nlpsuite.cli import main; main()", *args]
-    assert fastest(quick, enough=SECONDS, env=environment) <= SECONDS
+    limit = start_limit()
+    assert fastest(quick, enough=limit, env=environment) <= limit
 
 
 def test_a_fault_at_work_is_the_plugins(tmp_path: Path, tiny_bundle: Path) -> None:

@@ -1,62 +1,149 @@
-"""Models in memory: shared, unloaded when others need the room, never while in use."""
+"""Models in memory: shared, unloaded when others need the room, never while in use; several by name."""
 
 from __future__ import annotations
 
 import shutil
+import threading
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from nlpsuite.errors import ServerBusyError
+from nlpsuite.errors import ModelNotFoundError, ModelNotServedError, OptionError, ServerUnavailableError
 from nlpsuite.runtime.language_model import LanguageModel
 from nlpsuite.serve import models
 from nlpsuite.serve.models import ModelPool
 from nlpsuite.serve.settings import ServeSettings
 
+Open = Callable[[Path], LanguageModel]
+
+
+class Place:
+    """Bundles that look like 1 MB each, one for each task and one for the model itself, and what was loaded."""
+
+    def __init__(self, tiny_bundle: Path, directory: Path) -> None:
+        self.tiny_bundle, self.loaded = tiny_bundle, list[str]()
+        self.bundles = {name: directory / name for name in ("chat", "sentiment", "complete", "base")}
+        for path in self.bundles.values():
+            shutil.copytree(tiny_bundle, path)
+            (path / "onnx" / "more").write_bytes(bytes(1_000_000))
+
+    def resolve(self, task: Any, **_: Any) -> tuple[Path, list[str]]:
+        return self.bundles["base" if task is None else task.name], []
+
+    def open(self, path: Path) -> LanguageModel:
+        self.loaded.append(path.name)
+        return LanguageModel.load(self.tiny_bundle)
+
+    def pool(self, open_model: Open | None = None, **settings: Any) -> ModelPool:
+        return ModelPool(ServeSettings(memory=3, **settings), open_model or self.open)
+
 
 @pytest.fixture
-def pool(tiny_bundle: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> tuple[ModelPool, list[str]]:
-    """A pool with room for two bundles of 1 MB, and what it has loaded; each task has a bundle of its own."""
-    bundles = {name: tmp_path / name for name in ("chat", "sentiment", "complete")}
-    for path in bundles.values():
-        shutil.copytree(tiny_bundle, path)
-        (path / "onnx" / "more").write_bytes(bytes(1_000_000))
-    loaded: list[str] = []
+def place(tiny_bundle: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Place:
+    place = Place(tiny_bundle, tmp_path)
+    monkeypatch.setattr(models, "resolve_bundle", place.resolve)
+    return place
 
-    def open_model(path: Path) -> LanguageModel:
-        loaded.append(path.name)
-        return LanguageModel.load(tiny_bundle)
 
-    def resolve(task: Any, **_: Any) -> tuple[Path, list[str]]:
-        return bundles[task.name], []
+def test_a_model_is_loaded_once(place: Place) -> None:
+    pool = place.pool()
+    for _ in range(3):
+        with pool.pipeline("sentiment", {}) as pipeline:
+            assert pipeline("the").label
+    assert place.loaded == ["sentiment"]
+
+
+def test_the_one_used_least_recently_goes(place: Place) -> None:
+    pool = place.pool()
+    for name in ("chat", "sentiment", "chat", "complete", "chat"):
+        with pool.pipeline(name, {}):
+            pass
+    assert place.loaded == ["chat", "sentiment", "complete"]
+    assert pool.in_memory().keys() == {"chat", "complete"}
+
+
+def test_models_in_use_stay(place: Place) -> None:
+    pool = place.pool()
+    with pool.pipeline("chat", {}), pool.pipeline("sentiment", {}):
+        with pytest.raises(ServerUnavailableError, match="no room"), pool.pipeline("complete", {}):
+            pass
+        assert pool.in_memory().keys() == {"chat", "sentiment"}
+
+
+def test_what_a_model_works_on_counts(place: Place) -> None:
+    pool = place.pool()
+    with pool.pipeline("complete", {"max_tokens": 4}) as pipeline:
+        empty = pool.in_memory()["complete"]
+        pipeline("the singing of birds")
+    assert pool.in_memory()["complete"] > empty
+
+
+def test_a_model_that_is_being_loaded_holds_up_no_other(place: Place) -> None:
+    go = threading.Event()
+
+    def slowly(path: Path) -> LanguageModel:
+        if path.name == "sentiment":
+            assert go.wait(30)
+        return place.open(path)
+
+    def run(name: str) -> str:
+        with pool.pipeline(name, {"max_tokens": 2} if name == "complete" else {}) as pipeline:
+            return pipeline("the").text
+
+    pool = place.pool(slowly)
+    with ThreadPoolExecutor(3) as threads:
+        waiting = [threads.submit(run, "sentiment") for _ in range(2)]
+        assert threads.submit(run, "complete").result(30) is not None
+        assert not any(each.done() for each in waiting)
+        go.set()
+        assert waiting[0].result(30) == waiting[1].result(30)
+    assert sorted(place.loaded) == ["complete", "sentiment"]
+
+
+def test_a_failure_to_load_is_tried_again(place: Place) -> None:
+    failures = [ModelNotFoundError("gone")]
+
+    def sometimes(path: Path) -> LanguageModel:
+        if failures:
+            raise failures.pop()
+        return place.open(path)
+
+    pool = place.pool(sometimes)
+    with pytest.raises(ModelNotFoundError), pool.base():
+        pass
+    assert not pool.in_memory()
+    with pool.base() as model:
+        assert model.context_length
+
+
+def test_several_models_by_name(place: Place, monkeypatch: pytest.MonkeyPatch) -> None:
+    asked: list[str | None] = []
+
+    def resolve(task: Any, *, model: str | None, **_: Any) -> tuple[Path, list[str]]:
+        asked.append(model)
+        return place.bundles[model or "base"], []
 
     monkeypatch.setattr(models, "resolve_bundle", resolve)
-    return ModelPool(ServeSettings(memory=3), open_model), loaded
-
-
-def test_a_model_is_loaded_once(pool: tuple[ModelPool, list[str]]) -> None:
-    models, loaded = pool
-    for _ in range(3):
-        with models.pipeline("sentiment", {}) as pipeline:
-            assert pipeline("the").label
-    assert loaded == ["sentiment"]
-
-
-def test_the_one_used_least_recently_goes(pool: tuple[ModelPool, list[str]]) -> None:
-    models, loaded = pool
-    for name in ("chat", "sentiment", "chat", "complete", "chat"):
-        with models.pipeline(name, {}):
+    pool = place.pool(model="small=chat, large=complete")
+    assert pool.names() == ["small", "large"] and asked == []
+    for name in ("", "default", "small"):
+        with pool.base(name):
             pass
-    assert loaded == ["chat", "sentiment", "complete"]
-    assert models.in_memory().keys() == {"chat", "complete"}
+    with pool.pipeline("sentiment", {}, model="large"):
+        pass
+    assert place.loaded == ["chat", "complete"]
+    with pytest.raises(ModelNotServedError, match="medium"), pool.base("medium"):
+        pass
+    with pytest.raises(OptionError, match="called"):
+        place.pool(model="chat,complete").names()  # copies of one bundle have one name
 
 
-def test_models_in_use_stay(pool: tuple[ModelPool, list[str]]) -> None:
-    models, _ = pool
-    with models.pipeline("chat", {}), models.pipeline("sentiment", {}):
-        with pytest.raises(ServerBusyError, match="no room"), models.pipeline("complete", {}):
-            pass
-        assert models.in_memory().keys() == {"chat", "sentiment"}
-    with models.pipeline("complete", {}):
-        assert "complete" in models.in_memory()
+def test_what_is_served_is_prepared_and_loaded_at_the_start(place: Place) -> None:
+    pool = place.pool(task="sentiment")
+    pool.prepare()
+    assert place.loaded == []
+    pool.preload()
+    assert place.loaded == ["base", "sentiment"]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from pathlib import Path
 from typing import Any
 
@@ -170,3 +171,79 @@ def test_harmless_extras_pass(client: TestClient) -> None:
 def test_a_prompt_that_is_too_long(client: TestClient) -> None:
     answer = client.post("/v1/completions", json={"prompt": "the " * 5_000})
     assert answer.status_code == 400 and answer.json()["error"]["code"] == "input-too-long"
+
+
+def test_a_stream_has_the_same_log_probabilities(client: TestClient) -> None:
+    whole = chat(client, logprobs=True, top_logprobs=2)["choices"][0]["logprobs"]["content"]
+    body = {"messages": HELLO, "max_tokens": 8, "logprobs": True, "top_logprobs": 2}
+    parts = [part["choices"][0] for part in chunks(client, "/v1/chat/completions", **body)]
+    tokens = [token for part in parts if part["logprobs"] for token in part["logprobs"]["content"]]
+    assert tokens == whole
+    assert sum(bool(part["logprobs"] and part["logprobs"]["content"]) for part in parts) > 1  # as they come
+
+
+def test_echo_in_a_stream(client: TestClient) -> None:
+    body = {"prompt": "the singing", "max_tokens": 6, "echo": True, "logprobs": 1}
+    whole = client.post("/v1/completions", json=body).json()["choices"][0]
+    parts = [part["choices"][0] for part in chunks(client, "/v1/completions", **body)]
+    assert "".join(part["text"] for part in parts) == whole["text"]
+    found = [token for part in parts if part["logprobs"] for token in part["logprobs"]["tokens"]]
+    assert found == whole["logprobs"]["tokens"]
+
+
+def test_a_part_of_a_character_has_its_bytes(client: TestClient) -> None:
+    body = {"prompt": "𝄞", "max_tokens": 0, "echo": True, "logprobs": 1}
+    found = client.post("/v1/completions", json=body).json()["choices"][0]["logprobs"]
+    assert found["tokens"] == ["bytes:\\xf0", "bytes:\\x9d", "bytes:\\x84", "bytes:\\x9e"]
+    assert found["text_offset"] == [0, 0, 0, 0]
+
+
+def test_defaults_are_openais(client: TestClient) -> None:
+    text = client.post("/v1/completions", json={"prompt": "the"}).json()
+    assert text["usage"]["completion_tokens"] <= 16
+    hot = {"temperature": 2.0, "max_tokens": 12}
+    assert len({chat(client, **hot)["choices"][0]["message"]["content"] for _ in range(4)}) > 1
+    assert chat(client, **hot, seed=-3)["choices"] == chat(client, **hot, seed=-3)["choices"]
+
+
+def test_penalties(client: TestClient) -> None:
+    once = [{"frequency_penalty": 2, "presence_penalty": 2, "repetition_penalty": 10, "max_tokens": 30}]
+    [tokens] = [chat(client, logprobs=True, **fields)["choices"][0]["logprobs"]["content"] for fields in once]
+    texts = [tuple(token["bytes"]) for token in tokens]
+    plain = chat(client, logprobs=True, max_tokens=30)["choices"][0]["logprobs"]["content"]
+    assert len(set(texts)) >= len({tuple(token["bytes"]) for token in plain})
+
+
+@pytest.mark.parametrize(
+    ("form", "pattern"),
+    [
+        ({"type": "regex", "regex": "[0-9]{3}-[a-c]"}, r"[0-9]{3}-[a-c]"),
+        ({"type": "grammar", "grammar": 'start: "yes" | "no"'}, "yes|no"),
+        ({"type": "json_object"}, r"(?s)\{.*\}"),
+    ],
+    ids=lambda value: value["type"] if isinstance(value, dict) else "",
+)
+def test_answers_follow_a_form(client: TestClient, form: Any, pattern: str) -> None:
+    choice = chat(client, response_format=form, max_tokens=60, temperature=1, seed=1)["choices"][0]
+    if choice["finish_reason"] == "stop":
+        assert re.fullmatch(pattern, choice["message"]["content"])
+    else:
+        assert form["type"] == "json_object"  # a model of random weights may write long texts
+
+
+@pytest.mark.parametrize(
+    "form",
+    [
+        {"type": "json_schema", "json_schema": "x"},
+        {"type": "json_schema", "json_schema": {"schema": []}},
+        {"type": "regex"},
+        {"type": "regex", "regex": "("},
+        {"type": "grammar", "grammar": "start: nothing"},
+        {"type": ["text"]},
+        {},
+    ],
+    ids=str,
+)
+def test_a_form_that_cannot_be_followed(client: TestClient, form: Any) -> None:
+    answer = client.post("/v1/chat/completions", json={"messages": HELLO, "response_format": form})
+    assert answer.status_code == 400 or not form

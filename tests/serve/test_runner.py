@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from nlpsuite.errors import RequestTimeoutError, ServerBusyError
+from nlpsuite.errors import RequestTimeoutError, ServerBusyError, ServerUnavailableError
 from nlpsuite.serve.runner import Cancelled, Runner
 
 
@@ -113,7 +113,7 @@ def test_closing_finishes_what_runs() -> None:
         await asyncio.sleep(0.03)
         await runner.close(5)
         assert await running == [0, 1, 2, 3, 4]
-        with pytest.raises(ServerBusyError, match="shutting down"):
+        with pytest.raises(ServerUnavailableError, match="shutting down"):
             await anext(runner.stream(counting(1)))
 
     asyncio.run(scene())

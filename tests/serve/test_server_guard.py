@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import logging
 from collections.abc import Iterator
 from pathlib import Path
@@ -9,9 +10,13 @@ from typing import Any
 
 import pytest
 from serving import client_of
+from starlette.applications import Starlette
+from starlette.routing import Mount
 from starlette.testclient import TestClient
 
 from nlpsuite.errors import OptionError
+from nlpsuite.serve.app import create_app
+from nlpsuite.serve.log import set_up_log
 from nlpsuite.serve.settings import ServeSettings
 
 
@@ -36,6 +41,43 @@ def test_another_machine_needs_a_token() -> None:
         ServeSettings(host="0.0.0.0")
     assert ServeSettings(host="0.0.0.0", token="secret").token
     assert ServeSettings(host="0.0.0.0", auth=False)
+    assert ServeSettings(host="127.0.0.9") and ServeSettings(host="::1") and ServeSettings(host="localhost")
+    with pytest.raises(OptionError, match="token"):
+        ServeSettings(host="server.example")
+
+
+def test_a_token_as_files_and_headers_have_it() -> None:
+    assert ServeSettings(token="secret\n").token == "secret"
+    for wrong in ("two words", "naïve", "a\nb"):
+        with pytest.raises(OptionError, match="token"):
+            ServeSettings(token=wrong)
+
+
+@pytest.mark.parametrize("header", ["bearer secret", "BEARER  secret "])
+def test_the_scheme_of_a_token_is_spelled_in_any_way(strict: TestClient, header: str) -> None:
+    assert strict.get("/v1/models", headers={"Authorization": header}).status_code == 200
+
+
+@pytest.mark.parametrize("header", ["secret", "Basic secret", "Bearer", "Bearer secret2", "Bearer \xe4"])
+def test_other_headers_are_no_token(strict: TestClient, header: str) -> None:
+    assert strict.get("/v1/models", headers={"Authorization": header.encode("latin-1")}).status_code == 401
+
+
+@pytest.mark.parametrize("path", ["/v1/models", "/v1/tasks", "/metrics", "/openapi.json", "/v1/jobs"])
+def test_mounted_in_another_application_the_token_is_needed_too(tiny_bundle: Path, path: str) -> None:
+    app = create_app(model=str(tiny_bundle), token="secret")
+    outer = TestClient(Starlette(routes=[Mount("/nlp", app)]), base_url="http://shop.example")
+    assert outer.get(f"/nlp{path}").status_code == 401
+    assert outer.get(f"/nlp{path}", headers={"Authorization": "Bearer secret"}).status_code == 200
+    assert outer.get("/nlp/health").status_code == 200 and "<main>" in outer.get("/nlp/").text
+
+
+def test_mounted_without_a_token(tiny_bundle: Path) -> None:
+    app = create_app(model=str(tiny_bundle), allow_host="*")
+    outer = TestClient(Starlette(routes=[Mount("/nlp", app)]), base_url="http://shop.example")
+    answer = outer.post("/nlp/v1/tasks/sentiment", json={"input": "the"})
+    assert answer.status_code == 200
+    assert 'route="/v1/tasks/{task}"' in outer.get("/nlp/metrics").text
 
 
 @pytest.mark.parametrize(
@@ -43,7 +85,10 @@ def test_another_machine_needs_a_token() -> None:
     [
         ({"Host": "localhost:8000"}, 200),
         ({"Host": "[::1]:8000"}, 200),
+        ({"Host": "192.168.1.5:8000"}, 200),  # a name can be made to point here, an address can't
         ({"Host": "evil.example"}, 403),
+        ({"Host": "localhost.evil.example"}, 403),
+        ({"Host": ""}, 403),
         ({"Origin": "http://evil.example"}, 403),
         ({"Origin": "http://127.0.0.1"}, 200),
         ({"Origin": "null"}, 403),
@@ -90,6 +135,27 @@ def test_counts_and_log(client: TestClient, caplog: pytest.LogCaptureFixture) ->
     counts = client.get("/metrics").text
     assert 'nlpsuite_requests_total{route="/v1/tasks/{task}",status="200"}' in counts
     assert "nlpsuite_tokens_total" in counts and "nlpsuite_running 0.0" in counts
+
+
+def test_a_path_writes_no_line_of_its_own(client: TestClient, caplog: pytest.LogCaptureFixture) -> None:
+    with caplog.at_level(logging.INFO, "nlpsuite.serve"):
+        client.get("/v1/tasks/x%0aGET%20/admin%20200")
+    assert "\n" not in caplog.records[-1].getMessage()
+
+
+def test_the_log_in_json(client: TestClient, capsys: pytest.CaptureFixture[str]) -> None:
+    root = logging.getLogger()
+    before, level = root.handlers[:], root.level
+    try:
+        set_up_log("json")
+        answer = client.post("/v1/tasks/sentiment", json={"input": "the"})
+        logging.getLogger("nlpsuite.serve").error("odd", exc_info=ValueError("x"))
+    finally:
+        root.handlers[:], root.level = before, level
+    request, error = map(json.loads, capsys.readouterr().err.splitlines())
+    assert request["path"] == "/v1/tasks/sentiment" and request["status"] == 200
+    assert request["task"] == "sentiment" and request["request"] == answer.headers["x-request-id"]
+    assert error["level"] == "error" and "ValueError: x" in error["traceback"]
 
 
 def test_the_document_names_every_task(client: TestClient) -> None:

@@ -84,6 +84,8 @@ def test_an_error_before_the_first_piece_has_a_status(client: TestClient) -> Non
         ({"input": "a", "options": {"max_tokens": 100_000}}, 400, "at most 4,096"),
         ({"input": "a", "options": 7}, 400, "object"),
         ({"input": "a", "adapter": "mine"}, 400, "adapter"),
+        ({"input": "a", "model": 3}, 400, "model"),
+        ({"input": "a", "model": "gpt-4o"}, 404, "not served"),
         ({"input": "a", "stream": 1}, 400, "stream"),
         ({"input": ["a"], "stream": True}, 400, "list"),
         ({"input": "a", "colour": "red"}, 400, "colour"),
@@ -97,7 +99,10 @@ def test_a_wrong_body_is_explained(client: TestClient, body: Any, status: int, w
     assert words in error["message"] and error["code"]
 
 
-@pytest.mark.parametrize("content", [b"", b"{", b"[1]", b"\xff", b"[" * 100_000])
+@pytest.mark.parametrize(
+    "content",
+    [b"", b"{", b"[1]", b"\xff", b"[" * 100_000, b'{"input": "\\ud800"}', b'{"input": "a", "stream": NaN}'],
+)
 def test_a_body_that_is_no_object(client: TestClient, content: bytes) -> None:
     assert client.post("/v1/tasks/chat", content=content).status_code == 400
 
