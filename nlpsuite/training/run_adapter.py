@@ -176,7 +176,9 @@ class _Run:
         # As a JSON round trip leaves them: what the adapter's file will say.
         options = {**task.adapter_options, **(self.table.options or {}), **recorded["options"]}
         self.task, self.options = complete_options(
-            task, options, lambda unlabelled: (example.reference for example in self._read(unlabelled, self.table))
+            task,
+            options,
+            lambda unlabelled: (example.reference for example in self._read(unlabelled, self.table)),
         )
 
     def train(self) -> AdapterReport:
