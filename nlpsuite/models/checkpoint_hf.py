@@ -22,7 +22,8 @@ import numpy.typing as npt
 from nlpsuite.errors import BundleCorruptError, ModelUnavailableError, UnsupportedModelError
 from nlpsuite.models.checkpoint_base import Checkpoint, RawTensor, check_tensors
 from nlpsuite.models.config import GPT2Config, ModelConfig, config_from_hf
-from nlpsuite.models.hf_tokenizer import DAMAGED, read_json, tokenizer_files
+from nlpsuite.models.hf_files import DAMAGED, read_json
+from nlpsuite.models.hf_tokenizer import has_tokenizer, tokenizer_files
 
 __all__ = ["DTYPES", "GPT2_TRANSPOSED", "SafetensorsCheckpoint", "widen_bf16"]
 
@@ -68,9 +69,9 @@ class SafetensorsCheckpoint(Checkpoint):
         self.name = _name(path)
         self.license = _license(path)
         self.config = _config(path)
-        if not (path / "tokenizer.json").is_file():
+        if not has_tokenizer(path):
             raise UnsupportedModelError(
-                f"{path} has no tokenizer.json.",
+                f"{path} has no tokenizer.json and no tokenizer.model.",
                 hint="Save the model's fast tokenizer into the directory "
                 "(transformers: AutoTokenizer.from_pretrained(...).save_pretrained(...)).",
             )

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence, Set
 from dataclasses import dataclass
 from typing import Any
 
-__all__ = ["END_OF_GENERATION", "SpecialTokens", "choose_pad", "make_tokenizer_files"]
+from tokenizers import AddedToken, Tokenizer
+
+__all__ = ["END_OF_GENERATION", "SpecialTokens", "add_tokens", "choose_pad", "make_tokenizer_files"]
 
 END_OF_GENERATION = ("<|endoftext|>", "<|im_end|>", "<|eot_id|>", "<|end_of_text|>", "<end_of_turn>")
 """Control tokens that end a generation wherever a vocabulary has them."""
@@ -30,6 +32,27 @@ class SpecialTokens:
     unk: int | None
     pad: int | None
     ends: Sequence[int]
+
+
+def add_tokens(
+    tokenizer: Tokenizer,
+    tokens: Sequence[str],
+    control: Set[int],
+    user_defined: Set[int],
+    *,
+    strip_after: Set[int] = frozenset(),
+) -> None:
+    """Declare which tokens of a vocabulary are found in a text before it is segmented.
+
+    Args:
+        tokens: the vocabulary, by id.
+        control, user_defined: ids of special tokens, and of others; one that is both is special.
+        strip_after: ids of special tokens that swallow the white space behind them.
+    """
+    special = [AddedToken(tokens[i], normalized=False, rstrip=i in strip_after) for i in sorted(control)]
+    tokenizer.add_special_tokens(special)
+    plain = sorted(user_defined - control)
+    tokenizer.add_tokens([AddedToken(tokens[i], normalized=False) for i in plain])
 
 
 def make_tokenizer_files(

@@ -10,7 +10,7 @@ from __future__ import annotations
 import functools
 import json
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from itertools import chain
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -19,6 +19,7 @@ from nlpsuite.errors import BundleCorruptError, InputInvalidError, UnsupportedMo
 from nlpsuite.runtime.infilling import Layout, find_layout
 from nlpsuite.runtime.number_limit import NumberTokens
 from nlpsuite.runtime.prompt import Message, Prompt
+from nlpsuite.runtime.space_prefix import SpacePrefix
 from nlpsuite.runtime.token_healing import TokenHealer
 
 if TYPE_CHECKING:
@@ -51,7 +52,11 @@ class Tokenizer:
         self._core = core
         # Control tokens in a text are then split like any other characters.
         self._core.encode_special_tokens = True
-        self._controls = {t.content: i for i, t in core.get_added_tokens_decoder().items() if t.special}
+        special = {i: t for i, t in core.get_added_tokens_decoder().items() if t.special}
+        self._controls = {t.content: i for i, t in special.items()}
+        # Phi-3's control tokens swallow the white space behind them.
+        self._strips_after = frozenset(t.content for t in special.values() if t.rstrip)
+        self._strips_before = frozenset(t.content for t in special.values() if t.lstrip)
         self.control_ids = frozenset(self._controls.values())
         longest_first = sorted(self._controls, key=len, reverse=True)
         self._control_pattern = re.compile("|".join(map(re.escape, longest_first))) if longest_first else None
@@ -109,6 +114,16 @@ class Tokenizer:
         """Ids of plain text; control tokens in it are treated as text."""
         ids: list[int] = self._core.encode(text, add_special_tokens=False).ids
         return ids
+
+    def encode_continuation(self, text: str) -> list[int]:
+        """As ``encode_text``, of a text that continues another: no space is put in front of it."""
+        core = self._space_prefix.bare if self._space_prefix else self._core
+        ids: list[int] = core.encode(text, add_special_tokens=False).ids
+        return ids
+
+    @functools.cached_property
+    def _space_prefix(self) -> SpacePrefix | None:
+        return SpacePrefix.of(self._core)
 
     def decode(self, ids: Sequence[int]) -> str:
         """The text of ``ids`` without control tokens; invalid UTF-8 becomes U+FFFD."""
@@ -173,8 +188,8 @@ class Tokenizer:
             UnsupportedModelError: messages are given but the model has no chat template,
                 or the template refuses them; or a suffix, and it has no tokens for that.
         """
-        head, tail = self._pieces(prompt)
-        return [*head, *self.encode_text(tail)]
+        head, tail, encode = self._pieces(prompt)
+        return [*head, *encode(tail)]
 
     def count(self, prompt: Prompt | str) -> int:
         """Number of tokens of a prompt as the model reads it, or of plain text."""
@@ -186,9 +201,9 @@ class Tokenizer:
         Context and choice are encoded as one text, since a token may span their boundary. The shared
         context ends before the first token that differs.
         """
-        head, tail = self._pieces(prompt)
-        rows = [[*head, *self.encode_text(tail + choice)] for choice in prompt.choices]
-        shared = common_prefix([[*head, *self.encode_text(tail)], *rows])
+        head, tail, encode = self._pieces(prompt)
+        rows = [[*head, *encode(tail + choice)] for choice in prompt.choices]
+        shared = common_prefix([[*head, *encode(tail)], *rows])
         # Every choice needs a token of its own, even one that is a prefix of another.
         shared = min(shared, *(len(row) - 1 for row in rows))
         return rows[0][:shared], [row[shared:] for row in rows]
@@ -209,14 +224,20 @@ class Tokenizer:
         if not prompt.messages:
             return [*start, (prompt.text + prompt.prefill, False)]
         rendered, marker = self._render(prompt.messages)
-        segments = []
-        at = 0
+        segments: list[tuple[str, bool]] = []
+        at, after = 0, ""
         for match in self._control_pattern.finditer(rendered) if self._control_pattern else ():
-            if match.start() > at:
-                segments.append((rendered[at : match.start()].replace(marker, ""), False))
+            text = self._stripped(rendered[at : match.start()].replace(marker, ""), after, match.group())
+            segments += [(text, False)] if text else []
             segments.append((match.group(), True))
-            at = match.end()
-        return [*segments, (rendered[at:].replace(marker, "") + prompt.prefill, False)]
+            at, after = match.end(), match.group()
+        tail = rendered[at:].replace(marker, "") + prompt.prefill
+        return [*segments, (self._stripped(tail, after, ""), False)]
+
+    def _stripped(self, text: str, after: str, before: str) -> str:
+        """A text without the white space that the control tokens around it swallow."""
+        text = text.lstrip() if after in self._strips_after else text
+        return text.rstrip() if before in self._strips_before else text
 
     @property
     def _known_layout(self) -> Layout:
@@ -231,13 +252,20 @@ class Tokenizer:
         """Whether the text contains the characters of a control token."""
         return self._control_pattern is not None and self._control_pattern.search(text) is not None
 
-    def _pieces(self, prompt: Prompt) -> tuple[list[int], str]:
-        """Everything up to the last control token as ids, and the text after it."""
+    def _pieces(self, prompt: Prompt) -> tuple[list[int], str, Callable[[str], list[int]]]:
+        """Everything up to the last control token as ids, the text after it, and what encodes that text."""
         *head, (tail, _) = self.segments(prompt)
+        # A raw prompt's beginning-of-text token isn't part of the text.
+        start = 1 if self._bos and not prompt.messages else 0
+
+        def encoder(number: int) -> Callable[[str], list[int]]:
+            inside = number > start and self._space_prefix is not None and self._space_prefix.first_only
+            return self.encode_continuation if inside else self.encode_text
+
         ids: list[int] = []
-        for text, control in head:
-            ids.extend([self.token_id(text)] if control else self.encode_text(text))
-        return ids, tail
+        for number, (text, control) in enumerate(head):
+            ids.extend([self.token_id(text)] if control else encoder(number)(text))
+        return ids, tail, encoder(len(head))
 
     def token_id(self, token: str) -> int:
         """The id of a control token."""
