@@ -211,6 +211,13 @@ class VerificationError(NlpsuiteError):
     exit_code = 5
 
 
+class ClientMismatchError(NlpsuiteError):
+    """Another program computes something else with the bundle, which was written."""
+
+    code = "client-mismatch"
+    exit_code = 5
+
+
 class DeviceUnavailableError(NlpsuiteError):
     """The requested device can't be used; the message gives the provider's reason."""
 

@@ -74,6 +74,7 @@ class GenerationOptions(Options):
         None, "Make words that were already generated less likely; 1 turns this off."
     )
     seed: int | None = option(None, "Seed for sampling; the same seed gives the same text.")
+    beams: int | None = option(None, "Write this many texts side by side and take the likeliest.")
 
     def apply(self, prompt: Prompt) -> Prompt:
         """The prompt with the user's settings in place of the task's own.

@@ -45,19 +45,22 @@ def _task_of(args: Sequence[str]) -> str:
 
 def _flags() -> list[click.Parameter]:
     layouts = click.Choice(["slots", "portable"])
-    precisions = click.Choice(["fp32", "fp16", "int8", "int4"])
     return [
         click.Argument(["model"], required=False),
         *grouped("Bundle", [
             click.Option(["--adapter"], metavar="PATH", help="Merge this adapter into the weights; `none` leaves out the task's own."),
-            click.Option(["--precision"], type=precisions, default="int8", show_default=True,
-                         help="Precision of the weights; fp16 is for CUDA and WebGPU."),
+            click.Option(["--precision"], metavar="NAMES", default="int8", show_default=True,
+                         help="Precision of the weights: fp32, fp16 (for CUDA and WebGPU), int8 or int4; several, "
+                         "separated by commas, for a portable bundle with a graph of each."),
             click.Option(["--layout"], type=layouts,
                          help="Write for nlpsuite (slots) or for onnxruntime-genai, transformers.js and optimum (portable).  "
                          "[default: slots; with --task portable]"),
             click.Option(["--output", "-o"], metavar="DIR", help="Write the bundle here.  [default: exported/<model>-<precision>]"),
             click.Option(["--name"], metavar="NAME", help="Display name in the manifest.  [default: the model's own]"),
             click.Option(["--verify/--no-verify"], default=True, help="Compare the graph with torch.  [default: verify]"),
+            click.Option(["--verify-with"], metavar="NAMES", default="",
+                         help="Run the bundle with these programs too and compare: ort, genai, optimum, transformersjs, browser. "
+                         "NAME=PATH names a Python or a node_modules directory."),
             click.Option(["--overwrite"], is_flag=True, help="Replace an existing bundle."),
         ]),
         *grouped("Task", [
@@ -81,7 +84,7 @@ def command(ctx: click.Context, /, model: str | None, **values: Any) -> None:
     nlpsuite export --precision int4
     nlpsuite export runs/my-lstm -o exported/my-lstm
     nlpsuite export --adapter runs/sentiment/adapter.safetensors
-    nlpsuite export hf:HuggingFaceTB/SmolLM2-360M-Instruct --layout portable --precision fp16
+    nlpsuite export hf:HuggingFaceTB/SmolLM2-360M-Instruct --layout portable --precision int8,int4,fp16
 
     With --task the bundle is made for one task, and task.json says in any language's terms how to do it:
     prompt, choices or decoding, labels, and golden examples to check a program with.
@@ -90,6 +93,7 @@ def command(ctx: click.Context, /, model: str | None, **values: Any) -> None:
     nlpsuite export --task sentiment -o exported/sentiment
     nlpsuite export --task translate --from English --to German -o exported/en-de
     nlpsuite export --task summarize --method instruct --help
+    nlpsuite export --task sentiment --precision int8,int4 --verify-with ort,transformersjs=node_modules
     """
     from nlpsuite.cli.progress import Progress
     from nlpsuite.tasks.export.export import export
@@ -98,9 +102,8 @@ def command(ctx: click.Context, /, model: str | None, **values: Any) -> None:
     task = ctx.meta.get(_TASK) or (None if named is None else load_task(named))
     options = _task_options(task, values) if task else {}
     report = export(model, task=task, reporter=Progress(), **values, **options)
-    for notice in report.notices:
-        click.echo(notice, err=True)
-    click.echo(report, err=True)
+    for line in (*report.notices, report, *report.clients):
+        click.echo(line, err=True)
     click.echo(report.bundle.path)
 
 
