@@ -12,13 +12,19 @@ from __future__ import annotations
 from collections.abc import Set
 from typing import Any
 
+import numpy as np
 from tokenizers import Tokenizer, decoders
 from tokenizers.models import BPE
 
 from nlpsuite.errors import BundleCorruptError, UnsupportedModelError
 from nlpsuite.models.gguf_pre_tokenizers import PreTokenization, find_pre_tokenization
 from nlpsuite.models.sentencepiece import CONTROL, UNKNOWN, USER_DEFINED, Pieces
-from nlpsuite.models.tokenizer_files import SpecialTokens, add_tokens, make_tokenizer_files
+from nlpsuite.models.tokenizer_files import (
+    SpecialTokens,
+    add_tokens,
+    make_tokenizer_files,
+    suggested_sampling,
+)
 
 __all__ = ["tokenizer_files"]
 
@@ -83,7 +89,17 @@ def tokenizer_files(metadata: dict[str, Any]) -> dict[str, str]:
         add_bos=metadata.get("tokenizer.ggml.add_bos_token", add_bos),
         max_length=metadata.get(f"{metadata.get('general.architecture')}.context_length"),
         chat_template=template if isinstance(template, str) else None,
+        sampling=_sampling(metadata),
     )
+
+
+def _sampling(metadata: dict[str, Any]) -> dict[str, float]:
+    keys = {name: f"general.sampling.{name}" for name in ("top_k", "top_p", "min_p")}
+    keys |= {"temperature": "general.sampling.temp", "repetition_penalty": "general.sampling.penalty_repeat"}
+    found = {name: metadata[key] for name, key in keys.items() if type(metadata.get(key)) in (int, float)}
+    # Stored as float32: 0.60000002 was written as 0.6.
+    values = {name: float(str(np.float32(v))) if type(v) is float else v for name, v in found.items()}
+    return suggested_sampling(values, drawn=values.get("temperature", 0) > 0)
 
 
 def _tokens(metadata: dict[str, Any]) -> list[str]:

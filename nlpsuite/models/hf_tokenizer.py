@@ -23,7 +23,12 @@ from nlpsuite.models.sentencepiece import (
 )
 from nlpsuite.models.sentencepiece_file import FILE as SENTENCEPIECE
 from nlpsuite.models.sentencepiece_file import read_sentencepiece
-from nlpsuite.models.tokenizer_files import SpecialTokens, add_tokens, make_tokenizer_files
+from nlpsuite.models.tokenizer_files import (
+    SpecialTokens,
+    add_tokens,
+    make_tokenizer_files,
+    suggested_sampling,
+)
 
 __all__ = ["has_tokenizer", "tokenizer_files"]
 
@@ -81,6 +86,8 @@ def tokenizer_files(path: Path, config: ModelConfig) -> dict[str, str]:
         add_bos=bos is not None and (read.adds_bos or tokenizer.encode("").ids[:1] == [bos]),
         max_length=config.context_length,
         chat_template=_chat_template(path, settings),
+        # Older directories have them in config.json.
+        sampling=suggested_sampling({**declared[1], **declared[0]}, drawn=bool(declared[0].get("do_sample"))),
     )
 
 

@@ -11,11 +11,13 @@ import functools
 import json
 import re
 from collections.abc import Callable, Iterable, Sequence
+from dataclasses import replace
 from itertools import chain
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from nlpsuite.errors import BundleCorruptError, InputInvalidError, UnsupportedModelError
+from nlpsuite.runtime.chat_template import ChatTemplate
 from nlpsuite.runtime.infilling import Layout, find_layout
 from nlpsuite.runtime.number_limit import NumberTokens
 from nlpsuite.runtime.prompt import Message, Prompt
@@ -60,13 +62,13 @@ class Tokenizer:
         self.control_ids = frozenset(self._controls.values())
         longest_first = sorted(self._controls, key=len, reverse=True)
         self._control_pattern = re.compile("|".join(map(re.escape, longest_first))) if longest_first else None
-        self._chat_template = chat_template
+        self._chat_template = (
+            ChatTemplate(chat_template, variables, self._controls.keys()) if chat_template else None
+        )
         self._variables = variables
         # A chat template writes it itself.
         bos = variables.get("bos_token") or ""
         self._bos = bos if add_bos and bos in self._controls else ""
-        self._compiled: Any = None
-        self._takes_system = True
         self._healer: TokenHealer | None = None
         self._number_tokens: NumberTokens | None = None
         self._layout = find_layout(lambda token: core.token_to_id(token) is not None)
@@ -86,7 +88,8 @@ class Tokenizer:
             template_file = directory / "chat_template.jinja"
             template = template_file.read_text(encoding="utf-8") if template_file.is_file() else None
             variables = {
-                name: _token_text(config.get(name)) for name in ("bos_token", "eos_token", "pad_token")
+                name: _token_text(config.get(name))
+                for name in ("bos_token", "eos_token", "pad_token", "unk_token")
             }
         except Exception as error:  # tokenizers raises plain Exception
             raise BundleCorruptError(f"The tokenizer in {directory} can't be loaded: {error}.") from None
@@ -280,36 +283,20 @@ class Tokenizer:
                 "This model has no chat template, so it can't follow instructions.",
                 hint="Use an instruction-tuned model, or the task `complete`.",
             )
-        used = set(self._chat_template).union(*(m.content for m in messages))
+        used = set(self._chat_template.source).union(*(m.content for m in messages))
         marker = next((c for c in map(chr, chain(*_PRIVATE_USE)) if c not in used), None)
         if marker is None:
             raise InputInvalidError(
                 "The text contains every private-use character of Unicode; it isn't text."
             )
+        marked = [replace(m, content=self._mark(m.content, marker)) for m in messages]
         try:
-            if self._compiled is None:
-                self._compiled = _compile(self._chat_template)
-                self._takes_system = self._supports_system()
-            if not self._takes_system:
-                messages = _without_system(messages)
-            marked = [{"role": m.role, "content": self._mark(m.content, marker)} for m in messages]
-            return self._rendered(marked), marker
+            return self._chat_template.render(marked), marker
         except Exception as error:  # a template can raise anything
             raise UnsupportedModelError(
-                f"The model's chat template refused the conversation: {error}"
+                f"The model's chat template refused the conversation: {error}",
+                hint="Check the roles and their order, or use the task `complete`, which needs no template.",
             ) from None
-
-    def _rendered(self, messages: Sequence[dict[str, str]]) -> str:
-        text: str = self._compiled.render(messages=messages, add_generation_prompt=True, **self._variables)
-        return text
-
-    def _supports_system(self) -> bool:
-        """Whether the template writes a system message; some refuse it, others drop it silently."""
-        probe = [{"role": "system", "content": "instruction"}, {"role": "user", "content": "question"}]
-        try:
-            return "instruction" in self._rendered(probe)
-        except Exception:  # a template can raise anything
-            return False
 
     def _mark(self, content: str, marker: str) -> str:
         """Insert a marker after every character that could begin a control token.
@@ -333,16 +320,6 @@ def _byte_alphabet() -> dict[str, int]:
     return {chr(byte): byte for byte in plain} | {chr(256 + i): byte for i, byte in enumerate(others)}
 
 
-def _without_system(messages: Sequence[Message]) -> Sequence[Message]:
-    """The conversation with its system message put before the first user message."""
-    if not messages or messages[0].role != "system":
-        return messages
-    system, *rest = messages
-    if rest and rest[0].role == "user":
-        return [Message("user", f"{system.content}\n\n{rest[0].content}"), *rest[1:]]
-    return [Message("user", system.content), *rest]
-
-
 def common_prefix(rows: Sequence[Sequence[int]]) -> int:
     """Number of leading items that all rows share."""
     shared = 0
@@ -356,21 +333,3 @@ def common_prefix(rows: Sequence[Sequence[int]]) -> int:
 def _token_text(value: Any) -> str | None:
     """A token in tokenizer_config.json is a string or an object with ``content``."""
     return value.get("content") if isinstance(value, dict) else value
-
-
-def _compile(source: str) -> Any:
-    """A chat template in a sandbox, with the helpers that Hugging Face templates use."""
-    import datetime
-
-    from jinja2.sandbox import ImmutableSandboxedEnvironment
-
-    def refuse(message: str) -> None:
-        raise ValueError(message)
-
-    environment = ImmutableSandboxedEnvironment(
-        trim_blocks=True, lstrip_blocks=True, extensions=["jinja2.ext.loopcontrols"]
-    )
-    environment.filters["tojson"] = lambda value, **kw: json.dumps(value, ensure_ascii=False, **kw)
-    environment.globals["raise_exception"] = refuse
-    environment.globals["strftime_now"] = lambda form: datetime.datetime.now().strftime(form)
-    return environment.from_string(source)

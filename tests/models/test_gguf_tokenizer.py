@@ -106,6 +106,13 @@ def test_all_ends_of_generation_are_listed() -> None:
     }
 
 
+def test_suggested_settings_are_part_of_the_bundle() -> None:
+    metadata = tiny_metadata()
+    metadata |= {"general.sampling.temp": 0.6000000238418579, "general.sampling.top_k": 64}
+    written = json.loads(tokenizer_files(metadata)["generation_config.json"])
+    assert (written["do_sample"], written["temperature"], written["top_k"]) == (True, 0.6, 64)
+
+
 def test_padding_is_no_token_that_ends_a_prompt() -> None:
     config = files_of()["tokenizer_config.json"]
     assert config["pad_token"] == "<|endoftext|>"
