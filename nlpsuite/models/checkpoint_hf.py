@@ -36,7 +36,9 @@ DTYPES = {"F32": "<f4", "F16": "<f2", "BF16": "<u2"}
 """The storage types that are read, as numpy types; see ``widen_bf16``."""
 _SAMPLE_BYTES = 1 << 16
 # Old checkpoints store these although they follow from the configuration: rotary frequencies, causal masks.
-_BUFFERS = re.compile(r".*\.rotary_emb\.inv_freq|transformer\.h\.\d+\.attn\.(bias|masked_bias)")
+_BUFFERS = re.compile(
+    r".*\.rotary_emb\.inv_freq|(transformer\.h\.\d+\.attn|gpt_neox\.layers\.\d+\.attention)\.(bias|masked_bias)"
+)
 
 
 class _Stored(NamedTuple):

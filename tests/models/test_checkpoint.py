@@ -147,7 +147,7 @@ def test_another_architecture_is_refused_by_name(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("key", "value"),
     [
-        ("llama.rope.scaling.type", "yarn"),
+        ("llama.rope.scaling.type", "longrope"),
         ("llama.rope.scaling.factor", 4.0),
         ("llama.rope.scale_linear", 2.0),
         ("llama.expert_count", 8),
