@@ -15,7 +15,14 @@ import numpy as np
 import numpy.typing as npt
 
 from nlpsuite.models.checkpoint_write import write_checkpoint
-from nlpsuite.models.config import DecoderConfig, GPT2Config, LSTMConfig, ModelConfig, RopeScaling
+from nlpsuite.models.config import (
+    DecoderConfig,
+    GPT2Config,
+    GPTNeoXConfig,
+    LSTMConfig,
+    ModelConfig,
+    RopeScaling,
+)
 
 Weights = dict[str, npt.NDArray[np.float32]]
 
@@ -45,6 +52,15 @@ LLAMA = DecoderConfig(
 )
 LLAMA3_SCALING = RopeScaling(32.0, 1.0, 4.0, 8192)
 GPT2 = GPT2Config(vocab_size=VOCABULARY, n_positions=64, n_embd=64, n_layer=2, n_head=4, n_inner=96)
+NEOX = GPTNeoXConfig(
+    vocab_size=VOCABULARY,
+    hidden_size=64,
+    intermediate_size=96,
+    num_hidden_layers=2,
+    num_attention_heads=4,
+    max_position_embeddings=64,
+    rotary_dim=4,
+)
 LSTM = LSTMConfig(vocab_size=VOCABULARY, embedding_size=24, hidden_size=32, num_layers=2)
 TIED_LSTM = dataclasses.replace(LSTM, tie_word_embeddings=True)
 CONFIGS: dict[str, ModelConfig] = {
@@ -74,6 +90,15 @@ CONFIGS: dict[str, ModelConfig] = {
     ),
     "smollm3": dataclasses.replace(LLAMA, family="smollm3", no_rope_layers=(1,)),
     "olmo2": dataclasses.replace(LLAMA, family="olmo2", tie_word_embeddings=False),
+    "olmo3": dataclasses.replace(
+        LLAMA,
+        family="olmo3",
+        rope_divisors=(1.0, 1.0, 1.1, 1.5, 2.0, 3.0, 4.0, 4.0),
+        rope_magnitude=1.25,
+        local_rope_theta=LLAMA.rope_theta,
+        sliding_window=8,
+        local_layers=(0,),
+    ),
     "granite": dataclasses.replace(
         LLAMA,
         family="granite",
@@ -85,6 +110,10 @@ CONFIGS: dict[str, ModelConfig] = {
     "linear rope": dataclasses.replace(LLAMA, rope_divisors=(4.0,) * 8),
     "gpt2": GPT2,
     "gpt2-untied": dataclasses.replace(GPT2, tie_word_embeddings=False),
+    "gpt-neox": NEOX,
+    "gpt-neox-serial": dataclasses.replace(
+        NEOX, rotary_dim=16, hidden_act="gelu_fast", use_parallel_residual=False, tie_word_embeddings=True
+    ),
     "lstm": LSTM,
 }
 """A small model of each architecture, whose vocabulary is the tiny tokenizer's."""
@@ -92,7 +121,7 @@ CONFIGS: dict[str, ModelConfig] = {
 GGUF_CONFIGS: dict[str, ModelConfig] = {
     **{
         name: CONFIGS[name]
-        for name in ("llama", "llama-untied", "mistral", "qwen2", "qwen3", "gpt2", "gpt2-untied")
+        for name in ("llama", "llama-untied", "mistral", "qwen2", "qwen3", "gpt2", "gpt2-untied", "gpt-neox")
     },
     **{name: CONFIGS[name] for name in ("mistral-window", "phi3", "olmo2", "granite", "linear rope")},
     # As llama.cpp has it: which layers are local and which have no positions is not in the file.
@@ -118,6 +147,8 @@ def wide(config: ModelConfig) -> ModelConfig:
         elif config.rope_divisors:
             changes["rope_divisors"] = config.rope_divisors[:1] * 32
         return dataclasses.replace(config, **changes)
+    if isinstance(config, GPTNeoXConfig):
+        return dataclasses.replace(config, hidden_size=256, intermediate_size=256)
     return dataclasses.replace(config, n_embd=256, n_inner=256)  # type: ignore[call-arg]
 
 
@@ -161,7 +192,7 @@ def random_weights(config: ModelConfig, seed: int = 0) -> Weights:
             weights[name] = values / 4
         elif len(shape) == 1:
             weights[name] = 1 + values / 10
-        elif re.search(r"embed|wte|wpe", name):
+        elif re.search(r"embed_|wte|wpe", name):
             weights[name] = values / 4
         else:
             weights[name] = 2 * values / np.float32(np.sqrt(shape[1]))
@@ -220,7 +251,7 @@ def write_tiny_gguf(
         tensors: further tensors, under their GGUF names.
     """
     held: Weights = {}
-    family = getattr(config, "family", "gpt2")
+    family = getattr(config, "family", "gptneox" if isinstance(config, GPTNeoXConfig) else "gpt2")
     architecture = {"mistral": "llama", "gemma3_text": "gemma3"}.get(family, family)
     llama = architecture in ("llama", "smollm3", "granite")
     writer = gguf.GGUFWriter(path, architecture)
@@ -243,6 +274,11 @@ def write_tiny_gguf(
             rows = permute_for_gguf(
                 rows, config.num_attention_heads if queries else config.num_key_value_heads
             )
+        if isinstance(config, GPTNeoXConfig) and ".query_key_value." in name:
+            by_head = rows.reshape(
+                config.num_attention_heads, 3, len(rows) // 3 // config.num_attention_heads, -1
+            )
+            rows = by_head.swapaxes(0, 1).reshape(rows.shape)
         if architecture == "gemma3" and "norm" in name:
             rows = rows + 1
         whole = next((stack for stack, parts in config.stacked().items() if name in parts), None)
@@ -282,6 +318,14 @@ def _add_metadata(writer: gguf.GGUFWriter, config: ModelConfig) -> None:
         writer.add_feed_forward_length(config.n_inner)
         writer.add_head_count(config.n_head)
         writer.add_layer_norm_eps(config.layer_norm_epsilon)
+    elif isinstance(config, GPTNeoXConfig):
+        writer.add_block_count(config.num_hidden_layers)
+        writer.add_embedding_length(config.hidden_size)
+        writer.add_feed_forward_length(config.intermediate_size)
+        writer.add_head_count(config.num_attention_heads)
+        writer.add_rope_dimension_count(config.rotary_dim)
+        writer.add_parallel_residual(config.use_parallel_residual)
+        writer.add_layer_norm_eps(config.layer_norm_eps)
     elif isinstance(config, DecoderConfig):
         writer.add_block_count(config.num_hidden_layers)
         writer.add_embedding_length(config.hidden_size)

@@ -57,7 +57,8 @@ def portable_files(
         UnsupportedModelError: a recurrent model.
     """
     check_portable(config)
-    ids = json.loads(tokenizer_files["generation_config.json"])
+    generation = json.loads(tokenizer_files["generation_config.json"])
+    ids = {name: value for name, value in generation.items() if name.endswith("_token_id")}
     tokenizer = json.loads(tokenizer_files["tokenizer_config.json"])
     # transformers.js doesn't read chat_template.jinja. Generation needs padding on the left.
     if template := tokenizer_files.get("chat_template.jinja"):

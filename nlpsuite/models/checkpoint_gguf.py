@@ -2,8 +2,9 @@
 
 llama.cpp's converter renames the tensors and, of the architecture ``llama`` and those derived from it, reorders
 the rows of the query and key projections: rotary embedding there turns neighbouring rows (0, 1), (2, 3), …, while
-Hugging Face turns row i of a head with row i + d/2. It adds 1 to Gemma's norms, which the model would do. All of
-this is undone here. GPT-2's matrices are stored as (outputs, inputs) already.
+Hugging Face turns row i of a head with row i + d/2. It adds 1 to Gemma's norms, which the model would do, and sorts
+the rows of GPT-NeoX's queries, keys and values by kind instead of by head. All of this is undone here. GPT-2's matrices
+are stored as (outputs, inputs) already.
 """
 
 from __future__ import annotations
@@ -17,7 +18,7 @@ import numpy.typing as npt
 
 from nlpsuite.errors import BundleCorruptError, UnsupportedModelError
 from nlpsuite.models.checkpoint_base import Checkpoint, RawTensor, check_tensors
-from nlpsuite.models.config import DecoderConfig, ModelConfig
+from nlpsuite.models.config import DecoderConfig, GPTNeoXConfig, ModelConfig
 from nlpsuite.models.gguf import UNQUANTIZED, GGUFFile, TensorInfo
 from nlpsuite.models.gguf_config import READ_BY_CONFIG, gguf_config
 from nlpsuite.models.gguf_tokenizer import tokenizer_files
@@ -103,7 +104,15 @@ class GGUFCheckpoint(Checkpoint):
                 return _restore_rotary(rows, self.config.num_attention_heads)
             if name.endswith("k_proj.weight"):
                 return _restore_rotary(rows, self.config.num_key_value_heads)
+        if isinstance(self.config, GPTNeoXConfig) and ".query_key_value." in name:
+            return _restore_by_head(rows, self.config.num_attention_heads)
         return rows
+
+
+def _restore_by_head(rows: npt.NDArray[_T], heads: int) -> npt.NDArray[_T]:
+    """All queries, all keys, all values -> queries, keys and values of each head in turn."""
+    parts = rows.reshape(3, heads, len(rows) // heads // 3, -1)
+    return np.ascontiguousarray(parts.swapaxes(0, 1)).reshape(rows.shape)
 
 
 def _restore_rotary(rows: npt.NDArray[_T], heads: int) -> npt.NDArray[_T]:

@@ -22,7 +22,8 @@ import numpy.typing as npt
 from nlpsuite.errors import BundleCorruptError, ModelUnavailableError, UnsupportedModelError
 from nlpsuite.models.checkpoint_base import Checkpoint, RawTensor, check_tensors
 from nlpsuite.models.config import GPT2Config, ModelConfig, config_from_hf
-from nlpsuite.models.hf_tokenizer import DAMAGED, read_json, tokenizer_files
+from nlpsuite.models.hf_files import DAMAGED, read_json
+from nlpsuite.models.hf_tokenizer import has_tokenizer, tokenizer_files
 
 __all__ = ["DTYPES", "GPT2_TRANSPOSED", "SafetensorsCheckpoint", "widen_bf16"]
 
@@ -35,7 +36,9 @@ DTYPES = {"F32": "<f4", "F16": "<f2", "BF16": "<u2"}
 """The storage types that are read, as numpy types; see ``widen_bf16``."""
 _SAMPLE_BYTES = 1 << 16
 # Old checkpoints store these although they follow from the configuration: rotary frequencies, causal masks.
-_BUFFERS = re.compile(r".*\.rotary_emb\.inv_freq|transformer\.h\.\d+\.attn\.(bias|masked_bias)")
+_BUFFERS = re.compile(
+    r".*\.rotary_emb\.inv_freq|(transformer\.h\.\d+\.attn|gpt_neox\.layers\.\d+\.attention)\.(bias|masked_bias)"
+)
 
 
 class _Stored(NamedTuple):
@@ -68,9 +71,9 @@ class SafetensorsCheckpoint(Checkpoint):
         self.name = _name(path)
         self.license = _license(path)
         self.config = _config(path)
-        if not (path / "tokenizer.json").is_file():
+        if not has_tokenizer(path):
             raise UnsupportedModelError(
-                f"{path} has no tokenizer.json.",
+                f"{path} has no tokenizer.json and no tokenizer.model.",
                 hint="Save the model's fast tokenizer into the directory "
                 "(transformers: AutoTokenizer.from_pretrained(...).save_pretrained(...)).",
             )

@@ -81,7 +81,7 @@ class ExampleEncoder:
             # Of several end tokens, the one that ends a turn is the tokenizer's own.
             own = self.tokenizer.eos_id
             end = own if own is not None and own in self.end_ids else self.end_ids[0]
-            answer = [*self.tokenizer.encode_text(space + target), end]
+            answer = [*self.tokenizer.encode_continuation(space + target), end]
         context = context or [min(self.end_ids)]  # as inference does with an empty prompt
         return EncodedExample([*context, *answer], len(context), example)
 

@@ -38,6 +38,7 @@ FAMILIES = [
     "olmo2",
     "granite",
     "gpt2",
+    "gpt-neox",
 ]
 NEW = 12
 PAD = 0
