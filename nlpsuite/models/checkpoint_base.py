@@ -38,11 +38,13 @@ class Checkpoint(ABC):
         name: display name.
         license: the license as the model states it, or None.
         config: the shape of the model.
+        revision: the commit of the hub that the files are of; empty if they come from elsewhere.
     """
 
     name: str
     license: str | None
     config: ModelConfig
+    revision: str = ""
 
     def tensor_names(self) -> list[str]:
         """The names of ``config.parameter_shapes()``, in that order."""

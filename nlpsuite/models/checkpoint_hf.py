@@ -67,6 +67,7 @@ class SafetensorsCheckpoint(Checkpoint):
         self._path = path
         self.name = _name(path)
         self.license = _license(path)
+        self.revision = _revision(path)
         self.config = _config(path)
         if not (path / "tokenizer.json").is_file():
             raise UnsupportedModelError(
@@ -173,6 +174,12 @@ def _name(path: Path) -> str:
         if part.startswith("models--"):
             return part.removeprefix("models--").replace("--", "/")
     return resolved.name
+
+
+def _revision(path: Path) -> str:
+    """The commit, for a directory in the cache of huggingface_hub."""
+    parent, name = path.parent.name, path.name
+    return name if parent == "snapshots" and re.fullmatch(r"[0-9a-f]{40}", name) else ""
 
 
 def _license(path: Path) -> str | None:

@@ -24,6 +24,7 @@ class MergedCheckpoint(Checkpoint):
     def __init__(self, checkpoint: Checkpoint, adapter: Adapter) -> None:
         self.base, self.adapter = checkpoint, adapter
         self.name, self.config = f"{checkpoint.name}+{adapter.label}", checkpoint.config
+        self.revision = checkpoint.revision
         self.license = _both(checkpoint.license, adapter.info.license)
         self._changed = frozenset(adapter.names)
         self._check()
