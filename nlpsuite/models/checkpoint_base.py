@@ -59,6 +59,14 @@ class Checkpoint(ABC):
             UnsupportedModelError: it is stored in a way that can't be read.
         """
 
+    def rows(self, name: str, which: slice | npt.NDArray[np.integer]) -> npt.NDArray[np.float32]:
+        """Some rows of ``tensor(name)``, in memory for these alone where the file allows it.
+
+        Raises:
+            BundleCorruptError, UnsupportedModelError: as ``tensor``.
+        """
+        return self.tensor(name)[which]
+
     @abstractmethod
     def quantized(self, name: str) -> RawTensor | None:
         """The blocks that ``tensor`` would dequantise, rows in the same order; None if it isn't

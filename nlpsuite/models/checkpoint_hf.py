@@ -23,6 +23,7 @@ from nlpsuite.errors import BundleCorruptError, ModelUnavailableError, Unsupport
 from nlpsuite.models.checkpoint_base import Checkpoint, RawTensor, check_tensors
 from nlpsuite.models.config import GPT2Config, ModelConfig, config_from_hf
 from nlpsuite.models.hf_tokenizer import DAMAGED, read_json, tokenizer_files
+from nlpsuite.models.mapped import release_pages
 
 __all__ = ["DTYPES", "GPT2_TRANSPOSED", "SafetensorsCheckpoint", "widen_bf16"]
 
@@ -94,13 +95,21 @@ class SafetensorsCheckpoint(Checkpoint):
                 )
 
     def tensor(self, name: str) -> npt.NDArray[np.float32]:
+        floats = self._read(name, slice(None))
+        return np.ascontiguousarray(floats.T) if self._stored(name).transposed else floats
+
+    def rows(self, name: str, which: slice | npt.NDArray[np.integer]) -> npt.NDArray[np.float32]:
+        return self.tensor(name)[which] if self._stored(name).transposed else self._read(name, which)
+
+    def _read(self, name: str, which: slice | npt.NDArray[np.integer]) -> npt.NDArray[np.float32]:
+        """Rows as they are stored, in memory of their own."""
         stored = self._stored(name)
         values = stored.data[stored.start : stored.end].view(DTYPES[stored.dtype])
+        values = values.reshape(stored.shape[::-1] if stored.transposed else stored.shape)[which]
         # A copy either way, so that nothing keeps the file mapped.
         floats = widen_bf16(values) if stored.dtype == "BF16" else values.astype(np.float32)
-        if stored.transposed:
-            return np.ascontiguousarray(floats.reshape(stored.shape[::-1]).T)
-        return np.asarray(floats).reshape(stored.shape)
+        release_pages(stored.data, stored.start, stored.end)
+        return np.asarray(floats)
 
     def quantized(self, name: str) -> RawTensor | None:
         self._stored(name)
@@ -134,7 +143,9 @@ class SafetensorsCheckpoint(Checkpoint):
 
 def widen_bf16(values: npt.NDArray[np.uint16]) -> npt.NDArray[np.float32]:
     """bfloat16, which numpy lacks, as float32: its bits are the upper half."""
-    return (values.astype(np.uint32) << 16).view(np.float32)
+    wide = values.astype(np.uint32)
+    wide <<= 16
+    return wide.view(np.float32)
 
 
 def _gpt2_name(name: str) -> str:

@@ -54,6 +54,10 @@ class MergedCheckpoint(Checkpoint):
         values = self.base.tensor(name)
         return values + self.adapter.delta(name) if name in self._changed else values
 
+    def rows(self, name: str, which: slice | npt.NDArray[np.integer]) -> npt.NDArray[np.float32]:
+        values = self.base.rows(name, which)
+        return values + self.adapter.delta(name, which) if name in self._changed else values
+
     def quantized(self, name: str) -> RawTensor | None:
         """None for a parameter that the adapter changes: the stored blocks are the base's."""
         return None if name in self._changed else self.base.quantized(name)
