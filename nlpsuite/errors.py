@@ -31,6 +31,7 @@ __all__ = [
     "InputTooLongError",
     "JobRefusedError",
     "JobStorageError",
+    "LicenseNotAcceptedError",
     "MissingExtraError",
     "ModelNotFoundError",
     "ModelNotServedError",
@@ -174,6 +175,13 @@ class ModelUnavailableError(NlpsuiteError):
     """The model exists but can't be fetched now: no network, wrong checksum, no pip."""
 
     code = "model-unavailable"
+    exit_code = 5
+
+
+class LicenseNotAcceptedError(NlpsuiteError):
+    """The model's terms of use have to be accepted before it is downloaded."""
+
+    code = "license-not-accepted"
     exit_code = 5
 
 

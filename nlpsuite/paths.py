@@ -5,7 +5,15 @@ from __future__ import annotations
 import os
 from pathlib import Path
 
-__all__ = ["bases_dir", "bundles_dir", "cache_dir", "config_path", "history_path"]
+__all__ = [
+    "bases_dir",
+    "bundles_dir",
+    "cache_dir",
+    "config_path",
+    "data_dir",
+    "history_path",
+    "licenses_path",
+]
 
 
 def cache_dir() -> Path:
@@ -43,10 +51,20 @@ def config_path() -> Path:
 
 
 def history_path() -> Path:
-    """The input history of dialogues, in ``$NLPSUITE_DATA`` or the platform's user data directory."""
+    """The input history of dialogues, in ``data_dir``."""
+    return data_dir() / "history"
+
+
+def licenses_path() -> Path:
+    """The record of accepted licenses, in ``data_dir``."""
+    return data_dir() / "licenses.json"
+
+
+def data_dir() -> Path:
+    """What the user would miss: ``$NLPSUITE_DATA`` or the platform's user data directory."""
     override = os.environ.get("NLPSUITE_DATA")
     if override:
-        return Path(override).expanduser() / "history"
+        return Path(override).expanduser()
     import platformdirs
 
-    return Path(platformdirs.user_data_dir("nlpsuite", appauthor=False)) / "history"
+    return Path(platformdirs.user_data_dir("nlpsuite", appauthor=False))

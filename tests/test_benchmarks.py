@@ -87,3 +87,11 @@ def test_help_of_the_evaluation() -> None:
         ["bash", BENCHMARKS / "evaluate.sh", "--help"], capture_output=True, text=True, check=True
     )
     assert "--quick" in done.stdout and "set -e" not in done.stdout
+
+
+@pytest.mark.parametrize("precision", ["int8", "int4", "fp32"])
+def test_importing_holds_little_more_than_the_bundle(precision: str) -> None:
+    row = json.loads(run(BENCHMARKS / "import_memory.py", "small", "--precision", precision, "--json"))
+    assert row["bundle_bytes"] > 0.5 * row["parameters"]
+    # The bound, with what Python and its libraries take in place of its gigabyte.
+    assert row["peak_bytes"] < 1.3 * row["bundle_bytes"] + 250e6, row

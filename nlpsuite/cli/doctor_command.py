@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import os
 import platform
 import shutil
@@ -36,7 +37,7 @@ def command(show_all: bool, as_json: bool) -> int:
 
     The exit code is 6 if something stands in the way of running a task.
     """
-    lines = [*_versions(), *_runtime(), *_cache(), *_plugins(show_all)]
+    lines = [*_versions(), *_runtime(), *_cache(), *_proposal(), *_plugins(show_all)]
     if as_json:
         print_json([asdict(line) for line in lines])
     else:
@@ -112,6 +113,35 @@ def _cache() -> Iterator[_Line]:
             yield _Line("model", f"{bundle.path.name} ({bundle.size_bytes / 1e6:,.0f} MB)")
     if not bundles:
         yield _Line("model", "none yet", "nlpsuite pull")
+
+
+def _proposal() -> Iterator[_Line]:
+    """The model of the catalogue that suits this machine."""
+    try:
+        from nlpsuite.batch.resources import this_machine
+        from nlpsuite.models.catalog import propose_model
+        from nlpsuite.runtime.device import cuda_memory, cuda_problem, memory_speed
+
+        on_gpu = cuda_problem() is None
+        video = cuda_memory() if on_gpu else None
+    except ImportError:  # reported above
+        return
+    machine = this_machine()
+    if video:
+        model, _ = propose_model(video, math.inf, precision="fp16")
+        where, flags = f"fits the GPU's {video / 1e9:.0f} GB in fp16", " --precision fp16"
+    else:
+        model, speed = propose_model(machine.memory_bytes, memory_speed(machine.cores))
+        where = (
+            f"at most {speed:.0f} tokens/s in int8, with {machine.memory_bytes / 1e9:.1f} GB of memory free"
+        )
+        flags = ""
+    checked = "" if model.checked else "; no task's prompts were tried on it"
+    yield _Line(
+        "suits",
+        f"{model.name}: {where}{checked}",
+        f"nlpsuite pull {model.name}{flags}; others: nlpsuite models catalog",
+    )
 
 
 def _plugins(show_all: bool) -> Iterator[_Line]:

@@ -102,6 +102,8 @@ def build_bundle(
             "adapter": merged.adapter.manifest() if merged else None,
             "origin": {"source": source, "files": [_origin(path) for path in checkpoint.source_files()]},
         }
+        if checkpoint.revision:
+            manifest["origin"]["revision"] = checkpoint.revision
         if merged:
             manifest["origin"]["adapter"] = {
                 "name": merged.adapter.path.name,

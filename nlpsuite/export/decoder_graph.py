@@ -112,9 +112,13 @@ class _Decoder:
         layers = config.num_hidden_layers
         positions = self._positions()
         x, delta = self._scaled(self._embed(), config.embedding_scale), ""
+        # By weights: the embedding of a small model is a third of it.
+        total, table = config.parameter_count(), config.vocab_size * config.hidden_size
+        tables = table if config.tied_head else 2 * table
         for i in range(layers):
+            on_progress((table + (total - tables) * i / layers) / total)
             x, delta = self._layer(i, x, delta, positions)
-            on_progress((i + 1) / (layers + 1))
+        on_progress((table + total - tables) / total)
         self._logits(x, delta)
         width = self._groups * self._d
         parts = [f"{i}.{part}" for i in range(layers) for part in ("key", "value")]

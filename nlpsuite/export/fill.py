@@ -13,10 +13,10 @@ from nlpsuite.errors import UnsupportedModelError
 from nlpsuite.export.graph_writer import append_tensor
 from nlpsuite.export.int4_layout import matmul_int4
 from nlpsuite.export.operators import Form, Kind, Readers, rewrite
-from nlpsuite.export.quantize import quantize_int4, quantize_int8
+from nlpsuite.export.quantize import Int4Blocks, quantize_int4, quantize_int8
 from nlpsuite.export.stored_blocks import stored_int4, stored_int8
 from nlpsuite.export.template import Layout
-from nlpsuite.export.weights import finite_tensor, in_type
+from nlpsuite.export.weights import encode_rows, finite_tensor, in_type
 from nlpsuite.models.checkpoint import Checkpoint
 
 if TYPE_CHECKING:
@@ -113,13 +113,15 @@ def _encoded(
 ) -> tuple[dict[str, npt.NDArray[Any]], bool]:
     """The stored arrays of a weight by their names, and whether its input needs sums (see int4_layout)."""
     if kind == "int8":
-        blocks, scales = stored_int8(checkpoint.quantized(name)) or quantize_int8(
-            finite_tensor(checkpoint, name)
+        blocks, scales = stored_int8(checkpoint.quantized(name)) or encode_rows(
+            checkpoint, name, lambda values, _: quantize_int8(values)
         )
         return {f"{name}.int8": blocks, f"{name}.scales": scales}, False
     if kind == "int4":
         stored = stored_int4(checkpoint.quantized(name))
-        packed = matmul_int4(stored or quantize_int4(finite_tensor(checkpoint, name)))
+        packed = matmul_int4(
+            stored or Int4Blocks(*encode_rows(checkpoint, name, lambda values, _: quantize_int4(values)))
+        )
         return {
             f"{name}.int4": packed.levels,
             f"{name}.scales": packed.scales,

@@ -7,7 +7,7 @@ up. One product for all of them quantises the input once and starts one kernel i
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -26,7 +26,7 @@ from nlpsuite.export.quantize import (
     quantize_int8,
 )
 from nlpsuite.export.stored_blocks import stored_int4, stored_int8
-from nlpsuite.export.weights import finite_tensor, in_type
+from nlpsuite.export.weights import encode_rows, in_type
 from nlpsuite.models.checkpoint import Checkpoint
 
 __all__ = ["Blocks4", "Blocks8", "Channels8", "Linear", "Matrix", "Plain", "nbits_attributes"]
@@ -60,14 +60,13 @@ class Matrix:
     def _shape(self) -> tuple[int, ...]:
         return dict(self.checkpoint.config.parameter_shapes())[self.name]
 
-    def values(self) -> Floats:
-        """The weight.
+    def encoded(self, encode: Callable[[Floats], Sequence[npt.NDArray[Any]]]) -> list[npt.NDArray[Any]]:
+        """The weight as ``encode`` stores rows of it; see ``encode_rows``."""
 
-        Raises:
-            BundleCorruptError: a weight is not a finite number.
-        """
-        weight = finite_tensor(self.checkpoint, self.name)
-        return weight if self.divisor is None else weight / self.divisor[:, None]
+        def divided(values: Floats, part: slice) -> Sequence[npt.NDArray[Any]]:
+            return encode(values if self.divisor is None else values / self.divisor[part, None])
+
+        return encode_rows(self.checkpoint, self.name, divided)
 
 
 class Linear(ABC):
@@ -110,8 +109,11 @@ class Plain(Linear):
         """Store the weights (out, in), if they aren't yet; returns the tensor's name."""
         if graph.has(f"{name}.weight"):
             return f"{name}.weight"
-        weights = [in_type(m.values(), m.name, self.dtype) for m in layer]
-        return graph.weight(f"{name}.weight", np.concatenate(weights))
+
+        def plain(matrix: Matrix) -> list[npt.NDArray[Any]]:
+            return matrix.encoded(lambda values: (in_type(values, matrix.name, self.dtype),))
+
+        return graph.weight(f"{name}.weight", *_stacked(map(plain, layer)))
 
 
 @dataclass(frozen=True)
@@ -130,8 +132,8 @@ class Blocks8(Linear):
         names = [f"{name}.int8", f"{name}.scales"]
         if graph.has(names[0]):
             return names
-        parts = [stored_int8(m.checkpoint.quantized(m.name)) or quantize_int8(m.values()) for m in layer]
-        blocks = Int8Blocks(*(np.concatenate(arrays) for arrays in zip(*parts)))
+        parts = (stored_int8(m.checkpoint.quantized(m.name)) or m.encoded(quantize_int8) for m in layer)
+        blocks = Int8Blocks(*_stacked(parts))
         return [graph.weight(names[0], blocks.levels), graph.weight(names[1], blocks.scales)]
 
 
@@ -142,8 +144,8 @@ class Blocks4(Linear):
     def apply(
         self, graph: GraphWriter, x: str, name: str, layer: Sequence[Matrix], out: str | None = None
     ) -> str:
-        parts = [stored_int4(m.checkpoint.quantized(m.name)) or quantize_int4(m.values()) for m in layer]
-        packed = matmul_int4(Int4Blocks(*(np.concatenate(arrays) for arrays in zip(*parts))))
+        parts = (stored_int4(m.checkpoint.quantized(m.name)) or m.encoded(quantize_int4) for m in layer)
+        packed = matmul_int4(Int4Blocks(*_stacked(parts)))
         columns = layer[0].columns
         if packed.sums:
             matrix = block_sums(columns)
@@ -176,11 +178,10 @@ class Channels8(Linear):
     def apply(
         self, graph: GraphWriter, x: str, name: str, layer: Sequence[Matrix], out: str | None = None
     ) -> str:
-        weight = np.concatenate([m.values() for m in layer])
-        if name in self.smoothing:
-            weight = weight * self.smoothing[name]
-        levels, scales = quantize_channels(weight)
-        stored = levels.T if self.signed else (levels.T.astype(np.int16) + 128).astype(np.uint8)
+        factors = self.smoothing.get(name, np.float32(1))
+        parts = (m.encoded(lambda values: quantize_channels(values * factors)) for m in layer)
+        levels, scales = _stacked(parts)
+        stored = levels.T if self.signed else levels.T.view(np.uint8) ^ np.uint8(128)
         largest = graph.node(
             "ReduceMax", graph.node("Abs", x), graph.constant([-1], np.int64), keepdims=1
         )  # (B, S, 1); of an input of zeros 0, which makes the result 0 whatever NaN is rounded to
@@ -202,6 +203,14 @@ class Channels8(Linear):
             domain=CONTRIB,
         )
         return graph.node("Mul", product, largest, out=out)
+
+
+def _stacked(parts: Iterable[Sequence[npt.NDArray[Any]]]) -> list[npt.NDArray[Any]]:
+    """The arrays of a layer's matrices, each put together by rows."""
+    matrices = list(parts)
+    if len(matrices) == 1:
+        return list(matrices[0])
+    return [np.concatenate(arrays) for arrays in zip(*matrices)]
 
 
 def _matmul_nbits(

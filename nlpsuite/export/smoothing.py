@@ -57,7 +57,7 @@ def smoothing_factors(
     """
     config = cast(DecoderConfig, checkpoint.config)
     ids = ids[:_MOST_TOKENS]
-    x = finite_tensor(checkpoint, "model.embed_tokens.weight")[np.asarray(ids)]  # (S, D)
+    x = checkpoint.rows("model.embed_tokens.weight", np.asarray(ids))  # (S, D)
     x = x * np.float32(config.embedding_scale)
     tables = [_rotary(config, len(ids), local=local) for local in (False, True)]
     found = Smoothing({}, {})

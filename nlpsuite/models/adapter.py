@@ -226,8 +226,13 @@ class Adapter:
         a, b = self._pairs[name]
         return b.shape[0], a.shape[1]
 
-    def delta(self, name: str) -> npt.NDArray[np.float32]:
+    def delta(
+        self, name: str, rows: slice | npt.NDArray[np.integer] = slice(None)
+    ) -> npt.NDArray[np.float32]:
         """The change of the parameter ``name``: alpha / rank · B A, float32 (outputs, inputs).
+
+        Args:
+            rows: these outputs only.
 
         Raises:
             KeyError: the adapter doesn't change it.
@@ -236,7 +241,7 @@ class Adapter:
         a, b = self._pairs[name]
         scale = np.float32(self.info.alpha / self.info.rank)
         with np.errstate(over="ignore", invalid="ignore"):
-            product = (b.astype(np.float32) * scale) @ a.astype(np.float32)
+            product = (b[rows].astype(np.float32) * scale) @ a.astype(np.float32)
         if not np.isfinite(product).all():
             raise _damaged(self.path, f"its change of {name} is not finite")
         return np.asarray(product, np.float32)

@@ -27,7 +27,7 @@ __all__ = ["DEFAULT_PRECISION", "MODEL_FORMS", "BundleCache", "CachedBundle"]
 DEFAULT_PRECISION = "int8"
 MODEL_FORMS = (
     "Give 'default', a bundle directory, a .gguf file, a Hugging Face model directory, hf:owner/name, "
-    "or a name that `nlpsuite models` lists."
+    "or a name that `nlpsuite models` or `nlpsuite models catalog` lists."
 )
 
 
@@ -133,8 +133,10 @@ class BundleCache:
         exact = [bundle for bundle in bundles if bundle.path.name == name]
         found = exact or [bundle for bundle in bundles if bundle.name.casefold() == name.casefold()]
         if not found:
+            from nlpsuite.models.catalog import catalog
+
             known = {n.casefold(): n for bundle in bundles for n in (bundle.path.name, bundle.name)}
-            known.setdefault(sources.DEFAULT_MODEL.name.casefold(), sources.DEFAULT_MODEL.name)
+            known |= {model.name.casefold(): model.name for model in catalog()}
             close = [known[match] for match in difflib.get_close_matches(name.casefold(), known, n=3)]
             hint = f"Did you mean {' or '.join(close)}? {MODEL_FORMS}" if close else MODEL_FORMS
             raise ModelNotFoundError(f"There is no model {name!r}.", hint=hint)

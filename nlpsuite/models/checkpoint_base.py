@@ -38,11 +38,13 @@ class Checkpoint(ABC):
         name: display name.
         license: the license as the model states it, or None.
         config: the shape of the model.
+        revision: the commit of the hub that the files are of; empty if they come from elsewhere.
     """
 
     name: str
     license: str | None
     config: ModelConfig
+    revision: str = ""
 
     def tensor_names(self) -> list[str]:
         """The names of ``config.parameter_shapes()``, in that order."""
@@ -56,6 +58,14 @@ class Checkpoint(ABC):
             BundleCorruptError: no such tensor.
             UnsupportedModelError: it is stored in a way that can't be read.
         """
+
+    def rows(self, name: str, which: slice | npt.NDArray[np.integer]) -> npt.NDArray[np.float32]:
+        """Some rows of ``tensor(name)``, in memory for these alone where the file allows it.
+
+        Raises:
+            BundleCorruptError, UnsupportedModelError: as ``tensor``.
+        """
+        return self.tensor(name)[which]
 
     @abstractmethod
     def quantized(self, name: str) -> RawTensor | None:

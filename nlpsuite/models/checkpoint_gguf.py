@@ -19,7 +19,7 @@ import numpy.typing as npt
 from nlpsuite.errors import BundleCorruptError, UnsupportedModelError
 from nlpsuite.models.checkpoint_base import Checkpoint, RawTensor, check_tensors
 from nlpsuite.models.config import DecoderConfig, GPTNeoXConfig, ModelConfig
-from nlpsuite.models.gguf import UNQUANTIZED, GGUFFile, TensorInfo
+from nlpsuite.models.gguf import UNQUANTIZED, GGUFFile, Rows, TensorInfo
 from nlpsuite.models.gguf_config import READ_BY_CONFIG, gguf_config
 from nlpsuite.models.gguf_tokenizer import tokenizer_files
 
@@ -75,6 +75,12 @@ class GGUFCheckpoint(Checkpoint):
         offset = self.config.traits.norm_offset if isinstance(self.config, DecoderConfig) else 0.0
         return values - np.float32(offset) if offset and "norm" in name else values
 
+    def rows(self, name: str, which: Rows) -> npt.NDArray[np.float32]:
+        part = self._part(name)
+        if part.rows != slice(None) or self._reordered(name) or len(part.shape) < 2:
+            return self.tensor(name)[which]
+        return self._file.tensor(part.info.name, which)
+
     def quantized(self, name: str) -> RawTensor | None:
         info, rows = self._part(name)
         if info.type in UNQUANTIZED or len(info.shape) != 2:
@@ -96,6 +102,10 @@ class GGUFCheckpoint(Checkpoint):
         if name not in self._tensors:
             raise BundleCorruptError(f"{self._file.path} has no tensor {name}.")
         return self._tensors[name]
+
+    def _reordered(self, name: str) -> bool:
+        """Whether the file has the rows of a matrix in another order."""
+        return self._permuted and name.endswith(("q_proj.weight", "k_proj.weight"))
 
     def _restore_rows(self, name: str, rows: npt.NDArray[_T]) -> npt.NDArray[_T]:
         """A matrix's rows, weights or whole blocks, in the order of Hugging Face checkpoints."""

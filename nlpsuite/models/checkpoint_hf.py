@@ -24,6 +24,7 @@ from nlpsuite.models.checkpoint_base import Checkpoint, RawTensor, check_tensors
 from nlpsuite.models.config import GPT2Config, ModelConfig, config_from_hf
 from nlpsuite.models.hf_files import DAMAGED, read_json
 from nlpsuite.models.hf_tokenizer import has_tokenizer, tokenizer_files
+from nlpsuite.models.mapped import release_pages
 
 __all__ = ["DTYPES", "GPT2_TRANSPOSED", "SafetensorsCheckpoint", "widen_bf16"]
 
@@ -70,6 +71,7 @@ class SafetensorsCheckpoint(Checkpoint):
         self._path = path
         self.name = _name(path)
         self.license = _license(path)
+        self.revision = _revision(path)
         self.config = _config(path)
         if not has_tokenizer(path):
             raise UnsupportedModelError(
@@ -96,13 +98,21 @@ class SafetensorsCheckpoint(Checkpoint):
                 )
 
     def tensor(self, name: str) -> npt.NDArray[np.float32]:
+        floats = self._read(name, slice(None))
+        return np.ascontiguousarray(floats.T) if self._stored(name).transposed else floats
+
+    def rows(self, name: str, which: slice | npt.NDArray[np.integer]) -> npt.NDArray[np.float32]:
+        return self.tensor(name)[which] if self._stored(name).transposed else self._read(name, which)
+
+    def _read(self, name: str, which: slice | npt.NDArray[np.integer]) -> npt.NDArray[np.float32]:
+        """Rows as they are stored, in memory of their own."""
         stored = self._stored(name)
         values = stored.data[stored.start : stored.end].view(DTYPES[stored.dtype])
+        values = values.reshape(stored.shape[::-1] if stored.transposed else stored.shape)[which]
         # A copy either way, so that nothing keeps the file mapped.
         floats = widen_bf16(values) if stored.dtype == "BF16" else values.astype(np.float32)
-        if stored.transposed:
-            return np.ascontiguousarray(floats.reshape(stored.shape[::-1]).T)
-        return np.asarray(floats).reshape(stored.shape)
+        release_pages(stored.data, stored.start, stored.end)
+        return np.asarray(floats)
 
     def quantized(self, name: str) -> RawTensor | None:
         self._stored(name)
@@ -136,7 +146,9 @@ class SafetensorsCheckpoint(Checkpoint):
 
 def widen_bf16(values: npt.NDArray[np.uint16]) -> npt.NDArray[np.float32]:
     """bfloat16, which numpy lacks, as float32: its bits are the upper half."""
-    return (values.astype(np.uint32) << 16).view(np.float32)
+    wide = values.astype(np.uint32)
+    wide <<= 16
+    return wide.view(np.float32)
 
 
 def _gpt2_name(name: str) -> str:
@@ -176,6 +188,12 @@ def _name(path: Path) -> str:
         if part.startswith("models--"):
             return part.removeprefix("models--").replace("--", "/")
     return resolved.name
+
+
+def _revision(path: Path) -> str:
+    """The commit, for a directory in the cache of huggingface_hub."""
+    parent, name = path.parent.name, path.name
+    return name if parent == "snapshots" and re.fullmatch(r"[0-9a-f]{40}", name) else ""
 
 
 def _license(path: Path) -> str | None:

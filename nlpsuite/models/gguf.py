@@ -26,8 +26,12 @@ from nlpsuite.errors import (
     ModelUnavailableError,
     UnsupportedModelError,
 )
+from nlpsuite.models.mapped import release_pages
 
-__all__ = ["UNQUANTIZED", "GGUFFile", "TensorInfo"]
+__all__ = ["UNQUANTIZED", "GGUFFile", "Rows", "TensorInfo"]
+
+Rows = slice | npt.NDArray[np.integer]
+"""Which rows of a tensor."""
 
 UNQUANTIZED = ("F32", "F16", "BF16")
 """The storage types without blocks."""
@@ -101,7 +105,7 @@ class GGUFFile:
             ) from error
         return cls(path, data)
 
-    def tensor(self, name: str, part: slice = slice(None)) -> npt.NDArray[np.float32]:
+    def tensor(self, name: str, part: Rows = slice(None)) -> npt.NDArray[np.float32]:
         """The tensor dequantised to float32, in memory of its own, of shape ``tensors[name].shape``.
 
         Args:
@@ -118,11 +122,13 @@ class GGUFFile:
         with np.errstate(all="ignore"):
             values = gguf.dequantize(rows, gguf.GGMLQuantizationType[info.type])
         # F32 comes back as a read-only view of the map: copy it.
-        return values.astype(np.float32, copy=not values.flags.writeable).reshape(
+        values = values.astype(np.float32, copy=not values.flags.writeable).reshape(
             info.shape if len(rows) == math.prod(info.shape[:-1]) else (len(rows), *info.shape[1:])
         )
+        release_pages(self._data, info.offset, info.offset + info.nbytes)
+        return values
 
-    def rows(self, name: str, part: slice = slice(None)) -> npt.NDArray[np.uint8]:
+    def rows(self, name: str, part: Rows = slice(None)) -> npt.NDArray[np.uint8]:
         """The tensor's bytes as they are stored, (rows, bytes per row), in memory of their own.
 
         Args:
@@ -131,7 +137,10 @@ class GGUFFile:
         Raises:
             BundleCorruptError: the file has no tensor of that name.
         """
-        return self._rows(name)[part].copy()
+        info, rows = self.tensors.get(name), self._rows(name)[part].copy()
+        assert info is not None  # else ``_rows`` has refused it
+        release_pages(self._data, info.offset, info.offset + info.nbytes)
+        return rows
 
     def _rows(self, name: str) -> npt.NDArray[np.uint8]:
         """A read-only view of the map."""

@@ -1,8 +1,8 @@
 """What ``--model`` means: the one place that decides.
 
 A model is named by None or ``default``, by a bundle directory, a ``.gguf`` file, a Hugging Face directory
-or the directory of a training run, by ``hf:owner/name`` or another scheme of a plugin, or by the name of a
-cached bundle. The answer is either a bundle directory or the ``ModelSpec`` that a bundle is built from.
+or the directory of a training run, by ``hf:owner/name`` or another scheme of a plugin, by a name of the
+catalogue, or by the name of a cached bundle. The answer is either a bundle directory or the ``ModelSpec`` that a bundle is built from.
 
 Every start passes through here: a cached one costs a few ``stat`` calls, and nothing heavy is imported.
 """
@@ -82,6 +82,8 @@ def resolve_model(
     path = _existing(name)
     if path is not None and not (path / MANIFEST).is_file():
         return _local(path)
+    if path is None and (listed := _from_catalog(name, offline)):
+        return listed
     bundle = path or BundleCache().find(name, precision)
     if precision is not None:
         found = sorted({graph.precision for graph in Bundle.open(bundle).graphs})
@@ -164,6 +166,13 @@ def _from_plugin(name: str, offline: bool) -> ModelSpec | None:
     if not isinstance(spec, ModelSpec):
         raise failure(plugin, f"its source gave {type(spec).__name__} instead of a ModelSpec")
     return spec
+
+
+def _from_catalog(name: str, offline: bool) -> ModelSpec | None:
+    from nlpsuite.models.catalog import find_model
+
+    found = find_model(name)
+    return found.spec(offline=offline) if found else None
 
 
 def _existing(name: str) -> Path | None:

@@ -12,9 +12,11 @@ from typing import Literal
 
 from nlpsuite.errors import DeviceUnavailableError
 
-__all__ = ["Device", "DeviceChoice", "choose_device", "cuda_problem"]
+__all__ = ["Device", "DeviceChoice", "choose_device", "cuda_memory", "cuda_problem", "memory_speed"]
 
 DeviceChoice = Literal["auto", "cuda", "cpu"]
+
+_DRIVER = "nvcuda.dll" if sys.platform == "win32" else "libcuda.so.1"
 
 
 @dataclass(frozen=True)
@@ -68,13 +70,47 @@ def cuda_problem() -> str | None:
     return _driver_problem() or _library_problem(Path(onnxruntime.__file__).parent / "capi")
 
 
+def cuda_memory() -> int | None:
+    """Bytes of memory of the first GPU, or None if the driver doesn't say."""
+    try:
+        driver = ctypes.CDLL(_DRIVER)
+    except OSError:
+        return None
+    size = ctypes.c_size_t(0)
+    if driver.cuInit(0) or driver.cuDeviceTotalMem_v2(
+        ctypes.byref(size), 0
+    ):  # the first device's handle is 0
+        return None
+    return size.value
+
+
+def memory_speed(cores: int, seconds: float = 0.2) -> float:
+    """Bytes per second that so many cores read from memory, measured for about ``seconds``.
+
+    Larger than caches; what else runs on the machine takes its part.
+    """
+    import concurrent.futures
+    import time
+
+    import numpy as np
+
+    parts = [np.ones(1 << 22, np.int64) for _ in range(cores)]  # 32 MB each
+    rounds = 0
+    with concurrent.futures.ThreadPoolExecutor(cores) as pool:
+        list(pool.map(np.max, parts))  # begin with every page in place
+        begin = time.perf_counter()
+        while time.perf_counter() - begin < seconds:
+            list(pool.map(np.max, parts))
+            rounds += 1
+        return rounds * sum(part.nbytes for part in parts) / (time.perf_counter() - begin)
+
+
 def _driver_problem() -> str | None:
     """Query the CUDA driver for devices (cuInit, cuDeviceGetCount)."""
-    name = "nvcuda.dll" if sys.platform == "win32" else "libcuda.so.1"
     try:
-        driver = ctypes.CDLL(name)
+        driver = ctypes.CDLL(_DRIVER)
     except OSError:
-        return f"no NVIDIA driver was found ({name})"
+        return f"no NVIDIA driver was found ({_DRIVER})"
     status = driver.cuInit(0)
     if status != 0:
         return f"the NVIDIA driver does not start (cuInit returned {status})"

@@ -191,7 +191,8 @@ def test_doctor(cli) -> None:
     outcome = cli("doctor", "--json")
     assert outcome.code == 0
     subjects = {row["subject"]: row for row in json.loads(outcome.out)}
-    assert {"nlpsuite", "onnxruntime", "GPU", "cache", "model", "task"} <= set(subjects)
+    assert {"nlpsuite", "onnxruntime", "GPU", "cache", "model", "suits", "task"} <= set(subjects)
+    assert "nlpsuite pull" in subjects["suits"]["advice"]
 
 
 def test_doctor_finds_an_unwritable_cache(cli, monkeypatch, tmp_path) -> None:

@@ -265,6 +265,9 @@ class Folded:
     def __getattr__(self, name: str) -> Any:
         return getattr(self._checkpoint, name)
 
+    def rows(self, name: str, which: slice) -> np.ndarray:
+        return self.tensor(name)[which]
+
     def tensor(self, name: str) -> np.ndarray:
         weight = self._checkpoint.tensor(name)
         found = re.fullmatch(r"model\.layers\.(\d+)\.\w+\.(\w+)_proj\.weight", name)

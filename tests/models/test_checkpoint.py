@@ -13,6 +13,7 @@ import pytest
 from safetensors.numpy import save_file
 from tiny import (
     CONFIGS,
+    GGUF_CONFIGS,
     LLAMA,
     VOCABULARY,
     Weights,
@@ -426,3 +427,17 @@ def test_chat_templates(directory: Path) -> None:
         assert files_of(open_checkpoint(directory))["chat_template.jinja"] == "A"
     (directory / "chat_template.jinja").write_text("C", encoding="utf-8")
     assert files_of(open_checkpoint(directory))["chat_template.jinja"] == "C"
+
+
+@pytest.mark.parametrize("name", ["llama", "phi3", "gpt2", "qwen2"])
+def test_rows_are_those_of_the_tensor(tmp_path: Path, name: str) -> None:
+    write_tiny_checkpoint(tmp_path / "hf", config=CONFIGS[name])
+    opened = [open_checkpoint(tmp_path / "hf")]
+    if name in GGUF_CONFIGS:
+        write_tiny_gguf(tmp_path / "m.gguf", GGUF_CONFIGS[name])
+        opened.append(open_checkpoint(tmp_path / "m.gguf"))
+    for checkpoint in opened:
+        for tensor in checkpoint.tensor_names():
+            whole = checkpoint.tensor(tensor)
+            for which in (slice(1, 3), np.array([3, 0, 3])):
+                np.testing.assert_array_equal(checkpoint.rows(tensor, which), whole[which])

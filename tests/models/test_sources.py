@@ -3,10 +3,8 @@
 from __future__ import annotations
 
 import dataclasses
-import hashlib
 import http.server
 import importlib.util
-import json
 import os
 import shutil
 import signal
@@ -20,6 +18,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from stand_in_hub import COMMIT, StandInHub, serving
 from wheels import packaged_model
 
 from nlpsuite.errors import MissingExtraError, ModelNotFoundError, ModelUnavailableError, StorageError
@@ -301,7 +300,6 @@ def test_an_interrupt_ends_pip_and_leaves_nothing(
 
 # The hub
 
-COMMIT = "0123456789abcdef0123456789abcdef01234567"
 FILES = {
     "config.json": b"{}",
     "model.safetensors": b"weights",
@@ -314,52 +312,15 @@ FILES = {
 }
 
 
-def answer_as_hub(request: http.server.BaseHTTPRequestHandler) -> None:
-    """What the hub's client asks for: the commit, the list of files, each file."""
-
-    def reply(status: int, body: bytes, **headers: str) -> None:
-        request.send_response(status)
-        for name, value in {"Content-Length": str(len(body)), **headers}.items():
-            request.send_header(name.replace("_", "-"), value)
-        request.end_headers()
-        if request.command == "GET":
-            request.wfile.write(body)
-
-    path = request.path.partition("?")[0]
-    siblings = [{"rfilename": name, "size": len(body)} for name, body in FILES.items()]
-    tree = [
-        {"type": "file", "path": n, "size": len(b), "oid": hashlib.sha1(b).hexdigest()}
-        for n, b in FILES.items()
-    ]
-    info = {"id": "owner/tiny", "sha": COMMIT, "siblings": siblings}
-    if "/owner/gated" in path:
-        reply(403, b"{}", X_Error_Code="GatedRepo", X_Error_Message="Access is restricted")
-    elif "/owner/broken" in path:
-        reply(418, b"{}")
-    elif not path.startswith(("/api/models/owner/tiny", "/owner/tiny/")):
-        reply(404, b"{}", X_Error_Code="RepoNotFound", X_Error_Message="Repository Not Found")
-    elif path in (
-        "/api/models/owner/tiny",
-        *(f"/api/models/owner/tiny/revision/{r}" for r in ("main", "v1", COMMIT)),
-    ):
-        reply(200, json.dumps(info).encode(), Content_Type="application/json")
-    elif path.startswith(f"/api/models/owner/tiny/tree/{COMMIT}"):
-        reply(200, json.dumps(tree).encode(), Content_Type="application/json")
-    elif path.startswith(f"/owner/tiny/resolve/{COMMIT}/"):
-        body = FILES[path.removeprefix(f"/owner/tiny/resolve/{COMMIT}/")]
-        etag = f'"{hashlib.sha1(body).hexdigest()}"'
-        reply(200, body, ETag=etag, X_Repo_Commit=COMMIT, Accept_Ranges="bytes")
-    else:
-        reply(404, b"{}", X_Error_Code="RevisionNotFound", X_Error_Message="Revision Not Found")
-
-
 @pytest.fixture
 def hub(monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
     pytest.importorskip("huggingface_hub")
     monkeypatch.setenv("NO_PROXY", "127.0.0.1")
-    with server(answer_as_hub) as url:
-        monkeypatch.setenv("HF_ENDPOINT", url)
-        yield url
+    refusals = {"owner/gated": 403, "owner/broken": 418}
+    standing_in = StandInHub("owner/tiny", FILES, revisions=("main", "v1", COMMIT), refusals=refusals)
+    with serving(standing_in):
+        monkeypatch.setenv("HF_ENDPOINT", standing_in.url)
+        yield standing_in.url
 
 
 @pytest.mark.parametrize("spec", ["owner/tiny", "owner/tiny@v1"])
