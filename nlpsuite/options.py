@@ -83,6 +83,8 @@ class GenerationOptions(Options):
             OptionError: a value out of range.
         """
         given = {f.name: getattr(self, f.name, None) for f in dataclasses.fields(Sampling)}
+        if (self.beams or 1) > 1 and self.temperature is None:
+            given["temperature"] = 0.0  # a task that samples is asked to search
         sampling = dataclasses.replace(prompt.sampling, **{k: v for k, v in given.items() if v is not None})
         if self.max_tokens is None:
             return dataclasses.replace(prompt, sampling=sampling)

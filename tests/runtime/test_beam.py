@@ -15,6 +15,7 @@ import pytest
 from tiny import write_tiny_checkpoint
 
 from nlpsuite.errors import OptionError
+from nlpsuite.options import GenerationOptions
 from nlpsuite.runtime.language_model import LanguageModel
 from nlpsuite.runtime.prompt import FinishReason, Prompt, Sampling
 
@@ -144,3 +145,11 @@ def test_what_makes_no_sense_is_refused(tiny_bundle: Path) -> None:
     small = LanguageModel.load(tiny_bundle, device="cpu", threads=1, max_slots=3)
     with pytest.raises(OptionError, match="there are 3"):
         small.complete([prompt("a", 4)])
+
+
+def test_a_task_that_samples_is_asked_to_search() -> None:
+    sampled = Prompt(text="a", sampling=Sampling(temperature=0.7, top_p=0.9))
+    changed = GenerationOptions(beams=3).apply(sampled)
+    assert (changed.sampling.beams, changed.sampling.temperature) == (3, 0.0)
+    with pytest.raises(OptionError, match="temperature of 0.5"):
+        GenerationOptions(beams=3, temperature=0.5).apply(sampled)
