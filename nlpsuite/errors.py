@@ -24,6 +24,7 @@ __all__ = [
     "AdapterMismatchError",
     "BundleCorruptError",
     "BundleUnsuitableError",
+    "ClientMismatchError",
     "DeviceUnavailableError",
     "InputInvalidError",
     "InputNotFoundError",

@@ -110,7 +110,10 @@ def test_what_differs_is_told_apart(exact: Bundle) -> None:
     answer = answered(reference)
     answer["ids"][1] = [1, 2]  # type: ignore[index]
     report = compare("x", "fp32", answer, reference)
-    assert report.status == "differs" and report.encoded == 2 and "Text 2" in report.detail
+    assert report.status == "tokenizer" and report.encoded == 2 and "Text 2" in report.detail
+    assert report.good and report.runs == dict.fromkeys(MODES, (2, 0))
+    answer["ids"] = [[9]] * 3
+    assert compare("x", "fp32", answer, reference).status == "differs"
 
     answer = answered(reference)
     answer["runs"]["left"][2] = [*reference.generated[2][:4], 7]  # type: ignore[index]
@@ -163,7 +166,7 @@ def test_the_command(tiny_path: Path, tmp_path: Path, monkeypatch: pytest.Monkey
 
     def wrong(place: str, job: Job) -> dict[str, object]:
         answer = answered(make_job(Bundle.open(Path(job.bundle)), Bundle.open(Path(job.bundle)).graphs[0])[1])
-        answer["ids"][0] = [5]  # type: ignore[index]
+        answer["ids"] = [[5]] * 20
         return answer
 
     monkeypatch.setitem(check_module.CLIENTS, "ort", wrong)

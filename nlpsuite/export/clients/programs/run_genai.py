@@ -23,28 +23,25 @@ def main():
         for batch in batches:
             found.update(zip(batch, greedy(model, tokenizer, [job["texts"][i] for i in batch], job)))
         runs[mode] = [found[i][0] for i in range(len(rows))]
-        if mode == "single":
-            logits[mode] = [found[i][1][watch].tolist() for i, watch in enumerate(job["watch"])]
+        logits[mode] = [found[i][1][watch].tolist() for i, watch in enumerate(job["watch"])]
     print(json.dumps({"version": og.__version__, "ids": rows, "runs": runs, "logits": logits}))
 
 
 def greedy(model, tokenizer, texts, job):
-    """For each text the tokens generated, and of a single one the logits after it."""
+    """For each text the tokens generated, and the logits after it."""
     longest = max(len(tokenizer.encode(text)) for text in texts)
     parameters = og.GeneratorParams(model)
     parameters.set_search_options(batch_size=len(texts), max_length=longest + job["tokens"])
     generator = og.Generator(model, parameters)
     generator.append_tokens(tokenizer.encode_batch(texts))
-    first = (
-        np.asarray(generator.get_logits(), np.float32).reshape(len(texts), -1) if len(texts) == 1 else None
-    )
+    first = np.array(generator.get_logits(), np.float32).reshape(len(texts), -1)
     while not generator.is_done():
         generator.generate_next_token()
     answers = []
     for i in range(len(texts)):
         out = [int(token) for token in generator.get_sequence(i)[longest:]]
         end = next((at for at, token in enumerate(out) if token in job["ends"]), len(out))
-        answers.append((out[:end], None if first is None else first[i]))
+        answers.append((out[:end], first[i]))
     return answers
 
 
