@@ -251,9 +251,7 @@ def write_tiny_gguf(
         tensors: further tensors, under their GGUF names.
     """
     held: Weights = {}
-    family = getattr(config, "family", "gptneox" if isinstance(config, GPTNeoXConfig) else "gpt2")
-    architecture = {"mistral": "llama", "gemma3_text": "gemma3"}.get(family, family)
-    llama = architecture in ("llama", "smollm3", "granite")
+    architecture = _architecture(config)
     writer = gguf.GGUFWriter(path, architecture)
     _add_metadata(writer, config)
     add = {str: writer.add_string, float: writer.add_float32, int: writer.add_uint32, bool: writer.add_bool}
@@ -269,16 +267,7 @@ def write_tiny_gguf(
         else:
             rows = blocks_of(values, kind, number)
             held[name] = gguf.dequantize(rows, quantised).astype(np.float32)
-        if llama and isinstance(config, DecoderConfig) and re.search("[qk]_proj", name):
-            queries = "q_proj" in name
-            rows = permute_for_gguf(
-                rows, config.num_attention_heads if queries else config.num_key_value_heads
-            )
-        if isinstance(config, GPTNeoXConfig) and ".query_key_value." in name:
-            by_head = rows.reshape(
-                config.num_attention_heads, 3, len(rows) // 3 // config.num_attention_heads, -1
-            )
-            rows = by_head.swapaxes(0, 1).reshape(rows.shape)
+        rows = _gguf_rows(config, architecture, name, rows)
         if architecture == "gemma3" and "norm" in name:
             rows = rows + 1
         whole = next((stack for stack, parts in config.stacked().items() if name in parts), None)
@@ -298,6 +287,57 @@ def write_tiny_gguf(
         writer.add_tensor(name, values)
     finish_gguf(writer)
     return held
+
+
+def _architecture(config: ModelConfig) -> str:
+    family = getattr(config, "family", "gptneox" if isinstance(config, GPTNeoXConfig) else "gpt2")
+    return {"mistral": "llama", "gemma3_text": "gemma3"}.get(family, family)
+
+
+def _gguf_rows(config: ModelConfig, architecture: str, name: str, rows: npt.NDArray[Any]) -> npt.NDArray[Any]:
+    """A parameter's rows in the order in which llama.cpp's converter writes them."""
+    if isinstance(config, GPTNeoXConfig) and ".query_key_value." in name:
+        heads = config.num_attention_heads
+        by_head = rows.reshape(heads, 3, len(rows) // 3 // heads, -1)
+        return by_head.swapaxes(0, 1).reshape(rows.shape)
+    permuted = architecture in ("llama", "smollm3", "granite") and isinstance(config, DecoderConfig)
+    if permuted and re.search("[qk]_proj", name):
+        queries = "q_proj" in name
+        return permute_for_gguf(rows, config.num_attention_heads if queries else config.num_key_value_heads)
+    return rows
+
+
+def write_gguf_lora(
+    path: Path,
+    config: ModelConfig,
+    pairs: Mapping[str, tuple[npt.NDArray[Any], npt.NDArray[Any]]],
+    *,
+    alpha: float,
+    renamed: bool = False,
+) -> None:
+    """Write a LoRA adapter as llama.cpp's converter does.
+
+    Args:
+        pairs: A and B by parameter, or by the names of GGUF files if ``renamed``.
+    """
+    architecture = _architecture(config)
+    writer = gguf.GGUFWriter(path, architecture)
+    writer.add_type("adapter")
+    writer.add_string("adapter.type", "lora")
+    writer.add_float32("adapter.lora.alpha", alpha)
+    names = gguf.get_tensor_name_map(gguf.MODEL_ARCH[architecture.upper()], n_blocks=8)
+    stacks = {} if renamed else config.stacked()
+    inside = {part for parts in stacks.values() for part in parts}
+    given = {} if renamed else {n: (a, _gguf_rows(config, architecture, n, b)) for n, (a, b) in pairs.items()}
+    whole = {n: pair for n, pair in given.items() if n not in inside}
+    for stack, parts in stacks.items():
+        if parts[0] in given:
+            whole[stack] = (given[parts[0]][0], np.concatenate([given[part][1] for part in parts]))
+    stored = dict(pairs) if renamed else {names.get_name(n, (".weight",)): pair for n, pair in whole.items()}
+    for name, (a, b) in stored.items():
+        writer.add_tensor(f"{name}.lora_a", np.ascontiguousarray(a))
+        writer.add_tensor(f"{name}.lora_b", np.ascontiguousarray(b))
+    finish_gguf(writer)
 
 
 def finish_gguf(writer: gguf.GGUFWriter) -> None:

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Any
 
 import click
+from click.core import ParameterSource
 
 from nlpsuite.cli.help import GroupedCommand, grouped
 from nlpsuite.cli.task_commands import option_flags, prompt_flags
+from nlpsuite.errors import OptionError
 from nlpsuite.plugins import load_task
 
 __all__ = ["command"]
@@ -61,7 +64,9 @@ def _flags() -> list[click.Parameter]:
             click.Option(["--verify-with"], metavar="NAMES", default="",
                          help="Run the bundle with these programs too and compare: ort, genai, optimum, transformersjs, browser. "
                          "NAME=PATH names a Python or a node_modules directory."),
-            click.Option(["--overwrite"], is_flag=True, help="Replace an existing bundle."),
+            click.Option(["--as", "form"], type=click.Choice(["bundle", "peft"]), default="bundle", show_default=True,
+                         help="Write a bundle, or the adapter alone as a LoRA directory that peft and transformers read."),
+            click.Option(["--overwrite"], is_flag=True, help="Replace an existing bundle or LoRA directory."),
         ]),
         *grouped("Task", [
             click.Option(["--task"], metavar="TASK",
@@ -78,12 +83,13 @@ def command(ctx: click.Context, /, model: str | None, **values: Any) -> None:
     """Export MODEL (by default SmolLM2-135M-Instruct) as an ONNX bundle, and verify it.
 
     MODEL is a .gguf file, a Hugging Face directory, the directory of a training run or hf:owner/name.
-    The adapter is a file from `nlpsuite train adapter` or a LoRA directory from peft, trained on MODEL.
+    The adapter is a file from `nlpsuite train adapter`, a LoRA directory from peft or a LoRA .gguf file, trained on MODEL.
 
     \b
     nlpsuite export --precision int4
     nlpsuite export runs/my-lstm -o exported/my-lstm
     nlpsuite export --adapter runs/sentiment/adapter.safetensors
+    nlpsuite export --adapter runs/sentiment --as peft -o sentiment-lora
     nlpsuite export hf:HuggingFaceTB/SmolLM2-360M-Instruct --layout portable --precision int8,int4,fp16
 
     With --task the bundle is made for one task, and task.json says in any language's terms how to do it:
@@ -98,6 +104,9 @@ def command(ctx: click.Context, /, model: str | None, **values: Any) -> None:
     from nlpsuite.cli.progress import Progress
     from nlpsuite.tasks.export.export import export
 
+    if values.pop("form") == "peft":
+        click.echo(_export_peft(ctx, values))
+        return
     named = values.pop("task")
     task = ctx.meta.get(_TASK) or (None if named is None else load_task(named))
     options = _task_options(task, values) if task else {}
@@ -105,6 +114,21 @@ def command(ctx: click.Context, /, model: str | None, **values: Any) -> None:
     for line in (*report.notices, report, *report.clients):
         click.echo(line, err=True)
     click.echo(report.bundle.path)
+
+
+def _export_peft(ctx: click.Context, values: dict[str, Any]) -> Path:
+    """Write the adapter alone. Raises OptionError for arguments that go with a bundle."""
+    from nlpsuite.export.peft_export import export_peft
+
+    useful = {"adapter", "output", "overwrite", "form"}
+    for param in ctx.command.get_params(ctx):
+        given = ctx.get_parameter_source(param.name or "") is ParameterSource.COMMANDLINE
+        if given and param.name not in useful:
+            name = param.opts[0] if isinstance(param, click.Option) else param.opts[0].upper()
+            raise OptionError(f"{name} has no effect with --as peft, which writes the adapter alone.")
+    if values["adapter"] is None or values["output"] is None:
+        raise OptionError("--as peft needs --adapter and --output.")
+    return export_peft(values["adapter"], values["output"], overwrite=values["overwrite"])
 
 
 def _task_options(task: Any, values: dict[str, Any]) -> dict[str, Any]:

@@ -23,7 +23,7 @@ from nlpsuite.models.gguf import UNQUANTIZED, GGUFFile, Rows, TensorInfo
 from nlpsuite.models.gguf_config import READ_BY_CONFIG, gguf_config
 from nlpsuite.models.gguf_tokenizer import tokenizer_files
 
-__all__ = ["GGUFCheckpoint"]
+__all__ = ["GGUFCheckpoint", "restore_rows"]
 
 _T = TypeVar("_T", np.float32, np.uint8)
 
@@ -56,7 +56,6 @@ class GGUFCheckpoint(Checkpoint):
         self.name = _text(metadata, "general.name") or path.stem
         self.license = _text(metadata, "general.license")
         self.config = gguf_config(self._file)
-        self._permuted = metadata["general.architecture"] in _PERMUTED
         self._tensors = _tensors(self._file, self.config)
         # Surplus tensors say more than missing ones: a mixture of experts has both.
         known = {part.info.name for part in self._tensors.values()}
@@ -105,18 +104,29 @@ class GGUFCheckpoint(Checkpoint):
 
     def _reordered(self, name: str) -> bool:
         """Whether the file has the rows of a matrix in another order."""
-        return self._permuted and name.endswith(("q_proj.weight", "k_proj.weight"))
+        permuted = self._file.metadata["general.architecture"] in _PERMUTED
+        return (permuted and name.endswith(("q_proj.weight", "k_proj.weight"))) or ".query_key_value." in name
 
     def _restore_rows(self, name: str, rows: npt.NDArray[_T]) -> npt.NDArray[_T]:
-        """A matrix's rows, weights or whole blocks, in the order of Hugging Face checkpoints."""
-        if self._permuted and isinstance(self.config, DecoderConfig):
-            if name.endswith("q_proj.weight"):
-                return _restore_rotary(rows, self.config.num_attention_heads)
-            if name.endswith("k_proj.weight"):
-                return _restore_rotary(rows, self.config.num_key_value_heads)
-        if isinstance(self.config, GPTNeoXConfig) and ".query_key_value." in name:
-            return _restore_by_head(rows, self.config.num_attention_heads)
-        return rows
+        return restore_rows(self.config, self._file.metadata["general.architecture"], name, rows)
+
+
+def restore_rows(config: ModelConfig, architecture: str, name: str, rows: npt.NDArray[_T]) -> npt.NDArray[_T]:
+    """A parameter's rows, weights or whole blocks, in the order of Hugging Face checkpoints.
+
+    Args:
+        architecture: llama.cpp's name.
+        name: of the parameter.
+        rows: in the order of llama.cpp's converter.
+    """
+    if architecture in _PERMUTED and isinstance(config, DecoderConfig):
+        if name.endswith("q_proj.weight"):
+            return _restore_rotary(rows, config.num_attention_heads)
+        if name.endswith("k_proj.weight"):
+            return _restore_rotary(rows, config.num_key_value_heads)
+    if isinstance(config, GPTNeoXConfig) and ".query_key_value." in name:
+        return _restore_by_head(rows, config.num_attention_heads)
+    return rows
 
 
 def _restore_by_head(rows: npt.NDArray[_T], heads: int) -> npt.NDArray[_T]:
