@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import datetime
 import os
 import sys
 import time
@@ -63,7 +64,7 @@ class TrainProgress(Progress, TrainReporter):
         self._first: tuple[float, float] | None = None  # time and share of the first step
 
     def preflight(self, preflight: Preflight) -> None:
-        self.notice(str(preflight))
+        self.notice(f"{preflight}; done at about {preflight.until(datetime.datetime.now())}")
 
     def step(self, progress: RunProgress, share: float, loss: float, tokens_per_second: float) -> None:
         left = self._time_left(share)

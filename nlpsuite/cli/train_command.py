@@ -19,7 +19,7 @@ __all__ = ["command"]
 _HEADINGS = {
     "Budget": "steps minutes evaluations patience save_steps",
     "Optimizer": "lr warmup final_lr optimizer weight_decay beta2 clip dropout batch_tokens accumulate seed",
-    "Machine": "device precision threads fsdp",
+    "Machine": "device precision compile gradient_checkpointing threads fsdp",
 }
 
 

@@ -12,7 +12,7 @@ import numpy.typing as npt
 from nlpsuite.export.quantize import BLOCK, Int4Blocks, Int8Blocks
 from nlpsuite.models.checkpoint import RawTensor
 
-__all__ = ["stored_int4", "stored_int8"]
+__all__ = ["q4_1_blocks", "stored_int4", "stored_int8"]
 
 Bytes = npt.NDArray[np.uint8]
 Floats = npt.NDArray[np.float32]
@@ -42,6 +42,14 @@ def stored_int4(raw: RawTensor | None) -> Int4Blocks | None:
     if raw.type == "Q4_K":
         return _q4_k(raw)
     return None
+
+
+def q4_1_blocks(blocks: Int4Blocks) -> RawTensor:
+    """4-bit blocks as a GGUF file stores them; scales and minimums are rounded to float16."""
+    rows, count = blocks.scales.shape
+    factors = np.stack((blocks.scales, blocks.minimums), axis=2).astype("<f2").view(np.uint8)
+    first, second = np.split(blocks.levels, 2, axis=2)
+    return RawTensor("Q4_1", np.concatenate((factors, first | second << 4), axis=2).reshape(rows, count * 20))
 
 
 def _q4_k(raw: RawTensor) -> Int4Blocks:

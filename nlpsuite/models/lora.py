@@ -15,6 +15,7 @@ from torch import Tensor, nn
 
 from nlpsuite.errors import OptionError
 from nlpsuite.models.module_base import LanguageModule
+from nlpsuite.models.quantized_linear import QuantizedLinear
 
 __all__ = ["LoRALinear", "add_lora", "linear_layers", "lora_parameters"]
 
@@ -22,12 +23,12 @@ __all__ = ["LoRALinear", "add_lora", "linear_layers", "lora_parameters"]
 class LoRALinear(nn.Module):
     """A frozen linear layer with a trainable low-rank part in float32."""
 
-    def __init__(self, base: nn.Linear, rank: int, alpha: float) -> None:
+    def __init__(self, base: nn.Linear | QuantizedLinear, rank: int, alpha: float) -> None:
         super().__init__()
         self.base = base.requires_grad_(False)
         self.scale = alpha / rank
         self.dropout = nn.Dropout(0.0)
-        device = base.weight.device
+        device = (base.blocks if isinstance(base, QuantizedLinear) else base.weight).device
         self.lora_A = nn.Parameter(torch.empty(rank, base.in_features, device=device))
         self.lora_B = nn.Parameter(torch.zeros(base.out_features, rank, device=device))
         nn.init.kaiming_uniform_(self.lora_A, a=math.sqrt(5))
@@ -38,12 +39,12 @@ class LoRALinear(nn.Module):
         return out
 
 
-def linear_layers(module: LanguageModule) -> dict[str, nn.Linear]:
+def linear_layers(module: LanguageModule) -> dict[str, nn.Linear | QuantizedLinear]:
     """Name to layer of every linear layer but the head."""
     return {
         name: layer
         for name, layer in module.named_modules()
-        if isinstance(layer, nn.Linear) and name != "lm_head"
+        if isinstance(layer, nn.Linear | QuantizedLinear) and name != "lm_head"
     }
 
 

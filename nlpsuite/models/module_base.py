@@ -9,7 +9,9 @@ from typing import Any, ClassVar
 
 import torch
 from torch import Tensor, nn
+from torch.utils.checkpoint import checkpoint
 
+from nlpsuite.errors import OptionError
 from nlpsuite.models.config import ModelConfig
 from nlpsuite.models.state import SlotState, State
 
@@ -72,6 +74,18 @@ class LanguageModule(nn.Module, ABC):
         if self.config.tied_head is not None:
             self.get_submodule("lm_head").weight = self.get_parameter(self.config.tied_head)
 
+    def set_gradient_checkpointing(self, on: bool) -> None:
+        """Whether training computes each layer twice instead of holding what its gradient needs.
+
+        Raises:
+            OptionError: the model has no layers to which that could be done.
+        """
+        if on:
+            raise OptionError(
+                "Gradient checkpointing needs layers of attention, which this model doesn't have.",
+                hint="Omit --gradient-checkpointing; a smaller --batch-tokens takes less memory too.",
+            )
+
     def set_dropout(self, p: float) -> None:
         """Set the rate of every dropout layer; a fresh or loaded model has 0."""
         for module in self.modules():
@@ -87,6 +101,7 @@ class AttentionModule(LanguageModule):
     window: int | None = None
     """Tokens that the local layers see, the last one included; see ``DecoderConfig``."""
     local_layers: frozenset[int] = frozenset()
+    checkpointed = False
 
     @abstractmethod
     def embed(self, input_ids: Tensor, positions: Tensor) -> tuple[Tensor, tuple[Any, ...]]:
@@ -95,6 +110,9 @@ class AttentionModule(LanguageModule):
     @abstractmethod
     def layers(self) -> Iterable[nn.Module]:
         """The layers; each gives its output and its keys and values."""
+
+    def set_gradient_checkpointing(self, on: bool) -> None:
+        self.checkpointed = on
 
     def hidden(self, input_ids: Tensor, state: State | None = None) -> tuple[Tensor, State | None]:
         B, S = input_ids.shape
@@ -107,8 +125,13 @@ class AttentionModule(LanguageModule):
         x, further = self.embed(input_ids, positions)
         caches: list[Tensor] = []
         for i, layer in enumerate(self.layers()):
-            x, cache = layer(x, *further, local if i in self.local_layers else mask, i, state)
-            caches.extend(cache)
+            arguments = (x, *further, local if i in self.local_layers else mask, i, state)
+            if self.checkpointed and self.training and state is None:
+                x, _ = checkpoint(layer, *arguments, use_reentrant=False)
+                continue
+            x, cache = layer(*arguments)
+            if state is not None:
+                caches.extend(cache)
         return x, None if state is None else state.advanced(S, tuple(caches))
 
     def _causal_window(self, length: int, device: torch.device) -> Tensor | None:

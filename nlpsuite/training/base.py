@@ -5,10 +5,13 @@ from __future__ import annotations
 import json
 from typing import TYPE_CHECKING
 
-from nlpsuite.errors import AdapterMismatchError, BundleCorruptError, OptionError
+from nlpsuite.errors import AdapterMismatchError, BundleCorruptError, OptionError, UnsupportedModelError
+from nlpsuite.export.quantize import BLOCK, Int4Blocks, quantize_int4
+from nlpsuite.export.stored_blocks import q4_1_blocks
+from nlpsuite.export.weights import encode_rows
 from nlpsuite.files import atomic_write_text, storage_errors
 from nlpsuite.models.adapter import fingerprint
-from nlpsuite.models.checkpoint import Checkpoint
+from nlpsuite.models.checkpoint import Checkpoint, RawTensor
 from nlpsuite.models.resolve import open_model, resolve_spec
 from nlpsuite.training.run_directory import RunContext
 
@@ -23,12 +26,16 @@ def load_base(context: RunContext, spec: str | None) -> tuple[Checkpoint, str, L
 
     Raises:
         OptionError: ``max_length`` is more than its context.
+        TrainingError: it can't fit into memory with these settings.
+        UnsupportedModelError: its layers can't be held in blocks.
         AdapterMismatchError: it isn't the base that the run was started with.
     """
     import torch
 
     from nlpsuite.models.language_module import load_module
-    from nlpsuite.training.trainer import uses_bf16
+    from nlpsuite.models.quantized_linear import load_quantized_module
+    from nlpsuite.training.acceleration import uses_bf16
+    from nlpsuite.training.memory import check_fit
 
     settings = context.settings
     # Frozen weights can be stored in the precision they are multiplied in; shards of a layer share one type.
@@ -43,9 +50,24 @@ def load_base(context: RunContext, spec: str | None) -> tuple[Checkpoint, str, L
                 )
             identity = fingerprint(checkpoint)
             _check_recorded(context, checkpoint.name, identity)
-            return checkpoint, identity, load_module(checkpoint, torch.bfloat16 if half else torch.float32)
+            check_fit(checkpoint.config, settings, context.world, context.reporter)
+            dtype = torch.bfloat16 if half else torch.float32
+            if settings.quantized_base:
+                return checkpoint, identity, load_quantized_module(checkpoint, dtype, _rounded)
+            return checkpoint, identity, load_module(checkpoint, dtype)
     finally:
         context.reporter.close()
+
+
+def _rounded(checkpoint: Checkpoint, name: str) -> RawTensor:
+    """A matrix that isn't stored in blocks that a layer can hold, in blocks of 4 bits."""
+    if dict(checkpoint.config.parameter_shapes())[name][1] % BLOCK:
+        raise UnsupportedModelError(
+            f"{name} has rows that can't be divided into blocks of {BLOCK} weights.",
+            hint="Omit --quantized-base.",
+        )
+    encoded = encode_rows(checkpoint, name, lambda values, _: quantize_int4(values))
+    return q4_1_blocks(Int4Blocks(*encoded))
 
 
 def _check_recorded(context: RunContext, name: str, found: str) -> None:

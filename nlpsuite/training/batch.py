@@ -10,10 +10,13 @@ import numpy.typing as npt
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
+from torch.utils.checkpoint import checkpoint
 
 from nlpsuite.models.language_module import LanguageModule
 
 __all__ = ["IGNORE", "Batch", "LossModule", "pad_rows"]
+
+_PART_LOGITS = 1 << 24  # at a time: 64 MB in float32
 
 IGNORE = -100
 """Label of a position without a target."""
@@ -25,14 +28,18 @@ class Batch(NamedTuple):
     Attributes:
         input_ids: (B, S) int64, padded on the right.
         labels: (B, S) int64, the token that should follow, or ``IGNORE``.
+        counted: number of positions with a target, where it was counted before the batch went to a GPU.
     """
 
     input_ids: Tensor
     labels: Tensor
+    counted: int | None = None
 
     @property
     def targets(self) -> int:
         """Number of positions with a target."""
+        if self.counted is not None:
+            return self.counted
         return int((self.labels != IGNORE).sum())
 
     def part(self, rank: int, size: int) -> Batch:
@@ -42,7 +49,15 @@ class Batch(NamedTuple):
         return Batch(self.input_ids[:1], torch.full_like(self.labels[:1], IGNORE))
 
     def to(self, device: torch.device) -> Batch:
-        return Batch(self.input_ids.to(device), self.labels.to(device))
+        if device == self.input_ids.device:
+            return self
+        # Counted here: asking a GPU for a number would wait for all that it has to do.
+        ids, labels = (tensor.to(device, non_blocking=True) for tensor in (self.input_ids, self.labels))
+        return Batch(ids, labels, self.targets)
+
+    def pinned(self) -> Batch:
+        """In page-locked memory."""
+        return Batch(self.input_ids.pin_memory(), self.labels.pin_memory(), self.targets)
 
 
 def pad_rows(rows: Sequence[tuple[Sequence[int] | npt.NDArray[np.integer], int]]) -> Batch:
@@ -57,20 +72,37 @@ def pad_rows(rows: Sequence[tuple[Sequence[int] | npt.NDArray[np.integer], int]]
 
 
 class LossModule(nn.Module):
-    """A model and its loss as one module, which is what distributed training wraps."""
+    """A model and its loss as one module, which is what distributed training wraps.
 
-    def __init__(self, module: LanguageModule, *, bf16: bool) -> None:
+    Args:
+        bf16: multiply matrices in bfloat16.
+        in_parts: compute the logits of some positions at a time, and again for the gradient, so that memory never
+            holds those of a whole batch: with 128,000 tokens they take more than the layers.
+    """
+
+    def __init__(self, module: LanguageModule, *, bf16: bool, in_parts: bool = False) -> None:
         super().__init__()
         self.module = module
-        self._bf16 = bf16
+        self._bf16, self._in_parts = bf16, in_parts
 
     def forward(self, input_ids: Tensor, labels: Tensor) -> Tensor:
         """The sum of the cross-entropies (nats) of a batch's targets, float32."""
         with torch.autocast(input_ids.device.type, torch.bfloat16, enabled=self._bf16):
             x, _ = self.module.hidden(input_ids)  # (B, S, D)
             wanted = labels != IGNORE
-            if not bool(wanted.all()):
+            if x.is_cuda or not bool(wanted.all()):
                 # The head is a fifth of a small model, and most positions of a prompt have no target.
                 x, labels = x[wanted], labels[wanted]
-            logits = self.module.head(x)
-        return F.cross_entropy(logits.float().flatten(0, -2), labels.flatten(), reduction="sum")
+            if not self._in_parts:
+                return self._loss(x, labels)
+            x, labels = x.flatten(0, -2), labels.flatten()
+            step = max(1, _PART_LOGITS // self.module.config.vocab_size)
+            losses = [
+                checkpoint(self._loss, x[at : at + step], labels[at : at + step], use_reentrant=False)
+                for at in range(0, max(1, len(x)), step)
+            ]
+            return torch.stack(losses).sum()
+
+    def _loss(self, x: Tensor, labels: Tensor) -> Tensor:
+        logits = self.module.head(x).float()
+        return F.cross_entropy(logits.flatten(0, -2), labels.flatten(), reduction="sum")

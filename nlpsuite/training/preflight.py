@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import datetime
 import sys
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,7 +14,7 @@ from nlpsuite.models.language_module import LanguageModule
 from nlpsuite.training.distributed import World
 from nlpsuite.training.settings import LoopSettings
 
-__all__ = ["Preflight", "available_memory", "check_memory"]
+__all__ = ["Preflight", "available_memory", "check_memory", "forecast"]
 
 
 @dataclass(frozen=True)
@@ -26,7 +27,7 @@ class Preflight:
         available_bytes: free on the device now; None if unknown.
         tokens_per_second: of all processes together, validations excluded.
         steps: of the whole run; estimated for a budget of minutes.
-        seconds: of the whole run; estimated for a budget of steps.
+        seconds: of the whole run, validations included; estimated for a budget of steps.
     """
 
     parameters: int
@@ -44,17 +45,13 @@ class Preflight:
         trainable: int,
         tokens_per_second: float,
         batch_tokens: float,
+        validation_seconds: float,
         settings: LoopSettings,
         world: World,
     ) -> Preflight:
         """From the speed of all processes together on batches of ``batch_tokens``, right after they ran."""
         step_seconds = batch_tokens * settings.accumulate / tokens_per_second
-        if settings.steps is not None:
-            steps, seconds = settings.steps, settings.steps * step_seconds
-        else:
-            assert settings.minutes is not None
-            seconds = 60 * settings.minutes
-            steps = max(1, round(seconds / step_seconds))
+        steps, seconds = forecast(settings, step_seconds, validation_seconds)
         moments = 8 * trainable // (world.size if settings.fsdp else 1)
         return cls(
             parameters=sum(p.numel() for p in module.parameters()),
@@ -75,12 +72,30 @@ class Preflight:
             ]
         return []
 
+    def until(self, now: datetime.datetime) -> str:
+        """When it will be done, as a clock shows it; with the date if that is another day."""
+        end = now + datetime.timedelta(seconds=self.seconds)
+        return f"{end:%H:%M}" if end.date() == now.date() else f"{end:%Y-%m-%d %H:%M}"
+
     def __str__(self) -> str:
         trained = "" if self.trainable == self.parameters else f" ({self.trainable / 1e6:.2f} M trained)"
         return (
             f"{self.parameters / 1e6:.1f} M parameters{trained}, about {self.memory_bytes / 1e9:.1f} GB of memory, "
             f"{self.tokens_per_second:,.0f} tokens/s, about {self.steps:,} steps in {_minutes(self.seconds)}"
         )
+
+
+def forecast(settings: LoopSettings, step_seconds: float, validation_seconds: float) -> tuple[int, float]:
+    """Steps and seconds of a run within its budget, the seconds of its validations included.
+
+    Stopping early for lack of improvement isn't foreseen.
+    """
+    validations = settings.evaluations * validation_seconds
+    if settings.steps is not None:
+        return settings.steps, settings.steps * step_seconds + validations
+    assert settings.minutes is not None
+    seconds = 60 * settings.minutes
+    return max(1, round((seconds - validations) / step_seconds)), seconds
 
 
 def check_memory(needed: int, world: World) -> None:

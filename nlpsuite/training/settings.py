@@ -55,6 +55,13 @@ class LoopSettings(Options):
     device: Literal["auto", "cpu", "cuda"] = option(
         "auto", "Device to train on; auto uses CUDA if torch does."
     )
+    compile: Literal["auto", "on", "off"] = option(
+        "auto",
+        "Compile the layers with torch.compile; auto does so on CUDA, for runs of three minutes or more.",
+    )
+    gradient_checkpointing: bool = option(
+        False, "Compute layers twice instead of holding what gradients need: less memory, a third slower."
+    )
     threads: int = option(0, "CPU threads; 0 uses the cores that are idle when the run starts.")
     fsdp: bool = option(False, "Shard the model over processes (with torchrun) instead of copying it.")
 
@@ -136,6 +143,10 @@ class AdapterSettings(LoopSettings):
     )
     targets: str = option("all", "Layers to adapt: all, or names such as q_proj,v_proj.")
     full: bool = option(False, "Train all weights instead of an adapter.")
+    quantized_base: bool = option(
+        False,
+        "Hold the base's layers in 4 to 8 bits, as its GGUF file has them; others are rounded to 4 bits.",
+    )
     max_length: int = option(1_024, "Leave out examples with more tokens than this.")
     format: str = option("", "File type of the data, where its name doesn't say.")
     encoding: str = option("utf-8", "Encoding of text files; a byte order mark takes precedence.")
@@ -165,3 +176,9 @@ class AdapterSettings(LoopSettings):
             heldout_examples=(self.heldout_examples > 0, "1 or more"),
             scored_examples=(self.scored_examples >= 0, "0 or more"),
         )
+        if self.quantized_base and (self.full or self.fsdp):
+            other = "--full" if self.full else "--fsdp"
+            raise OptionError(
+                f"--quantized-base and {other} exclude each other: weights in blocks can't be trained or sharded.",
+                hint="Omit one of them.",
+            )

@@ -15,9 +15,19 @@ from torch import Tensor, nn
 
 from nlpsuite.errors import TrainingError
 from nlpsuite.models.language_module import LanguageModule
+from nlpsuite.training.acceleration import (
+    allow_tf32,
+    compile_layers,
+    compiles,
+    module_lists,
+    optimizer_arguments,
+    undo_compile,
+    uses_bf16,
+)
 from nlpsuite.training.batch import Batch, LossModule
 from nlpsuite.training.checkpoints import load_checkpoint, save_checkpoint, save_weights
 from nlpsuite.training.distributed import defer_gradients, share, unsharded
+from nlpsuite.training.prefetch import Prefetcher
 from nlpsuite.training.preflight import Preflight, check_memory
 from nlpsuite.training.report import Outcome, Reason, RunProgress, Validation
 from nlpsuite.training.run_directory import RunContext
@@ -28,6 +38,8 @@ __all__ = ["Recipe", "Trainer"]
 
 _SAVE_SECONDS = 300.0
 _LOG_SECONDS = 1.0
+_AHEAD = 3  # batches made before they are needed
+_WARM_UP, _COMPILED_WARM_UP, _PROBES = 1, 3, 2  # passes before training, to measure its speed
 
 
 class Recipe(Protocol):
@@ -62,13 +74,19 @@ class Trainer:
         self._schedule = Schedule(settings)
         module = recipe.module.to(self._world.device)
         module.set_dropout(settings.dropout)
-        self._loss = LossModule(module, bf16=uses_bf16(settings.precision, self._world.device))
-        groups = [m for m in module.modules() if isinstance(m, nn.ModuleList)]
-        layers = [layer for group in groups for layer in group]
-        self._shared = share(self._loss, self._world, shard=settings.fsdp, layers=layers)
+        device = self._world.device
+        if allow_tf32(settings.precision, device):
+            torch.set_float32_matmul_precision("high")
+        module.set_gradient_checkpointing(settings.gradient_checkpointing)
+        bf16 = uses_bf16(settings.precision, device)
+        self._loss = LossModule(module, bf16=bf16, in_parts=settings.gradient_checkpointing)
+        self._compiled = compiles(settings, device) and compile_layers(module) > 0
+        self._shared = share(self._loss, self._world, shard=settings.fsdp, layers=module_lists(module))
         # After sharding, which replaces the parameters.
         self._parameters = recipe.trainable()
-        self._optimizer = _optimizer(self._parameters, settings)
+        self._optimizer = _optimizer(self._parameters, settings, device)
+        gpu = device.type == "cuda"
+        self._batches = Prefetcher(self._own_batch, depth=_AHEAD if gpu else 0, pin=gpu)
         self._progress = RunProgress()
         self._signal = 0  # its number, once this process received one
         self._stopping = False  # agreed by all processes
@@ -80,26 +98,61 @@ class Trainer:
             TrainingError: too little memory.
         """
         trainable = sum(p.numel() for p in self._parameters.values())
-        frozen = sum(
-            p.numel() * p.element_size() for p in self._recipe.module.parameters() if not p.requires_grad
-        )
-        check_memory(16 * trainable + frozen, self._world)
-        speeds, sizes = [], []
-        for index in range(3):
-            batch = self._batch(index)
-            start = time.perf_counter()
-            _, tokens = self._backward([batch])
-            speeds.append(tokens / (time.perf_counter() - start))
-            sizes.append(tokens)
-        self._optimizer.zero_grad(set_to_none=True)
+        module = self._recipe.module
+        held = [p for p in (*module.parameters(), *module.buffers()) if not p.requires_grad]
+        check_memory(16 * trainable + sum(p.numel() * p.element_size() for p in held), self._world)
+        tokens, seconds = self._probe()
         return Preflight.measured(
             self._recipe.module,
             trainable,
-            sum(speeds[1:]) / 2,  # the first pass also pays for one-time setup
-            sum(sizes) / 3,
+            sum(tokens) / sum(seconds),
+            sum(tokens) / len(tokens),
+            self._validation_seconds(),
             self._settings,
             self._world,
         )
+
+    def _probe(self) -> tuple[list[int], list[float]]:
+        """Tokens and seconds of a few passes; falls back to layers as they are if they can't be compiled."""
+        # The first pass pays for one-time setup. Compiled layers are compiled again for the second, when a size
+        # that has changed is found to be variable.
+        warm = _COMPILED_WARM_UP if self._compiled else _WARM_UP
+        try:
+            found = [self._timed_pass(index) for index in range(warm + _PROBES)][warm:]
+        except TrainingError:
+            raise
+        except Exception as error:
+            if not self._compiled:
+                raise
+            self._compiled = False
+            undo_compile(self._recipe.module)
+            self._reporter.notice(
+                f"The layers can't be compiled here, so they run as they are, somewhat slower: {_first_line(error)}"
+            )
+            return self._probe()
+        finally:
+            self._optimizer.zero_grad(set_to_none=True)
+        return [tokens for tokens, _ in found], [seconds for _, seconds in found]
+
+    def _timed_pass(self, index: int) -> tuple[int, float]:
+        batch = self._batch(index)
+        start = time.perf_counter()
+        _, tokens = self._backward([batch])
+        return tokens, time.perf_counter() - start
+
+    def _validation_seconds(self) -> float:
+        """How long a look at the held-out data takes, from one of its batches."""
+        sizes = [batch.input_ids.numel() for batch in self._recipe.heldout()]
+        if not sizes or self._settings.fsdp:
+            return 0.0
+        batch = next(iter(self._recipe.heldout())).to(self._world.device)
+        self._recipe.module.eval()
+        start = time.perf_counter()
+        with torch.no_grad(), self._memory_errors(), unsharded(self._shared):
+            float(self._loss(batch.input_ids, batch.labels))
+        seconds = time.perf_counter() - start
+        self._recipe.module.train()
+        return seconds * sum(sizes) / sizes[0] / self._world.size
 
     def train(self, *, resume: bool = False) -> Outcome:
         """Train until the budget is used, patience runs out or a signal arrives.
@@ -114,7 +167,7 @@ class Trainer:
                 self._progress.best = math.inf
         if self._world.main:
             self._run.forget_metrics_after(self._progress.step)
-        with self._signals():
+        with self._signals(), self._batches:
             return Outcome(self._loop(), self._progress)
 
     def _loop(self) -> Reason:
@@ -164,8 +217,10 @@ class Trainer:
         return self._world.sum(float(due))[0] > 0
 
     def _batch(self, index: int) -> Batch:
-        world = self._world
-        return self._recipe.batch(index).part(world.rank, world.size).to(world.device)
+        return self._batches.batch(index).to(self._world.device)
+
+    def _own_batch(self, index: int) -> Batch:
+        return self._recipe.batch(index).part(self._world.rank, self._world.size)
 
     def _step(self, rate: float) -> tuple[float, int]:
         """One optimizer step; returns the loss per target (nats) and the tokens read, over all processes."""
@@ -191,14 +246,15 @@ class Trainer:
         targets, tokens = self._world.sum(*map(float, counts))
         # Distributed training averages gradients: undo its division.
         scale = self._world.size / max(1.0, targets)
-        total = 0.0
+        total = torch.zeros((), dtype=torch.float64, device=self._world.device)
         with self._memory_errors():
             for i, batch in enumerate(batches):
                 with defer_gradients(self._shared, i < len(batches) - 1):
                     loss: Tensor = self._shared(batch.input_ids, batch.labels)
                     torch.autograd.backward(loss * scale)
-                total += float(loss.detach())
-        return self._world.sum(total)[0] / max(1.0, targets), int(tokens)
+                total += loss.detach()
+            summed = float(total)  # waits for a GPU, once
+        return self._world.sum(summed)[0] / max(1.0, targets), int(tokens)
 
     def _validate(self) -> None:
         """Take the loss on the held-out data, and save the weights if it has never been lower."""
@@ -266,8 +322,8 @@ class Trainer:
             smaller, more = max(1, self._settings.batch_tokens // 2), 2 * self._settings.accumulate
             raise TrainingError(
                 f"Memory ran out at step {self._progress.step + 1:,}.",
-                hint=f"Halve the batch but not the step: --batch-tokens {smaller} --accumulate {more}. Or use a "
-                "smaller model, or --fsdp on several GPUs.",
+                hint=f"Halve the batch but not the step: --batch-tokens {smaller} --accumulate {more}. Or use "
+                "--gradient-checkpointing, --quantized-base for an adapter, or --fsdp on several GPUs.",
             ) from error
 
     @contextlib.contextmanager
@@ -290,23 +346,23 @@ class Trainer:
                 signal.signal(received, handler)
 
 
-def uses_bf16(precision: str, device: torch.device) -> bool:
-    """Whether matrix products are in bfloat16; ``auto`` asks the hardware."""
-    if precision != "auto":
-        return precision == "bf16"
-    if device.type == "cuda":
-        return bool(torch.cuda.is_bf16_supported(including_emulation=False))
-    return bool(torch.cpu._is_avx512_bf16_supported() or torch.cpu._is_amx_tile_supported())
+def _first_line(error: Exception) -> str:
+    error = getattr(error, "inner_exception", error)  # torch wraps what a compiler raised
+    return (str(error).strip().splitlines() or [type(error).__name__])[0]
 
 
-def _optimizer(parameters: Mapping[str, nn.Parameter], settings: LoopSettings) -> torch.optim.Optimizer:
+def _optimizer(
+    parameters: Mapping[str, nn.Parameter], settings: LoopSettings, device: torch.device
+) -> torch.optim.Optimizer:
     decay = settings.weight_decay if settings.optimizer == "adamw" else 0.0
     groups = [
         {"params": [p for p in parameters.values() if p.dim() >= 2], "weight_decay": decay},
         {"params": [p for p in parameters.values() if p.dim() < 2], "weight_decay": 0.0},
     ]
     groups = [group for group in groups if group["params"]]
-    return torch.optim.AdamW(groups, lr=settings.lr, betas=(0.9, settings.beta2), fused=True)
+    return torch.optim.AdamW(
+        groups, lr=settings.lr, betas=(0.9, settings.beta2), **optimizer_arguments(device)
+    )
 
 
 def _seed(*parts: int) -> int:
