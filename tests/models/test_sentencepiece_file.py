@@ -216,5 +216,6 @@ def test_a_space_in_front_of_the_first_text_only(tmp_path: Path) -> None:
     assert first.encode_prompt(Prompt(text="the model")) == every.encode_prompt(Prompt(text="the model"))
     said = Prompt(messages=(Message("user", "the model"),))
     assert every.encode_prompt(said)[1] == every.encode_text("the")[0]
-    assert first.encode_prompt(said) == [1, *first.encode_continuation("the model"), 2]
+    # The template adds no header for the answer: it is what stands between a question and its answer.
+    assert first.encode_prompt(said) == [1, *first.encode_continuation("the model"), 2, 1]
     assert first.decode(first.encode_prompt(said)) == "the model"
