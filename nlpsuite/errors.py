@@ -24,6 +24,7 @@ __all__ = [
     "AdapterMismatchError",
     "BundleCorruptError",
     "BundleUnsuitableError",
+    "ClientMismatchError",
     "DeviceUnavailableError",
     "InputInvalidError",
     "InputNotFoundError",
@@ -216,6 +217,13 @@ class VerificationError(NlpsuiteError):
     """The exported graph doesn't compute what the model computes; nothing was written."""
 
     code = "export-mismatch"
+    exit_code = 5
+
+
+class ClientMismatchError(NlpsuiteError):
+    """Another program computes something else with the bundle, which was written."""
+
+    code = "client-mismatch"
     exit_code = 5
 
 

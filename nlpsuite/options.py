@@ -74,6 +74,7 @@ class GenerationOptions(Options):
         None, "Make words that were already generated less likely; 1 turns this off."
     )
     seed: int | None = option(None, "Seed for sampling; the same seed gives the same text.")
+    beams: int | None = option(None, "Write this many texts side by side and take the likeliest.")
 
     def apply(self, prompt: Prompt) -> Prompt:
         """The prompt with the user's settings in place of the task's own.
@@ -82,6 +83,8 @@ class GenerationOptions(Options):
             OptionError: a value out of range.
         """
         given = {f.name: getattr(self, f.name, None) for f in dataclasses.fields(Sampling)}
+        if (self.beams or 1) > 1 and self.temperature is None:
+            given["temperature"] = 0.0  # a task that samples is asked to search
         sampling = dataclasses.replace(prompt.sampling, **{k: v for k, v in given.items() if v is not None})
         if self.max_tokens is None:
             return dataclasses.replace(prompt, sampling=sampling)

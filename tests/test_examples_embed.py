@@ -178,6 +178,45 @@ def test_with_genai(base: Path, tmp_path: Path, genai: str) -> None:
     assert done.returncode == 0, done.stdout + done.stderr
 
 
+@pytest.fixture(scope="module")
+def cpp(genai: str, tmp_path_factory: pytest.TempPathFactory) -> list[str]:
+    """The C++ program, built; its environment finds onnxruntime where Python's package has it."""
+    if not all(map(shutil.which, ("cmake", "c++"))):
+        pytest.skip("there is no CMake or C++ compiler")
+    find = "import onnxruntime, onnxruntime_genai as g; print(g.__path__[0]); print(onnxruntime.__path__[0])"
+    found = subprocess.run([genai, "-c", find], capture_output=True, text=True, check=True).stdout.split("\n")
+    build = tmp_path_factory.mktemp("cpp")
+    configured = subprocess.run(
+        ["cmake", "-S", str(Path(__file__).parents[1] / "examples/embed/cpp"), "-B", str(build), f"-DGENAI={found[0]}"],
+        capture_output=True, text=True,
+    )  # fmt: skip
+    if "nlohmann_json" in configured.stderr:
+        pytest.skip("nlohmann-json3-dev isn't installed")
+    assert configured.returncode == 0, configured.stderr
+    made = subprocess.run(["cmake", "--build", str(build)], capture_output=True, text=True)
+    assert made.returncode == 0, made.stdout + made.stderr
+    assert "warning" not in made.stdout + made.stderr
+    [library] = Path(found[1], "capi").glob("libonnxruntime.so.*")
+    (build / "libonnxruntime.so.1").symlink_to(library)
+    return ["env", f"LD_LIBRARY_PATH={build}", str(build / "task")]
+
+
+@pytest.mark.slow
+def test_in_cpp(base: Path, tmp_path: Path, cpp: list[str]) -> None:
+    texts = ["It was the best.", " the cat\u00a0on 3 mats <|im_end|> \n", "  the sea "]
+    for labels in ("", "positive,negative,neutral"):
+        made, options = tmp_path / f"bundle{labels}", {"examples": False, "adapter": "none"}
+        options |= {"labels": labels} if labels else {}
+        export(base, made, task="sentiment", precision="fp32", verify=False, golden_texts=texts, **options)
+        done = subprocess.run([*cpp, str(made), "--check"], capture_output=True, text=True)
+        assert done.returncode == 0, done.stdout + done.stderr
+        assert "3 of 3" in done.stdout
+    answers = subprocess.run([*cpp, str(made), *texts], capture_output=True, text=True).stdout.split()
+    assert len(answers) == 3 and set(answers) <= {"positive", "negative", "neutral"}
+    wrong = subprocess.run([*cpp, str(tmp_path), "a"], capture_output=True, text=True)
+    assert wrong.returncode == 1 and wrong.stderr.startswith("Error: ")
+
+
 # The real model.
 
 REAL = {**TASKS, "sentiment-neutral": ("sentiment", {"labels": "positive,negative,neutral"})}
@@ -200,6 +239,13 @@ def test_the_real_model(real: Path) -> None:
     assert schema_errors(file) == []
     assert max(file["tolerance"].values()) < 0.05  # in fp32 both ways of computing agree
     done = run_client(real, "--check")
+    assert done.returncode == 0, done.stdout + done.stderr
+
+
+@pytest.mark.slow
+@pytest.mark.model
+def test_the_real_model_in_cpp(real: Path, cpp: list[str]) -> None:
+    done = subprocess.run([*cpp, str(real), "--check"], capture_output=True, text=True)
     assert done.returncode == 0, done.stdout + done.stderr
 
 

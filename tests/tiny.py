@@ -15,7 +15,14 @@ import numpy as np
 import numpy.typing as npt
 
 from nlpsuite.models.checkpoint_write import write_checkpoint
-from nlpsuite.models.config import DecoderConfig, GPT2Config, LSTMConfig, ModelConfig, RopeScaling
+from nlpsuite.models.config import (
+    DecoderConfig,
+    GPT2Config,
+    GPTNeoXConfig,
+    LSTMConfig,
+    ModelConfig,
+    RopeScaling,
+)
 
 Weights = dict[str, npt.NDArray[np.float32]]
 
@@ -45,6 +52,15 @@ LLAMA = DecoderConfig(
 )
 LLAMA3_SCALING = RopeScaling(32.0, 1.0, 4.0, 8192)
 GPT2 = GPT2Config(vocab_size=VOCABULARY, n_positions=64, n_embd=64, n_layer=2, n_head=4, n_inner=96)
+NEOX = GPTNeoXConfig(
+    vocab_size=VOCABULARY,
+    hidden_size=64,
+    intermediate_size=96,
+    num_hidden_layers=2,
+    num_attention_heads=4,
+    max_position_embeddings=64,
+    rotary_dim=4,
+)
 LSTM = LSTMConfig(vocab_size=VOCABULARY, embedding_size=24, hidden_size=32, num_layers=2)
 TIED_LSTM = dataclasses.replace(LSTM, tie_word_embeddings=True)
 CONFIGS: dict[str, ModelConfig] = {
@@ -74,6 +90,15 @@ CONFIGS: dict[str, ModelConfig] = {
     ),
     "smollm3": dataclasses.replace(LLAMA, family="smollm3", no_rope_layers=(1,)),
     "olmo2": dataclasses.replace(LLAMA, family="olmo2", tie_word_embeddings=False),
+    "olmo3": dataclasses.replace(
+        LLAMA,
+        family="olmo3",
+        rope_divisors=(1.0, 1.0, 1.1, 1.5, 2.0, 3.0, 4.0, 4.0),
+        rope_magnitude=1.25,
+        local_rope_theta=LLAMA.rope_theta,
+        sliding_window=8,
+        local_layers=(0,),
+    ),
     "granite": dataclasses.replace(
         LLAMA,
         family="granite",
@@ -85,6 +110,10 @@ CONFIGS: dict[str, ModelConfig] = {
     "linear rope": dataclasses.replace(LLAMA, rope_divisors=(4.0,) * 8),
     "gpt2": GPT2,
     "gpt2-untied": dataclasses.replace(GPT2, tie_word_embeddings=False),
+    "gpt-neox": NEOX,
+    "gpt-neox-serial": dataclasses.replace(
+        NEOX, rotary_dim=16, hidden_act="gelu_fast", use_parallel_residual=False, tie_word_embeddings=True
+    ),
     "lstm": LSTM,
 }
 """A small model of each architecture, whose vocabulary is the tiny tokenizer's."""
@@ -92,7 +121,7 @@ CONFIGS: dict[str, ModelConfig] = {
 GGUF_CONFIGS: dict[str, ModelConfig] = {
     **{
         name: CONFIGS[name]
-        for name in ("llama", "llama-untied", "mistral", "qwen2", "qwen3", "gpt2", "gpt2-untied")
+        for name in ("llama", "llama-untied", "mistral", "qwen2", "qwen3", "gpt2", "gpt2-untied", "gpt-neox")
     },
     **{name: CONFIGS[name] for name in ("mistral-window", "phi3", "olmo2", "granite", "linear rope")},
     # As llama.cpp has it: which layers are local and which have no positions is not in the file.
@@ -118,6 +147,8 @@ def wide(config: ModelConfig) -> ModelConfig:
         elif config.rope_divisors:
             changes["rope_divisors"] = config.rope_divisors[:1] * 32
         return dataclasses.replace(config, **changes)
+    if isinstance(config, GPTNeoXConfig):
+        return dataclasses.replace(config, hidden_size=256, intermediate_size=256)
     return dataclasses.replace(config, n_embd=256, n_inner=256)  # type: ignore[call-arg]
 
 
@@ -161,7 +192,7 @@ def random_weights(config: ModelConfig, seed: int = 0) -> Weights:
             weights[name] = values / 4
         elif len(shape) == 1:
             weights[name] = 1 + values / 10
-        elif re.search(r"embed|wte|wpe", name):
+        elif re.search(r"embed_|wte|wpe", name):
             weights[name] = values / 4
         else:
             weights[name] = 2 * values / np.float32(np.sqrt(shape[1]))
@@ -220,9 +251,7 @@ def write_tiny_gguf(
         tensors: further tensors, under their GGUF names.
     """
     held: Weights = {}
-    family = getattr(config, "family", "gpt2")
-    architecture = {"mistral": "llama", "gemma3_text": "gemma3"}.get(family, family)
-    llama = architecture in ("llama", "smollm3", "granite")
+    architecture = _architecture(config)
     writer = gguf.GGUFWriter(path, architecture)
     _add_metadata(writer, config)
     add = {str: writer.add_string, float: writer.add_float32, int: writer.add_uint32, bool: writer.add_bool}
@@ -238,11 +267,7 @@ def write_tiny_gguf(
         else:
             rows = blocks_of(values, kind, number)
             held[name] = gguf.dequantize(rows, quantised).astype(np.float32)
-        if llama and isinstance(config, DecoderConfig) and re.search("[qk]_proj", name):
-            queries = "q_proj" in name
-            rows = permute_for_gguf(
-                rows, config.num_attention_heads if queries else config.num_key_value_heads
-            )
+        rows = _gguf_rows(config, architecture, name, rows)
         if architecture == "gemma3" and "norm" in name:
             rows = rows + 1
         whole = next((stack for stack, parts in config.stacked().items() if name in parts), None)
@@ -264,6 +289,57 @@ def write_tiny_gguf(
     return held
 
 
+def _architecture(config: ModelConfig) -> str:
+    family = getattr(config, "family", "gptneox" if isinstance(config, GPTNeoXConfig) else "gpt2")
+    return {"mistral": "llama", "gemma3_text": "gemma3"}.get(family, family)
+
+
+def _gguf_rows(config: ModelConfig, architecture: str, name: str, rows: npt.NDArray[Any]) -> npt.NDArray[Any]:
+    """A parameter's rows in the order in which llama.cpp's converter writes them."""
+    if isinstance(config, GPTNeoXConfig) and ".query_key_value." in name:
+        heads = config.num_attention_heads
+        by_head = rows.reshape(heads, 3, len(rows) // 3 // heads, -1)
+        return by_head.swapaxes(0, 1).reshape(rows.shape)
+    permuted = architecture in ("llama", "smollm3", "granite") and isinstance(config, DecoderConfig)
+    if permuted and re.search("[qk]_proj", name):
+        queries = "q_proj" in name
+        return permute_for_gguf(rows, config.num_attention_heads if queries else config.num_key_value_heads)
+    return rows
+
+
+def write_gguf_lora(
+    path: Path,
+    config: ModelConfig,
+    pairs: Mapping[str, tuple[npt.NDArray[Any], npt.NDArray[Any]]],
+    *,
+    alpha: float,
+    renamed: bool = False,
+) -> None:
+    """Write a LoRA adapter as llama.cpp's converter does.
+
+    Args:
+        pairs: A and B by parameter, or by the names of GGUF files if ``renamed``.
+    """
+    architecture = _architecture(config)
+    writer = gguf.GGUFWriter(path, architecture)
+    writer.add_type("adapter")
+    writer.add_string("adapter.type", "lora")
+    writer.add_float32("adapter.lora.alpha", alpha)
+    names = gguf.get_tensor_name_map(gguf.MODEL_ARCH[architecture.upper()], n_blocks=8)
+    stacks = {} if renamed else config.stacked()
+    inside = {part for parts in stacks.values() for part in parts}
+    given = {} if renamed else {n: (a, _gguf_rows(config, architecture, n, b)) for n, (a, b) in pairs.items()}
+    whole = {n: pair for n, pair in given.items() if n not in inside}
+    for stack, parts in stacks.items():
+        if parts[0] in given:
+            whole[stack] = (given[parts[0]][0], np.concatenate([given[part][1] for part in parts]))
+    stored = dict(pairs) if renamed else {names.get_name(n, (".weight",)): pair for n, pair in whole.items()}
+    for name, (a, b) in stored.items():
+        writer.add_tensor(f"{name}.lora_a", np.ascontiguousarray(a))
+        writer.add_tensor(f"{name}.lora_b", np.ascontiguousarray(b))
+    finish_gguf(writer)
+
+
 def finish_gguf(writer: gguf.GGUFWriter) -> None:
     """Write what was added to a writer."""
     writer.write_header_to_file()
@@ -282,6 +358,14 @@ def _add_metadata(writer: gguf.GGUFWriter, config: ModelConfig) -> None:
         writer.add_feed_forward_length(config.n_inner)
         writer.add_head_count(config.n_head)
         writer.add_layer_norm_eps(config.layer_norm_epsilon)
+    elif isinstance(config, GPTNeoXConfig):
+        writer.add_block_count(config.num_hidden_layers)
+        writer.add_embedding_length(config.hidden_size)
+        writer.add_feed_forward_length(config.intermediate_size)
+        writer.add_head_count(config.num_attention_heads)
+        writer.add_rope_dimension_count(config.rotary_dim)
+        writer.add_parallel_residual(config.use_parallel_residual)
+        writer.add_layer_norm_eps(config.layer_norm_eps)
     elif isinstance(config, DecoderConfig):
         writer.add_block_count(config.num_hidden_layers)
         writer.add_embedding_length(config.hidden_size)

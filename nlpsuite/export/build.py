@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -24,8 +24,8 @@ from nlpsuite.runtime.tokenizer import Tokenizer
 
 __all__ = ["Check", "Companion", "build_bundle"]
 
-# Called with the unfinished bundle and its graph; returns the manifest's entry, or raises.
-Check = Callable[[Path, Path], dict[str, Any]]
+# Called with the unfinished bundle, a graph of it and its precision; returns the manifest's entry, or raises.
+Check = Callable[[Path, Path, Precision], dict[str, Any]]
 
 
 class Companion(Protocol):
@@ -48,6 +48,7 @@ def build_bundle(
     *,
     precision: Precision = "int8",
     layout: Layout = "slots",
+    variants: Sequence[Precision] = (),
     name: str | None = None,
     source: str = "",
     check: Check | None = None,
@@ -61,11 +62,13 @@ def build_bundle(
     with it.
 
     Args:
+        variants: further precisions, each with a portable graph of its own.
         source: of the checkpoint, for the manifest.
-        check: called before the bundle is renamed to ``target``; see ``verify.verify``.
+        check: called for each graph before the bundle is renamed to ``target``; see ``verify.verify``. What it
+            returns for the first is recorded.
         companion: adds files to the bundle.
         replace: replace a bundle at ``target``.
-        on_progress: called with the completed fraction of the tensors.
+        on_progress: called with the completed fraction of the tensors of all graphs.
 
     Raises:
         MissingExtraError: an export is needed and torch is not installed.
@@ -73,13 +76,15 @@ def build_bundle(
         UnsupportedModelError: the checkpoint doesn't fit the graph.
         BundleCorruptError: a weight is not finite, or a file differs from what was written.
     """
-    graph_file = "onnx/slots.onnx" if layout == "slots" else GRAPH_FILES[precision]
+    assert not variants or layout == "portable", "a slots graph has a file of its own"
+    precisions = list(dict.fromkeys((precision, *variants)))
+    graph_files = ["onnx/slots.onnx"] if layout == "slots" else [GRAPH_FILES[each] for each in precisions]
     texts = checkpoint.tokenizer_files()
     end_ids = json.loads(texts["generation_config.json"])["eos_token_id"]
     if layout == "slots":
         texts["config.json"] = _json(checkpoint.config.to_hf())
     else:
-        texts = portable_files(checkpoint.config, texts, graph_file)
+        texts = portable_files(checkpoint.config, texts, graph_files)
     with atomic_directory(target, replace=replace) as building:
         (building / "onnx").mkdir()
         for file_name, text in texts.items():
@@ -108,12 +113,15 @@ def build_bundle(
             }
         if companion is not None:
             companion.check(_write_manifest(building, manifest))
-        kernels = _write_graph(checkpoint, precision, layout, building, building / graph_file, on_progress)
-        manifest["graphs"] = [
-            {"layout": layout, "precision": precision, "path": graph_file, "kernels": kernels}
-        ]
-        if check is not None:
-            manifest["verification"] = check(building, building / graph_file)
+        for number, (each, file) in enumerate(zip(precisions, graph_files)):
+
+            def advanced(fraction: float, number: int = number) -> None:
+                on_progress((number + fraction) / len(precisions))
+
+            kernels = _write_graph(checkpoint, each, layout, building, building / file, advanced)
+            manifest["graphs"].append({"layout": layout, "precision": each, "path": file, "kernels": kernels})
+            if check is not None:
+                manifest.setdefault("verification", check(building, building / file, each))
         card = model_card(manifest, own=own_card(checkpoint), weights=checkpoint.config.parameter_count())
         (building / "README.md").write_text(card, encoding="utf-8", newline="")
         bundle = _write_manifest(building, manifest)  # fails here rather than for a reader

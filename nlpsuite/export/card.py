@@ -65,10 +65,15 @@ def model_card(manifest: Mapping[str, Any], *, own: str = "", weights: int) -> s
         context=f"{manifest['context_length']:,}",
         graph=graph,
         precision=_PRECISIONS[graph["precision"]],
+        library="transformers.js" if graph["layout"] == "portable" else "nlpsuite",
+        variants=[
+            (each["path"], each["precision"], _PRECISIONS[each["precision"]])
+            for each in manifest["graphs"][1:]
+        ],
         tags=[
             "nlpsuite",
             "onnx",
-            graph["precision"],
+            *(each["precision"] for each in manifest["graphs"]),
             *([adapter["task"]] if adapter and adapter["task"] else []),
         ],
         weights=weights,

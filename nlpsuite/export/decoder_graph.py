@@ -162,22 +162,20 @@ class _Decoder:
         own = graph.node("Unsqueeze", at, graph.constant([1, 3], ints))
         mask = local_mask = graph.node("LessOrEqual", seen, own)
         positions = graph.node("Unsqueeze", at, graph.constant([2], ints))  # (B, S, 1)
-        rotary = local_rotary = self._rotary("rotary_frequencies", positions, config.rotary_frequencies())
+        rotary = local_rotary = self._rotary("rotary_frequencies", positions, local=False)
         if config.local_layers:
             before = graph.node("Sub", own, graph.constant(config.sliding_window or 0, ints))
             local_mask = graph.node("And", mask, graph.node("Greater", seen, before))
             if config.local_rope_theta is not None:
-                frequencies = config.rotary_frequencies(local=True)
-                local_rotary = self._rotary("local_rotary_frequencies", positions, frequencies)
+                local_rotary = self._rotary("local_rotary_frequencies", positions, local=True)
         return _Positions((mask, local_mask), (rotary, local_rotary))
 
-    def _rotary(self, name: str, positions: str, frequencies: Sequence[float]) -> tuple[str, str]:
-        graph = self._graph
-        angles = graph.node(
-            "Mul", graph.node("Cast", positions, to=1), graph.weight(name, np.array(frequencies, np.float32))
-        )
+    def _rotary(self, name: str, positions: str, *, local: bool) -> tuple[str, str]:
+        graph, magnitude = self._graph, self._config.rotary_magnitude(local=local)
+        frequencies = np.array(self._config.rotary_frequencies(local=local), np.float32)
+        angles = graph.node("Mul", graph.node("Cast", positions, to=1), graph.weight(name, frequencies))
         cos, sin = (
-            self._cast(self._scaled(graph.node(kind, angles), self._config.rope_magnitude, np.float32))
+            self._cast(self._scaled(graph.node(kind, angles), magnitude, np.float32))
             for kind in ("Cos", "Sin")
         )
         return cos, sin

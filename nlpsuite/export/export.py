@@ -18,6 +18,7 @@ from nlpsuite.runtime.bundle import MANIFEST, Bundle
 
 if TYPE_CHECKING:
     from nlpsuite.export.build import Check, Companion
+    from nlpsuite.export.clients.check import ClientReport
     from nlpsuite.export.fill import Precision
     from nlpsuite.models.checkpoint import Checkpoint
 
@@ -33,17 +34,20 @@ class ExportReport:
         seconds: time taken, including downloads.
         task: that task.json describes; empty without one.
         notices: what the user should know about what was exported.
+        clients: what other programs computed with it, if they were asked for.
     """
 
     bundle: Bundle
     seconds: float
     task: str = ""
     notices: tuple[str, ...] = ()
+    clients: tuple[ClientReport, ...] = ()
 
     def __str__(self) -> str:
         bundle, graph = self.bundle, self.bundle.graphs[0]
+        precisions = ", ".join(each.precision for each in bundle.graphs)
         first = (
-            f"{bundle.name}: {graph.layout}, {graph.precision}, {bundle.size_bytes / 1e6:,.1f} MB, "
+            f"{bundle.name}: {graph.layout}, {precisions}, {bundle.size_bytes / 1e6:,.1f} MB, "
             f"{self.seconds:.0f} s.\n"
         )
         if self.task:
@@ -83,7 +87,8 @@ def export_model(
             ``hf:owner/name``.
         output: the directory to write; by default ``exported/<model>-<precision>`` or similar in the
             current directory.
-        precision: ``fp32``, ``fp16`` (for CUDA and WebGPU), ``int8`` or ``int4``.
+        precision: ``fp32``, ``fp16`` (for CUDA and WebGPU), ``int8`` or ``int4``; several, separated by commas,
+            for a portable bundle with a graph of each, of which the first is used by default.
         layout: ``slots`` for nlpsuite's runtime, ``portable`` for other apps (onnxruntime-genai,
             transformers.js, optimum).
         adapter: a file written by ``nlpsuite train adapter``, or a LoRA directory written by peft.
@@ -107,9 +112,14 @@ def export_model(
         VerificationError: the graph does not compute what the model computes; nothing is written.
     """
     started = time.monotonic()
-    check_precision(precision)
+    precisions = split_precisions(precision)
     if layout not in get_args(Layout):
         raise OptionError(f"Unknown layout {layout!r}.", hint=f"Choose from: {', '.join(get_args(Layout))}.")
+    if len(precisions) > 1 and layout != "portable":
+        raise OptionError(
+            "Only a portable bundle can have several precisions.", hint="Add --layout portable."
+        )
+    first, *variants = precisions
     spec = resolve_spec(model, offline=offline)
     from nlpsuite.export.build import build_bundle
     from nlpsuite.export.verify import require_torch
@@ -121,7 +131,7 @@ def export_model(
     target = (
         Path(os.path.expanduser(output))
         if output
-        else _default(spec, opened.label if opened and not suffix else suffix, precision, layout)
+        else _default(spec, opened.label if opened and not suffix else suffix, "-".join(precisions), layout)
     )
     _check_target(target, overwrite)
     # Absolute, so that the parent of "." is a directory to write into.
@@ -129,18 +139,19 @@ def export_model(
     reporter = reporter or Silent()
     try:
         with open_model(
-            spec, target.parent, reporter, precision=precision, adapter=opened, keep=True
+            spec, target.parent, reporter, precision=first, adapter=opened, keep=True
         ) as checkpoint:
-            size = int(checkpoint.config.parameter_count() * WEIGHT_BYTES[precision])
-            reporter.stage(f"Exporting {name or checkpoint.name} ({layout}, {precision})", size)
+            size = sum(int(checkpoint.config.parameter_count() * WEIGHT_BYTES[each]) for each in precisions)
+            reporter.stage(f"Exporting {name or checkpoint.name} ({layout}, {', '.join(precisions)})", size)
             build_bundle(
                 checkpoint,
                 target,
-                precision=cast("Precision", precision),
+                precision=cast("Precision", first),
                 layout=cast(Layout, layout),
+                variants=cast("list[Precision]", variants),
                 name=name,
                 source=spec.origin,
-                check=_check(checkpoint, layout, precision, reporter) if verify else None,
+                check=_check(checkpoint, layout, reporter) if verify else None,
                 companion=companion,
                 replace=overwrite,
                 on_progress=lambda fraction: reporter.advance(round(fraction * size)),
@@ -150,18 +161,26 @@ def export_model(
     return ExportReport(Bundle.open(target), time.monotonic() - started)
 
 
-def _check(checkpoint: Checkpoint, layout: str, precision: str, reporter: Reporter) -> Check:
+def split_precisions(text: str) -> list[str]:
+    """The precisions in a list separated by commas, each once. Raises OptionError for an unknown one."""
+    found = list(dict.fromkeys(each.strip() for each in text.split(",")))
+    for each in found:
+        check_precision(each)
+    return found
+
+
+def _check(checkpoint: Checkpoint, layout: str, reporter: Reporter) -> Check:
     """The comparison with torch that runs before the bundle gets its name."""
     from nlpsuite.export.verify import verify
 
-    def check(building: Path, graph: Path) -> dict[str, object]:
-        reporter.stage("Comparing the graph with torch", None)
+    def check(building: Path, graph: Path, precision: Precision) -> dict[str, object]:
+        reporter.stage(f"Comparing the {precision} graph with torch", None)
         return verify(
             checkpoint,
             building,
             graph,
             layout=cast(Layout, layout),
-            precision=cast("Precision", precision),
+            precision=precision,
         )
 
     return check

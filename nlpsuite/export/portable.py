@@ -8,6 +8,7 @@ huggingface.co/docs/transformers.js/guides/dtypes.
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
 from pathlib import PurePosixPath
 from typing import Any
 
@@ -42,18 +43,22 @@ def check_portable(config: ModelConfig) -> None:
         )
 
 
-def portable_files(config: ModelConfig, tokenizer_files: dict[str, str], graph_file: str) -> dict[str, str]:
+def portable_files(
+    config: ModelConfig, tokenizer_files: dict[str, str], graph_files: Sequence[str]
+) -> dict[str, str]:
     """Name -> text of every file of a portable bundle except graph, weights and manifest.
 
     Args:
         tokenizer_files: as ``Checkpoint.tokenizer_files`` gives them.
-        graph_file: path of the graph in the bundle, one of ``GRAPH_FILES``.
+        graph_files: paths of the graphs in the bundle, of ``GRAPH_FILES``; the first is the one to use unless another
+            is asked for.
 
     Raises:
         UnsupportedModelError: a recurrent model.
     """
     check_portable(config)
-    ids = json.loads(tokenizer_files["generation_config.json"])
+    generation = json.loads(tokenizer_files["generation_config.json"])
+    ids = {name: value for name, value in generation.items() if name.endswith("_token_id")}
     tokenizer = json.loads(tokenizer_files["tokenizer_config.json"])
     # transformers.js doesn't read chat_template.jinja. Generation needs padding on the left.
     if template := tokenizer_files.get("chat_template.jinja"):
@@ -62,16 +67,19 @@ def portable_files(config: ModelConfig, tokenizer_files: dict[str, str], graph_f
     # Nothing is added to a prompt: the template writes the beginning-of-text token, if there is one.
     tokenizer["add_bos_token"] = False
     tokenizer["model_input_names"] = ["input_ids", "attention_mask"]  # by default token_type_ids too
-    file = PurePosixPath(graph_file).name
-    browser: dict[str, Any] = {"dtype": _DTYPES[file], "use_external_data_format": {file: True}}
-    if _DTYPES[file] == "fp16":
+    files = [PurePosixPath(graph_file).name for graph_file in graph_files]
+    browser: dict[str, Any] = {
+        "dtype": _DTYPES[files[0]],
+        "use_external_data_format": dict.fromkeys(files, True),
+    }
+    if "fp16" in map(_DTYPES.get, files):
         browser["kv_cache_dtype"] = {"fp16": "float16"}
     architecture = {**config.to_hf(), **ids, "transformers.js_config": browser}
     return {
         **tokenizer_files,
         "tokenizer_config.json": _json(tokenizer),
         "config.json": _json(architecture),
-        "genai_config.json": _json(_genai_config(config, ids, graph_file)),
+        "genai_config.json": _json(_genai_config(config, ids, graph_files[0])),
     }
 
 

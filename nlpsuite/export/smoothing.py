@@ -154,7 +154,7 @@ def _rms_norm(x: Floats, weight: Floats, epsilon: float) -> Floats:
 def _rotary(config: DecoderConfig, length: int, *, local: bool) -> tuple[Floats, Floats]:
     """Cosines and sines (S, r/2)."""
     angles = np.arange(length)[:, None] * np.array(config.rotary_frequencies(local=local), np.float32)
-    magnitude = np.float32(config.rope_magnitude)
+    magnitude = np.float32(config.rotary_magnitude(local=local))
     return np.cos(angles).astype(np.float32) * magnitude, np.sin(angles).astype(np.float32) * magnitude
 
 

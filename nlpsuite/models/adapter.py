@@ -9,14 +9,12 @@ the adapter came from and what it is for.
 
 from __future__ import annotations
 
-import dataclasses
 import hashlib
 import json
-import math
-from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
-from typing import Any
+from types import MappingProxyType
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import numpy.typing as npt
@@ -28,16 +26,24 @@ from nlpsuite.errors import (
     UnsupportedModelError,
 )
 from nlpsuite.files import atomic_write_bytes, sha256_file
+from nlpsuite.models.adapter_info import FORMAT_VERSION, INTEGER_VERSION, AdapterInfo
 from nlpsuite.models.checkpoint_base import Checkpoint
 from nlpsuite.models.checkpoint_hf import DTYPES, widen_bf16
-from nlpsuite.models.peft import CONFIG_FILE, PREFIX, WEIGHTS_FILE, peft_settings
+from nlpsuite.models.config import ModelConfig
+from nlpsuite.models.peft import (
+    CONFIG_FILE,
+    UNKNOWN_TO_OTHERS,
+    WEIGHTS_FILE,
+    peft_name,
+    peft_settings,
+    saved_whole,
+)
+
+if TYPE_CHECKING:
+    from nlpsuite.models.gguf_lora import GGUFLora
 
 __all__ = ["Adapter", "AdapterInfo", "fingerprint", "fingerprint_of", "save_adapter"]
 
-FORMAT = "nlpsuite-adapter"
-FORMAT_VERSION = 1
-_INTEGER_VERSION = 2  # with matrices of 8-bit integers, which earlier readers would call damaged
-_KEY = "nlpsuite_adapter"  # of the metadata's JSON text; safetensors metadata holds strings alone
 _A, _B = ".lora_A.weight", ".lora_B.weight"
 _WEIGHT, _SCALES = ".weight", ".scales"
 _DTYPES: dict[str, npt.DTypeLike] = {**DTYPES, "I8": np.int8}
@@ -45,6 +51,7 @@ _DAMAGED = "Copy or download the file again, or train the adapter again."
 _MALFORMED = (ValueError, TypeError, AttributeError, RecursionError)
 
 Array = npt.NDArray[Any]
+Pair = tuple[Array, Array]
 
 
 def fingerprint(checkpoint: Checkpoint) -> str:
@@ -69,104 +76,6 @@ def fingerprint_of(sums: Iterable[str]) -> str:
     return hashlib.sha256("\n".join(sorted(sums)).encode()).hexdigest()
 
 
-@dataclass(frozen=True)
-class AdapterInfo:
-    """What an adapter is for and where it came from.
-
-    Attributes:
-        task, task_version: what it was trained for; empty if peft saved it.
-        distribution, distribution_version: the package of the task's plugin.
-        base: the base's display name.
-        base_fingerprint: of the base's weights, see ``fingerprint``; empty if peft saved it.
-        rank: r of every pair of matrices.
-        alpha: B A is scaled by alpha / rank.
-        options: the task options it was trained with, JSON values; use the same to run it.
-        temperature: divides the log-probabilities of choices, so that probabilities are as often right as they
-            say; see ``Completion.at_temperature``.
-        data: ``name``, ``sha256``, ``rows`` and ``license`` of each training file.
-        evaluation: results on held-out data, and ``n``, the number of rows.
-        license: of the adapter, as an SPDX identifier, or None.
-        created_by: the program and version that trained it.
-    """
-
-    task: str
-    task_version: str
-    distribution: str
-    distribution_version: str
-    base: str
-    base_fingerprint: str
-    rank: int
-    alpha: float
-    options: Mapping[str, Any] = field(default_factory=dict)
-    temperature: float = 1.0
-    data: tuple[Mapping[str, Any], ...] = ()
-    evaluation: Mapping[str, Any] = field(default_factory=dict)
-    license: str | None = None
-    created_by: str = ""
-
-    def __post_init__(self) -> None:
-        texts = (
-            *(self.task, self.task_version, self.distribution, self.distribution_version),
-            *(self.base, self.base_fingerprint, self.created_by, self.license or ""),
-        )
-        if not all(isinstance(text, str) for text in texts):
-            raise ValueError("a name, version or license is not a string")
-        if type(self.rank) is not int or self.rank < 1:
-            raise ValueError(f"the rank is {self.rank!r}")
-        if type(self.alpha) not in (int, float) or not math.isfinite(self.alpha):
-            raise ValueError(f"alpha is {self.alpha!r}")
-        if type(self.temperature) not in (int, float) or not 0 < self.temperature < math.inf:
-            raise ValueError(f"the temperature is {self.temperature!r}")
-        if not isinstance(self.options, Mapping) or not isinstance(self.evaluation, Mapping):
-            raise ValueError("options or evaluation are not a mapping")
-        if not all(isinstance(entry, Mapping) for entry in self.data):
-            raise ValueError("an entry of the data is not a mapping")
-
-    def to_metadata(self, version: int = FORMAT_VERSION) -> dict[str, str]:
-        """As safetensors metadata. Raises ValueError if a value isn't JSON."""
-        values = {"format": FORMAT, "version": version} | dataclasses.asdict(self)
-        return {_KEY: json.dumps(values, ensure_ascii=False, allow_nan=False)}
-
-    @classmethod
-    def from_metadata(cls, metadata: Mapping[str, str]) -> AdapterInfo:
-        """Read what ``to_metadata`` wrote, ignoring unknown fields.
-
-        Raises:
-            UnsupportedModelError: another program's adapter, or a later version.
-            ValueError: damaged.
-        """
-        if _KEY not in metadata:
-            raise UnsupportedModelError(
-                "It was not written by `nlpsuite train adapter`.",
-                hint="If peft saved it, name the directory that holds its adapter_config.json.",
-            )
-        values = json.loads(metadata[_KEY], parse_constant=_no_number)
-        if not isinstance(values, dict) or values.get("format") != FORMAT:
-            raise ValueError("its metadata have another format")
-        version = values.get("version")
-        if version not in (FORMAT_VERSION, _INTEGER_VERSION):
-            raise UnsupportedModelError(
-                f"It has version {version!r}; this nlpsuite reads versions up to {_INTEGER_VERSION}.",
-                hint="Upgrade nlpsuite, or train the adapter again.",
-            )
-        values = _respelled(values)
-        known = {f.name: values[f.name] for f in dataclasses.fields(cls) if f.name in values}
-        if "data" in known:
-            known["data"] = tuple(_respelled(entry) for entry in known["data"])
-        return cls(**known)
-
-
-def _respelled(values: Any) -> Any:
-    """Metadata with ``licence``, the spelling before 0.1, renamed to ``license``."""
-    if isinstance(values, dict) and "licence" in values:
-        return {"license" if name == "licence" else name: value for name, value in values.items()}
-    return values
-
-
-def _no_number(text: str) -> Any:
-    raise ValueError(f"it has the number {text}")
-
-
 class Adapter:
     """An opened adapter. Make one with ``Adapter.open``.
 
@@ -179,17 +88,26 @@ class Adapter:
     """
 
     def __init__(
-        self, path: Path, info: AdapterInfo, sha256: str, pairs: Mapping[str, tuple[Array, Array]]
+        self,
+        path: Path,
+        info: AdapterInfo,
+        sha256: str,
+        pairs: Mapping[str, Pair],
+        whole: Mapping[str, Array] = MappingProxyType({}),
+        gguf: GGUFLora | None = None,
+        *,
+        retied: bool = False,
     ) -> None:
         self.path, self.info, self.sha256 = path, info, sha256
-        self.label = info.task or path.resolve().parent.name
-        self._pairs = dict(pairs)
-        self.names = list(self._pairs)
+        self.label = info.task or (path.stem if gguf else path.resolve().parent.name)
+        self._pairs, self._whole, self._gguf = dict(pairs), dict(whole), gguf
+        self._retied = retied
+        self.names = [*self._pairs, *self._whole]
 
     @classmethod
     def open(cls, path: Path) -> Adapter:
-        """Read and check an adapter: a file or run directory of ``train adapter``, or a directory that peft
-        saved.
+        """Read and check an adapter: a file or run directory of ``train adapter``, a directory that peft saved,
+        or a GGUF file of llama.cpp.
 
         Raises:
             ModelNotFoundError: there is no such adapter.
@@ -201,17 +119,20 @@ class Adapter:
 
         path, config_path = _locate(path)
         data = _read(path)
+        if data.startswith(b"GGUF"):
+            return cls._open_gguf(path, data)
         config = _read(config_path) if config_path else None
         try:
             stored = safetensors.deserialize(data)  # type: ignore[no-untyped-call]
             tensors = {name: _array(name, entry) for name, entry in stored}
             if config_path and config is not None:
                 info = AdapterInfo(**peft_settings(config_path, config))
-                tensors = {name.removeprefix(PREFIX): values for name, values in tensors.items()}
+                tensors = {peft_name(name): values for name, values in tensors.items()}
+                whole = {name: tensors.pop(name) for name in saved_whole(config, tensors)}
             else:
                 header = json.loads(data[8 : 8 + int.from_bytes(data[:8], "little")])
                 info = AdapterInfo.from_metadata(header.get("__metadata__") or {})
-                tensors = _dequantized(tensors)
+                tensors, whole = _dequantized(tensors), {}
         except UnsupportedModelError as error:
             raise UnsupportedModelError(
                 f"The adapter {path} can't be used. {error.message}", hint=error.hint
@@ -219,12 +140,81 @@ class Adapter:
         except (safetensors.SafetensorError, LookupError, *_MALFORMED) as error:
             raise _damaged(path, str(error)) from None
         digest = hashlib.sha256(data + (config or b"")).hexdigest()
-        return cls(path, info, digest, _pairs(path, info, tensors))
+        if not all(np.isfinite(values).all() for values in whole.values()):
+            raise _damaged(path, "a whole tensor has values that are not finite")
+        retied = config is not None and json.loads(config).get("ensure_weight_tying") is True
+        return cls(path, info, digest, _pairs(path, info, tensors), whole, retied=retied)
 
-    def shape(self, name: str) -> tuple[int, int]:
-        """(outputs, inputs) of a parameter that it changes."""
+    @classmethod
+    def _open_gguf(cls, path: Path, data: bytes) -> Adapter:
+        from nlpsuite.models.gguf_lora import GGUFLora
+
+        lora = GGUFLora(path)
+        known: dict[str, Any] = {
+            "rank": lora.rank,
+            "alpha": lora.alpha,
+            "base": lora.base,
+            "created_by": "llama.cpp",
+        }
+        info = AdapterInfo(**{**dict.fromkeys(UNKNOWN_TO_OTHERS, ""), **known})
+        return cls(path, info, hashlib.sha256(data).hexdigest(), lora.pairs, gguf=lora)
+
+    def fitted(self, config: ModelConfig) -> Adapter:
+        """The same with the parameters' names of this model: GGUF names translated, stacked matrices taken apart.
+
+        Raises:
+            UnsupportedModelError: it replaces the embedding and not the head, which are one in this model.
+        """
+        if config.tied_head in self._whole and not self._retied:
+            raise UnsupportedModelError(
+                f"The adapter {self.path} replaces {config.tied_head} (modules_to_save), which is the head's "
+                "weight too; peft leaves the head as it was.",
+                hint="Train it with ensure_weight_tying=True, or merge it with peft (merge_and_unload).",
+            )
+        pairs = self._gguf.named(config) if self._gguf else self._pairs
+        split = {
+            part: (pairs[name][0], pairs[name][1][rows])
+            for name, part, rows in _stacked_rows(config)
+            if name in pairs
+        }
+        whole = {
+            part: self._whole[name][rows] for name, part, rows in _stacked_rows(config) if name in self._whole
+        }
+        stacks = config.stacked().keys()
+        pairs = {name: pair for name, pair in pairs.items() if name not in stacks} | split
+        whole |= {name: values for name, values in self._whole.items() if name not in stacks}
+        return Adapter(self.path, self.info, self.sha256, pairs, whole, self._gguf, retied=self._retied)
+
+    def tensors(self) -> dict[str, Array]:
+        """The matrices under the names that ``save_adapter`` and peft give them; whole tensors aside."""
+        layers = {name.removesuffix(_WEIGHT): pair for name, pair in self._pairs.items()}
+        return {layer + part: m for layer, pair in layers.items() for part, m in zip((_A, _B), pair)}
+
+    def shape(self, name: str) -> tuple[int, ...]:
+        """That of a parameter that it changes, (outputs, inputs) of a matrix."""
+        if name in self._whole:
+            return tuple(self._whole[name].shape)
         a, b = self._pairs[name]
         return b.shape[0], a.shape[1]
+
+    def changed(
+        self,
+        name: str,
+        values: npt.NDArray[np.float32],
+        rows: slice | npt.NDArray[np.integer] = slice(None),
+    ) -> npt.NDArray[np.float32]:
+        """The parameter ``name``, whose values in the base are given, as it is with the adapter.
+
+        Args:
+            rows: that the values are of.
+
+        Raises:
+            KeyError: the adapter doesn't change it.
+            BundleCorruptError: the change overflows.
+        """
+        if name in self._whole:
+            return self._whole[name][rows].astype(np.float32)
+        return values + self.delta(name, rows)
 
     def delta(
         self, name: str, rows: slice | npt.NDArray[np.integer] = slice(None)
@@ -261,6 +251,16 @@ class Adapter:
             "sha256": self.sha256,
             "base": info.base,
         }
+
+
+def _stacked_rows(config: ModelConfig) -> Iterator[tuple[str, str, slice]]:
+    """Of each stacked matrix its name, a parameter that is a part of it, and the part's rows."""
+    stacks = config.stacked()
+    shapes = dict(config.parameter_shapes()) if stacks else {}
+    for name, parts in stacks.items():
+        begin = 0
+        for part in parts:
+            yield name, part, slice(begin, begin := begin + shapes[part][0])
 
 
 def _locate(path: Path) -> tuple[Path, Path | None]:
@@ -318,7 +318,7 @@ def save_adapter(
     _pairs(path, info, tensors)
     stored = _quantized(tensors) if int8 else tensors
     arrays = {name: np.ascontiguousarray(values) for name, values in stored.items()}
-    metadata = info.to_metadata(_INTEGER_VERSION if int8 else FORMAT_VERSION)
+    metadata = info.to_metadata(INTEGER_VERSION if int8 else FORMAT_VERSION)
     atomic_write_bytes(path, save(arrays, metadata=metadata))
 
 
@@ -351,7 +351,7 @@ def _dequantized(tensors: Mapping[str, Array]) -> dict[str, Array]:
     return found
 
 
-def _pairs(path: Path, info: AdapterInfo, tensors: Mapping[str, Array]) -> dict[str, tuple[Array, Array]]:
+def _pairs(path: Path, info: AdapterInfo, tensors: Mapping[str, Array]) -> dict[str, Pair]:
     """Parameter name -> its A and B, in the order of the names."""
     layers: dict[str, None] = {}  # in the order of the names
     for name, values in sorted(tensors.items()):

@@ -2,8 +2,9 @@
 
 llama.cpp's converter renames the tensors and, of the architecture ``llama`` and those derived from it, reorders
 the rows of the query and key projections: rotary embedding there turns neighbouring rows (0, 1), (2, 3), …, while
-Hugging Face turns row i of a head with row i + d/2. It adds 1 to Gemma's norms, which the model would do. All of
-this is undone here. GPT-2's matrices are stored as (outputs, inputs) already.
+Hugging Face turns row i of a head with row i + d/2. It adds 1 to Gemma's norms, which the model would do, and sorts
+the rows of GPT-NeoX's queries, keys and values by kind instead of by head. All of this is undone here. GPT-2's matrices
+are stored as (outputs, inputs) already.
 """
 
 from __future__ import annotations
@@ -17,12 +18,12 @@ import numpy.typing as npt
 
 from nlpsuite.errors import BundleCorruptError, UnsupportedModelError
 from nlpsuite.models.checkpoint_base import Checkpoint, RawTensor, check_tensors
-from nlpsuite.models.config import DecoderConfig, ModelConfig
+from nlpsuite.models.config import DecoderConfig, GPTNeoXConfig, ModelConfig
 from nlpsuite.models.gguf import UNQUANTIZED, GGUFFile, Rows, TensorInfo
 from nlpsuite.models.gguf_config import READ_BY_CONFIG, gguf_config
 from nlpsuite.models.gguf_tokenizer import tokenizer_files
 
-__all__ = ["GGUFCheckpoint"]
+__all__ = ["GGUFCheckpoint", "restore_rows"]
 
 _T = TypeVar("_T", np.float32, np.uint8)
 
@@ -55,7 +56,6 @@ class GGUFCheckpoint(Checkpoint):
         self.name = _text(metadata, "general.name") or path.stem
         self.license = _text(metadata, "general.license")
         self.config = gguf_config(self._file)
-        self._permuted = metadata["general.architecture"] in _PERMUTED
         self._tensors = _tensors(self._file, self.config)
         # Surplus tensors say more than missing ones: a mixture of experts has both.
         known = {part.info.name for part in self._tensors.values()}
@@ -104,16 +104,35 @@ class GGUFCheckpoint(Checkpoint):
 
     def _reordered(self, name: str) -> bool:
         """Whether the file has the rows of a matrix in another order."""
-        return self._permuted and name.endswith(("q_proj.weight", "k_proj.weight"))
+        permuted = self._file.metadata["general.architecture"] in _PERMUTED
+        return (permuted and name.endswith(("q_proj.weight", "k_proj.weight"))) or ".query_key_value." in name
 
     def _restore_rows(self, name: str, rows: npt.NDArray[_T]) -> npt.NDArray[_T]:
-        """A matrix's rows, weights or whole blocks, in the order of Hugging Face checkpoints."""
-        if self._permuted and isinstance(self.config, DecoderConfig):
-            if name.endswith("q_proj.weight"):
-                return _restore_rotary(rows, self.config.num_attention_heads)
-            if name.endswith("k_proj.weight"):
-                return _restore_rotary(rows, self.config.num_key_value_heads)
-        return rows
+        return restore_rows(self.config, self._file.metadata["general.architecture"], name, rows)
+
+
+def restore_rows(config: ModelConfig, architecture: str, name: str, rows: npt.NDArray[_T]) -> npt.NDArray[_T]:
+    """A parameter's rows, weights or whole blocks, in the order of Hugging Face checkpoints.
+
+    Args:
+        architecture: llama.cpp's name.
+        name: of the parameter.
+        rows: in the order of llama.cpp's converter.
+    """
+    if architecture in _PERMUTED and isinstance(config, DecoderConfig):
+        if name.endswith("q_proj.weight"):
+            return _restore_rotary(rows, config.num_attention_heads)
+        if name.endswith("k_proj.weight"):
+            return _restore_rotary(rows, config.num_key_value_heads)
+    if isinstance(config, GPTNeoXConfig) and ".query_key_value." in name:
+        return _restore_by_head(rows, config.num_attention_heads)
+    return rows
+
+
+def _restore_by_head(rows: npt.NDArray[_T], heads: int) -> npt.NDArray[_T]:
+    """All queries, all keys, all values -> queries, keys and values of each head in turn."""
+    parts = rows.reshape(3, heads, len(rows) // heads // 3, -1)
+    return np.ascontiguousarray(parts.swapaxes(0, 1)).reshape(rows.shape)
 
 
 def _restore_rotary(rows: npt.NDArray[_T], heads: int) -> npt.NDArray[_T]:

@@ -12,9 +12,9 @@ import dataclasses
 import json
 import math
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Set
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -22,7 +22,16 @@ import numpy.typing as npt
 from nlpsuite.errors import BundleCorruptError, ModelUnavailableError, UnsupportedModelError
 from nlpsuite.models.checkpoint_base import Checkpoint, RawTensor, check_tensors
 from nlpsuite.models.config import GPT2Config, ModelConfig, config_from_hf
-from nlpsuite.models.hf_tokenizer import DAMAGED, read_json, tokenizer_files
+from nlpsuite.models.hf_files import DAMAGED, read_json
+from nlpsuite.models.hf_quantization import (
+    ACTIVATION_SCALES,
+    FP8,
+    WEIGHT_SCALES,
+    block_size,
+    scaled,
+    widen_fp8,
+)
+from nlpsuite.models.hf_tokenizer import has_tokenizer, tokenizer_files
 from nlpsuite.models.mapped import release_pages
 
 __all__ = ["DTYPES", "GPT2_TRANSPOSED", "SafetensorsCheckpoint", "widen_bf16"]
@@ -36,7 +45,9 @@ DTYPES = {"F32": "<f4", "F16": "<f2", "BF16": "<u2"}
 """The storage types that are read, as numpy types; see ``widen_bf16``."""
 _SAMPLE_BYTES = 1 << 16
 # Old checkpoints store these although they follow from the configuration: rotary frequencies, causal masks.
-_BUFFERS = re.compile(r".*\.rotary_emb\.inv_freq|transformer\.h\.\d+\.attn\.(bias|masked_bias)")
+_BUFFERS = re.compile(
+    r".*\.rotary_emb\.inv_freq|(transformer\.h\.\d+\.attn|gpt_neox\.layers\.\d+\.attention)\.(bias|masked_bias)"
+)
 
 
 class _Stored(NamedTuple):
@@ -56,7 +67,7 @@ class _Stored(NamedTuple):
 class SafetensorsCheckpoint(Checkpoint):
     """A directory with config.json, tokenizer.json and model.safetensors, whole or in shards.
 
-    See ``Checkpoint``. Stored types: F32, F16, BF16.
+    See ``Checkpoint``. Stored types: F32, F16, BF16, and 8-bit floats with scales (see ``hf_quantization``).
 
     Raises:
         UnsupportedModelError: another architecture or storage type; no safetensors, no tokenizer.
@@ -69,16 +80,18 @@ class SafetensorsCheckpoint(Checkpoint):
         self.name = _name(path)
         self.license = _license(path)
         self.revision = _revision(path)
-        self.config = _config(path)
-        if not (path / "tokenizer.json").is_file():
+        self.config, quantization = _config(path)
+        self._block = None if quantization is None else block_size(path / "config.json", quantization)
+        if not has_tokenizer(path):
             raise UnsupportedModelError(
-                f"{path} has no tokenizer.json.",
+                f"{path} has no tokenizer.json and no tokenizer.model.",
                 hint="Save the model's fast tokenizer into the directory "
                 "(transformers: AutoTokenizer.from_pretrained(...).save_pretrained(...)).",
             )
         self._weights, tensors = _open_weights(path)
         if isinstance(self.config, GPT2Config):
             tensors = {_gpt2_name(name): _gpt2_matrix(name, stored) for name, stored in tensors.items()}
+        self._scales = dict(_take_scales(tensors, set(self.config.stacked())))
         tensors = dict(_parts(self.config, tensors))
         check_tensors(path, self.config, {name: stored.shape for name, stored in tensors.items()})
         self._tensors = {name: tensors.pop(name) for name in self.tensor_names()}
@@ -88,28 +101,24 @@ class SafetensorsCheckpoint(Checkpoint):
                     f"{path}: tensor {name} is not part of a plain {self.config.to_hf()['architectures'][0]}."
                 )
         for name, stored in self._tensors.items():
-            if stored.dtype not in DTYPES:
+            if stored.dtype not in DTYPES and stored.dtype not in FP8:
                 raise UnsupportedModelError(
                     f"{path}: tensor {name} is stored as {stored.dtype}.",
-                    hint=f"Supported: {', '.join(DTYPES)}.",
+                    hint=f"Supported: {', '.join([*DTYPES, *FP8])}.",
                 )
 
     def tensor(self, name: str) -> npt.NDArray[np.float32]:
-        floats = self._read(name, slice(None))
-        return np.ascontiguousarray(floats.T) if self._stored(name).transposed else floats
+        stored, scale = self._stored(name), self._scales.get(name)
+        floats = _floats(stored)
+        if stored.transposed:
+            floats = np.ascontiguousarray(floats.T)
+        return floats if scale is None else scaled(name, floats, _floats(scale), self._block)
 
     def rows(self, name: str, which: slice | npt.NDArray[np.integer]) -> npt.NDArray[np.float32]:
-        return self.tensor(name)[which] if self._stored(name).transposed else self._read(name, which)
-
-    def _read(self, name: str, which: slice | npt.NDArray[np.integer]) -> npt.NDArray[np.float32]:
-        """Rows as they are stored, in memory of their own."""
         stored = self._stored(name)
-        values = stored.data[stored.start : stored.end].view(DTYPES[stored.dtype])
-        values = values.reshape(stored.shape[::-1] if stored.transposed else stored.shape)[which]
-        # A copy either way, so that nothing keeps the file mapped.
-        floats = widen_bf16(values) if stored.dtype == "BF16" else values.astype(np.float32)
-        release_pages(stored.data, stored.start, stored.end)
-        return np.asarray(floats)
+        if stored.transposed or name in self._scales:
+            return self.tensor(name)[which]
+        return _floats(stored, which)
 
     def quantized(self, name: str) -> RawTensor | None:
         self._stored(name)
@@ -139,6 +148,33 @@ class SafetensorsCheckpoint(Checkpoint):
             head.data[head.start : head.start + size],
             embedding.data[embedding.start : embedding.start + size],
         )
+
+
+def _take_scales(tensors: dict[str, _Stored], stacks: Set[str]) -> Iterator[tuple[str, _Stored]]:
+    """Remove the scales of 8-bit weights; yields each with its weight's name."""
+    for name in list(tensors):
+        if name.endswith(ACTIVATION_SCALES):
+            del tensors[name]
+        for ending in WEIGHT_SCALES:
+            weight = name.removesuffix(ending)
+            if weight != name and weight in tensors and tensors[weight].dtype in FP8:
+                if weight in stacks:
+                    raise UnsupportedModelError(f"{weight} has 8-bit weights for several layers in one.")
+                yield weight, tensors.pop(name)
+                break
+
+
+def _floats(stored: _Stored, which: slice | npt.NDArray[np.integer] = slice(None)) -> npt.NDArray[np.float32]:
+    """Rows of a tensor as it is stored, in float32: a copy in any case, so that nothing keeps the file mapped."""
+    data = stored.data[stored.start : stored.end]
+    shape = stored.shape[::-1] if stored.transposed else stored.shape
+    if stored.dtype in FP8:
+        floats = widen_fp8(data, stored.dtype).reshape(shape)[which]
+    else:
+        values = data.view(DTYPES[stored.dtype]).reshape(shape)[which]
+        floats = widen_bf16(values) if stored.dtype == "BF16" else values.astype(np.float32)
+    release_pages(stored.data, stored.start, stored.end)
+    return np.asarray(floats)
 
 
 def widen_bf16(values: npt.NDArray[np.uint16]) -> npt.NDArray[np.float32]:
@@ -205,7 +241,8 @@ def _license(path: Path) -> str | None:
     return license[1] if license else None
 
 
-def _config(path: Path) -> ModelConfig:
+def _config(path: Path) -> tuple[ModelConfig, Any]:
+    """The configuration, and what config.json says about quantised weights."""
     if not (path / "config.json").is_file():
         files = sorted(file.name for file in path.glob("*.gguf"))
         hint = (
@@ -213,7 +250,9 @@ def _config(path: Path) -> ModelConfig:
         )
         raise UnsupportedModelError(f"{path} has no config.json.", hint=hint)
     try:
-        config = config_from_hf(read_json(path / "config.json"))
+        entries = read_json(path / "config.json")
+        quantization = entries.pop("quantization_config", None)
+        config = config_from_hf(entries)
     except (TypeError, ValueError, AttributeError, LookupError, ArithmeticError) as error:
         raise BundleCorruptError(f"{path / 'config.json'} has a value of the wrong type: {error}.") from None
     for field in dataclasses.fields(config):
@@ -224,7 +263,7 @@ def _config(path: Path) -> ModelConfig:
             raise BundleCorruptError(
                 f"{path / 'config.json'}: {field.name} is {value!r}, must be {field.type}."
             )
-    return config
+    return config, quantization
 
 
 def _open_weights(path: Path) -> tuple[list[Path], dict[str, _Stored]]:

@@ -9,12 +9,14 @@ from typing import Any, ClassVar
 from nlpsuite.errors import UnsupportedModelError
 from nlpsuite.models.config_base import ModelConfig, architecture_of, cache_shapes
 from nlpsuite.models.decoder_config import DecoderConfig
+from nlpsuite.models.gpt_neox_config import GPTNeoXConfig
 from nlpsuite.models.hf_config import required
 from nlpsuite.models.rope import RopeScaling
 
 __all__ = [
     "DecoderConfig",
     "GPT2Config",
+    "GPTNeoXConfig",
     "LSTMConfig",
     "ModelConfig",
     "RopeScaling",
@@ -156,7 +158,7 @@ class LSTMConfig(ModelConfig):
         yield "c", (self.num_layers, self.hidden_size)
 
 
-_CONFIGS: tuple[type[ModelConfig], ...] = (DecoderConfig, GPT2Config, LSTMConfig)
+_CONFIGS: tuple[type[ModelConfig], ...] = (DecoderConfig, GPT2Config, GPTNeoXConfig, LSTMConfig)
 
 
 def model_types() -> dict[str, type[ModelConfig]]:
@@ -166,6 +168,19 @@ def model_types() -> dict[str, type[ModelConfig]]:
         for name, kind in cls.architectures.items():
             found[name] = found[kind] = cls
     return found
+
+
+def _reason(config: dict[str, Any]) -> str:
+    """Of which kind an unknown architecture is, as far as its settings show it."""
+    kinds = {
+        "mixtures of experts": ("num_experts", "num_local_experts", "n_routed_experts", "moe_"),
+        "models with state-space or recurrent layers": ("mamba_", "ssm_", "linear_num_", "layers_block_type"),
+        "models that read images or sound": ("vision_config", "audio_config"),
+    }
+    found = [
+        kind for kind, keys in kinds.items() if any(name.startswith(keys) and config[name] for name in config)
+    ]
+    return f": {' and '.join(found)} aren't" if found else ""
 
 
 def config_from_hf(config: dict[str, Any]) -> ModelConfig:
@@ -180,6 +195,6 @@ def config_from_hf(config: dict[str, Any]) -> ModelConfig:
     if name not in known:
         supported = ", ".join(kinds)
         raise UnsupportedModelError(
-            f"Architecture {name!r} is not supported.", hint=f"Supported: {supported}."
+            f"Architecture {name!r} is not supported{_reason(config)}.", hint=f"Supported: {supported}."
         )
     return known[name].from_hf(config)

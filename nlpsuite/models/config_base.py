@@ -60,7 +60,10 @@ class ModelConfig(ABC):
         """Name and shape of each parameter, without a tied head; matrices are (outputs, inputs)."""
 
     def stacked(self) -> Mapping[str, tuple[str, ...]]:
-        """Names of matrices that checkpoints store as one, to the parameters whose rows they stack, in order."""
+        """Names of matrices that checkpoints store as one, to the parameters whose rows they stack, in order.
+
+        A stack of one is a parameter that checkpoints call otherwise.
+        """
         return {}
 
     @abstractmethod

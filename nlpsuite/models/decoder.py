@@ -189,17 +189,20 @@ class DecoderLanguageModel(AttentionModule):
         x = self.model.embed_tokens(input_ids)  # (B, S, D)
         if self.config.embedding_scale != 1:
             x = x * self.config.embedding_scale
-        rotary = [self._rotary(positions, self.frequencies, x.dtype)]
+        magnitude, local_magnitude = (self.config.rotary_magnitude(local=local) for local in (False, True))
+        rotary = [self._rotary(positions, self.frequencies, magnitude, x.dtype)]
         if self.local_layers:
-            rotary.append(self._rotary(positions, self.local_frequencies, x.dtype))
+            rotary.append(self._rotary(positions, self.local_frequencies, local_magnitude, x.dtype))
         return self.model.dropout(x), (rotary,)
 
-    def _rotary(self, positions: Tensor, frequencies: Tensor, dtype: torch.dtype) -> tuple[Tensor, Tensor]:
+    def _rotary(
+        self, positions: Tensor, frequencies: Tensor, magnitude: float, dtype: torch.dtype
+    ) -> tuple[Tensor, Tensor]:
         """Cosines and sines (B, S, r/2)."""
         angles = positions[:, :, None].to(torch.float32) * frequencies
         cos, sin = angles.cos(), angles.sin()
-        if self.config.rope_magnitude != 1:
-            cos, sin = cos * self.config.rope_magnitude, sin * self.config.rope_magnitude
+        if magnitude != 1:
+            cos, sin = cos * magnitude, sin * magnitude
         return cos.to(dtype), sin.to(dtype)
 
     def layers(self) -> Iterable[nn.Module]:

@@ -33,8 +33,10 @@ class DecoderConfig(ModelConfig):
         max_position_embeddings: the context, in tokens.
         rotary_dim: of each head the first so many dimensions are rotated; None: all.
         rope_divisors: what each of the rotary frequencies is divided by; empty: nothing.
-        rope_magnitude: factor of the cosines and sines (LongRoPE, Ding et al. 2024, arXiv:2402.13753).
-        local_rope_theta: of the layers with a window; None: ``rope_theta``.
+        rope_magnitude: factor of the cosines and sines (LongRoPE, Ding et al. 2024, arXiv:2402.13753; YaRN, Peng et
+            al. 2023, arXiv:2309.00071).
+        local_rope_theta: of the layers with a window, whose frequencies are then neither divided nor magnified;
+            None: as in the other layers.
         no_rope_layers: layers without positions (NoPE, Kazemnejad et al. 2023, arXiv:2305.19466).
         sliding_window: in the local layers a token sees itself and the ``sliding_window - 1`` tokens before.
         local_layers: layers with that window; the others see everything.
@@ -126,6 +128,10 @@ class DecoderConfig(ModelConfig):
         if self.rope_scaling:
             return [f / self.rope_scaling.divisor(f) for f in frequencies]
         return [f / divisor for f, divisor in zip(frequencies, self.rope_divisors)] or frequencies
+
+    def rotary_magnitude(self, *, local: bool = False) -> float:
+        """Factor of the cosines and sines of the layers with a window or of the others."""
+        return 1.0 if local and self.local_rope_theta is not None else self.rope_magnitude
 
     def parameter_shapes(self) -> Iterator[tuple[str, tuple[int, ...]]]:
         hidden, inner, traits = self.hidden_size, self.intermediate_size, self.traits

@@ -30,6 +30,7 @@ ACTIVATIONS = {"silu": "silu", "gelu": "gelu_pytorch_tanh"}
 
 _MOST_LAYERS = 10_000
 _GEMMA_PATTERN = 6  # every sixth layer sees everything
+_OLMO3_PATTERN, _OLMO3_THETA = 4, 500_000.0
 _SMOLLM3_INTERVAL = 4  # every fourth layer has no positions
 
 
@@ -68,6 +69,7 @@ FAMILIES: dict[str, Traits] = {
     "phi3": Traits("Phi3ForCausalLM", stacked=True),
     "smollm3": Traits("SmolLM3ForCausalLM"),
     "olmo2": Traits("Olmo2ForCausalLM", qk_norm="all", norms="after"),
+    "olmo3": Traits("Olmo3ForCausalLM", qk_norm="all", norms="after"),
     "granite": Traits("GraniteForCausalLM"),
 }
 """``model_type`` in Hugging Face's ``config.json`` to what its models have in common."""
@@ -124,11 +126,13 @@ def read_fields(config: Mapping[str, Any], family: str) -> tuple[dict[str, Any],
         "rms_norm_eps": float(used("rms_norm_eps", 1e-6)),
         "tie_word_embeddings": used("tie_word_embeddings", family in _TIED),
     }
-    own = {"gemma3_text": _gemma3, "phi3": _phi3, "smollm3": _smollm3, "granite": _granite}
+    own = {"gemma3_text": _gemma3, "phi3": _phi3, "smollm3": _smollm3, "olmo3": _olmo3, "granite": _granite}
     if family in own:
         values |= own[family](used, values)
     rope = rope_settings(config, partial=family == "phi3")
     used.names |= {"rope_parameters", "rope_scaling", "rope_theta"}
+    if family == "olmo3" and rope["rope_theta"] is None:
+        rope["rope_theta"] = _OLMO3_THETA
     fields, context = rope_fields(rope, values.get("rotary_dim") or head_dim, context)
     values |= {"max_position_embeddings": context, **fields}
     values |= _window(used, family, layers, context)
@@ -158,7 +162,7 @@ def write_entries(values: dict[str, Any]) -> dict[str, Any]:
         entries["rope_local_base_freq"] = values.pop("local_rope_theta", values["rope_theta"])
     if family == "smollm3":
         entries["no_rope_layers"] = [int(i not in silent) for i in range(layers)]
-    if family in ("gemma3_text", "mistral", "qwen2", "qwen3", "smollm3", "phi3"):
+    if family in ("gemma3_text", "mistral", "qwen2", "qwen3", "smollm3", "phi3", "olmo3"):
         # Without the keys other readers assume windows of their own.
         entries["sliding_window"] = values.pop("sliding_window", None)
         if family in ("qwen2", "qwen3", "smollm3"):
@@ -167,6 +171,12 @@ def write_entries(values: dict[str, Any]) -> dict[str, Any]:
             kinds = ("full_attention", "sliding_attention")
             entries["layer_types"] = [kinds[i in local] for i in range(layers)]
     entries |= _write_rope(values)
+    if family == "olmo3":
+        plain = {"rope_type": "default", "rope_theta": values.pop("rope_theta")}
+        full = plain | entries.pop("rope_scaling", {})
+        local_theta = values.pop("local_rope_theta", None)
+        sliding = full if local_theta is None else plain | {"rope_theta": local_theta}
+        entries["rope_parameters"] = {"full_attention": full, "sliding_attention": sliding}
     for name in ("embedding_scale", "residual_scale", "logit_scale"):
         values.pop(name, None)
     return entries | values
@@ -208,6 +218,15 @@ def _smollm3(used: _Entries, values: Mapping[str, Any]) -> dict[str, Any]:
     return {"no_rope_layers": tuple(i for i in range(layers) if not rotated[i])}
 
 
+def _olmo3(used: _Entries, values: Mapping[str, Any]) -> dict[str, Any]:
+    """Layers with a window have a rotary embedding without scaling."""
+    nested, theta = used("rope_parameters", {}), used("rope_theta", _OLMO3_THETA)
+    full, sliding = (nested.get(f"{kind}_attention", {}) for kind in ("full", "sliding"))
+    scaled = used("rope_scaling") or full.get("rope_type", "default") != "default"
+    local = float(sliding.get("rope_theta") or theta)
+    return {"local_rope_theta": local} if scaled or local != (full.get("rope_theta") or theta) else {}
+
+
 def _granite(used: _Entries, values: Mapping[str, Any]) -> dict[str, Any]:
     fields = {field: float(used(name, 1.0)) for name, field in _GRANITE.items()}
     return {**fields, "logit_scale": 1 / float(used("logits_scaling", 1.0))}
@@ -227,7 +246,8 @@ def _window(used: _Entries, family: str, layers: int, context: int) -> dict[str,
         return nothing
     if kinds:
         local = tuple(i for i, kind in enumerate(kinds[:layers]) if kind == "sliding_attention")
-    elif family == "gemma3_text":
+    elif family in ("gemma3_text", "olmo3"):
+        pattern = pattern if family == "gemma3_text" else _OLMO3_PATTERN
         local = tuple(i for i in range(layers) if (i + 1) % pattern)
     else:
         local = tuple(range(first, layers))

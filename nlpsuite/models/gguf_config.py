@@ -8,15 +8,17 @@ llama.cpp's converter writes.
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from dataclasses import replace
 from typing import Any
 
 import numpy as np
 
 from nlpsuite.errors import UnsupportedModelError
-from nlpsuite.models.config import DecoderConfig, GPT2Config, ModelConfig, RopeScaling
+from nlpsuite.models.config import DecoderConfig, GPT2Config, GPTNeoXConfig, ModelConfig, RopeScaling
 from nlpsuite.models.decoder_families import check_layers
 from nlpsuite.models.gguf import GGUFFile
+from nlpsuite.models.rope import yarn_divisors
 
 __all__ = ["ARCHITECTURES", "READ_BY_CONFIG", "gguf_config"]
 
@@ -30,7 +32,7 @@ ARCHITECTURES = {
     "olmo2": "olmo2",
     "granite": "granite",
 }
-"""llama.cpp's names of the families of decoders; ``gpt2`` is read as well."""
+"""llama.cpp's names of the families of decoders; ``gpt2`` and ``gptneox`` are read as well."""
 
 # Not parameters: what each rotary frequency is divided by, of Llama 3.1 and later, and of Phi 3 and 4.
 _ROPE_FREQS, _SHORT, _LONG = "rope_freqs.weight", "rope_factors_short.weight", "rope_factors_long.weight"
@@ -67,10 +69,10 @@ def gguf_config(file: GGUFFile) -> ModelConfig:
         UnsupportedModelError: another architecture, or a setting these models lack; names it.
     """
     architecture = file.metadata.get("general.architecture")
-    if architecture not in ARCHITECTURES and architecture != "gpt2":
+    if architecture not in ARCHITECTURES and architecture not in _OTHERS:
         raise UnsupportedModelError(
             f"{file.path}: architecture {architecture!r} is not supported.",
-            hint=f"Supported: {', '.join(ARCHITECTURES)}, gpt2 ('llama' stands for Llama, Mistral and SmolLM2).",
+            hint=f"Supported: {', '.join(ARCHITECTURES)}, {', '.join(_OTHERS)} ('llama' stands for Llama, Mistral and SmolLM2).",
         )
     if (parts := file.metadata.get("split.count", 1)) not in (0, 1):
         raise UnsupportedModelError(
@@ -78,7 +80,8 @@ def gguf_config(file: GGUFFile) -> ModelConfig:
             hint="Merge them first: llama-gguf-split --merge FIRST_PART.gguf WHOLE.gguf.",
         )
     settings = _Settings(file, architecture)
-    config = _gpt2(settings) if architecture == "gpt2" else _decoder(settings, architecture)
+    read = _OTHERS.get(architecture)
+    config = read(settings) if read else _decoder(settings, architecture)
     settings.refuse_unread()
     return config
 
@@ -99,6 +102,26 @@ def _gpt2(settings: _Settings) -> GPT2Config:
         layer_norm_epsilon=settings.decimal("attention.layer_norm_epsilon"),
         tie_word_embeddings="output.weight" not in settings.file.tensors,
     )
+
+
+def _gpt_neox(settings: _Settings) -> GPTNeoXConfig:
+    heads, hidden = settings.integer("attention.head_count"), settings.integer("embedding_length")
+    return GPTNeoXConfig(
+        vocab_size=settings.vocab_size(),
+        hidden_size=hidden,
+        intermediate_size=settings.integer("feed_forward_length"),
+        num_hidden_layers=settings.integer("block_count"),
+        num_attention_heads=heads,
+        max_position_embeddings=settings.integer("context_length"),
+        rotary_dim=settings.integer("rope.dimension_count", hidden // heads),
+        rope_theta=settings.decimal("rope.freq_base", 10_000.0),
+        layer_norm_eps=settings.decimal("attention.layer_norm_epsilon"),
+        use_parallel_residual=bool(settings.unread.pop("use_parallel_residual", True)),
+        tie_word_embeddings="output.weight" not in settings.file.tensors,
+    )
+
+
+_OTHERS: dict[str, Callable[[_Settings], ModelConfig]] = {"gpt2": _gpt2, "gptneox": _gpt_neox}
 
 
 def _decoder(settings: _Settings, architecture: str) -> DecoderConfig:
@@ -154,6 +177,9 @@ def _window(settings: _Settings, architecture: str, config: DecoderConfig) -> De
         return config
     every = {"gemma3": _GEMMA_PATTERN, "olmo2": _OLMO3_PATTERN}.get(architecture, 0)
     local = tuple(i for i in layers if not every or (i + 1) % every)
+    if architecture == "olmo2":  # OLMo 3, whose layers with a window have no scaled rotary embedding
+        theta = config.rope_theta if config.rope_divisors else None
+        config = replace(config, family="olmo3")
     return replace(
         config, sliding_window=window, local_layers=local, local_rope_theta=theta if local else None
     )
@@ -191,10 +217,33 @@ def _scaled_rope(settings: _Settings, architecture: str, config: DecoderConfig) 
         )
     if _ROPE_FREQS in file.tensors and architecture in ("llama", "smollm3"):
         return replace(config, rope_scaling=_llama3_scaling(file, config.rope_theta, config.head_dim))
+    if settings.unread.get("rope.scaling.type") == "yarn":
+        return _yarn(settings, config, size)
     if settings.unread.get("rope.scaling.type") == "linear":
         settings.unread.pop("rope.scaling.type")
         return replace(config, rope_divisors=(settings.decimal("rope.scaling.factor"),) * (size // 2))
     return config
+
+
+def _yarn(settings: _Settings, config: DecoderConfig, size: int) -> DecoderConfig:
+    factor, context = settings.decimal("rope.scaling.factor"), config.max_position_embeddings
+    settings.unread.pop("rope.scaling.type")
+    original = settings.integer("rope.scaling.original_context_length", context)
+    # llama.cpp multiplies these two, of which converters write one at most.
+    magnitude = settings.decimal("rope.scaling.yarn_attn_factor", 1 + 0.1 * math.log(factor))
+    return replace(
+        config,
+        max_position_embeddings=max(context, int(original * factor)),
+        rope_magnitude=magnitude * settings.decimal("rope.scaling.attn_factor", 1.0),
+        rope_divisors=yarn_divisors(
+            config.rope_theta,
+            size,
+            factor,
+            original,
+            beta_fast=settings.decimal("rope.scaling.yarn_beta_fast", 32.0),
+            beta_slow=settings.decimal("rope.scaling.yarn_beta_slow", 1.0),
+        ),
+    )
 
 
 def _llama3_scaling(file: GGUFFile, theta: float, head_dim: int) -> RopeScaling | None:

@@ -1,63 +1,41 @@
-"""Rebuilding a tokenizer from the metadata of a GGUF file: byte-level BPE, or SentencePiece's BPE.
+"""Rebuilding a tokenizer from the metadata of a GGUF file: byte-level BPE, or SentencePiece's BPE and unigram.
 
-A GGUF file of a byte-level tokenizer holds the tokens, the merges and the *name* of the pre-tokenizer; its
-regular expressions are built into llama.cpp (``src/llama-vocab.cpp``) and are restated here as steps of
-Hugging Face ``tokenizers``. One of a SentencePiece tokenizer holds the tokens with their scores: see
-``sentencepiece``. The yardstick is equality with llama.cpp, token for token; hence there is no Unicode
+A GGUF file of a byte-level tokenizer holds the tokens, the merges and the *name* of the pre-tokenizer: see
+``gguf_pre_tokenizers``. One of a SentencePiece tokenizer holds the tokens with their scores: see
+``sentencepiece``. The yardstick is equality with llama.cpp, token for token; hence a BPE tokenizer has no Unicode
 normalisation, even where the model's authors had one. A byte without a token in a byte-level vocabulary
 (rare control characters) vanishes, as it does there.
 """
 
 from __future__ import annotations
 
+from collections.abc import Set
 from typing import Any
 
-from tokenizers import AddedToken, Regex, Tokenizer, decoders, pre_tokenizers
+import numpy as np
+from tokenizers import Tokenizer, decoders
 from tokenizers.models import BPE
-from tokenizers.pre_tokenizers import ByteLevel, Digits, PreTokenizer, Split
 
 from nlpsuite.errors import BundleCorruptError, UnsupportedModelError
-from nlpsuite.models.sentencepiece import CONTROL, UNKNOWN, sentencepiece_tokenizer
-from nlpsuite.models.tokenizer_files import SpecialTokens, make_tokenizer_files
+from nlpsuite.models.gguf_pre_tokenizers import PreTokenization, find_pre_tokenization
+from nlpsuite.models.sentencepiece import CONTROL, UNKNOWN, USER_DEFINED, Pieces
+from nlpsuite.models.tokenizer_files import (
+    SpecialTokens,
+    add_tokens,
+    make_tokenizer_files,
+    suggested_sampling,
+)
 
 __all__ = ["tokenizer_files"]
 
-_USER_DEFINED = 4  # of tokenizer.ggml.token_type
-# What llama.cpp assumes of a SentencePiece vocabulary that doesn't say.
-_SENTENCEPIECE_IDS = {"bos": 1, "eos": 2, "unknown": 0}
-
-_GPT2 = r"'s|'t|'re|'ve|'m|'ll|'d| ?\p{L}+| ?\p{N}+| ?[^\s\p{L}\p{N}]+|\s+(?!\S)"
-_LLAMA3 = (
-    r"(?:'[sS]|'[tT]|'[rR][eE]|'[vV][eE]|'[mM]|'[lL][lL]|'[dD])|[^\r\n\p{L}\p{N}]?\p{L}+|\p{N}{1,3}"
-    r"| ?[^\s\p{L}\p{N}]+[\r\n]*|\s*[\r\n]+|\s+(?!\S)|\s+"
-)
-_BYTES_ONLY = ByteLevel(add_prefix_space=False, use_regex=False)
-_GPT2_BYTES = ByteLevel(add_prefix_space=False)  # splits by _GPT2, then maps bytes to letters
-
-
-def _split(pattern: str) -> PreTokenizer:
-    return Split(Regex(pattern), "isolated")
-
-
-# tokenizer.ggml.pre -> steps, each splitting the pieces of the previous one.
-_PRE_TOKENIZERS: dict[str, list[PreTokenizer]] = {
-    "smollm": [Digits(individual_digits=True), _GPT2_BYTES],
-    "gpt-2": [_GPT2_BYTES],
-    # What llama.cpp does with a file that names no pre-tokenizer.
-    "default": [
-        _split(r"[\p{P}\$\+<=>\^~\|]+"),
-        _split(_GPT2),
-        _split(r"\p{N}+"),
-        _split("[0-9][0-9][0-9]"),
-        _BYTES_ONLY,
-    ],
-    "llama-bpe": [_split(_LLAMA3), _BYTES_ONLY],
-    "qwen2": [_split(_LLAMA3.replace(r"\p{N}{1,3}", r"\p{N}")), _BYTES_ONLY],
+# tokenizer.ggml.model to what llama.cpp assumes of a vocabulary that doesn't say.
+_DEFAULT_IDS: dict[str, dict[str, int]] = {
+    "gpt2": {},
+    "llama": {"bos": 1, "eos": 2, "unknown": 0},
+    "t5": {"eos": 1, "unknown": 2, "padding": 0},
 }
-# Pre-tokenizers whose tokenizer takes a piece that is itself a token whole, without applying merges.
-_WHOLE_PIECES = ("llama-bpe",)
-# Pre-tokenizers whose prompts begin with the beginning-of-text token unless the file says otherwise.
-_BOS_UNLESS_DENIED = ("llama-bpe",)
+# Of Phi-3's special tokens all but these swallow the white space behind them.
+_PHI3_PLAIN = ("<unk>", "<s>", "<|endoftext|>")
 
 
 def tokenizer_files(metadata: dict[str, Any]) -> dict[str, str]:
@@ -68,38 +46,34 @@ def tokenizer_files(metadata: dict[str, Any]) -> dict[str, str]:
         BundleCorruptError: tokens, merges, scores and ids don't fit together.
     """
     kind = metadata.get("tokenizer.ggml.model")
-    if kind not in ("gpt2", "llama"):
+    if kind not in _DEFAULT_IDS:
         raise UnsupportedModelError(
             f"Tokenizer {kind!r} of the GGUF file is not supported.",
-            hint="Supported: 'gpt2' (byte-level BPE) and 'llama' (SentencePiece BPE). Give the model's "
-            "Hugging Face directory instead.",
+            hint="Supported: 'gpt2' (byte-level BPE), 'llama' (SentencePiece BPE) and 't5' (SentencePiece "
+            "unigram). Give the model's Hugging Face directory instead.",
         )
-    vocabulary = _vocabulary(metadata)
-    tokens = list(vocabulary)
-    defaults = _SENTENCEPIECE_IDS if kind == "llama" else {}
+    tokens = _tokens(metadata)
     ids = {
-        role: _special_id(metadata, role, len(tokens), defaults.get(role))
+        role: _special_id(metadata, role, len(tokens), _DEFAULT_IDS[kind].get(role))
         for role in ("bos", "eos", "eot", "unknown", "padding")
     }
     types = _per_token(metadata, "token_type", tokens, 1)
     # A file may mark its own bos or eos as ordinary text; then text could end a conversation.
     control = {i for i, type_ in enumerate(types) if type_ in (UNKNOWN, CONTROL)}
     control |= {i for role in ("bos", "eos", "eot") if (i := ids[role]) is not None}
-    if kind == "llama":
-        tokenizer = sentencepiece_tokenizer(
-            vocabulary,
-            _per_token(metadata, "scores", tokens, 0.0),
-            types,
-            control,
-            space_prefix=metadata.get("tokenizer.ggml.add_space_prefix", True),
-            unknown=None if ids["unknown"] is None else tokens[ids["unknown"]],
-        )
+    strip_after: Set[int] = frozenset()
+    if kind == "gpt2":
+        rules = find_pre_tokenization(metadata.get("tokenizer.ggml.pre"))
+        tokenizer, add_bos = _byte_level(metadata, tokens, rules), rules.bos
     else:
-        tokenizer = _byte_level_tokenizer(metadata, vocabulary)
-    bos_by_default = kind == "llama" or metadata.get("tokenizer.ggml.pre") in _BOS_UNLESS_DENIED
-    user_defined = {i for i, type_ in enumerate(types) if type_ == _USER_DEFINED} - control
-    tokenizer.add_special_tokens([AddedToken(tokens[i], normalized=False) for i in control])
-    tokenizer.add_tokens([AddedToken(tokens[i], normalized=False) for i in user_defined])
+        tokenizer, add_bos = (
+            _pieces(metadata, tokens, types, ids["unknown"]).tokenizer(control),
+            kind == "llama",
+        )
+        if metadata.get("general.architecture") == "phi3":
+            strip_after = {i for i in control if tokens[i] not in _PHI3_PLAIN}
+    user_defined = {i for i, type_ in enumerate(types) if type_ == USER_DEFINED}
+    add_tokens(tokenizer, tokens, control, user_defined, strip_after=strip_after)
     special = SpecialTokens(
         control={tokens[i]: i for i in sorted(control)},
         bos=ids["bos"],
@@ -112,34 +86,57 @@ def tokenizer_files(metadata: dict[str, Any]) -> dict[str, str]:
         tokenizer.to_str(),
         special,
         tokens.__getitem__,
-        add_bos=metadata.get("tokenizer.ggml.add_bos_token", bos_by_default),
+        add_bos=metadata.get("tokenizer.ggml.add_bos_token", add_bos),
         max_length=metadata.get(f"{metadata.get('general.architecture')}.context_length"),
         chat_template=template if isinstance(template, str) else None,
+        sampling=_sampling(metadata),
     )
 
 
-def _vocabulary(metadata: dict[str, Any]) -> dict[str, int]:
+def _sampling(metadata: dict[str, Any]) -> dict[str, float]:
+    keys = {name: f"general.sampling.{name}" for name in ("top_k", "top_p", "min_p")}
+    keys |= {"temperature": "general.sampling.temp", "repetition_penalty": "general.sampling.penalty_repeat"}
+    found = {name: metadata[key] for name, key in keys.items() if type(metadata.get(key)) in (int, float)}
+    # Stored as float32: 0.60000002 was written as 0.6.
+    values = {name: float(str(np.float32(v))) if type(v) is float else v for name, v in found.items()}
+    return suggested_sampling(values, drawn=values.get("temperature", 0) > 0)
+
+
+def _tokens(metadata: dict[str, Any]) -> list[str]:
     tokens = _strings(metadata, "tokenizer.ggml.tokens")
+    if repeated := len(tokens) - len(set(tokens)):
+        raise BundleCorruptError(f"{repeated} tokens of the GGUF file appear twice.")
+    if "" in tokens:
+        raise BundleCorruptError(f"Token {tokens.index('')} of the GGUF file is empty.")
+    return tokens
+
+
+def _byte_level(metadata: dict[str, Any], tokens: list[str], rules: PreTokenization) -> Tokenizer:
     vocabulary = {token: i for i, token in enumerate(tokens)}
-    if len(vocabulary) < len(tokens):
-        raise BundleCorruptError(f"{len(tokens) - len(vocabulary)} tokens of the GGUF file appear twice.")
-    if "" in vocabulary:
-        raise BundleCorruptError(f"Token {vocabulary['']} of the GGUF file is empty.")
-    return vocabulary
-
-
-def _byte_level_tokenizer(metadata: dict[str, Any], vocabulary: dict[str, int]) -> Tokenizer:
-    name = metadata.get("tokenizer.ggml.pre", "default")
-    if not isinstance(name, str) or name not in _PRE_TOKENIZERS:
-        raise UnsupportedModelError(
-            f"Pre-tokenizer {name!r} of the GGUF file is not supported.",
-            hint=f"Supported: {', '.join(_PRE_TOKENIZERS)}. Give the model's Hugging Face directory instead.",
-        )
     merges = _merges(metadata, vocabulary)
-    tokenizer = Tokenizer(BPE(vocabulary, merges, ignore_merges=name in _WHOLE_PIECES))
-    tokenizer.pre_tokenizer = pre_tokenizers.Sequence(_PRE_TOKENIZERS[name])
+    tokenizer = Tokenizer(BPE(vocabulary, merges, ignore_merges=rules.whole_pieces))
+    tokenizer.pre_tokenizer = rules.build()
     tokenizer.decoder = decoders.ByteLevel()
     return tokenizer
+
+
+def _pieces(metadata: dict[str, Any], tokens: list[str], types: list[int], unknown: int | None) -> Pieces:
+    unigram = metadata["tokenizer.ggml.model"] == "t5"
+    charsmap = metadata.get("tokenizer.ggml.precompiled_charsmap") if unigram else None
+    try:
+        compiled = bytes(value & 0xFF for value in charsmap or ())
+    except TypeError:
+        raise BundleCorruptError("tokenizer.ggml.precompiled_charsmap of the GGUF file is damaged.") from None
+    return Pieces(
+        tokens,
+        _per_token(metadata, "scores", tokens, 0.0),
+        types,
+        "unigram" if unigram else "bpe",
+        unknown,
+        space_prefix=bool(metadata.get("tokenizer.ggml.add_space_prefix", not unigram)),
+        single_spaces=unigram and bool(metadata.get("tokenizer.ggml.remove_extra_whitespaces", False)),
+        charsmap=compiled,
+    )
 
 
 def _merges(metadata: dict[str, Any], vocabulary: dict[str, int]) -> list[tuple[str, str]]:

@@ -31,7 +31,7 @@ _HARMLESS = frozenset(
     + (
         "architectures model_type torch_dtype dtype transformers_version use_cache initializer_range "
         "bos_token_id eos_token_id pad_token_id unk_token_id attention_dropout resid_pdrop embd_pdrop "
-        "attn_pdrop task_specific_params summary_type summary_use_proj summary_activation "
+        "attn_pdrop hidden_dropout classifier_dropout task_specific_params summary_type summary_use_proj summary_activation "
         "summary_proj_to_labels summary_first_dropout gradient_checkpointing tokenizer_class "
         "is_llama_config transformers.js_config max_window_layers id2label label2id return_dict "
         "output_hidden_states output_attentions chunk_size_feed_forward is_encoder_decoder problem_type "

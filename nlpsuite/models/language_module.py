@@ -7,9 +7,10 @@ from typing import Any
 import torch
 
 from nlpsuite.models.checkpoint_base import Checkpoint
-from nlpsuite.models.config import DecoderConfig, GPT2Config, LSTMConfig, ModelConfig
+from nlpsuite.models.config import DecoderConfig, GPT2Config, GPTNeoXConfig, LSTMConfig, ModelConfig
 from nlpsuite.models.decoder import DecoderLanguageModel
 from nlpsuite.models.gpt2 import GPT2LanguageModel
+from nlpsuite.models.gpt_neox import GPTNeoXLanguageModel
 from nlpsuite.models.lstm import LSTMLanguageModel
 from nlpsuite.models.module_base import LanguageModule
 
@@ -21,6 +22,7 @@ def build_module(config: ModelConfig) -> LanguageModule:
     classes: dict[type[ModelConfig], Any] = {
         DecoderConfig: DecoderLanguageModel,
         GPT2Config: GPT2LanguageModel,
+        GPTNeoXConfig: GPTNeoXLanguageModel,
         LSTMConfig: LSTMLanguageModel,
     }
     module: LanguageModule = classes[type(config)](config)

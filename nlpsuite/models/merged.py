@@ -22,11 +22,11 @@ class MergedCheckpoint(Checkpoint):
     """
 
     def __init__(self, checkpoint: Checkpoint, adapter: Adapter) -> None:
-        self.base, self.adapter = checkpoint, adapter
+        self.base, self.adapter = checkpoint, adapter.fitted(checkpoint.config)
         self.name, self.config = f"{checkpoint.name}+{adapter.label}", checkpoint.config
         self.revision = checkpoint.revision
         self.license = _both(checkpoint.license, adapter.info.license)
-        self._changed = frozenset(adapter.names)
+        self._changed = frozenset(self.adapter.names)
         self._check()
 
     def _check(self) -> None:
@@ -52,11 +52,11 @@ class MergedCheckpoint(Checkpoint):
 
     def tensor(self, name: str) -> npt.NDArray[np.float32]:
         values = self.base.tensor(name)
-        return values + self.adapter.delta(name) if name in self._changed else values
+        return self.adapter.changed(name, values) if name in self._changed else values
 
     def rows(self, name: str, which: slice | npt.NDArray[np.integer]) -> npt.NDArray[np.float32]:
         values = self.base.rows(name, which)
-        return values + self.adapter.delta(name, which) if name in self._changed else values
+        return self.adapter.changed(name, values, which) if name in self._changed else values
 
     def quantized(self, name: str) -> RawTensor | None:
         """None for a parameter that the adapter changes: the stored blocks are the base's."""

@@ -1,21 +1,34 @@
 """LoRA adapters saved by peft: a directory with adapter_config.json and adapter_model.safetensors.
 
 Read are low-rank matrices of linear layers, with alpha and rank-stabilised scaling (Kalajdzievski 2023,
-arXiv:2312.03732). Anything else in the configuration that changes the arithmetic is refused by name.
+arXiv:2312.03732), and whole tensors (``modules_to_save``). Anything else in the configuration that changes the arithmetic is refused by name.
 """
 
 from __future__ import annotations
 
 import json
 import math
+import re
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
 from nlpsuite.errors import UnsupportedModelError
 
-__all__ = ["CONFIG_FILE", "PREFIX", "WEIGHTS_FILE", "peft_settings"]
+__all__ = [
+    "CONFIG_FILE",
+    "PREFIX",
+    "UNKNOWN_TO_OTHERS",
+    "WEIGHTS_FILE",
+    "peft_config",
+    "peft_name",
+    "peft_settings",
+    "saved_whole",
+]
 
 CONFIG_FILE, WEIGHTS_FILE = "adapter_config.json", "adapter_model.safetensors"
+UNKNOWN_TO_OTHERS = ("task", "task_version", "distribution", "distribution_version", "base_fingerprint")
+"""Fields of an ``AdapterInfo`` that other programs' adapters don't have."""
 PREFIX = "base_model.model."
 """Precedes the names of the base's layers."""
 
@@ -24,7 +37,7 @@ _HARMLESS = frozenset(
     "peft_type auto_mapping base_model_name_or_path exclude_modules fan_in_fan_out inference_mode "
     "layers_pattern layers_to_transform lora_alpha lora_dropout peft_version qalora_group_size r revision "
     "runtime_config target_modules task_type use_rslora eva_config loftq_config corda_config lora_ga_config "
-    "megatron_core".split()
+    "megatron_core modules_to_save ensure_weight_tying".split()
 )
 # Initialisations that leave the base as it is; PiSSA, OLoRA, LoftQ and CorDA change its weights.
 _INITIALISATIONS = (True, False, "gaussian", "eva", "orthogonal")
@@ -54,9 +67,8 @@ def peft_settings(path: Path, text: bytes) -> dict[str, Any]:
         if not known:
             raise _unsupported(path, key, value)
     rank, alpha = config["r"], config["lora_alpha"]
-    unknown = ("task", "task_version", "distribution", "distribution_version", "base_fingerprint")
     return {
-        **dict.fromkeys(unknown, ""),
+        **dict.fromkeys(UNKNOWN_TO_OTHERS, ""),
         "rank": rank,
         "alpha": alpha * math.sqrt(rank) if config.get("use_rslora") else alpha,
         "base": str(config.get("base_model_name_or_path") or ""),
@@ -64,9 +76,46 @@ def peft_settings(path: Path, text: bytes) -> dict[str, Any]:
     }
 
 
+def saved_whole(text: bytes, tensors: Iterable[str]) -> list[str]:
+    """Those of an adapter's tensors that replace the base's, which ``modules_to_save`` names."""
+    modules = set(json.loads(text).get("modules_to_save") or ())
+    return [name for name in tensors if ".lora_" not in name and modules & set(name.split("."))]
+
+
+def peft_name(name: str) -> str:
+    """The base's name of a tensor in an adapter_model.safetensors."""
+    return re.sub(r"\.modules_to_save(\.default)?\.", ".", name.removeprefix(PREFIX))
+
+
+def peft_config(rank: int, alpha: float, base: str, layers: Mapping[str, object], *, transposed: bool) -> str:
+    """The adapter_config.json of an adapter on these layers of a model.
+
+    Args:
+        layers: their names.
+        transposed: the base stores its matrices as (inputs, outputs), as GPT-2 does.
+    """
+    entries = {
+        "peft_type": "LORA",
+        "task_type": "CAUSAL_LM",
+        "base_model_name_or_path": base,
+        "r": rank,
+        "lora_alpha": alpha,
+        "lora_dropout": 0.0,
+        "bias": "none",
+        "fan_in_fan_out": transposed,
+        "target_modules": sorted({name.rpartition(".")[2] for name in layers}),
+        # Only these, should a model have others of that name.
+        "layers_to_transform": None,
+        "modules_to_save": None,
+        "use_rslora": False,
+        "inference_mode": True,
+    }
+    return json.dumps(entries, indent=2) + "\n"
+
+
 def _unsupported(path: Path, key: str, value: Any) -> UnsupportedModelError:
     return UnsupportedModelError(
         f"{path}: {key}={value!r} is not supported.",
-        hint="Supported: LoRA on linear layers, with lora_alpha and use_rslora. Merge the adapter with peft "
+        hint="Supported: LoRA on linear layers, with lora_alpha, use_rslora and modules_to_save. Merge the adapter with peft "
         "(merge_and_unload, save_pretrained) and name the merged model's directory with --model.",
     )

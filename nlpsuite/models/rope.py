@@ -9,7 +9,7 @@ from typing import Any
 
 from nlpsuite.errors import UnsupportedModelError
 
-__all__ = ["RopeScaling", "rope_fields", "rope_settings"]
+__all__ = ["RopeScaling", "rope_fields", "rope_settings", "yarn_divisors"]
 
 
 @dataclasses.dataclass(frozen=True)
@@ -56,13 +56,17 @@ class RopeScaling:
 
 
 # Kinds of scaling to their settings. Llama 3's: see ``RopeScaling``. Linear: Chen et al. 2023, arXiv:2306.15595.
-# LongRoPE: Ding et al. 2024, arXiv:2402.13753.
+# LongRoPE: Ding et al. 2024, arXiv:2402.13753. YaRN: Peng et al. 2023, arXiv:2309.00071.
 _SETTINGS: dict[str, frozenset[str]] = {
     "default": frozenset(),
     "llama3": frozenset(field.name for field in dataclasses.fields(RopeScaling)),
     "linear": frozenset({"factor"}),
     "longrope": frozenset(
         {"short_factor", "long_factor", "factor", "original_max_position_embeddings", "attention_factor"}
+    ),
+    "yarn": frozenset(
+        {"factor", "original_max_position_embeddings", "attention_factor", "beta_fast", "beta_slow"}
+        | {"mscale", "mscale_all_dim", "truncate"}
     ),
 }
 
@@ -122,7 +126,79 @@ def rope_fields(rope: Mapping[str, Any], size: int, context: int) -> tuple[dict[
             magnitude = math.sqrt(1 + math.log(stretch) / math.log(original)) if stretch > 1 else 1.0
         fields["rope_magnitude"] = float(magnitude)
         context = min(context, original)
+    elif kind == "yarn":
+        original = int(rope.get("original_max_position_embeddings") or context)
+        factor = float(rope["factor"]) if rope.get("factor") else context / original
+        fields["rope_divisors"] = yarn_divisors(
+            fields["rope_theta"],
+            size,
+            factor,
+            original,
+            beta_fast=_positive({"beta_fast": 32, **_given(rope)}, "beta_fast"),
+            beta_slow=_positive({"beta_slow": 1, **_given(rope)}, "beta_slow"),
+            truncate=rope.get("truncate") is not False,
+        )
+        fields["rope_magnitude"] = _yarn_magnitude(rope, factor)
+        context = max(context, int(original * factor))
     return fields, context
+
+
+def yarn_divisors(
+    theta: float,
+    size: int,
+    factor: float,
+    original: int,
+    *,
+    beta_fast: float = 32.0,
+    beta_slow: float = 1.0,
+    truncate: bool = True,
+) -> tuple[float, ...]:
+    """What YaRN divides each frequency by.
+
+    Frequencies that turn more than ``beta_fast`` times in the original context stay, those that turn less than
+    ``beta_slow`` times are divided by ``factor``; between them the share grows with the number of the frequency.
+
+    Args:
+        theta: the base of the frequencies.
+        size: dimensions of a head that are rotated.
+        original: the context of pretraining, in tokens.
+        truncate: the ramp begins and ends at whole numbers.
+
+    Raises:
+        UnsupportedModelError: a value out of range.
+    """
+    if not (1 <= factor < math.inf and original > 0 and theta > 1):
+        raise UnsupportedModelError(
+            f"Model config: YaRN with factor {factor}, context {original} and theta {theta} is not supported."
+        )
+
+    def place(turns: float) -> float:
+        """The number of the frequency that turns so often in the original context."""
+        return size * math.log(original / (turns * 2 * math.pi)) / (2 * math.log(theta))
+
+    low, high = place(beta_fast), place(beta_slow)
+    if truncate:
+        low, high = math.floor(low), math.ceil(high)
+    low, high = max(low, 0), min(high, size - 1)
+    high = high + 0.001 if high == low else high
+    shares = (min(1.0, max(0.0, (i - low) / (high - low))) for i in range(size // 2))
+    return tuple(1 / (share / factor + 1 - share) for share in shares)
+
+
+def _yarn_magnitude(rope: Mapping[str, Any], factor: float) -> float:
+    if rope.get("attention_factor") is not None:
+        return _positive(rope, "attention_factor")
+
+    def scale(weight: float) -> float:
+        return 0.1 * weight * math.log(factor) + 1.0
+
+    if rope.get("mscale") and rope.get("mscale_all_dim"):
+        return scale(_positive(rope, "mscale")) / scale(_positive(rope, "mscale_all_dim"))
+    return scale(1.0)
+
+
+def _given(rope: Mapping[str, Any]) -> dict[str, Any]:
+    return {name: value for name, value in rope.items() if value}
 
 
 def _positive(rope: Mapping[str, Any], name: str) -> float:

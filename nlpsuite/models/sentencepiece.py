@@ -1,61 +1,113 @@
-"""SentencePiece's BPE as a Hugging Face tokenizer: tokens with scores, byte fallback, spaces written as ▁.
+"""SentencePiece's tokenizers as Hugging Face tokenizers: tokens with scores, spaces written as ▁, byte fallback.
 
-SentencePiece merges the adjacent pair whose union has the highest score, whatever the two parts are; a
-``tokenizers`` BPE model has a ranked list of pairs. So each token yields one merge for every way to split
-it into two tokens, ranked by the token's score. Sources: Kudo & Richardson 2018 (arXiv:1808.06226);
-``llm_tokenizer_spm`` of llama.cpp.
+Two algorithms share that form. BPE merges the adjacent pair whose union has the highest score, whatever the two
+parts are; a ``tokenizers`` BPE model has a ranked list of pairs, so each token yields one merge for every way to
+split it into two tokens, ranked by the token's score. Unigram takes the segmentation with the highest sum of
+scores. Sources: Kudo & Richardson 2018 (arXiv:1808.06226); Kudo 2018 (arXiv:1804.10959); ``llm_tokenizer_spm`` of
+llama.cpp.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence, Set
-from typing import Any
+import re
+from collections.abc import Iterable, Mapping, Sequence, Set
+from dataclasses import dataclass
+from typing import Any, Literal
 
-from tokenizers import Tokenizer, decoders, normalizers
-from tokenizers.models import BPE
+from tokenizers import Regex, Tokenizer, decoders, normalizers
+from tokenizers.models import BPE, Unigram
+from tokenizers.pre_tokenizers import PreTokenizer, Split
 
-__all__ = ["CONTROL", "UNKNOWN", "sentencepiece_tokenizer", "without_strip"]
+from nlpsuite.errors import BundleCorruptError
 
-# Values of tokenizer.ggml.token_type, which are SentencePiece's own. Text never becomes one of these by
-# merging: unused tokens are reserved, and bytes only stand in for unknown characters.
-UNKNOWN, CONTROL = 2, 3
-_UNUSED, _BYTE = 5, 6
+__all__ = ["BYTE", "CONTROL", "UNKNOWN", "UNUSED", "USER_DEFINED", "Pieces", "control_fence", "without_strip"]
+
+# SentencePiece's types of pieces, which tokenizer.ggml.token_type has too. Text never becomes one of these by
+# merging: unused pieces are reserved, and bytes only stand in for unknown characters.
+UNKNOWN, CONTROL, USER_DEFINED, UNUSED, BYTE = 2, 3, 4, 5, 6
 _SPACE = "▁"
 
 
-def sentencepiece_tokenizer(
-    vocabulary: dict[str, int],
-    scores: Sequence[float],
-    types: Sequence[int],
-    control: Set[int],
-    *,
-    space_prefix: bool,
-    unknown: str | None,
-) -> Tokenizer:
-    """The tokenizer, its added tokens aside.
+@dataclass(frozen=True)
+class Pieces:
+    """A SentencePiece model.
 
-    The decoder keeps the space of a text's first token, since a completion continues a text.
-
-    Args:
-        vocabulary: token to id, in the order of the ids.
-        scores, types: by id.
-        control: ids that never stand for text.
+    Attributes:
+        tokens, scores, types: by id.
+        algorithm: how a text is segmented.
+        unknown: id of the token for characters that have neither a token nor byte tokens.
         space_prefix: a text is tokenized as if a space preceded it.
-        unknown: the token for characters that have neither a token nor byte tokens.
+        single_spaces: spaces at both ends are cut off, and of several only one remains.
+        charsmap: rules of normalisation, as SentencePiece compiles them; empty: none.
     """
-    pieces = {
-        token: i
-        for token, i in vocabulary.items()
-        if i not in control and types[i] not in (UNKNOWN, CONTROL, _UNUSED, _BYTE)
-    }
-    merges = _merges(pieces, scores)
-    tokenizer = Tokenizer(BPE(vocabulary, merges, unk_token=unknown, fuse_unk=True, byte_fallback=True))
-    prefix = [normalizers.Prepend(_SPACE)] if space_prefix else []
-    tokenizer.normalizer = normalizers.Sequence([*prefix, normalizers.Replace(" ", _SPACE)])
-    tokenizer.decoder = decoders.Sequence(
-        [decoders.Replace(_SPACE, " "), decoders.ByteFallback(), decoders.Fuse()]
-    )
-    return tokenizer
+
+    tokens: Sequence[str]
+    scores: Sequence[float]
+    types: Sequence[int]
+    algorithm: Literal["bpe", "unigram"] = "bpe"
+    unknown: int | None = None
+    space_prefix: bool = True
+    single_spaces: bool = False
+    charsmap: bytes = b""
+
+    def tokenizer(self, control: Set[int]) -> Tokenizer:
+        """The tokenizer, its added tokens aside.
+
+        The decoder keeps the space of a text's first token, since a completion continues a text.
+
+        Args:
+            control: ids that never stand for text.
+
+        Raises:
+            BundleCorruptError: the rules of normalisation are damaged.
+        """
+        tokenizer = Tokenizer(self._bpe(control) if self.algorithm == "bpe" else self._unigram())
+        if self.algorithm == "unigram":
+            silent = control | {
+                i for i, type_ in enumerate(self.types) if type_ in (UNKNOWN, CONTROL, UNUSED)
+            }
+            if fence := control_fence((self.tokens[i] for i in silent), bytes_too=BYTE in self.types):
+                tokenizer.pre_tokenizer = fence
+        tokenizer.normalizer = self._normalizer()
+        tokenizer.decoder = decoders.Sequence(
+            [decoders.Replace(_SPACE, " "), decoders.ByteFallback(), decoders.Fuse()]
+        )
+        return tokenizer
+
+    def _normalizer(self) -> normalizers.Normalizer:
+        steps: list[normalizers.Normalizer] = []
+        if self.charsmap:
+            try:
+                steps.append(normalizers.Precompiled(self.charsmap))
+            except Exception as error:  # noqa: BLE001  (the library raises nothing more specific)
+                raise BundleCorruptError(f"The tokenizer's normalisation is damaged: {error}.") from None
+        if self.single_spaces:
+            steps += [normalizers.Replace(Regex(" {2,}"), " "), normalizers.Replace(Regex(r"\A | \z"), "")]
+        if self.space_prefix:
+            steps.append(normalizers.Prepend(_SPACE))
+        return normalizers.Sequence([*steps, normalizers.Replace(" ", _SPACE)])
+
+    def _bpe(self, control: Set[int]) -> BPE:
+        reserved = {UNKNOWN, CONTROL, UNUSED, BYTE}
+        pieces = {
+            token: i
+            for i, token in enumerate(self.tokens)
+            if i not in control and self.types[i] not in reserved
+        }
+        return BPE(
+            {token: i for i, token in enumerate(self.tokens)},
+            _merges(pieces, self.scores),
+            unk_token=None if self.unknown is None else self.tokens[self.unknown],
+            fuse_unk=True,
+            byte_fallback=True,
+        )
+
+    def _unigram(self) -> Unigram:
+        return Unigram(
+            list(zip(self.tokens, map(float, self.scores))),
+            unk_id=self.unknown,
+            byte_fallback=BYTE in self.types,
+        )
 
 
 def _merges(pieces: Mapping[str, int], scores: Sequence[float]) -> list[tuple[str, str]]:
@@ -69,6 +121,18 @@ def _merges(pieces: Mapping[str, int], scores: Sequence[float]) -> list[tuple[st
         key=lambda pair: (scores[pieces[pair[0] + pair[1]]], len(pair[0]), len(pair[1])), reverse=True
     )
     return merges
+
+
+def control_fence(tokens: Iterable[str], *, bytes_too: bool) -> PreTokenizer | None:
+    """A step that takes text apart that looks like these tokens, or like a byte's: a unigram model knows every token
+    by its text."""
+    places = [f"(?<={_quoted(t[0])})(?={_quoted(t[1:])})" for t in sorted(set(tokens)) if len(t) > 1]
+    places += [r"(?<=<)(?=0x[0-9A-F]{2}>)"] * bytes_too
+    return Split(Regex("|".join(places)), "isolated") if places else None
+
+
+def _quoted(text: str) -> str:
+    return re.sub(r"([^\w▁])", r"\\\1", text, flags=re.ASCII)
 
 
 def without_strip(decoder: Any) -> Any:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
 from concurrent.futures import CancelledError, Future, ThreadPoolExecutor
 from contextlib import closing, contextmanager
@@ -14,8 +15,9 @@ from nlpsuite.errors import BundleUnsuitableError, InputTooLongError, OptionErro
 from nlpsuite.runtime.bundle import EXACTNESS_GRAPH, Bundle
 from nlpsuite.runtime.device import DeviceChoice, choose_device
 from nlpsuite.runtime.exactness import is_exact
+from nlpsuite.runtime.generation_config import read_sampling
 from nlpsuite.runtime.prefill import SharedPrefix, read_shared
-from nlpsuite.runtime.prompt import Completion, Prompt
+from nlpsuite.runtime.prompt import Completion, Prompt, Sampling
 from nlpsuite.runtime.scheduler import MAX_POSITIONS, Scheduler
 from nlpsuite.runtime.scoring import continuation_logprobs, many_token_logprobs, token_logprobs
 from nlpsuite.runtime.session import SlotSession
@@ -110,6 +112,12 @@ class LanguageModel:
     def context_length(self) -> int:
         """Maximum number of tokens of a prompt and its completion together."""
         return self.bundle.context_length
+
+    @functools.cached_property
+    def suggested_sampling(self) -> Sampling | None:
+        """How the model's makers would draw tokens in a conversation, if they say so. Tasks have settings of their
+        own."""
+        return read_sampling(self.bundle.path)
 
     @property
     def state_bytes(self) -> int:

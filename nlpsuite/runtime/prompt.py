@@ -25,6 +25,8 @@ __all__ = [
     "TokenPiece",
 ]
 
+MOST_BEAMS = 16
+
 FinishReason = Literal["stop", "length", "sentence", "context", "choice"]
 
 Boundary: TypeAlias = Callable[[str, FinishReason | None], tuple[int, bool]]
@@ -113,6 +115,8 @@ class Sampling:
             close to its source; 0 is off.
         seed: of the random generator; the same prompt and seed give the same text,
             whatever else is in the batch.
+        beams: texts that are written side by side, the likeliest beginnings of each length; the text with the
+            highest mean log-probability of a token is taken (Graves 2012, arXiv:1211.3711). 1 takes token by token.
 
     Raises:
         OptionError: a value out of range.
@@ -127,6 +131,7 @@ class Sampling:
     frequency_penalty: float = 0.0
     copy_bias: float = 0.0
     seed: int = 0
+    beams: int = 1
 
     def __post_init__(self) -> None:
         checks = {
@@ -139,10 +144,16 @@ class Sampling:
             "frequency_penalty": (-2 <= self.frequency_penalty <= 2, "between -2 and 2"),
             "copy_bias": (0 <= self.copy_bias <= 100, "between 0 and 100"),
             "seed": (self.seed >= 0, "0 or more"),
+            "beams": (1 <= self.beams <= MOST_BEAMS, f"between 1 and {MOST_BEAMS}"),
         }
         for name, (good, range_) in checks.items():
             if not good:
                 raise OptionError(f"{name} is {getattr(self, name)}, must be {range_}.")
+        if self.beams > 1 and self.temperature > 0:
+            raise OptionError(
+                f"Beam search takes the likeliest text; it has no use for a temperature of {self.temperature}.",
+                hint="Use --temperature 0, or --beams 1.",
+            )
 
 
 @dataclass(frozen=True)
@@ -194,6 +205,8 @@ class Prompt:
             raise OptionError(f"logprobs is {self.logprobs}, must be 0 or more.")
         if self.score_prompt and (self.logprobs is None or self.choices):
             raise OptionError("score_prompt needs logprobs, and goes with no choices.")
+        if self.sampling.beams > 1 and (self.constraint or self.logprobs is not None):
+            raise OptionError("Beam search goes with no constraint and records no log-probabilities.")
         if any(not s for s in self.stop):
             raise OptionError("A stop string is empty; it would end every text at once.")
         if any(not c.strip() for c in self.choices):

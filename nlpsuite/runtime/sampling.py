@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, Self
 
 import numpy as np
 import numpy.typing as npt
@@ -59,8 +60,14 @@ class Sampler:
             for first, second, third in zip(source, source[1:], source[2:]):
                 self._followers.setdefault((first, second), set()).add(third)
 
-    def draw(self, logits: Floats) -> int:
-        """The next token's id. ``logits`` (V,) may be changed in place."""
+    def fork(self) -> Self:
+        """A sampler that has recorded the same tokens. They draw from one random generator."""
+        twin = copy.copy(self)
+        twin._counts = dict(self._counts)
+        return twin
+
+    def adjust(self, logits: Floats) -> None:
+        """Apply penalties and the copy bias to the logits (V,), in place."""
         s = self._sampling
         if self._penalises and self._counts:
             seen = np.fromiter(self._counts, np.int64)
@@ -70,10 +77,15 @@ class Sampler:
             logits[seen] = values - s.presence_penalty - s.frequency_penalty * counts
         if self._last in self._followers:
             logits[list(self._followers[self._last])] += np.float32(s.copy_bias)
-        token = int(logits.argmax()) if s.temperature == 0 else self._sample(logits)
+
+    def draw(self, logits: Floats) -> int:
+        """The next token's id; ``logits`` (V,) have been adjusted."""
+        return int(logits.argmax()) if self._sampling.temperature == 0 else self._sample(logits)
+
+    def record(self, token: int) -> None:
+        """Take the token that follows."""
         self._counts[token] = self._counts.get(token, 0) + 1
         self._last = (*self._last[-1:], token)
-        return token
 
     def _sample(self, logits: Floats) -> int:
         """Draw by the settings. Only candidates are sorted: the whole vocabulary takes longer than the model."""

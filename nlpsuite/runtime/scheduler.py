@@ -11,12 +11,15 @@ from collections import deque
 from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
 from concurrent.futures import CancelledError
 from contextlib import contextmanager
+from typing import TypeAlias
 
 import numpy as np
 
+from nlpsuite.errors import OptionError
+from nlpsuite.runtime.beam import BeamRow, BeamSearch
 from nlpsuite.runtime.prefix_cache import PrefixCache, chunk_end, chunks
 from nlpsuite.runtime.prompt import Completion, Prompt
-from nlpsuite.runtime.request import Request
+from nlpsuite.runtime.request import Request, Row
 from nlpsuite.runtime.session import SlotSession
 from nlpsuite.runtime.tokenizer import Tokenizer
 
@@ -35,6 +38,9 @@ _MOST_GUESSED = 8
 _SHORT = 256
 
 
+Asked: TypeAlias = Request | BeamSearch
+
+
 class _Waiter:
     """A thread that waits for the session, or for an event of its requests.
 
@@ -42,7 +48,7 @@ class _Waiter:
         entered: whether it has the session.
     """
 
-    def __init__(self, requests: Iterable[Request]) -> None:
+    def __init__(self, requests: Iterable[Asked]) -> None:
         self.requests = requests
         self.woken = threading.Lock()
         self.woken.acquire()
@@ -77,8 +83,9 @@ class Scheduler:
         self._context_length, self._max_slots, self._max_positions = context_length, max_slots, max_positions
         self._prefixes = PrefixCache(prefixes if session.device.kind == "cpu" else 0)
         self._guess = guess and not session.recurrent
-        self._rows: list[Request] = []  # row i is in slot i
-        self._waiting: deque[Request] = deque()
+        self._rows: list[Row] = []  # row i is in slot i
+        self._searches: list[BeamSearch] = []  # of these rows
+        self._waiting: deque[Asked] = deque()
         self._lock = threading.Lock()  # of `_waiting` and of what follows
         self._queue: deque[_Waiter] = deque()
         self._busy = False
@@ -100,7 +107,7 @@ class Scheduler:
             Exception: what a prompt's constraint or boundary raises.
         """
         source = enumerate(prompts)
-        mine: dict[int, Request] = {}
+        mine: dict[int, Asked] = {}
         try:
             while True:
                 if cancelled and cancelled():
@@ -122,17 +129,26 @@ class Scheduler:
             for request in mine.values():
                 self.cancel(request)
 
-    def submit(self, prompt: Prompt) -> Request:
-        """Queue a prompt. Raises InputTooLongError if it leaves no room for an answer."""
-        request = Request(prompt, self._tokenizer, self._ends, self._context_length)
+    def submit(self, prompt: Prompt) -> Asked:
+        """Queue a prompt.
+
+        Raises:
+            InputTooLongError: it leaves no room for an answer.
+            OptionError: it asks for more beams than there are slots.
+        """
+        beams = prompt.sampling.beams
+        if beams > self._max_slots:
+            raise OptionError(f"{beams} beams need as many slots; there are {self._max_slots}.")
+        kind = BeamSearch if beams > 1 else Request
+        request = kind(prompt, self._tokenizer, self._ends, self._context_length)
         with self._lock:
             self._waiting.append(request)
         return request
 
-    def cancel(self, request: Request) -> None:
-        """Stop a request and free its slot."""
+    def cancel(self, request: Asked) -> None:
+        """Stop a request and free its slots."""
         with self.turn():
-            request.finished = True
+            request.cancel()
             self._remove_finished()
 
     @contextmanager
@@ -144,7 +160,7 @@ class Scheduler:
         finally:
             self._leave()
 
-    def _advance(self, requests: Iterable[Request]) -> None:
+    def _advance(self, requests: Iterable[Asked]) -> None:
         """Return when one of the requests has an event, or after a step."""
         if any(request.events for request in requests) or not self._enter(requests):
             return
@@ -154,7 +170,7 @@ class Scheduler:
         finally:
             self._leave()
 
-    def _enter(self, requests: Iterable[Request] = ()) -> bool:
+    def _enter(self, requests: Iterable[Asked] = ()) -> bool:
         """Wait for the session, or for an event of the requests; returns whether it is the session.
 
         Threads get the session in the order in which they came. One that only waits for events gets them without
@@ -204,11 +220,12 @@ class Scheduler:
     def _step(self) -> None:
         """Read a chunk of the prompts that are unread, and draw a token, or several, for the other rows."""
         self._admit()
-        writing = [slot for slot, row in enumerate(self._rows) if not row.reading]
+        writing = [slot for slot, row in enumerate(self._rows) if row.writing]
         if group := self._next_to_read():
             self._read(group)
         if writing:
             self._write(writing)
+        self._advance_searches()
         self._remove_finished()
 
     def _admit(self) -> None:
@@ -216,11 +233,15 @@ class Scheduler:
         with self._lock:
             self._waiting = deque(request for request in self._waiting if not request.finished)
             longest = max((row.room for row in self._rows), default=0)
-            while self._waiting and len(self._rows) < self._max_slots:
+            while self._waiting:
                 longest = max(longest, self._waiting[0].room)
-                if self._rows and longest * (len(self._rows) + 1) > self._max_positions:
+                rows = len(self._rows) + len(self._waiting[0].rows)
+                if rows > self._max_slots or (self._rows and longest * rows > self._max_positions):
                     break
-                self._rows.append(self._waiting.popleft())
+                request = self._waiting.popleft()
+                self._rows += request.rows
+                if isinstance(request, BeamSearch):
+                    self._searches.append(request)
         if not self._rows:
             return
         if idle and self._session.length > max(_SHORT, 2 * longest):
@@ -299,6 +320,16 @@ class Scheduler:
             rows[slot].position += 1
             rows[slot].accept(guess, logits[slot, : lengths[slot]])
 
+    def _advance_searches(self) -> None:
+        """Choose what goes on in each beam search."""
+        for search in self._searches:
+            for source, target in search.advance():
+                self._session.copy_slot(self._slot_of(source), self._slot_of(target), source.position)
+        self._searches = [search for search in self._searches if not search.finished]
+
+    def _slot_of(self, wanted: BeamRow) -> int:
+        return next(slot for slot, row in enumerate(self._rows) if row is wanted)
+
     def _remove_finished(self) -> None:
         """Free the slots of rows that have ended; the last row moves into the gap."""
         for slot in reversed(range(len(self._rows))):
@@ -307,7 +338,7 @@ class Scheduler:
                 last = self._rows.pop()
                 if slot < len(self._rows):
                     if last.position:
-                        self._session.copy_slot(len(self._rows), [slot], last.position)
+                        self._session.copy_slot(len(self._rows), slot, last.position)
                     self._rows[slot] = last
 
     def _save_text(self, slot: int) -> None:

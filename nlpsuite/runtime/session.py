@@ -181,14 +181,13 @@ class SlotSession:
         self.slots = self.length = 0
         self._bindings.clear()
 
-    def copy_slot(self, source: int, targets: list[int], length: int) -> None:
-        """Copy the first ``length`` positions of a slot's state to other slots.
+    def copy_slot(self, source: int, target: int, length: int) -> None:
+        """Copy the first ``length`` positions of a slot's state to another slot.
 
         A recurrent state is copied whole: it stands after ``length`` tokens, or not at all.
         """
         for state in self._states.values():
-            for target in targets:
-                state.copy(source, target, length)
+            state.copy(source, target, length)
 
     def read_state(self, slot: int, start: int, end: int) -> list[npt.NDArray[Any]]:
         """Copies of a slot's state at the positions from ``start`` to ``end``; of a recurrent state, all of it."""

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Callable, Sequence
+from typing import Self
 
 from nlpsuite.runtime.prompt import Boundary, FinishReason
 
@@ -47,6 +49,12 @@ class TextStream:
         self._prefilled = len(prefill)
         self.text = prefill
         self.stopped = False
+
+    def fork(self) -> Self:
+        """A stream of the same tokens, which goes on by itself."""
+        twin = copy.copy(self)
+        twin._ids = list(self._ids)
+        return twin
 
     def push(self, token: int) -> str:
         """Add a token; returns the text that is now final (often a word, possibly empty)."""

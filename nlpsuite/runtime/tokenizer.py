@@ -10,15 +10,18 @@ from __future__ import annotations
 import functools
 import json
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import replace
 from itertools import chain
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from nlpsuite.errors import BundleCorruptError, InputInvalidError, UnsupportedModelError
+from nlpsuite.runtime.chat_template import ChatTemplate
 from nlpsuite.runtime.infilling import Layout, find_layout
 from nlpsuite.runtime.number_limit import NumberTokens
 from nlpsuite.runtime.prompt import Message, Prompt
+from nlpsuite.runtime.space_prefix import SpacePrefix
 from nlpsuite.runtime.token_healing import TokenHealer
 
 if TYPE_CHECKING:
@@ -51,17 +54,21 @@ class Tokenizer:
         self._core = core
         # Control tokens in a text are then split like any other characters.
         self._core.encode_special_tokens = True
-        self._controls = {t.content: i for i, t in core.get_added_tokens_decoder().items() if t.special}
+        special = {i: t for i, t in core.get_added_tokens_decoder().items() if t.special}
+        self._controls = {t.content: i for i, t in special.items()}
+        # Phi-3's control tokens swallow the white space behind them.
+        self._strips_after = frozenset(t.content for t in special.values() if t.rstrip)
+        self._strips_before = frozenset(t.content for t in special.values() if t.lstrip)
         self.control_ids = frozenset(self._controls.values())
         longest_first = sorted(self._controls, key=len, reverse=True)
         self._control_pattern = re.compile("|".join(map(re.escape, longest_first))) if longest_first else None
-        self._chat_template = chat_template
+        self._chat_template = (
+            ChatTemplate(chat_template, variables, self._controls.keys()) if chat_template else None
+        )
         self._variables = variables
         # A chat template writes it itself.
         bos = variables.get("bos_token") or ""
         self._bos = bos if add_bos and bos in self._controls else ""
-        self._compiled: Any = None
-        self._takes_system = True
         self._healer: TokenHealer | None = None
         self._number_tokens: NumberTokens | None = None
         self._layout = find_layout(lambda token: core.token_to_id(token) is not None)
@@ -81,7 +88,8 @@ class Tokenizer:
             template_file = directory / "chat_template.jinja"
             template = template_file.read_text(encoding="utf-8") if template_file.is_file() else None
             variables = {
-                name: _token_text(config.get(name)) for name in ("bos_token", "eos_token", "pad_token")
+                name: _token_text(config.get(name))
+                for name in ("bos_token", "eos_token", "pad_token", "unk_token")
             }
         except Exception as error:  # tokenizers raises plain Exception
             raise BundleCorruptError(f"The tokenizer in {directory} can't be loaded: {error}.") from None
@@ -109,6 +117,16 @@ class Tokenizer:
         """Ids of plain text; control tokens in it are treated as text."""
         ids: list[int] = self._core.encode(text, add_special_tokens=False).ids
         return ids
+
+    def encode_continuation(self, text: str) -> list[int]:
+        """As ``encode_text``, of a text that continues another: no space is put in front of it."""
+        core = self._space_prefix.bare if self._space_prefix else self._core
+        ids: list[int] = core.encode(text, add_special_tokens=False).ids
+        return ids
+
+    @functools.cached_property
+    def _space_prefix(self) -> SpacePrefix | None:
+        return SpacePrefix.of(self._core)
 
     def decode(self, ids: Sequence[int]) -> str:
         """The text of ``ids`` without control tokens; invalid UTF-8 becomes U+FFFD."""
@@ -173,8 +191,8 @@ class Tokenizer:
             UnsupportedModelError: messages are given but the model has no chat template,
                 or the template refuses them; or a suffix, and it has no tokens for that.
         """
-        head, tail = self._pieces(prompt)
-        return [*head, *self.encode_text(tail)]
+        head, tail, encode = self._pieces(prompt)
+        return [*head, *encode(tail)]
 
     def count(self, prompt: Prompt | str) -> int:
         """Number of tokens of a prompt as the model reads it, or of plain text."""
@@ -186,9 +204,9 @@ class Tokenizer:
         Context and choice are encoded as one text, since a token may span their boundary. The shared
         context ends before the first token that differs.
         """
-        head, tail = self._pieces(prompt)
-        rows = [[*head, *self.encode_text(tail + choice)] for choice in prompt.choices]
-        shared = common_prefix([[*head, *self.encode_text(tail)], *rows])
+        head, tail, encode = self._pieces(prompt)
+        rows = [[*head, *encode(tail + choice)] for choice in prompt.choices]
+        shared = common_prefix([[*head, *encode(tail)], *rows])
         # Every choice needs a token of its own, even one that is a prefix of another.
         shared = min(shared, *(len(row) - 1 for row in rows))
         return rows[0][:shared], [row[shared:] for row in rows]
@@ -209,14 +227,20 @@ class Tokenizer:
         if not prompt.messages:
             return [*start, (prompt.text + prompt.prefill, False)]
         rendered, marker = self._render(prompt.messages)
-        segments = []
-        at = 0
+        segments: list[tuple[str, bool]] = []
+        at, after = 0, ""
         for match in self._control_pattern.finditer(rendered) if self._control_pattern else ():
-            if match.start() > at:
-                segments.append((rendered[at : match.start()].replace(marker, ""), False))
+            text = self._stripped(rendered[at : match.start()].replace(marker, ""), after, match.group())
+            segments += [(text, False)] if text else []
             segments.append((match.group(), True))
-            at = match.end()
-        return [*segments, (rendered[at:].replace(marker, "") + prompt.prefill, False)]
+            at, after = match.end(), match.group()
+        tail = rendered[at:].replace(marker, "") + prompt.prefill
+        return [*segments, (self._stripped(tail, after, ""), False)]
+
+    def _stripped(self, text: str, after: str, before: str) -> str:
+        """A text without the white space that the control tokens around it swallow."""
+        text = text.lstrip() if after in self._strips_after else text
+        return text.rstrip() if before in self._strips_before else text
 
     @property
     def _known_layout(self) -> Layout:
@@ -231,13 +255,20 @@ class Tokenizer:
         """Whether the text contains the characters of a control token."""
         return self._control_pattern is not None and self._control_pattern.search(text) is not None
 
-    def _pieces(self, prompt: Prompt) -> tuple[list[int], str]:
-        """Everything up to the last control token as ids, and the text after it."""
+    def _pieces(self, prompt: Prompt) -> tuple[list[int], str, Callable[[str], list[int]]]:
+        """Everything up to the last control token as ids, the text after it, and what encodes that text."""
         *head, (tail, _) = self.segments(prompt)
+        # A raw prompt's beginning-of-text token isn't part of the text.
+        start = 1 if self._bos and not prompt.messages else 0
+
+        def encoder(number: int) -> Callable[[str], list[int]]:
+            inside = number > start and self._space_prefix is not None and self._space_prefix.first_only
+            return self.encode_continuation if inside else self.encode_text
+
         ids: list[int] = []
-        for text, control in head:
-            ids.extend([self.token_id(text)] if control else self.encode_text(text))
-        return ids, tail
+        for number, (text, control) in enumerate(head):
+            ids.extend([self.token_id(text)] if control else encoder(number)(text))
+        return ids, tail, encoder(len(head))
 
     def token_id(self, token: str) -> int:
         """The id of a control token."""
@@ -252,36 +283,20 @@ class Tokenizer:
                 "This model has no chat template, so it can't follow instructions.",
                 hint="Use an instruction-tuned model, or the task `complete`.",
             )
-        used = set(self._chat_template).union(*(m.content for m in messages))
+        used = set(self._chat_template.source).union(*(m.content for m in messages))
         marker = next((c for c in map(chr, chain(*_PRIVATE_USE)) if c not in used), None)
         if marker is None:
             raise InputInvalidError(
                 "The text contains every private-use character of Unicode; it isn't text."
             )
+        marked = [replace(m, content=self._mark(m.content, marker)) for m in messages]
         try:
-            if self._compiled is None:
-                self._compiled = _compile(self._chat_template)
-                self._takes_system = self._supports_system()
-            if not self._takes_system:
-                messages = _without_system(messages)
-            marked = [{"role": m.role, "content": self._mark(m.content, marker)} for m in messages]
-            return self._rendered(marked), marker
+            return self._chat_template.render(marked), marker
         except Exception as error:  # a template can raise anything
             raise UnsupportedModelError(
-                f"The model's chat template refused the conversation: {error}"
+                f"The model's chat template refused the conversation: {error}",
+                hint="Check the roles and their order, or use the task `complete`, which needs no template.",
             ) from None
-
-    def _rendered(self, messages: Sequence[dict[str, str]]) -> str:
-        text: str = self._compiled.render(messages=messages, add_generation_prompt=True, **self._variables)
-        return text
-
-    def _supports_system(self) -> bool:
-        """Whether the template writes a system message; some refuse it, others drop it silently."""
-        probe = [{"role": "system", "content": "instruction"}, {"role": "user", "content": "question"}]
-        try:
-            return "instruction" in self._rendered(probe)
-        except Exception:  # a template can raise anything
-            return False
 
     def _mark(self, content: str, marker: str) -> str:
         """Insert a marker after every character that could begin a control token.
@@ -305,16 +320,6 @@ def _byte_alphabet() -> dict[str, int]:
     return {chr(byte): byte for byte in plain} | {chr(256 + i): byte for i, byte in enumerate(others)}
 
 
-def _without_system(messages: Sequence[Message]) -> Sequence[Message]:
-    """The conversation with its system message put before the first user message."""
-    if not messages or messages[0].role != "system":
-        return messages
-    system, *rest = messages
-    if rest and rest[0].role == "user":
-        return [Message("user", f"{system.content}\n\n{rest[0].content}"), *rest[1:]]
-    return [Message("user", system.content), *rest]
-
-
 def common_prefix(rows: Sequence[Sequence[int]]) -> int:
     """Number of leading items that all rows share."""
     shared = 0
@@ -328,21 +333,3 @@ def common_prefix(rows: Sequence[Sequence[int]]) -> int:
 def _token_text(value: Any) -> str | None:
     """A token in tokenizer_config.json is a string or an object with ``content``."""
     return value.get("content") if isinstance(value, dict) else value
-
-
-def _compile(source: str) -> Any:
-    """A chat template in a sandbox, with the helpers that Hugging Face templates use."""
-    import datetime
-
-    from jinja2.sandbox import ImmutableSandboxedEnvironment
-
-    def refuse(message: str) -> None:
-        raise ValueError(message)
-
-    environment = ImmutableSandboxedEnvironment(
-        trim_blocks=True, lstrip_blocks=True, extensions=["jinja2.ext.loopcontrols"]
-    )
-    environment.filters["tojson"] = lambda value, **kw: json.dumps(value, ensure_ascii=False, **kw)
-    environment.globals["raise_exception"] = refuse
-    environment.globals["strftime_now"] = lambda form: datetime.datetime.now().strftime(form)
-    return environment.from_string(source)

@@ -81,7 +81,7 @@ def read_chat(body: Mapping[str, Any], model: LanguageModel, most_tokens: int) -
         raise RequestError("response_format must be an object.", param="response_format")
     limit = fields.integer("max_tokens", min(_TURN_TOKENS, most_tokens), 1, most_tokens)
     limit = fields.integer("max_completion_tokens", limit, 1, most_tokens)
-    settings = {"max_tokens": limit, "logprobs": alternatives, **_settings(fields)}
+    settings = {"max_tokens": limit, "logprobs": alternatives, **_settings(fields, model.suggested_sampling)}
     if form.get("type") == "choice":
         choices = form.get("choices")
         if not isinstance(choices, list) or not all(isinstance(c, str) and c.strip() for c in choices):
@@ -136,9 +136,11 @@ def _request(
     return CompletionRequest(seeded, n, logprobs, stream, usage, **values)
 
 
-def _settings(fields: _Fields) -> dict[str, Any]:
+def _settings(fields: _Fields, suggested: Sampling | None = None) -> dict[str, Any]:
+    """Settings of a prompt; what the request leaves out is as the model's makers suggest, or greedy."""
+    default = suggested or Sampling()
     given: dict[str, Any] = {name: value for name in _SAMPLING if (value := fields.number(name)) is not None}
-    given["top_k"] = fields.integer("top_k", 0, 0, _MOST)
+    given["top_k"] = fields.integer("top_k", default.top_k, 0, _MOST)
     # Without a seed, another answer each time.
     given["seed"] = fields.integer("seed", secrets.randbits(32), -_MOST, _MOST) % _MOST
     stop = fields.body.get("stop") or []
@@ -150,7 +152,7 @@ def _settings(fields: _Fields) -> dict[str, Any]:
     ):
         raise RequestError(f"stop must be up to {_MOST_STOPS} texts.", param="stop")
     try:
-        return {"sampling": Sampling(**given), "stop": tuple(stops)}
+        return {"sampling": replace(default, **given), "stop": tuple(stops)}
     except NlpsuiteError as error:
         raise RequestError(error.message) from None
 

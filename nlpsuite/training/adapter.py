@@ -81,7 +81,7 @@ class ExampleEncoder:
             # Of several end tokens, the one that ends a turn is the tokenizer's own.
             own = self.tokenizer.eos_id
             end = own if own is not None and own in self.end_ids else self.end_ids[0]
-            answer = [*self.tokenizer.encode_text(space + target), end]
+            answer = [*self.tokenizer.encode_continuation(space + target), end]
         context = context or [min(self.end_ids)]  # as inference does with an empty prompt
         return EncodedExample([*context, *answer], len(context), example)
 
@@ -98,28 +98,41 @@ def divided(example: Example, task: Task[Any], options: Any) -> list[Example]:
 
 
 def split_examples(
-    examples: Sequence[Example], settings: AdapterSettings
+    examples: Sequence[Example], settings: AdapterSettings, heldout: Sequence[Example] = ()
 ) -> tuple[list[Example], list[Example]]:
-    """Examples to train on, and a random part that is held out.
+    """Examples to train on, and those that are held out: a random part, of ``heldout`` if any are given.
 
     Examples with the record of a held-out one are dropped, so that no held-out answer can be memorised.
 
     Raises:
         InputInvalidError: too few.
     """
+    generator = np.random.default_rng(settings.seed)
+    if heldout:
+        order = generator.permutation(len(heldout))[: settings.heldout_examples]
+        chosen = [heldout[i] for i in sorted(order.tolist())]
+        return _without(examples, heldout), chosen
     count = min(settings.heldout_examples, round(len(examples) * settings.heldout))
     if count < 1 or count >= len(examples):
         raise InputInvalidError(
             f"{len(examples)} examples are too few: some must be held out for validation.",
             hint="Add data, or hold out a larger fraction: --heldout 0.5.",
         )
-    chosen = set(np.random.default_rng(settings.seed).permutation(len(examples))[:count].tolist())
-    heldout = [example for i, example in enumerate(examples) if i in chosen]
+    order = generator.permutation(len(examples)).tolist()
+    rest, chosen = ([examples[i] for i in sorted(part)] for part in (order[count:], order[:count]))
+    return _without(rest, chosen), chosen
+
+
+def _without(examples: Sequence[Example], heldout: Sequence[Example]) -> list[Example]:
+    """The examples with other records than the held-out ones."""
     known = {example.record for example in heldout}  # with its history: "Why?" alone is not the question
-    train = [example for i, example in enumerate(examples) if i not in chosen and example.record not in known]
+    train = [example for example in examples if example.record not in known]
     if not train:
-        raise InputInvalidError("All examples have the same text.", hint="Check --text-column.")
-    return train, heldout
+        raise InputInvalidError(
+            "Every example has the same text as a held-out one.",
+            hint="Check --text-column and --heldout-data.",
+        )
+    return train
 
 
 @dataclass(frozen=True)
@@ -139,9 +152,15 @@ class PreparedExamples:
 
 
 def prepare_examples(
-    examples: Sequence[Example], encoder: ExampleEncoder, settings: AdapterSettings
+    examples: Sequence[Example],
+    encoder: ExampleEncoder,
+    settings: AdapterSettings,
+    heldout: Sequence[Example] = (),
 ) -> PreparedExamples:
     """Split and encode examples, and leave out those that are too long.
+
+    Args:
+        heldout: examples to hold out, if not a part of ``examples``.
 
     Raises:
         InputInvalidError: nothing is left.
@@ -152,15 +171,15 @@ def prepare_examples(
         pieces = [encoder.encode(piece) for piece in divided(example, encoder.task, encoder.options)]
         return pieces if max(len(piece.ids) for piece in pieces) <= limit else []
 
-    parts = split_examples(examples, settings)
+    parts = split_examples(examples, settings, heldout)
     fitting = [[(example, found) for example in part if (found := encoded(example))] for part in parts]
-    train, heldout = ([piece for _, found in part for piece in found] for part in fitting)
-    if not train or not heldout:
+    train, held_out = ([piece for _, found in part for piece in found] for part in fitting)
+    if not train or not held_out:
         raise InputInvalidError(
             f"Every example has more than {limit:,} tokens.", hint="Allow more: --max-length."
         )
     left_out = sum(map(len, parts)) - sum(map(len, fitting))
-    return PreparedExamples(train, heldout, [example for example, _ in fitting[1]], left_out)
+    return PreparedExamples(train, held_out, [example for example, _ in fitting[1]], left_out)
 
 
 class AdapterRecipe:

@@ -136,13 +136,21 @@ def _described(
     by_field(loaded.options, _option_columns(chosen))
     resolve_spec(base)
     # A resumed run compares the files with its own record.
-    digests = {} if resume else {"data_sha256": [sha256_file(path) for path in table.files]}
+    digests = {} if resume else {"data_sha256": _digests(table, _heldout_table(chosen))}
     return {"task": task, "base": base, "options": options, **digests}
 
 
 def _table(data: str, settings: AdapterSettings) -> Table:
     reading = {name: getattr(settings, name) for name in ("format", "encoding", "delimiter", "escape")}
     return open_table(data, **reading)
+
+
+def _heldout_table(settings: AdapterSettings) -> Table | None:
+    return None if settings.heldout_data is None else _table(settings.heldout_data, settings)
+
+
+def _digests(*tables: Table | None) -> list[str]:
+    return [sha256_file(path) for table in tables if table for path in table.files]
 
 
 def _option_columns(settings: AdapterSettings) -> dict[str, str]:
@@ -156,17 +164,21 @@ class _Run:
         self.context, self.run, self.settings = context, context.run, context.settings
         recorded = self.run.settings
         self.base, self.table = recorded["base"], _table(self.run.data[0], self.settings)
+        self.heldout_table = _heldout_table(self.settings)
         self.sha256 = recorded["data_sha256"]
-        if context.resume and [sha256_file(path) for path in self.table.files] != self.sha256:
+        if context.resume and _digests(self.table, self.heldout_table) != self.sha256:
+            names = " or ".join(table.name for table in (self.table, self.heldout_table) if table)
             raise InputInvalidError(
-                f"{self.table.name} has changed since the run was started.",
+                f"{names} has changed since the run was started.",
                 hint="Restore the file to resume the run, or start a new one in another directory.",
             )
         task: Task[Any] = with_label_map(load_task(recorded["task"]), self.settings.label_map)
         # As a JSON round trip leaves them: what the adapter's file will say.
         options = {**task.adapter_options, **(self.table.options or {}), **recorded["options"]}
         self.task, self.options = complete_options(
-            task, options, lambda unlabelled: (example.reference for example in self._read(unlabelled))
+            task,
+            options,
+            lambda unlabelled: (example.reference for example in self._read(unlabelled, self.table)),
         )
 
     def train(self) -> AdapterReport:
@@ -176,7 +188,7 @@ class _Run:
         result = self.run.path / ("model" if self.settings.full else "adapter.safetensors")
         figures: dict[str, Any] = {"validation_loss": outcome.progress.best}
         if self.context.world.main:
-            rows = len(examples.train) + len(examples.heldout)
+            rows = len(examples.train) + (0 if self.heldout_table else len(examples.heldout))
             info = self._info(base, fingerprint, rows, figures)
             # Saved before it is measured, so that no failure can lose it.
             self._save(result, base, info)
@@ -225,16 +237,21 @@ class _Run:
         end_ids = ids if isinstance(ids, list) else [ids]
         options = make_options(self.task.options, dict(self.options))
         encoder = ExampleEncoder(self.task, options, Tokenizer.open(directory), end_ids)
-        return prepare_examples(list(self._read(self.task)), encoder, self.settings)
+        heldout = [] if self.heldout_table is None else list(self._read(self.task, self.heldout_table))
+        if self.heldout_table is not None and not heldout:
+            raise InputInvalidError(
+                f"{self.heldout_table.name} has no examples.", hint="Check --heldout-data."
+            )
+        return prepare_examples(list(self._read(self.task, self.table)), encoder, self.settings, heldout)
 
-    def _read(self, task: Task[Any]) -> Iterator[Example]:
-        """The examples, as ``task`` reads them."""
+    def _read(self, task: Task[Any], table: Table) -> Iterator[Example]:
+        """The examples of a table, as ``task`` reads them."""
         settings = self.settings
         columns = (settings.text_column,) if settings.text_column else ()
         asked = Selection(
             columns, reference=settings.reference_column or "", options=_option_columns(settings)
         )
-        return examples_of(task, self.table, asked)
+        return examples_of(task, table, asked)
 
     def _save(self, result: Path, base: Checkpoint, info: AdapterInfo) -> None:
         """Write the best weights, as an adapter or a checkpoint directory."""
@@ -279,7 +296,7 @@ class _Run:
 
     def _info(self, base: Checkpoint, fingerprint: str, rows: int, figures: Mapping[str, Any]) -> AdapterInfo:
         plugin, settings = find_task(self.task.name), self.settings
-        files = zip(self.table.files, self.sha256)
+        files = zip(self.table.files, self.sha256)  # without those held out
         return AdapterInfo(
             task=self.task.name,
             task_version=self.task.version,

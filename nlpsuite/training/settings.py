@@ -157,6 +157,9 @@ class AdapterSettings(LoopSettings):
     label_map: str = option("", "Meaning of labels in the data, such as 5=positive,1=negative.")
     option_column: str = option("", "Task options that each row sets, such as to=lang,from=source.")
     heldout: float = option(0.1, "Fraction of the examples to hold out.")
+    heldout_data: str | None = option(
+        None, "File of held-out examples, instead of a fraction of the data; read like the data."
+    )
     heldout_examples: int = option(500, "Most examples to hold out.")
     scored_examples: int = option(
         200, "Most held-out examples to answer and score with the finished model; 0 skips it."

@@ -35,13 +35,13 @@ from nlpsuite.runtime.bundle import Bundle
 pytestmark = [needs_torch, pytest.mark.filterwarnings("ignore")]  # torch's and its exporter's
 
 ARCHITECTURES: dict[str, ModelConfig] = {
-    name: CONFIGS[name] for name in ("llama", "llama-untied", "qwen2", "gpt2")
+    name: CONFIGS[name] for name in ("llama", "llama-untied", "qwen2", "gpt2", "gpt-neox")
 }
 # Widths that blocks of 32 don't divide, as the default LSTM's 300 is none.
 ARCHITECTURES["lstm"] = dataclasses.replace(LSTM, embedding_size=40, hidden_size=48, num_layers=1)
 # What needs an export of its own takes seconds; a tied and an untied model of each kind must do.
 TRACED = [(name, "slots", "fp32") for name in ARCHITECTURES]
-TRACED += [(name, "portable", "fp32") for name in ("llama-untied", "gpt2")]
+TRACED += [(name, "portable", "fp32") for name in ("llama-untied", "gpt2", "gpt-neox")]
 TRACED += [("llama-untied", "portable", "fp16"), ("gpt2", "slots", "fp16"), ("lstm", "slots", "fp16")]
 COMBINATIONS = [
     (name, layout, precision)

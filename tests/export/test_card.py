@@ -57,6 +57,7 @@ def test_front_matter() -> None:
     assert front_matter(model_card(manifest(), weights=1)) == {
         "license": "apache-2.0",
         "base_model": '"Tiny"',
+        "library_name": "nlpsuite",
         "pipeline_tag": "text-generation",
         "tags": '["nlpsuite", "onnx", "int4"]',
     }

@@ -160,7 +160,7 @@ def test_progress(base: Path, here: Path) -> None:
 
     export(str(base), precision="fp32", reporter=Recorder())
     texts = [call for call in calls if isinstance(call, str)]
-    assert texts == ["Exporting Tiny Random (slots, fp32)", "Comparing the graph with torch", "closed"]
+    assert texts == ["Exporting Tiny Random (slots, fp32)", "Comparing the fp32 graph with torch", "closed"]
     numbers = [call for call in calls if isinstance(call, int)]
     assert numbers == sorted(numbers) and len(numbers) == LLAMA.num_hidden_layers + 1
     assert numbers[-1] == 4 * LLAMA.parameter_count()

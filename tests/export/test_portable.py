@@ -38,6 +38,7 @@ FAMILIES = [
     "olmo2",
     "granite",
     "gpt2",
+    "gpt-neox",
 ]
 NEW = 12
 PAD = 0
@@ -64,7 +65,7 @@ class Portable:
             fill_template(template, checkpoint, "fp32", file, layout="portable")
         torch.set_num_threads(1)  # the model is so small that threads only wait for each other
         self._torch, self._module = torch, load_module(checkpoint)
-        files = portable_files(checkpoint.config, checkpoint.tokenizer_files(), GRAPH_FILES["fp32"])
+        files = portable_files(checkpoint.config, checkpoint.tokenizer_files(), [GRAPH_FILES["fp32"]])
         for name, text in files.items():
             (directory / name).write_text(text, encoding="utf-8")
         self.session = onnxruntime.InferenceSession(file, providers=["CPUExecutionProvider"])
@@ -256,7 +257,7 @@ def test_the_files_that_other_apps_read(portable: Portable) -> None:
 )
 def test_each_precision_has_the_name_that_is_looked_for(tmp_path: Path, precision: str, dtype: str) -> None:
     checkpoint = open_checkpoint(write_tiny_checkpoint(tmp_path / "tiny"))
-    files = portable_files(checkpoint.config, checkpoint.tokenizer_files(), GRAPH_FILES[precision])
+    files = portable_files(checkpoint.config, checkpoint.tokenizer_files(), [GRAPH_FILES[precision]])
     browser = json.loads(files["config.json"])["transformers.js_config"]
     assert browser["dtype"] == dtype
     assert browser["use_external_data_format"] == {Path(GRAPH_FILES[precision]).name: True}

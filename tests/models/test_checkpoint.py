@@ -148,7 +148,7 @@ def test_another_architecture_is_refused_by_name(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("key", "value"),
     [
-        ("llama.rope.scaling.type", "yarn"),
+        ("llama.rope.scaling.type", "longrope"),
         ("llama.rope.scaling.factor", 4.0),
         ("llama.rope.scale_linear", 2.0),
         ("llama.expert_count", 8),
@@ -338,6 +338,27 @@ def test_a_config_with_wrong_values(directory: Path, change: dict[str, Any]) -> 
     write_json(directory / "config.json", {**LLAMA.to_hf(), **change})
     with pytest.raises((BundleCorruptError, UnsupportedModelError)):
         open_checkpoint(directory)
+
+
+@pytest.mark.parametrize(
+    ("config", "generation", "expected"),
+    [
+        ({}, {"do_sample": True, "temperature": 0.6, "top_k": 20, "top_p": 0.95, "num_beams": 1},
+         {"do_sample": True, "temperature": 0.6, "top_k": 20, "top_p": 0.95}),
+        # Without do_sample transformers takes the likeliest token, whatever else is there.
+        ({}, {"temperature": 0.6, "repetition_penalty": 1.1}, {"do_sample": False, "repetition_penalty": 1.1}),
+        ({"repetition_penalty": 1.05, "top_p": 0.5}, {"do_sample": True, "top_p": 0.9},
+         {"do_sample": True, "temperature": 1.0, "top_p": 0.9, "repetition_penalty": 1.05}),
+        ({}, {"do_sample": True, "temperature": "hot", "top_k": -1}, {}),
+    ],
+)  # fmt: skip
+def test_suggested_settings_are_part_of_the_bundle(
+    directory: Path, config: dict[str, Any], generation: dict[str, Any], expected: dict[str, Any]
+) -> None:
+    write_json(directory / "config.json", {**LLAMA.to_hf(), **config})
+    write_json(directory / "generation_config.json", generation)
+    written = json.loads(open_checkpoint(directory).tokenizer_files()["generation_config.json"])
+    assert {key: value for key, value in written.items() if not key.endswith("_token_id")} == expected
 
 
 @pytest.mark.parametrize("text", ["", "[1]", "[" * 100_000, '{"a": '])

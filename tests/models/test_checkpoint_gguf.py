@@ -205,7 +205,7 @@ METADATA_CASES = {
     "llama.logit_scale": 16.0,
     "llama.pooling_type": 1,
     "llama.some_new_setting": 3,
-    "llama.rope.scaling.type": "yarn",
+    "llama.rope.scaling.type": "longrope",
     "split.count": 2,
 }
 

@@ -283,6 +283,23 @@ def test_layers_with_a_sliding_window(config: dict[str, Any], local: list[int]) 
     assert read.context_length == 32_768
 
 
+@pytest.mark.parametrize(
+    ("settings", "reason"),
+    [
+        ({"num_local_experts": 8}, "mixtures of experts"),
+        ({"n_routed_experts": 64, "moe_intermediate_size": 9}, "mixtures of experts"),
+        ({"mamba_d_state": 16}, "models with state-space or recurrent layers"),
+        ({"num_experts": 8, "linear_num_key_heads": 2}, "mixtures of experts and models with state-space"),
+        ({"vision_config": {"depth": 2}}, "models that read images"),
+        ({"num_experts": 0, "vocab_size": 9}, "is not supported\\."),
+    ],
+)
+def test_why_an_architecture_is_not_supported(settings: dict[str, Any], reason: str) -> None:
+    with pytest.raises(UnsupportedModelError, match=reason) as caught:
+        config_from_hf({"architectures": ["NewForCausalLM"], **settings})
+    assert "'NewForCausalLM'" in caught.value.message
+
+
 @pytest.mark.parametrize("name", ["GemmaForCausalLM", "MixtralForCausalLM", "LlamaForSequenceClassification"])
 def test_another_architecture_is_refused_by_name(name: str) -> None:
     with pytest.raises(UnsupportedModelError, match=f"'{name}'"):
@@ -299,7 +316,9 @@ def test_another_architecture_is_refused_by_name(name: str) -> None:
         (LLAMA_32, "num_local_experts", 8),
         (LLAMA_32, "quantization_config", {"bits": 4}),
         (LLAMA_32, "partial_rotary_factor", 0.5),
-        (LLAMA_32, "rope_scaling", {"rope_type": "yarn", "factor": 4.0}),
+        (LLAMA_32, "rope_scaling", {"rope_type": "yarn", "factor": 4.0, "extrapolation_factor": 2.0}),
+        (LLAMA_32, "rope_scaling", {"rope_type": "yarn", "factor": 0.5}),
+        (LLAMA_32, "rope_scaling", {"rope_type": "yarn", "factor": 4.0, "beta_fast": "x"}),
         (LLAMA_32, "rope_scaling", {"type": "dynamic", "factor": 2.0}),
         (
             LLAMA_32,
@@ -319,7 +338,7 @@ def test_a_setting_that_changes_the_arithmetic_is_refused_by_name(
     config: dict[str, Any], key: str, value: Any
 ) -> None:
     named = {
-        "rope_scaling": "Rotary scaling",
+        "rope_scaling": "Rotary scaling|rope setting|YaRN with",
         "rope_parameters": "partial_rotary",
         "layer_types": "layer type",
     }

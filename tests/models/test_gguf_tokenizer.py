@@ -3,15 +3,19 @@
 from __future__ import annotations
 
 import json
+import os
 import time
 from pathlib import Path
 from typing import Any
 
 import pytest
-from tokenizers import Tokenizer, pre_tokenizers
+from hypothesis import example, given
+from hypothesis import strategies as st
+from tokenizers import Tokenizer, decoders, pre_tokenizers
 
 from nlpsuite.errors import BundleCorruptError, UnsupportedModelError
 from nlpsuite.models.gguf import GGUFFile
+from nlpsuite.models.gguf_pre_tokenizers import PRE_TOKENIZERS, find_pre_tokenization
 from nlpsuite.models.gguf_tokenizer import tokenizer_files
 from nlpsuite.models.tokenizer_files import SpecialTokens, choose_pad
 
@@ -102,6 +106,13 @@ def test_all_ends_of_generation_are_listed() -> None:
     }
 
 
+def test_suggested_settings_are_part_of_the_bundle() -> None:
+    metadata = tiny_metadata()
+    metadata |= {"general.sampling.temp": 0.6000000238418579, "general.sampling.top_k": 64}
+    written = json.loads(tokenizer_files(metadata)["generation_config.json"])
+    assert (written["do_sample"], written["temperature"], written["top_k"]) == (True, 0.6, 64)
+
+
 def test_padding_is_no_token_that_ends_a_prompt() -> None:
     config = files_of()["tokenizer_config.json"]
     assert config["pad_token"] == "<|endoftext|>"
@@ -132,9 +143,9 @@ def test_the_chat_template_is_a_file_of_its_own() -> None:
 @pytest.mark.parametrize(
     ("changes", "name"),
     [
-        ({"model": "t5"}, "'t5'"),
+        ({"model": "rwkv"}, "'rwkv'"),
         ({"model": None}, "None"),
-        ({"pre": "deepseek-coder"}, "'deepseek-coder'"),
+        ({"pre": "kimi-k2"}, "'kimi-k2'"),
         ({"pre": ["smollm"]}, "smollm"),
     ],
 )
@@ -164,6 +175,56 @@ def test_other_tokenizers_are_refused_by_name(changes: dict[str, Any], name: str
 def test_metadata_that_do_not_fit_together_are_refused(changes: dict[str, Any]) -> None:
     with pytest.raises(BundleCorruptError):
         tokenizer_files(tiny_metadata(**changes))
+
+
+@pytest.mark.parametrize("name", PRE_TOKENIZERS)
+@given(text=st.text())
+@example(text="Hello WORLD's\n\n  123456 ſßÉ ❤️ a\u0301 日本語\r\n")
+def test_no_pre_tokenizer_loses_anything(name: str, text: str) -> None:
+    pieces = find_pre_tokenization(name).build().pre_tokenize_str(text)
+    assert decoders.ByteLevel().decode([piece for piece, _ in pieces]) == text
+
+
+@pytest.mark.parametrize(
+    ("name", "text", "pieces"),
+    [
+        ("gpt-2", "it's 1234  x", ["it", "'s", "Ġ1234", "Ġ", "Ġx"]),
+        ("refact", "x 1234", ["x", "Ġ", "1", "2", "3", "4"]),
+        ("dbrx", "IT'S 12345\n", ["IT", "'S", "Ġ", "123", "45", "Ċ"]),
+        ("qwen2", "x12 ", ["x", "1", "2", "Ġ"]),
+        ("gpt-4o", "HelloWorld'LL 1234", ["Hello", "World'LL", "Ġ", "123", "4"]),
+        ("tekken", "HelloWorld 12", ["Hello", "World", "Ġ", "1", "2"]),
+        ("superbpe", "1234567", ["1", "234", "567"]),
+        ("deepseek-coder", "a,b\n12", ["a", ",", "b", "Ċ", "1", "2"]),
+        ("seed-coder", "a!\n\nb", ["a", "!", "ĊĊ", "b"]),
+        ("viking", "a b12", ["a", "Ġb", "1", "2"]),
+    ],
+)
+def test_pieces_by_hand(name: str, text: str, pieces: list[str]) -> None:
+    assert [piece for piece, _ in find_pre_tokenization(name).build().pre_tokenize_str(text)] == pieces
+
+
+VOCABULARIES = Path(os.environ.get("NLPSUITE_TEST_VOCABULARIES", "none"))
+
+
+@pytest.mark.skipif(not VOCABULARIES.is_dir(), reason="NLPSUITE_TEST_VOCABULARIES names no folder")
+def test_real_vocabularies_as_llama_cpp_checks_them() -> None:
+    """The folder ``models`` of llama.cpp's sources: vocabularies, texts (.inp), and their ids in transformers (.out)."""
+    checked = []
+    for path in sorted(VOCABULARIES.glob("ggml-vocab-*.gguf")):
+        metadata, texts = GGUFFile.open(path).metadata, path.with_suffix(".gguf.inp")
+        known = metadata["tokenizer.ggml.model"] in ("gpt2", "llama")
+        if not known or not texts.is_file():
+            continue
+        tokenizer = Tokenizer.from_str(tokenizer_files(metadata)["tokenizer.json"])
+        tokenizer.encode_special_tokens = True
+        lines = path.with_suffix(".gguf.out").read_text().split("\n")
+        rows = texts.read_text(encoding="utf-8").split("\n__ggml_vocab_test__\n")
+        for text, line in zip(rows, lines, strict=True):
+            ids = tokenizer.encode(text, add_special_tokens=False).ids
+            assert ids == [int(i) for i in line.split()], (path.name, text)
+        checked.append(path.name)
+    assert len(checked) > 8
 
 
 @pytest.mark.model

@@ -18,6 +18,7 @@ IDS = [[5, 9, 200, 33, 7], [1, 2, 3, 4, 5]]
 LAYERS = {
     "llama": {"q_proj", "k_proj", "v_proj", "o_proj", "gate_proj", "up_proj", "down_proj"},
     "gpt2": {"c_attn", "c_proj", "c_fc"},
+    "gpt-neox": {"query_key_value", "dense", "dense_h_to_4h", "dense_4h_to_h"},
 }
 
 
@@ -36,7 +37,9 @@ def test_it_begins_as_the_base(name: str) -> None:
     before = module(ids)[0]
     changed = add_lora(module, rank=4, alpha=8.0)
     assert torch.equal(module(ids)[0], before)
-    assert {layer.rpartition(".")[2] for layer in changed} == LAYERS["gpt2" if "gpt2" in name else "llama"]
+    assert {layer.rpartition(".")[2] for layer in changed} == LAYERS[
+        next((kind for kind in LAYERS if kind in name), "llama")
+    ]
     parameters = lora_parameters(module)
     assert sorted(parameters) == sorted(f"{c}.lora_{part}.weight" for c in changed for part in "AB")
     known = dict(CONFIGS[name].parameter_shapes())

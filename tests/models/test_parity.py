@@ -40,6 +40,7 @@ _SHAPE = {
     "bos_token_id": 1,
     "eos_token_id": 2,
 }
+_NEOX_SHAPE = {key: value for key, value in _SHAPE.items() if key != "num_key_value_heads"}
 _GPT2_SHAPE = {
     "vocab_size": VOCABULARY,
     "n_positions": 64,
@@ -119,6 +120,51 @@ MODELS: dict[str, tuple[str, dict[str, Any]]] = {
         {**_SHAPE, "no_rope_layers": [0, 1], "use_sliding_window": True, "sliding_window": 5},
     ),
     "olmo2": ("olmo2", {**_SHAPE, "tie_word_embeddings": False}),
+    "qwen2-yarn": (
+        "qwen2",
+        {
+            **_SHAPE,
+            "rope_parameters": {
+                "rope_type": "yarn",
+                "rope_theta": 1e4,
+                "factor": 4.0,
+                "original_max_position_embeddings": 16,
+            },
+        },
+    ),
+    "llama-yarn": (
+        "llama",
+        {
+            **_SHAPE,
+            "head_dim": 32,
+            "rope_parameters": {
+                "rope_type": "yarn",
+                "rope_theta": 1e3,
+                "factor": 8.0,
+                "original_max_position_embeddings": 32,
+                "beta_fast": 8.0,
+                "beta_slow": 0.5,
+                "mscale": 1.0,
+                "mscale_all_dim": 0.7,
+                "truncate": False,
+            },
+        },
+    ),
+    "olmo3": (
+        "olmo3",
+        {
+            **_SHAPE,
+            "num_hidden_layers": 5,
+            "sliding_window": 5,
+            "tie_word_embeddings": False,
+            "rope_scaling": {
+                "rope_type": "yarn",
+                "factor": 8.0,
+                "original_max_position_embeddings": 16,
+                "attention_factor": 1.2,
+            },
+        },
+    ),
     "granite": (
         "granite",
         {
@@ -127,6 +173,17 @@ MODELS: dict[str, tuple[str, dict[str, Any]]] = {
             "residual_multiplier": 0.22,
             "attention_multiplier": 0.125,
             "logits_scaling": 2.0,
+        },
+    ),
+    # Pythia: a quarter of each head rotated, as its config.json of old writes it.
+    "gpt-neox": ("gpt_neox", {**_NEOX_SHAPE, "rotary_pct": 0.25, "rotary_emb_base": 10_000}),
+    "gpt-neox-serial": (
+        "gpt_neox",
+        {
+            **_NEOX_SHAPE,
+            "use_parallel_residual": False,
+            "hidden_act": "gelu_new",
+            "rope_parameters": {"rope_type": "default", "rope_theta": 500.0, "partial_rotary_factor": 1.0},
         },
     ),
     "gpt2": ("gpt2", _GPT2_SHAPE),
@@ -348,11 +405,35 @@ def test_gguf_of_llama_3(transformers: Any, tmp_path: Path) -> None:
     assert_same_logits(checkpoint, logits_of(model, token_ids()))
 
 
-def _with_weights(transformers: Any, config: ModelConfig, weights: dict[str, Any]) -> Any:
-    """A model of transformers with these weights, without a detour over our files."""
+@pytest.mark.parametrize(
+    ("own", "theirs"),
+    [
+        ({}, {}),
+        ({"yarn_beta_fast": 8.0, "yarn_beta_slow": 0.5}, {"beta_fast": 8.0, "beta_slow": 0.5}),
+        ({"yarn_attn_factor": 1.5}, {"attention_factor": 1.5}),
+    ],
+)
+def test_gguf_with_yarn(
+    transformers: Any, tmp_path: Path, own: dict[str, Any], theirs: dict[str, Any]
+) -> None:
+    settings = {"factor": 4.0, "original_max_position_embeddings": 64, **theirs}
+    rope = {"rope_type": "yarn", "rope_theta": LLAMA.rope_theta, **settings}
+    model = _with_weights(transformers, LLAMA, random_weights(LLAMA), rope_parameters=rope)
+    metadata = {"type": "yarn", "factor": 4.0, "original_context_length": 64, **own}
+    write_tiny_gguf(
+        tmp_path / "tiny.gguf",
+        metadata={f"llama.rope.scaling.{key}": value for key, value in metadata.items()},
+    )
+    checkpoint = open_checkpoint(tmp_path / "tiny.gguf")
+    assert checkpoint.config.context_length == 256
+    assert_same_logits(checkpoint, logits_of(model, token_ids()))
+
+
+def _with_weights(transformers: Any, config: ModelConfig, weights: dict[str, Any], **changes: Any) -> Any:
+    """A model of transformers with these weights, without a detour over our files; its settings may be changed."""
     import torch
 
-    settings = json.loads(json.dumps(config.to_hf()))
+    settings = json.loads(json.dumps({**config.to_hf(), **changes}))
     kind = settings.pop("model_type")
     settings["pad_token_id"] = 0  # some have a default that lies outside this vocabulary
     model = transformers.AutoModelForCausalLM.from_config(transformers.AutoConfig.for_model(kind, **settings))
@@ -361,6 +442,8 @@ def _with_weights(transformers: Any, config: ModelConfig, weights: dict[str, Any
         conv = ("c_attn.weight", "c_proj.weight", "c_fc.weight")
         state = {name: values.T if name.endswith(conv) else values for name, values in state.items()}
     for name, parts in config.stacked().items():
+        if len(parts) == 1:  # a name in checkpoints alone
+            continue
         state[name] = torch.cat([state.pop(part) for part in parts])
     missing, unexpected = model.load_state_dict(state, strict=False)
     assert not unexpected and set(missing) <= {"lm_head.weight"}

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import json
 import math
+import re
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 from safetensors.numpy import save_file
-from tiny import GPT2, write_tiny_checkpoint
+from tiny import CONFIGS, GPT2, write_gguf_lora, write_tiny_checkpoint, write_tiny_gguf
 
 from nlpsuite.errors import (
     AdapterMismatchError,
@@ -102,7 +103,6 @@ def test_layers_of_gpt2_are_stored_in_the_same_direction(tmp_path: Path) -> None
         {"peft_type": "PREFIX_TUNING"},
         {"peft_type": None},
         {"use_dora": True},
-        {"modules_to_save": ["lm_head"]},
         {"bias": "all"},
         {"lora_bias": True},
         {"rank_pattern": {"q_proj": 8}},
@@ -122,6 +122,87 @@ def test_what_is_not_supported_is_named(tmp_path: Path, config: dict[str, Any]) 
         Adapter.open(tmp_path / "lora")
     assert f"{key}={value!r} is not supported" in caught.value.message
     assert "merge_and_unload" in caught.value.hint
+
+
+def test_whole_tensors_replace_the_bases(tmp_path: Path, tiny_checkpoint: Checkpoint) -> None:
+    table = np.random.default_rng(1).standard_normal(
+        tiny_checkpoint.tensor("model.embed_tokens.weight").shape
+    )
+    norm = np.full(64, 3, np.float16)
+    extra = {
+        "base_model.model.model.embed_tokens.modules_to_save.default.weight": table.astype(
+            "f4"
+        ),  # by an older peft
+        "base_model.model.model.norm.weight": norm,
+    }
+    modules: dict[str, Any] = {"modules_to_save": ["embed_tokens", "norm"]}
+    write_peft(tmp_path / "lora", extra=extra, **modules)
+    with pytest.raises(
+        UnsupportedModelError, match="the head's weight too"
+    ):  # which peft then leaves as it was
+        MergedCheckpoint(tiny_checkpoint, Adapter.open(tmp_path / "lora"))
+    modules["ensure_weight_tying"] = True
+    write_peft(tmp_path / "lora", extra=extra, **modules)
+    merged = MergedCheckpoint(tiny_checkpoint, Adapter.open(tmp_path / "lora"))
+    np.testing.assert_array_equal(merged.tensor("model.embed_tokens.weight"), table.astype("f4"))
+    np.testing.assert_array_equal(merged.tensor("model.norm.weight"), norm)
+    assert merged.quantized("model.embed_tokens.weight") is None
+    for values, error in ((norm[:9], AdapterMismatchError), (norm * np.float16(np.inf), BundleCorruptError)):
+        extra["base_model.model.model.norm.weight"] = values
+        write_peft(tmp_path / "lora", extra=extra, **modules)
+        with pytest.raises(error):
+            MergedCheckpoint(tiny_checkpoint, Adapter.open(tmp_path / "lora"))
+
+
+def test_matrices_that_the_base_stores_as_one(tmp_path: Path) -> None:
+    base = open_checkpoint(write_tiny_checkpoint(tmp_path / "phi3", config=CONFIGS["phi3"]))
+    layer = "model.layers.1.self_attn.qkv_proj"
+    products = write_peft(tmp_path / "lora", {layer: (128, 64)}, target_modules=["qkv_proj"])
+    merged = MergedCheckpoint(base, Adapter.open(tmp_path / "lora"))
+    names = [f"model.layers.1.self_attn.{part}_proj.weight" for part in "qkv"]
+    change = np.concatenate([merged.tensor(name) - base.tensor(name) for name in names])
+    np.testing.assert_allclose(change, 2 * products[layer], rtol=1e-4, atol=1e-4)
+
+
+@pytest.mark.parametrize("name", ["llama", "qwen2", "phi3", "gpt-neox", "gpt2"])
+def test_gguf_files_change_what_they_change_in_llama_cpp(tmp_path: Path, name: str) -> None:
+    """Written by the converter's rules: tensors renamed, rows in the order of the base's GGUF file."""
+    config = CONFIGS[name]
+    base = open_checkpoint(write_tiny_checkpoint(tmp_path / name, config=config))
+    shapes = {
+        n: s for n, s in config.parameter_shapes() if len(s) == 2 and not re.search("embed|wte|wpe|head", n)
+    }
+    draw = np.random.default_rng(0).standard_normal
+    pairs = {n: (draw((4, s[1])).astype("f4"), draw((s[0], 4)).astype("f4")) for n, s in shapes.items()}
+    for part in (part for parts in config.stacked().values() for part in parts if part in pairs):
+        stack = next(parts for parts in config.stacked().values() if part in parts)
+        pairs[part] = (pairs[stack[0]][0], pairs[part][1])  # one A for the stored matrix
+    write_gguf_lora(tmp_path / "my-lora.gguf", config, pairs, alpha=8.0)
+    adapter = Adapter.open(tmp_path / "my-lora.gguf")
+    assert (adapter.label, adapter.info.rank, adapter.info.created_by) == ("my-lora", 4, "llama.cpp")
+    merged = MergedCheckpoint(base, adapter)
+    assert set(merged.adapter.names) == set(pairs)
+    for parameter, (a, b) in pairs.items():
+        change = merged.tensor(parameter) - base.tensor(parameter)
+        np.testing.assert_allclose(change, 2 * b @ a, rtol=1e-4, atol=1e-4, err_msg=parameter)
+
+
+def test_other_gguf_files(tmp_path: Path, tiny_checkpoint: Checkpoint) -> None:
+    write_tiny_gguf(tmp_path / "model.gguf")
+    with pytest.raises(UnsupportedModelError, match="not a LoRA adapter"):
+        Adapter.open(tmp_path / "model.gguf")
+    pair = (np.ones((4, 64), "f4"), np.ones((64, 4), "f4"))
+    for pairs, error in (
+        ({"blk.9.attn_q.weight": pair}, AdapterMismatchError),
+        ({"blk.0.attn_q.weight": (pair[0], pair[1][:32])}, AdapterMismatchError),
+        (
+            {"blk.0.attn_q.weight": pair, "blk.0.attn_k.weight": (pair[0][:2], pair[1][:32, :2])},
+            UnsupportedModelError,
+        ),
+    ):
+        write_gguf_lora(tmp_path / "lora.gguf", CONFIGS["llama"], pairs, alpha=8.0, renamed=True)
+        with pytest.raises(error):
+            MergedCheckpoint(tiny_checkpoint, Adapter.open(tmp_path / "lora.gguf"))
 
 
 def test_other_layers_and_shapes_are_refused(tmp_path: Path, tiny_checkpoint: Checkpoint) -> None:

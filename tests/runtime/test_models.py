@@ -100,7 +100,7 @@ def test_half_precision_states(tmp_path: Path, name: str) -> None:
     for precision in PRECISIONS:
         session = SlotSession(tmp_path / f"{precision}.onnx", Device("cpu"), threads=1)
         first = feed(session, rows, np.zeros(2, np.int64), first=0)
-        session.copy_slot(0, [1], 4)
+        session.copy_slot(0, 1, 4)
         logits[precision] = np.concatenate([first, feed(session, [[3], [4]], np.array([4, 4]), first=0)])
     assert {state._dtype for state in session._states.values()} == {np.float16}
     assert logits["fp16"].dtype == np.float32

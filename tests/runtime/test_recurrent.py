@@ -206,7 +206,8 @@ def test_a_copied_slot_goes_on_like_its_source(session: SlotSession, torch_logit
     session.reserve(3, 40)
     read(session, tokens(30, 5), slot=2)
     read(session, ids, slot=0)
-    session.copy_slot(0, [1, 2], 20)
+    for target in (1, 2):
+        session.copy_slot(0, target, 20)
     for slot, token in ((0, 3), (1, 4), (2, 5)):
         assert_close(read(session, [token], slot=slot, start=20), torch_logits([*ids, token])[-1:])
 

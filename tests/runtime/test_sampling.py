@@ -20,6 +20,15 @@ LOGITS = np.log(PROBABILITIES).astype(np.float32) + 3
 logit_rows = hnp.arrays(np.float32, st.integers(1, 50), elements=st.floats(-100, 100, width=32))
 
 
+def drawn(sampler: Sampler, logits: np.ndarray) -> int:
+    """The next token, recorded."""
+    adjusted = logits.copy()
+    sampler.adjust(adjusted)
+    token = sampler.draw(adjusted)
+    sampler.record(token)
+    return token
+
+
 def draws(sampling: Sampling, logits: np.ndarray = LOGITS, count: int = 4000) -> Counter[int]:
     sampler = Sampler(sampling)
     return Counter(sampler.draw(logits.copy()) for _ in range(count))
@@ -97,10 +106,10 @@ def test_every_setting_draws_a_token_that_it_keeps(
 def test_repetition_penalty_weakens_what_was_drawn() -> None:
     sampler = Sampler(Sampling(repetition_penalty=2.0))
     logits = np.array([4.0, 3.0, -1.0], np.float32)
-    assert [sampler.draw(logits.copy()) for _ in range(3)] == [0, 1, 0]  # 4, then 3 > 2, then 2 > 1.5
+    assert [drawn(sampler, logits) for _ in range(3)] == [0, 1, 0]  # 4, then 3 > 2, then 2 > 1.5
     sampler = Sampler(Sampling(repetition_penalty=2.0))
     logits = np.array([-1.0, -1.5], np.float32)
-    assert [sampler.draw(logits.copy()) for _ in range(3)] == [0, 1, 0]  # -1, then -1.5 > -2, then -2 > -3
+    assert [drawn(sampler, logits) for _ in range(3)] == [0, 1, 0]  # -1, then -1.5 > -2, then -2 > -3
 
 
 def test_presence_and_frequency_penalties_are_subtracted() -> None:
@@ -108,7 +117,7 @@ def test_presence_and_frequency_penalties_are_subtracted() -> None:
 
     def run(**penalties: float) -> list[int]:
         sampler = Sampler(Sampling(**penalties))  # type: ignore[arg-type]
-        return [sampler.draw(logits.copy()) for _ in range(5)]
+        return [drawn(sampler, logits) for _ in range(5)]
 
     assert run(presence_penalty=1.5) == [0, 1, 0, 0, 0]  # 4; 3 > 2.5; then 2.5 > 2.2 > 1.5
     assert run(frequency_penalty=0.6) == [0, 0, 1, 0, 1]  # 4; 3.4; 3 > 2.8; 2.8; 2.4 > 2.2
@@ -159,7 +168,7 @@ def test_copy_bias_goes_on_with_a_passage_of_the_source() -> None:
 
     def run(bias: float, count: int = 5) -> list[int]:
         sampler = Sampler(Sampling(copy_bias=bias), source=source)
-        return [sampler.draw(logits.copy()) for _ in range(count)]
+        return [drawn(sampler, logits) for _ in range(count)]
 
     assert run(0.0) == [0, 0, 0, 0, 0]
     # After 0 0 comes 2; after 0 2 come 3 and 1, of which 1 is likelier; 2 1 goes on nowhere.

@@ -232,7 +232,8 @@ def test_a_copied_slot_goes_on_like_its_source(session: SlotSession, torch_logit
     session.reserve(3, 40)
     read(session, tokens(30, 5), slot=2)  # what is overwritten must not shine through
     read(session, ids, slot=0)
-    session.copy_slot(0, [1, 2], 20)
+    for target in (1, 2):
+        session.copy_slot(0, target, 20)
     for slot, token in ((0, 3), (1, 4), (2, 5)):
         assert_close(read(session, [token], slot=slot, start=20), torch_logits([*ids, token])[-1:])
 
@@ -242,7 +243,7 @@ def test_a_copy_takes_only_the_length_asked_for(session: SlotSession, torch_logi
     session.reserve(2, 40)
     read(session, ids, slot=0)
     read(session, other, slot=1)
-    session.copy_slot(0, [1], 8)
+    session.copy_slot(0, 1, 8)
     assert_close(read(session, other[8:], slot=1, start=8), torch_logits(ids[:8] + other[8:])[8:])
     for state in session._states.values():
         assert state._host is not None

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import re
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -12,6 +13,8 @@ import pytest
 from starlette.testclient import TestClient
 
 from nlpsuite.runtime.language_model import LanguageModel
+from nlpsuite.runtime.prompt import Sampling
+from nlpsuite.serve.openai_request import read_chat, read_completion
 
 HELLO = [{"role": "user", "content": "the"}]
 
@@ -247,3 +250,16 @@ def test_answers_follow_a_form(client: TestClient, form: Any, pattern: str) -> N
 def test_a_form_that_cannot_be_followed(client: TestClient, form: Any) -> None:
     answer = client.post("/v1/chat/completions", json={"messages": HELLO, "response_format": form})
     assert answer.status_code == 400 or not form
+
+
+def test_what_a_request_leaves_out_is_as_the_models_makers_suggest() -> None:
+    model: Any = SimpleNamespace(
+        suggested_sampling=Sampling(temperature=0.6, top_k=20, repetition_penalty=1.1)
+    )
+    body: dict[str, Any] = {"messages": [{"role": "user", "content": "Hi"}], "seed": 1}
+    [prompt] = read_chat(body, model, 100).prompts
+    assert prompt.sampling == Sampling(temperature=0.6, top_k=20, repetition_penalty=1.1, seed=1)
+    [prompt] = read_chat({**body, "temperature": 0, "top_k": 0}, model, 100).prompts
+    assert prompt.sampling == Sampling(repetition_penalty=1.1, seed=1)
+    [prompt] = read_completion({"prompt": "Hi", "seed": 1}, 100, 1).prompts
+    assert prompt.sampling == Sampling(seed=1)  # a text to go on with, as of a base model

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import json
 import os
 import re
@@ -11,7 +10,6 @@ import signal
 import socket
 import subprocess
 import sys
-import threading
 import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -19,6 +17,7 @@ from pathlib import Path
 
 import httpx
 import pytest
+from serving import Server
 
 openai = pytest.importorskip("openai")
 
@@ -33,44 +32,6 @@ for await (const chunk of await client.chat.completions.create({ model: "default
 const wrong = await client.chat.completions.create({ model: "nope", messages }).catch((error) => error);
 console.log(JSON.stringify({ whole: whole.choices[0].message.content, text, status: wrong.status, code: wrong.code }));
 """
-
-
-class Server:
-    """A process that serves the tiny model."""
-
-    def __init__(self, bundle: Path, *flags: str) -> None:
-        command = [sys.executable, "-m", "nlpsuite", "serve", "--port", "0", "--model", str(bundle), *flags]
-        self.process = subprocess.Popen(command, stderr=subprocess.PIPE, text=True)
-        assert self.process.stderr is not None
-        line = self.process.stderr.readline()
-        found = re.search(r"http://[\d.]+:(\d+)", line)
-        assert found, line + self.process.stderr.read()
-        self.url, self.port = found[0], int(found[1])
-        # What the server logs must be read, or it blocks.
-        self.log: list[str] = []
-        stderr = self.process.stderr
-        self._reader = threading.Thread(target=lambda: self.log.extend(stderr), daemon=True)
-        self._reader.start()
-        for _ in range(200):
-            with contextlib.suppress(httpx.TransportError):
-                if httpx.get(f"{self.url}/health").status_code == 200:
-                    return
-            time.sleep(0.05)
-        raise AssertionError("the server didn't start")
-
-    def stop(self, number: int = signal.SIGINT) -> int:
-        """The exit status."""
-        self.process.send_signal(number)
-        status = self.process.wait(30)
-        self._reader.join(5)
-        assert self.process.stderr is not None
-        self.process.stderr.close()
-        return status
-
-    def gauge(self, name: str) -> float:
-        found = re.search(rf"^nlpsuite_{name} (\S+)", httpx.get(f"{self.url}/metrics").text, re.MULTILINE)
-        assert found
-        return float(found[1])
 
 
 @pytest.fixture(scope="module")

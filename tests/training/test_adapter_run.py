@@ -27,6 +27,7 @@ from nlpsuite.data.record import Record
 from nlpsuite.errors import (
     AdapterMismatchError,
     InputInvalidError,
+    InputNotFoundError,
     MissingExtraError,
     NlpsuiteError,
     OptionError,
@@ -480,6 +481,29 @@ def test_what_is_held_out_is_not_learned() -> None:
     turns = [example("Why?", Message("user", f"{i}"), Message("assistant", "No.")) for i in range(20)]
     train, heldout = split_examples(turns, settings)
     assert len(train) == 16 and len(heldout) == 4
+
+
+def test_held_out_examples_may_be_a_file(run: Run, reviews: Path, tmp_path: Path) -> None:
+    lines = reviews.read_text(encoding="utf-8").splitlines()
+    header, rows = lines[0], lines[1:]
+    train, heldout = (tmp_path / name for name in ("train.tsv", "heldout.tsv"))
+    train.write_text("\n".join([header, *rows[:110]]) + "\n", encoding="utf-8")
+    heldout.write_text("\n".join([header, *rows[100:]]) + "\n", encoding="utf-8")  # ten are in both
+    given = {"heldout_data": str(heldout), "heldout_examples": 40, "scored_examples": 40}
+    report = run(tmp_path / "run", train, **given)
+    info = Adapter.open(tmp_path / "run" / "adapter.safetensors").info
+    assert report.figures["n"] == 40
+    assert [(data["name"], data["rows"]) for data in info.data] == [("train.tsv", 100)]
+    train_rows = {row.split("\t")[0] for row in rows[:100]}
+    assert not train_rows & {row.split("\t")[0] for row in rows[100:]}
+    heldout.write_text(header + "\n" + rows[0] + "\n", encoding="utf-8")
+    with pytest.raises(InputInvalidError, match=r"train.tsv or .*heldout.tsv has changed"):
+        run(tmp_path / "run", None, resume=True)
+    heldout.write_text(header + "\n", encoding="utf-8")
+    with pytest.raises(InputInvalidError, match="has no examples"):
+        run(tmp_path / "other", train, heldout_data=str(heldout))
+    with pytest.raises(InputNotFoundError):
+        run(tmp_path / "third", train, heldout_data=str(tmp_path / "nowhere.tsv"))
 
 
 # What is refused, and that it leaves nothing in the way.

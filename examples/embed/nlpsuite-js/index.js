@@ -111,17 +111,8 @@ class Runner {
       for (let i = Math.max(shared, 1); i < row.length; i++) sum += logSoftmax(output.row(i - 1))[row[i]];
       logprobs.push(sum);
     }
-    const scores = logprobs.map((value, i) => value - (calibration?.[i] ?? 0));
-    const best = Math.max(...scores);
-    const weights = scores.map((score) => Math.exp((score - best) / temperature));
-    const total = weights.reduce((a, b) => a + b);
-    const byChoice = weights.map((weight) => weight / total);
-    const probabilities = {};
-    for (const { label, choices: own } of labels) {
-      probabilities[label] = own.reduce((sum, i) => sum + byChoice[i], 0);
-    }
-    if (rule.kind !== "softmax") throw new Error(`The rule ${rule.kind} of task.json isn't read by this module.`);
-    const [label] = Object.entries(probabilities).reduce((a, b) => (b[1] > a[1] ? b : a));
+    const adjusted = logprobs.map((value, i) => (value - (calibration?.[i] ?? 0)) / temperature);
+    const { label, probabilities } = decide(adjusted, labels, rule);
     return { text: label, label, probabilities, logprobs, promptIds: context };
   }
 
@@ -178,6 +169,31 @@ class Runner {
     }
     return found;
   }
+}
+
+// The label, and the labels' probabilities. A label's score is the mean of its choices'.
+function decide(adjusted, labels, rule) {
+  const logistic = (x) => 1 / (1 + Math.exp(-x));
+  const scored = labels.filter(({ choices }) => choices.length);
+  const scores = scored.map(({ choices }) => choices.reduce((sum, i) => sum + adjusted[i], 0) / choices.length);
+  const named = (values) => Object.fromEntries(scored.map(({ label }, i) => [label, values[i]]));
+  let probabilities;
+  if (rule.kind === "softmax") {
+    const most = Math.max(...scores);
+    const total = scores.reduce((sum, score) => sum + Math.exp(score - most), 0);
+    probabilities = named(scores.map((score) => Math.exp(score - most) / total));
+  } else if (rule.kind === "independent") {
+    probabilities = named(scores.map((score) => logistic(score - rule.offset)));
+    const found = labels.map(({ label }) => label).filter((label) => probabilities[label] >= rule.threshold);
+    return { label: found.join("; "), probabilities };
+  } else {
+    const odds = scores[0] - scores[1];
+    probabilities = named([logistic(odds - rule.margin), logistic(-odds - rule.margin)]);
+    const left = Math.max(0, 1 - Object.values(probabilities).reduce((a, b) => a + b));
+    for (const { label } of labels) probabilities[label] ??= left;
+  }
+  const label = labels.map((each) => each.label).reduce((a, b) => (probabilities[b] > probabilities[a] ? b : a));
+  return { label, probabilities };
 }
 
 function chosen(entry, answer, tolerance) {

@@ -3,7 +3,7 @@
 import { element } from "./dom.js";
 
 // Settings of sampling matter to few people.
-const ADVANCED = new Set(["top_k", "top_p", "min_p", "repetition_penalty", "seed", "temperature", "max_tokens"]);
+const ADVANCED = new Set(["top_k", "top_p", "min_p", "repetition_penalty", "seed", "beams", "temperature", "max_tokens"]);
 
 export class OptionForm {
   constructor(schema, start = {}, legend = "Options") {

@@ -7,7 +7,14 @@ import os
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
-from nlpsuite.errors import AdapterMismatchError, NlpsuiteError, OptionError, TaskNotExportableError
+from nlpsuite.errors import (
+    AdapterMismatchError,
+    ClientMismatchError,
+    NlpsuiteError,
+    OptionError,
+    TaskNotExportableError,
+)
+from nlpsuite.export.clients.check import split_clients
 from nlpsuite.export.export import ExportReport, export_model
 from nlpsuite.options import GenerationOptions, OptionSpec, option_specs
 from nlpsuite.plugins import load_task
@@ -36,6 +43,7 @@ def export(
     adapter: str | os.PathLike[str] | None = None,
     name: str | None = None,
     verify: bool = True,
+    verify_with: str = "",
     overwrite: bool = False,
     prompt_file: str | os.PathLike[str] | None = None,
     prompt_template: str | None = None,
@@ -57,13 +65,16 @@ def export(
         output: the directory to write; by default ``exported/<model>-<precision>`` or similar in the
             current directory.
         task: a name that ``nlpsuite list`` shows, or a task of your own.
-        precision: ``fp32``, ``fp16`` (for CUDA and WebGPU), ``int8`` or ``int4``.
+        precision: ``fp32``, ``fp16`` (for CUDA and WebGPU), ``int8`` or ``int4``; several, separated by commas,
+            for a portable bundle with a graph of each, of which task.json names the first.
         layout: ``slots`` for nlpsuite's runtime, ``portable`` for other apps (onnxruntime-genai,
             transformers.js, optimum). By default portable with a task, else slots.
         adapter: a file written by ``nlpsuite train adapter``, or a LoRA directory written by peft. None merges the
             task's own adapter if it has one and the model fits; ``none`` merges none.
         name: display name in the manifest; by default the model's own.
         verify: compare the graph with torch; needs ``nlpsuite[train]``.
+        verify_with: other programs to run the finished bundle with, separated by commas: ``ort``, ``genai``,
+            ``optimum``, ``transformersjs``, ``browser``. Those that aren't installed are reported.
         overwrite: replace a bundle at ``output``.
         prompt_file, prompt_template, shots, max_shots: change the task's prompt, as for ``load``.
         golden_texts: texts for the task file's golden examples, in place of the usual ones.
@@ -76,8 +87,10 @@ def export(
         TaskNotExportableError: the task with these options can't be described in a file; says which can.
         UnknownTaskError: no plugin provides the task.
         PluginError: the task's plugin or its adapter is broken.
+        ClientMismatchError: a program of ``verify_with`` computes something else; the bundle is there.
         NlpsuiteError: as ``export_model``.
     """
+    split_clients(verify_with)
     settings: dict[str, Any] = {
         "precision": precision,
         "name": name,
@@ -91,7 +104,10 @@ def export(
             {"prompt_file": prompt_file, "prompt_template": prompt_template, "shots": shots, **options}
         )
         given = None if adapter == NO_ADAPTER else adapter
-        return export_model(model, output, layout=layout or "slots", adapter=given, **settings)
+        plain = layout or ("portable" if verify_with else "slots")
+        return _checked(
+            export_model(model, output, layout=plain, adapter=given, **settings), verify_with, reporter
+        )
     loaded = load_task(task) if isinstance(task, str) else task
     override = PromptOverride.read(
         loaded, prompt_file=prompt_file, prompt_template=prompt_template, shots=shots, max_shots=max_shots
@@ -100,7 +116,32 @@ def export(
     companion = _TaskCompanion(loaded, options, override, golden_texts)
     settings |= {"layout": layout or "portable", "companion": companion, "suffix": loaded.name}
     report = _export_with_adapter(loaded, model, output, adapter, settings)
-    return dataclasses.replace(report, task=loaded.name, notices=(*report.notices, *companion.notices))
+    report = dataclasses.replace(report, task=loaded.name, notices=(*report.notices, *companion.notices))
+    return _checked(report, verify_with, reporter)
+
+
+def _checked(report: ExportReport, verify_with: str, reporter: Reporter | None) -> ExportReport:
+    """The report with what other programs computed. Raises ClientMismatchError if that is something else."""
+    if not verify_with:
+        return report
+    from nlpsuite.export.clients.check import check_clients
+
+    def on_client(name: str) -> None:
+        if reporter:
+            reporter.stage(f"Running it with {name}", None)
+
+    try:
+        clients = tuple(check_clients(report.bundle, [verify_with], on_client))
+    finally:
+        if reporter:
+            reporter.close()
+    if wrong := [client for client in clients if not client.good]:
+        raise ClientMismatchError(
+            f"{report.bundle.path} was written, but not every program agrees with nlpsuite:\n"
+            + "\n".join(map(str, clients)),
+            hint=f"Use another precision or version for {wrong[0].client}, or report it with these lines.",
+        )
+    return dataclasses.replace(report, clients=clients)
 
 
 def _refuse_without_task(given: Mapping[str, Any]) -> None:

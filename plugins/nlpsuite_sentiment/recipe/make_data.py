@@ -3,7 +3,9 @@
     python make_data.py DATA OUTPUT
 
 DATA holds ``sst2_glue/train.tsv`` and ``sst2_glue/dev.tsv``; of the latter only the texts are read, to leave them out. Written to
-OUTPUT: ``train.tsv`` with the columns text and label.
+OUTPUT: ``train.tsv`` and ``heldout.tsv`` with the columns text and label. SST-2's training part consists of sentences and of
+their phrases; held out are whole sentences, and nothing of them is trained on, so that the temperature fitted to them
+is that of sentences never seen.
 
 SST-2 is lower-cased, tokenised and about films. So that the adapter serves texts as people write them, a share of its
 phrases is rewritten with usual spacing and capitals, or is about other things than films, and phrases of everyday
@@ -25,6 +27,7 @@ NATURAL = 0.3  # share of phrases with usual spacing and capitals
 OTHER_THINGS = (
     0.5  # share of phrases about a film, in usual spelling, that are made to be about something else
 )
+HELD_OUT = 600  # sentences
 VARIANTS = 6  # of each everyday phrase
 
 THINGS = (
@@ -257,22 +260,48 @@ def everyday(
         yield mark, label
 
 
-def sst2(data: Path, generator: random.Random) -> Iterator[Row]:
+def sst2(data: Path) -> list[Row]:
     """Phrases of the training part that aren't in the development part."""
     with (data / "sst2_glue/dev.tsv").open(encoding="utf-8") as file:
         left_out = {
             row["content"].strip() for row in csv.DictReader(file, delimiter="\t", quoting=csv.QUOTE_NONE)
         }
     with (data / "sst2_glue/train.tsv").open(encoding="utf-8") as file:
-        for row in csv.DictReader(file, delimiter="\t", quoting=csv.QUOTE_NONE):
-            text = row["sentence"].strip()
-            if text in left_out:
-                continue
-            if generator.random() < NATURAL:
-                text = natural(text)
-                if generator.random() < OTHER_THINGS:
-                    text = about(text, generator)
-            yield text, ("negative", "positive")[int(row["label"])]
+        rows = csv.DictReader(file, delimiter="\t", quoting=csv.QUOTE_NONE)
+        texts = [(row["sentence"].strip(), ("negative", "positive")[int(row["label"])]) for row in rows]
+    return [(text, label) for text, label in texts if text not in left_out]
+
+
+def hold_out(rows: list[Row], generator: random.Random) -> tuple[list[Row], list[Row]]:
+    """Whole sentences, and the phrases of the other sentences."""
+    sentences = [row for row in rows if row[0].endswith((" .", " !", " ?")) and len(row[0].split()) >= 8]
+    heldout = generator.sample(sentences, min(HELD_OUT, len(sentences) // 10))
+    words = [text.removesuffix(".").split() for text, _ in heldout]
+    theirs = {
+        tuple(each[start:end])
+        for each in words
+        for start in range(len(each))
+        for end in range(start + 1, len(each) + 1)
+    }
+    return heldout, [row for row in rows if tuple(row[0].removesuffix(".").split()) not in theirs]
+
+
+def rewritten(rows: list[Row], generator: random.Random) -> Iterator[Row]:
+    """With a share of the texts in usual spelling, some of them about other things."""
+    for text, label in rows:
+        if generator.random() < NATURAL:
+            text = natural(text)
+            if generator.random() < OTHER_THINGS:
+                text = about(text, generator)
+        yield text, label
+
+
+def write(path: Path, rows: list[Row]) -> None:
+    """Write a TSV file."""
+    with path.open("w", encoding="utf-8", newline="") as file:
+        writer = csv.writer(file, delimiter="\t", lineterminator="\n")
+        writer.writerow(("text", "label"))
+        writer.writerows(rows)
 
 
 def main() -> None:
@@ -283,17 +312,16 @@ def main() -> None:
     parser.add_argument("--seed", type=int, default=0)
     arguments = parser.parse_args()
     generator = random.Random(arguments.seed)
-    rows = list(sst2(arguments.data, generator))
+    heldout, rest = hold_out(sst2(arguments.data), generator)
+    rows = list(rewritten(rest, generator))
     for _ in range(3):
         rows += everyday(POSITIVE, "positive", HAPPY, generator)
         rows += everyday(NEGATIVE, "negative", SAD, generator)
     generator.shuffle(rows)
     arguments.output.mkdir(parents=True, exist_ok=True)
-    with (arguments.output / "train.tsv").open("w", encoding="utf-8", newline="") as file:
-        writer = csv.writer(file, delimiter="\t", lineterminator="\n")
-        writer.writerow(("text", "label"))
-        writer.writerows(rows)
-    print(f"{len(rows):,} rows")
+    write(arguments.output / "train.tsv", rows)
+    write(arguments.output / "heldout.tsv", heldout)
+    print(f"{len(rows):,} rows, {len(heldout):,} sentences held out")
 
 
 if __name__ == "__main__":
