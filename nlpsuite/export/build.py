@@ -95,6 +95,7 @@ def build_bundle(
             "version": FORMAT_VERSION,
             "name": name or checkpoint.name,
             "created_by": f"nlpsuite {__version__}",
+            "parameters": checkpoint.config.parameter_count(),
             "context_length": checkpoint.config.context_length,
             "end_token_ids": end_ids,
             "graphs": [],

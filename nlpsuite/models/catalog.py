@@ -53,7 +53,7 @@ class CatalogModel:
         license: its name, an SPDX identifier where there is one.
         terms: address of terms of use that must be accepted; empty if there are none.
         gated: the hub wants the token of an account that was granted access.
-        purpose: ``text``, or ``code``.
+        purpose: ``text``, ``code``, or ``base`` for one that isn't tuned to instructions.
         parameters: number of weights, as published.
         good_for: a line.
         checked: names of the bundled tasks whose prompts were tried on it.

@@ -51,6 +51,7 @@ class Bundle:
         name: display name of the model.
         context_length: maximum number of tokens in the context.
         end_token_ids: tokens that end a text.
+        parameters: number of weights; 0 in bundles of earlier versions.
         license: of the weights, as an SPDX identifier where the source gave one.
         origin: source of the weights, with files and their sha256.
         files: relative path to ``{"sha256", "bytes"}``.
@@ -72,6 +73,7 @@ class Bundle:
     created_by: str = ""
     adapter: dict[str, Any] | None = None
     verification: dict[str, Any] | None = None
+    parameters: int = 0
 
     @classmethod
     def open(cls, path: Path) -> Bundle:
@@ -118,6 +120,7 @@ class Bundle:
             path=path,
             name=str(manifest["name"]),
             context_length=int(manifest["context_length"]),
+            parameters=int(manifest.get("parameters", 0)),
             end_token_ids=tuple(int(i) for i in manifest["end_token_ids"]),
             graphs=graphs,
             files={

@@ -65,6 +65,8 @@ class Task(ABC, Generic[O]):
         adapter: name of a ``.safetensors`` file beside the module that defines the class. It is merged
             into the base it was trained on, unless the user names another adapter or ``none``.
         adapter_options: options to train and run an adapter with, where they differ from the defaults.
+        capable_options: options that differ from the defaults on models of about a billion weights or more that
+            have learned to follow instructions; see ``tasks.capability``.
         shots_options: options that differ from the defaults when the user gives few-shot examples.
         template_options: options that differ from the defaults when the user gives a prompt of their own.
         content_free_texts: texts without content, which calibrate a user's own prompt where the task's
@@ -94,6 +96,7 @@ class Task(ABC, Generic[O]):
     conversational: ClassVar[bool] = False
     adapter: ClassVar[str] = ""
     adapter_options: ClassVar[Mapping[str, Any]] = {}
+    capable_options: ClassVar[Mapping[str, Any]] = {}
     shots_options: ClassVar[Mapping[str, Any]] = {}
     template_options: ClassVar[Mapping[str, Any]] = {}
     # Zhao et al. 2021, arXiv:2102.09690

@@ -15,6 +15,7 @@ from nlpsuite.runtime.bundle import Bundle
 from nlpsuite.runtime.language_model import LanguageModel
 from nlpsuite.runtime.prompt import Completion, Prompt
 from nlpsuite.tasks.base import Task
+from nlpsuite.tasks.capability import is_capable
 from nlpsuite.tasks.guard import OutputGuard
 from nlpsuite.tasks.ordered_text import OrderedText
 from nlpsuite.tasks.override import NO_OVERRIDE, PromptOverride
@@ -310,10 +311,11 @@ def default_options(
 ) -> tuple[dict[str, Any], list[str]]:
     """The options that replace a task's defaults on a model, and what the user should know about the two.
 
-    They are those that an adapter merged into the model was trained with, and those for few-shot examples.
+    They are those for a capable model, or those that an adapter merged into the model was trained with; and those for
+    few-shot examples.
     """
     adapter = bundle.adapter
-    options: dict[str, Any] = {}
+    options: dict[str, Any] = dict(task.capable_options) if is_capable(bundle) else {}
     notices = []
     if adapter is not None and adapter["task"] != task.name and adapter["task"]:
         notices.append(f"The model was adapted to {adapter['task']}; it may be worse at {task.name}.")

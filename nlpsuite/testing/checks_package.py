@@ -145,7 +145,7 @@ def options(subject: Subject) -> str:
 def adapter_options(subject: Subject) -> str:
     """The options that an adapter is trained with, and those for few-shot examples, the user's own prompts and these
     checks, are options of the task and JSON values."""
-    for name in ("adapter_options", "shots_options", "template_options", "sample_options"):
+    for name in ("adapter_options", "capable_options", "shots_options", "template_options", "sample_options"):
         given, where = dict(getattr(subject.task, name)), subject.place(name)
         _accept(subject.task.options, given, where)
         try:

@@ -135,6 +135,8 @@ class Subject:
         yield {}
         if self.task.adapter_options:
             yield dict(self.task.adapter_options)
+        if self.task.capable_options:
+            yield dict(self.task.capable_options)
         tried = {bool: (True, False), str: ("{x} %s", "Ü\n")}
         for spec in option_specs(self.task.options):
             for value in spec.choices or tried.get(spec.type, ()):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import ClassVar
 
 from nlpsuite import GenerationOptions, Message, Prompt, Record, Sampling, Task, hookimpl, option
 from nlpsuite.plugins import Columns
@@ -22,6 +23,7 @@ class Chat(Task[Options]):
     long_input = "error"
     streams = True
     conversational = True
+    capable_options: ClassVar = {"repetition_penalty": 1.0}
     columns = Columns(
         text=("prompt", "instruction", "question", "text"),
         reference=("response", "completion", "output", "answer"),

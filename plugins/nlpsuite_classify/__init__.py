@@ -8,7 +8,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, ClassVar, Self
 
-from nlpsuite import Completion, Options, Output, Prompt, Record, Task, hookimpl, option
+from nlpsuite import Completion, Message, Options, Output, Prompt, Record, Task, hookimpl, option
 from nlpsuite.errors import OptionError
 from nlpsuite.plugins import Columns, Part, Piece, join_labels, mean_probabilities, softmax, split_label_set
 from nlpsuite_classify.labels import find_labels, parse_descriptions, parse_labels, write_labels
@@ -48,6 +48,9 @@ class ClassifyOptions(Options):
     threshold: float = option(0.5, "With --multi, the probability from which on a label fits.")
     top_k: int = option(1, "Show this many labels in the text form, the likeliest first.")
     plain: bool = option(False, "Use the short prompt, without descriptions, that adapters are trained on.")
+    ask: bool = option(
+        False, "Ask in plain words, as suits capable models, instead of continuing a text; not with --multi."
+    )
     calibrate: bool = option(
         True, "Correct for the model's bias towards some of the labels; --multi always does."
     )
@@ -84,9 +87,18 @@ class ClassifyOptions(Options):
         return self.multi and self.plain
 
     @property
+    def question(self) -> str:
+        """What a capable model is asked about a text; empty where it continues the text instead."""
+        if not self.ask or self.multi or self.plain:
+            return ""
+        about = parse_descriptions(self.descriptions, self.names)
+        listed = "\n".join(f"- {name}{f': {about[name]}' if name in about else ''}" for name in self.names)
+        return f"Which of these categories fits the text best?\n{listed}\nAnswer with the category only."
+
+    @property
     def described(self) -> Mapping[str, str]:
-        """Descriptions by label; none with the plain prompt."""
-        return {} if self.plain else parse_descriptions(self.descriptions, self.names)
+        """Descriptions by label that are scored; none with the plain prompt or where they are in the question."""
+        return {} if self.plain or self.question else parse_descriptions(self.descriptions, self.names)
 
 
 class Classify(Task[ClassifyOptions]):
@@ -97,6 +109,7 @@ class Classify(Task[ClassifyOptions]):
     prose = True
     # An adapter has learned its labels and has no bias left to correct.
     adapter_options: ClassVar = {"plain": True, "calibrate": False}
+    capable_options: ClassVar = {"ask": True}
     content_free_texts = _EVERYDAY
     columns = Columns(
         text=("text", "sentence", "content", "message", "body", "question", "description", "title"),
@@ -123,10 +136,10 @@ class Classify(Task[ClassifyOptions]):
     def prompt(self, record: Record, options: ClassifyOptions) -> Prompt:
         label = _label_of(record, options)
         texts = _EVERYDAY if options.calibrate or (options.multi and not options.plain) else ()
-        return Prompt(
-            text=_frame(record.text, label, options),
+        return replace(
+            _asking(record.text, label, options),
             choices=(f" {_YES}", f" {_NO}") if label else _choices(options),
-            calibration=tuple(Prompt(text=_frame(text, label, options)) for text in texts),
+            calibration=tuple(_asking(text, label, options) for text in texts),
         )
 
     def divide(self, record: Record, options: ClassifyOptions) -> Sequence[Piece]:
@@ -196,6 +209,13 @@ def _label_of(record: object, options: ClassifyOptions) -> str:
     return record.fields[_LABEL] if isinstance(record, Piece) else options.names[0]
 
 
+def _asking(text: str, label: str, options: ClassifyOptions) -> Prompt:
+    """The prompt without its choices."""
+    if options.question:
+        return Prompt(messages=(Message("user", f"{options.question}\n\nText:\n{text.strip()}"),))
+    return Prompt(text=_frame(text, label, options))
+
+
 def _frame(text: str, label: str, options: ClassifyOptions) -> str:
     """What the model reads before it answers."""
     if label:
@@ -212,7 +232,11 @@ def _choices(options: ClassifyOptions) -> tuple[str, ...]:
     names = options.names
     nested = any(a != b and b.startswith(a) for a in names for b in names)
     end = "\n" if nested else ""
-    return (*(f" {name}{end}" for name in names), *(f" {text}{end}" for text in options.described.values()))
+    begin = "" if options.question else " "
+    return (
+        *(f"{begin}{name}{end}" for name in names),
+        *(f" {text}{end}" for text in options.described.values()),
+    )
 
 
 def _fits(output: Output) -> float:

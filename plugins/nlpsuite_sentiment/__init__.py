@@ -8,7 +8,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import ClassVar
 
-from nlpsuite import Completion, Options, Output, Prompt, Record, Task, hookimpl, option
+from nlpsuite import Completion, Message, Options, Output, Prompt, Record, Task, hookimpl, option
 from nlpsuite.errors import OptionError
 from nlpsuite.plugins import Columns, Part, mean_probabilities
 
@@ -39,6 +39,7 @@ _SAYS_SOMETHING = re.compile(r"\w|[^\x00-\x7f]|[:;=][-o']?[()\\/|]|<3")  # words
 @dataclass(frozen=True)
 class SentimentOptions(Options):
     examples: bool = option(True, "Show the model four examples first; an adapted model needs none.")
+    ask: bool = option(False, "Ask in plain words, as suits capable models, instead of continuing a text.")
     calibrate: bool = option(True, "Correct for the model's bias towards one of the labels.")
     labels: str = option(
         "positive,negative", "Labels to choose from; positive,negative,neutral adds a neutral answer."
@@ -75,6 +76,7 @@ class Sentiment(Task[SentimentOptions]):
     adapter = "adapter.safetensors"  # of recipe/; exported/sentiment.md is its card
     # An adapter has learned what the examples show and has no bias left to correct.
     adapter_options: ClassVar = {"examples": False, "calibrate": False}
+    capable_options: ClassVar = {"examples": False, "ask": True}
     shots_options: ClassVar = {"examples": False}
     content_free_texts = _BALANCED
     columns = Columns(text=("text", "sentence", "content", "review"), reference=("label", "sentiment"))
@@ -82,10 +84,10 @@ class Sentiment(Task[SentimentOptions]):
 
     def prompt(self, record: Record, options: SentimentOptions) -> Prompt:
         texts = (_FACTS if options.neutral else _BALANCED) if options.calibrate else ()
-        return Prompt(
-            text=_frame(record.text, options),
-            choices=tuple(f" {label}" for label in _LABELS),
-            calibration=tuple(Prompt(text=_frame(text, options)) for text in texts),
+        return replace(
+            _asking(record.text, options),
+            choices=tuple(label if options.ask else f" {label}" for label in _LABELS),
+            calibration=tuple(_asking(text, options) for text in texts),
         )
 
     def without_model(self, record: Record, options: SentimentOptions) -> Output | None:
@@ -104,6 +106,14 @@ class Sentiment(Task[SentimentOptions]):
     def join(self, outputs: Sequence[Output], parts: Sequence[Part], options: SentimentOptions) -> Output:
         """The parts' probabilities, averaged by the parts' lengths."""
         return _labelled(mean_probabilities(outputs, parts))
+
+
+def _asking(text: str, options: SentimentOptions) -> Prompt:
+    """The prompt without its choices."""
+    if not options.ask:
+        return Prompt(text=_frame(text, options))
+    question = "Is the sentiment of this text positive or negative? Answer with one word."
+    return Prompt(messages=(Message("user", f"{question}\n\n{text.strip()}"),))
 
 
 def _frame(text: str, options: SentimentOptions) -> str:

@@ -44,10 +44,10 @@ _LEAST_SHARE = 0.3  # of a text's characters that are letters
 class Options(GenerationOptions):
     length: Literal["short", "medium", "long"] = option("medium", "Length of the summary.")
     style: Literal["paragraph", "bullets"] = option("paragraph", "Running text or a list of points.")
-    method: Literal["extract", "abstract", "instruct"] = option(
+    method: Literal["extract", "abstract", "instruct", "free"] = option(
         "extract",
         "Choose sentences of the text (extract), or generate: by an adapted model (abstract), by instructions "
-        "(instruct).",
+        "with a bias towards the text's words (instruct), or without it, for capable models (free).",
     )
     query: str = option("", "A question that the summary should answer.")
 
@@ -63,6 +63,7 @@ class Summarize(Task[Options]):
     prose = True
     # How long a summary is and when it ends is in the data that an adapter learns from.
     adapter_options: ClassVar = {"method": "abstract", "length": "long"}
+    capable_options: ClassVar = {"method": "free"}
     shots_options: ClassVar = {"method": "instruct"}
     template_options: ClassVar = {"method": "instruct"}
     columns = Columns(
@@ -200,6 +201,7 @@ def _plain(text: str, options: Options) -> Prompt:
 
 
 def _instructing(text: str, options: Options) -> Prompt:
+    free = options.method == "free"
     enough, most = _LENGTHS[options.length]
     bullets = options.style == "bullets"
     form = "as a list of short bullet points" if bullets else f"in {_SIZES[options.length]}"
@@ -211,10 +213,11 @@ def _instructing(text: str, options: Options) -> Prompt:
         ),
         prefill="-" if bullets else "",
         max_tokens=most,
-        sentence_end_after=enough,
+        # A capable model ends by itself. No model may write numbers that the text doesn't have.
+        sentence_end_after=None if free else enough,
         numbers_of=text,
-        # Without the bias this model invents numbers and names (see dev/LOG.md).
-        sampling=Sampling(repetition_penalty=1.05, copy_bias=3.0),
+        # Without the bias a small model invents numbers and names (see dev/LOG.md).
+        sampling=Sampling() if free else Sampling(repetition_penalty=1.05, copy_bias=3.0),
     )
 
 

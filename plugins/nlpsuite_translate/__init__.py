@@ -94,6 +94,7 @@ class Translate(Task[Options]):
     adapter = "adapter.safetensors"  # of recipe/; exported/translate.md is its card
     # An adapter needs no instructions: the plain prompt is half as long to read and to train on.
     adapter_options: ClassVar = {"plain": True}
+    capable_options: ClassVar = {"repetition_penalty": 1.0}  # names and numbers may come twice
     columns = Columns(text=("source", "en", "text"), reference=("target", "reference", "translation"))
     metrics = ("bleu", "chrf")
 
