@@ -67,7 +67,7 @@ def test_onnxruntime_computes_the_same_padded_on_either_side(exact: Bundle) -> N
 
 @pytest.mark.slow
 def test_each_precision_is_run(bundle: Bundle) -> None:
-    reports = check_clients(bundle, ["ort"])
+    reports = list(check_clients(bundle, ["ort"]))
     assert [report.precision for report in reports] == ["int8", "int4"]
     assert all(report.good and report.encoded == report.texts > 8 for report in reports), reports
 
@@ -144,7 +144,7 @@ def test_clients_are_named(exact: Bundle, tiny_bundle: Path, tmp_path: Path) -> 
     with pytest.raises(OptionError, match="Unknown client 'jax'"):
         split_clients("ort,jax")
     with pytest.raises(OptionError, match="portable"):
-        check_clients(Bundle.open(tiny_bundle), ["ort"])
+        list(check_clients(Bundle.open(tiny_bundle), ["ort"]))
     [report] = check_clients(exact, [f"genai={tmp_path}/python"])
     assert report.status == "missing" and report.good and "not installed" in str(report)
     [report] = check_clients(exact, [f"transformersjs={tmp_path}"])

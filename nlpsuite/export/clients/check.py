@@ -98,8 +98,8 @@ class ClientReport:
 
 def check_clients(
     bundle: Bundle, clients: Sequence[str], on_client: Callable[[str], None] = lambda name: None
-) -> list[ClientReport]:
-    """Run clients on every graph of a portable bundle.
+) -> Iterator[ClientReport]:
+    """Run clients on every graph of a portable bundle, one after the other.
 
     Args:
         clients: names out of ``CLIENTS``, each possibly with ``=`` and where it is: a Python, or for JavaScript a
@@ -114,13 +114,11 @@ def check_clients(
         raise OptionError(
             "Other programs can only run a portable bundle.", hint="Export it with --layout portable."
         )
-    reports = []
     for graph in bundle.graphs:
         job, reference = make_job(bundle, graph)
         for name, place in named.items():
             on_client(f"{name} ({graph.precision})")
-            reports.append(_check(name, place, graph.precision, job, reference))
-    return reports
+            yield _check(name, place, graph.precision, job, reference)
 
 
 def split_clients(text: str) -> dict[str, str]:
