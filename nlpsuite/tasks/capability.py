@@ -18,6 +18,6 @@ def is_capable(bundle: Bundle) -> bool:
     prompts of a task."""
     if bundle.adapter is not None or "chat_template.jinja" not in bundle.files:
         return False
-    precision = bundle.graphs[0].precision
-    parameters = bundle.parameters or bundle.size_bytes / _WEIGHT_BYTES.get(precision, 4.0)
-    return parameters >= CAPABLE_PARAMETERS
+    if bundle.parameters:  # also known while the graph is yet to be written
+        return bundle.parameters >= CAPABLE_PARAMETERS
+    return bundle.size_bytes / _WEIGHT_BYTES[bundle.graphs[0].precision] >= CAPABLE_PARAMETERS
