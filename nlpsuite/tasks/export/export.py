@@ -90,7 +90,11 @@ def export(
         ClientMismatchError: a program of ``verify_with`` computes something else; the bundle is there.
         NlpsuiteError: as ``export_model``.
     """
-    split_clients(verify_with)
+    if split_clients(verify_with) and layout == "slots":
+        raise OptionError(
+            "Other programs can only run a portable bundle.",
+            hint="Leave out --layout slots, or --verify-with.",
+        )
     settings: dict[str, Any] = {
         "precision": precision,
         "name": name,
