@@ -81,6 +81,23 @@ def test_the_golden_examples_agree(exported: Callable[[str], Path], name: str) -
     assert done.stdout == f"{count} of {count} golden examples agree.\n"
 
 
+@pytest.mark.parametrize("name", ["sentiment", "complete"])
+def test_each_graph_has_golden_examples(base: Path, tmp_path: Path, name: str) -> None:
+    made = tmp_path / name
+    export(base, made, task=name, precision="fp32,int8,int4", verify=False, adapter="none")
+    file = json.loads((made / "task.json").read_text("utf-8"))
+    assert schema_errors(file) == []
+    assert [each["model"]["precision"] for each in file["variants"]] == ["int8", "int4"]
+    own = [each["golden"] for each in (file, *file["variants"])]
+    assert own[0] != own[1] != own[2]  # weights of other bits
+    assert all(each["tolerance"] != file["tolerance"] for each in file["variants"])
+    for precision in ("fp32", "int8", "int4"):
+        done = run_client(made, "--precision", precision, "--check")
+        assert done.returncode == 0, done.stdout + done.stderr
+    done = run_client(made, "--precision", "fp16", "--check")
+    assert done.returncode != 0 and "has no fp16 graph" in done.stderr
+
+
 @pytest.mark.parametrize("name, need", [("summarize", "numbers_from_text"), ("complete", "token_healing")])
 def test_what_clients_may_leave_out_is_named(exported: Callable[[str], Path], name: str, need: str) -> None:
     """And so the examples above prove these as well."""

@@ -9,7 +9,7 @@ const SENTENCE_END = /[.!?。！？…]["')\]}»”’」』）】]*$/;
 const NODE = typeof process !== "undefined" && Boolean(process.versions?.node);
 
 export async function loadTask(where, { dtype, device, progress } = {}) {
-  const spec = await readSpec(where);
+  let spec = await readSpec(where);
   if (spec.format !== FORMAT) throw new Error(`${where}: task.json is ${spec.format}, this module reads ${FORMAT}.`);
   if (NODE) {
     const { resolve } = await import("node:path");
@@ -17,14 +17,24 @@ export async function loadTask(where, { dtype, device, progress } = {}) {
     env.allowRemoteModels = false;
     env.localModelPath = "/";
   }
+  dtype ??= DTYPES[spec.model?.precision] ?? "fp32";
+  spec = withGraph(spec, dtype);
   const tokenizer = await AutoTokenizer.from_pretrained(where, { progress_callback: progress });
   const model = await AutoModelForCausalLM.from_pretrained(where, {
-    dtype: dtype ?? DTYPES[spec.model?.precision] ?? "fp32",
+    dtype,
     device: device ?? (NODE ? "cpu" : "wasm"),
     progress_callback: progress,
   });
   const runner = new Runner(spec, tokenizer, model);
   return Object.assign((text, options) => runner.run(text, options), { spec, check: () => runner.check() });
+}
+
+// The file with what is different for another graph of the bundle: calibration, tolerance and golden answers.
+function withGraph(spec, dtype) {
+  const variant = spec.variants?.find(({ model }) => DTYPES[model.precision] === dtype);
+  if (!variant) return spec;
+  const merged = Object.entries(variant).map(([key, value]) => [key, Array.isArray(value) ? value : { ...spec[key], ...value }]);
+  return { ...spec, ...Object.fromEntries(merged) };
 }
 
 async function readSpec(where) {

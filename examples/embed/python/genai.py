@@ -8,7 +8,6 @@ python genai.py exported/sentiment --check
 
 import json
 import re
-import sys
 from pathlib import Path
 
 import numpy as np
@@ -20,7 +19,9 @@ class GenaiTask(Task):
     """A task whose graph and tokenizer onnxruntime-genai runs, one row after the other."""
 
     def open(self, bundle):
-        self.model = og.Model(str(bundle))
+        config = og.Config(str(bundle))
+        config.overlay(json.dumps({"model": {"decoder": {"filename": self.file["model"]["graph"]}}}))
+        self.model = og.Model(config)
         self.tokenizer = og.Tokenizer(self.model)
         tokenizer = json.loads(Path(bundle, "tokenizer.json").read_text(encoding="utf-8"))
         controls = {t["id"]: t["content"] for t in tokenizer["added_tokens"] if t["special"]}
@@ -52,4 +53,4 @@ class GenaiTask(Task):
 
 
 if __name__ == "__main__":
-    main(GenaiTask(sys.argv[1]))
+    main(GenaiTask)
