@@ -18,7 +18,7 @@ from nlpsuite.runtime.bundle import MANIFEST, Bundle
 
 if TYPE_CHECKING:
     from nlpsuite.export.build import Check, Companion
-    from nlpsuite.export.clients.check import ClientReport
+    from nlpsuite.export.clients.report import ClientReport
     from nlpsuite.export.fill import Precision
     from nlpsuite.models.checkpoint import Checkpoint
 

@@ -56,14 +56,22 @@ class PortableReader:
 
     Args:
         graph: the ONNX file, its weights beside it.
+        exact: round no activations: products of quantised weights are computed in float32, as onnxruntime does on
+            some machines and in browsers.
     """
 
-    def __init__(self, graph: Path, device: Device) -> None:
+    def __init__(self, graph: Path, device: Device, *, exact: bool = False) -> None:
         import onnxruntime
 
         options = onnxruntime.SessionOptions()
         options.log_severity_level = 4  # or its warnings reach the user's terminal
-        self._session = onnxruntime.InferenceSession(str(graph), options, providers=device.providers)
+        model: str | bytes = str(graph)
+        if exact:
+            model = _with_exact_products(graph)
+            options.add_session_config_entry(
+                "session.model_external_initializers_file_folder_path", str(graph.parent)
+            )
+        self._session = onnxruntime.InferenceSession(model, options, providers=device.providers)
         self._inputs = [i for i in self._session.get_inputs() if i.name.startswith("past_key_values.")]
         self._outputs = ["logits", *(i.name.replace("past_key_values.", "present.") for i in self._inputs)]
         self.restart()
@@ -87,3 +95,16 @@ class PortableReader:
         self._past = dict(zip(self._past, present))
         self._seen = total
         return np.asarray(logits[0], np.float32)
+
+
+def _with_exact_products(graph: Path) -> bytes:
+    """A graph without permission to round what quantised weights are multiplied with."""
+    import onnx
+
+    model = onnx.load(graph, load_external_data=False)
+    for node in model.graph.node:
+        for attribute in node.attribute:
+            if node.op_type == "MatMulNBits" and attribute.name == "accuracy_level":
+                attribute.i = 1  # float32
+    serialized: bytes = model.SerializeToString()
+    return serialized

@@ -17,8 +17,9 @@ from tiny import write_tiny_checkpoint
 from nlpsuite.cli import cli
 from nlpsuite.errors import ClientMismatchError, OptionError
 from nlpsuite.export.clients import check as check_module
-from nlpsuite.export.clients.check import check_clients, compare, split_clients
-from nlpsuite.export.clients.job import MODES, TEXTS, Job, Reference, make_job
+from nlpsuite.export.clients.check import check_clients, split_clients
+from nlpsuite.export.clients.job import MODES, TEXTS, Choices, Job, Reference, make_job
+from nlpsuite.export.clients.report import compare
 from nlpsuite.runtime.bundle import MANIFEST, Bundle
 from nlpsuite.tasks.export.export import export
 
@@ -52,6 +53,7 @@ def answered(reference: Reference) -> dict[str, object]:
         "version": "1",
         "ids": [list(row) for row in reference.ids],
         "runs": {mode: [list(row) for row in reference.generated] for mode in MODES},
+        "continuations": {mode: list(reference.continuations) for mode in MODES},
         "logits": {mode: [list(row) for row in reference.logits] for mode in MODES},
     }
 
@@ -61,7 +63,7 @@ def test_onnxruntime_computes_the_same_padded_on_either_side(exact: Bundle) -> N
     [report] = check_clients(exact, ["ort"])
     assert report.status == "same" and report.encoded == report.texts == len(TEXTS) == 20
     assert report.runs == dict.fromkeys(MODES, (20, 0))
-    assert report.logit_difference < 1e-4 and report.labels is None
+    assert report.logit_difference < 1e-4 and report.tolerance == 0.01 and not report.labels
     assert "greedy single 20, left 20, right 20" in str(report)
 
 
@@ -98,7 +100,8 @@ def test_the_task_stands_around_each_text(bundle: Bundle, exact: Bundle) -> None
     job, reference = make_job(bundle, bundle.graphs[0])
     assert all(any(text.strip() in prompt for text in TEXTS) for prompt in job.texts)
     assert 8 < len(job.texts) < 20  # those for which the tiny context has room
-    assert len(reference.labels) == 2 and job.dtype == "q8"
+    assert len(reference.choices.ids) == 2 and job.dtype == "q8"
+    assert any(reference.choices.calibration)
     plain, _ = make_job(exact, exact.graphs[0])
     assert plain.texts == TEXTS and plain.dtype == "fp32"
 
@@ -119,24 +122,57 @@ def test_what_differs_is_told_apart(exact: Bundle) -> None:
     answer["runs"]["left"][2] = [*reference.generated[2][:4], 7]  # type: ignore[index]
     clear = dataclasses.replace(reference, margins=[[9.0] * 99] * 3)
     report = compare("x", "fp32", answer, clear)
-    assert report.status == "differs" and "Text 3, left: token 5" in report.detail
+    assert report.status == "differs" and "Text 3, left: another token" in report.detail
+    assert report.runs == {"single": (3, 0), "left": (2, 0), "right": (3, 0)}
     close = dataclasses.replace(reference, margins=[[1e-4] * 99] * 3)
     report = compare("x", "fp32", answer, close)
     assert report.status == "near-tie" and report.margin == 1e-4
     assert report.runs == {"single": (3, 0), "left": (2, 1), "right": (3, 0)}
+    assert "left 2 + 1 near tie," in str(report)
 
     answer = answered(reference)
-    answer["logits"]["right"] = [list(np.array(row) + 0.5) for row in reference.logits]  # type: ignore[index]
-    assert compare("x", "fp32", answer, reference).logit_difference == pytest.approx(0.5)
+    answer["continuations"]["left"][1] += "."  # type: ignore[index]
+    assert compare("x", "fp32", answer, reference).status in ("tokenizer", "same")  # bytes that are no text
+    readable = dataclasses.replace(reference, continuations=["one", "two", "three"])
+    answer = answered(readable) | {"continuations": {mode: ["one", "t wo", "three"] for mode in MODES}}
+    report = compare("x", "fp32", answer, readable)
+    assert report.status == "tokenizer" and "'t wo', not as 'two'" in report.detail and report.good
+
+
+@pytest.mark.parametrize("change", [0.5, -0.5, float("nan"), float("inf")])
+def test_logits_that_are_off_are_no_near_tie(exact: Bundle, change: float) -> None:
+    """Whatever the client's own error, nlpsuite's rounding sets the tolerance."""
+    _, reference = make_job(exact, exact.graphs[0], TEXTS[:3])
+    answer = answered(reference)
+    answer["runs"]["right"][0] = [0, 0, 0]  # type: ignore[index]
+    answer["logits"]["right"] = [list(np.array(row) + change) for row in reference.logits]  # type: ignore[index]
+    report = compare("x", "fp32", answer, reference)
+    assert report.status == "differs" and not report.good
+    answer["runs"] = answered(reference)["runs"]
+    report = compare("x", "fp32", answer, reference)
+    assert report.status == "differs" and "Text 1, right: a logit is off by" in report.detail
+    assert report.logit_difference == pytest.approx(abs(change)) or np.isnan(change)
+    loose = dataclasses.replace(reference, tolerance=0.6)
+    assert compare("x", "fp32", answer, loose).good == (abs(change) < 0.6)
 
 
 def test_a_task_that_chooses_has_labels(bundle: Bundle) -> None:
     _, reference = make_job(bundle, bundle.graphs[0], TEXTS)
     answer, texts = answered(reference), len(reference.ids)
-    assert compare("x", "int8", answer, reference).labels == dict.fromkeys(MODES, texts)
-    answer["logits"]["left"] = [[-v for v in row] for row in reference.logits]  # type: ignore[index]
-    labels = compare("x", "int8", answer, reference).labels
-    assert labels is not None and labels["left"] == 0 and labels["single"] == texts
+    assert compare("x", "int8", answer, reference).labels == dict.fromkeys(MODES, (texts, 0))
+    calibration = [*reference.choices.calibration, *[0.0] * 8]
+    answer["logits"]["left"] = [  # type: ignore[index]
+        [2 * c - v for c, v in zip(calibration, row)] for row in reference.logits
+    ]
+    report = compare("x", "int8", answer, reference)
+    assert report.labels["left"][0] == 0 and report.labels["single"] == (texts, 0)
+    assert report.status == "differs"
+
+
+def test_labels_are_calibrated() -> None:
+    choices = Choices((5, 6, 7), (1.0, 0.0, 0.0), ((0,), (1, 2)))
+    assert choices.label([2.0, 0.5, 1.0]) == (0, 0.25)
+    assert choices.label([1.7, 0.5, 1.0]) == (1, pytest.approx(0.05))
 
 
 def test_clients_are_named(exact: Bundle, tiny_bundle: Path, tmp_path: Path) -> None:
@@ -154,7 +190,7 @@ def test_clients_are_named(exact: Bundle, tiny_bundle: Path, tmp_path: Path) -> 
 @pytest.mark.slow
 def test_a_program_that_fails_is_reported(exact: Bundle, tmp_path: Path) -> None:
     broken = tmp_path / "python"
-    broken.write_text('#!/bin/sh\n[ "$1" = -c ] && exit 0\necho "out of luck" >&2\nexit 3\n')
+    broken.write_text('#!/bin/sh\n[ "$2" = -c ] && exit 0\necho "out of luck" >&2\nexit 3\n')
     broken.chmod(0o755)
     [report] = check_clients(exact, [f"genai={broken}"])
     assert report.status == "failed" and not report.good and report.detail == "out of luck"
@@ -176,6 +212,20 @@ def test_the_command(tiny_path: Path, tmp_path: Path, monkeypatch: pytest.Monkey
     assert (tmp_path / "out" / MANIFEST).is_file()
     result = CliRunner().invoke(cli, [*command[:-1], "jax"])
     assert isinstance(result.exception, OptionError)
+
+
+def test_programs_take_nothing_from_where_they_are_run(
+    exact: Bundle, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "tokenizers.py").write_text("raise SystemExit('the wrong one')")
+    monkeypatch.setenv("PYTHONPATH", str(tmp_path))
+    monkeypatch.chdir(tmp_path)
+    [report] = check_clients(exact, ["ort"])
+    assert report.status == "same"
+    (tmp_path / "node_modules" / "@huggingface" / "transformers").mkdir(parents=True)
+    (tmp_path / "deep").mkdir()
+    monkeypatch.chdir(tmp_path / "deep")
+    assert check_module._modules("", "x") == tmp_path / "node_modules"
 
 
 def test_several_precisions_need_the_portable_layout(tiny_path: Path, tmp_path: Path) -> None:

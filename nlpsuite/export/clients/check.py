@@ -5,26 +5,25 @@ from __future__ import annotations
 import contextlib
 import functools
 import json
+import os
 import shutil
 import subprocess
 import sys
 import threading
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import asdict, dataclass
 from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 from nlpsuite.errors import OptionError
-from nlpsuite.export.clients.job import MODES, Job, Reference, make_job
+from nlpsuite.export.clients.job import Job, Reference, make_job
+from nlpsuite.export.clients.report import ClientReport, compare
 from nlpsuite.runtime.bundle import Bundle
 
-__all__ = ["CLIENTS", "ClientReport", "check_clients", "split_clients"]
+__all__ = ["CLIENTS", "check_clients", "split_clients"]
 
 _PROGRAMS = Path(__file__).with_name("programs")
 _TIMEOUT = 900.0  # seconds for one client
-# Texts may also differ where nlpsuite's own lead of a token is smaller than this.
-_TIE = 1e-3
 
 
 class _NotInstalledError(Exception):
@@ -33,67 +32,6 @@ class _NotInstalledError(Exception):
 
 class _ClientFailedError(Exception):
     """A client ended without an answer; the message is its own."""
-
-
-@dataclass(frozen=True)
-class ClientReport:
-    """What a client computed with one graph of a bundle.
-
-    Attributes:
-        client: its name.
-        precision: of the graph.
-        status: ``same`` in all; ``near-tie``: other tokens only where the lead was smaller than twice the largest
-            difference of a logit; ``tokenizer``: the same, but for texts that the client's own tokenizer reads in another
-            way; ``differs``; ``failed``; ``missing``: not installed.
-        version: of the library.
-        encoded: number of texts with the same tokens.
-        texts: number of texts.
-        runs: for each way of padding that the client offers, how many greedy texts are the same, and how many
-            differ at a near tie.
-        labels: number of texts with the same label, for each way of padding; empty for a task without.
-        logit_difference: largest difference of a logit after a prompt.
-        margin: largest lead of nlpsuite's token where a client's text goes another way.
-        detail: the first difference, the client's own error, or how to install it.
-    """
-
-    client: str
-    precision: str
-    status: Literal["same", "near-tie", "tokenizer", "differs", "failed", "missing"]
-    version: str = ""
-    encoded: int = 0
-    texts: int = 0
-    runs: dict[str, tuple[int, int]] | None = None
-    labels: dict[str, int] | None = None
-    logit_difference: float = 0.0
-    margin: float = 0.0
-    detail: str = ""
-
-    @property
-    def good(self) -> bool:
-        """Whether the client computes what nlpsuite does from the same tokens, or isn't there."""
-        return self.status not in ("differs", "failed")
-
-    def __str__(self) -> str:
-        head = f"{self.client} ({self.precision})"
-        if self.status == "missing":
-            return f"{head}: not installed. {self.detail}"
-        if self.status == "failed":
-            return f"{head}: failed. {self.detail}"
-        ways = [
-            f"{mode} {same}" + (f" + {ties} near ties" if ties else "")
-            for mode, (same, ties) in (self.runs or {}).items()
-        ]
-        labels = f"; labels {', '.join(f'{m} {n}' for m, n in self.labels.items())}" if self.labels else ""
-        return (
-            f"{head} {self.version}: {self.status}. Of {self.texts} texts: tokens {self.encoded}; greedy "
-            f"{', '.join(ways)}{labels}; logits differ by at most {self.logit_difference:.2g}"
-            + (f"; largest margin of a tie {self.margin:.2g}" if self.margin else "")
-            + (f". {self.detail}" if self.detail else ".")
-        )
-
-    def to_dict(self) -> dict[str, Any]:
-        """For JSON."""
-        return asdict(self)
 
 
 def check_clients(
@@ -142,60 +80,6 @@ def _check(name: str, place: str, precision: str, job: Job, reference: Reference
     return compare(name, precision, answer, reference)
 
 
-def compare(name: str, precision: str, answer: dict[str, Any], reference: Reference) -> ClientReport:
-    """A client's answer beside the reference."""
-    texts = range(len(reference.ids))
-    encoded = [answer["ids"][i] == reference.ids[i] for i in texts]
-    difference = max(
-        (
-            abs(ours - theirs)
-            for rows in answer["logits"].values()
-            for i in texts
-            if encoded[i]
-            for ours, theirs in zip(reference.logits[i], rows[i])
-        ),
-        default=0.0,
-    )
-    runs, labels, margins, detail = {}, {}, [0.0], ""
-    for mode in (mode for mode in MODES if mode in answer["runs"]):
-        same = ties = 0
-        for i in (i for i in texts if encoded[i]):
-            expected, found = reference.generated[i], answer["runs"][mode][i]
-            if found == expected:
-                same += 1
-                continue
-            at = next((k for k, pair in enumerate(zip(expected, found)) if pair[0] != pair[1]), None)
-            at = min(len(expected), len(found)) if at is None else at
-            margin = reference.margins[i][at] if at < len(reference.margins[i]) else 0.0
-            if margin <= max(_TIE, 2 * difference):
-                ties += 1
-                margins.append(margin)
-            else:
-                detail = detail or (
-                    f"Text {i + 1}, {mode}: token {at + 1} is another one, by a margin of {margin:.2g}."
-                )
-        runs[mode] = (same, ties)
-        if len(reference.labels) and mode in answer["logits"]:
-            labels[mode] = sum(
-                _label(answer["logits"][mode][i], reference) == _label(reference.logits[i], reference)
-                for i in texts
-                if encoded[i]
-            )
-    ties = any(ties for _, ties in runs.values())
-    status: Any = "differs" if detail else "near-tie" if ties else "same"
-    if not all(encoded):
-        status = "differs" if detail or not any(encoded) else "tokenizer"
-        detail = f"Text {encoded.index(False) + 1} has other tokens. {detail}".strip()
-    return ClientReport(
-        name, precision, status, str(answer["version"]), sum(encoded), len(texts), runs, labels or None,
-        difference, max(margins), detail,
-    )  # fmt: skip
-
-
-def _label(logits: Sequence[float], reference: Reference) -> int:
-    return max(reference.labels, key=lambda i: logits[i])
-
-
 def _answer(command: Sequence[str], job: Job) -> dict[str, Any]:
     """The last line that a program prints."""
     try:
@@ -210,25 +94,29 @@ def _answer(command: Sequence[str], job: Job) -> dict[str, Any]:
     return found
 
 
-def _python(program: str, module: str, package: str, place: str, job: Job) -> dict[str, Any]:
+def _python(program: str, modules: Sequence[str], package: str, place: str, job: Job) -> dict[str, Any]:
     python = place or sys.executable
+    # Isolated: neither PYTHONPATH nor the current directory adds to what is installed.
+    known = f"from importlib.util import find_spec as f; exit(any(f(m) is None for m in {list(modules)!r}))"
     try:
-        known = subprocess.run([python, "-c", f"import {module}"], capture_output=True, timeout=120)
-    except OSError as error:
+        there = subprocess.run([python, "-I", "-c", known], capture_output=True, timeout=_TIMEOUT)
+    except (OSError, subprocess.TimeoutExpired) as error:
         raise _NotInstalledError(f"{python} can't be run ({error}).") from None
-    if known.returncode:
+    if there.returncode:
         raise _NotInstalledError(f"pip install {package}; a Python with it: {program}=PATH.")
-    return _answer([python, str(_PROGRAMS / f"run_{program}.py")], job)
+    return _answer([python, "-I", str(_PROGRAMS / f"run_{program}.py")], job)
 
 
 def _modules(place: str, client: str) -> Path:
-    modules = Path(place or "node_modules").resolve()
-    if not (modules / "@huggingface" / "transformers").is_dir():
-        raise _NotInstalledError(
-            f"npm install --ignore-scripts @huggingface/transformers; a directory with it: "
-            f"{client}=NODE_MODULES."
-        )
-    return modules
+    """The node_modules directory with transformers.js: the one named, else the nearest above, as Node looks."""
+    here = Path.cwd()
+    candidates = [Path(place)] if place else [each / "node_modules" for each in (here, *here.parents)]
+    for modules in candidates:
+        if (modules / "@huggingface" / "transformers").is_dir():
+            return modules.resolve()
+    raise _NotInstalledError(
+        f"npm install --ignore-scripts @huggingface/transformers; a directory with it: {client}=NODE_MODULES."
+    )
 
 
 def _transformersjs(place: str, job: Job) -> dict[str, Any]:
@@ -247,9 +135,10 @@ def _browser(place: str, job: Job) -> dict[str, Any]:
         raise _NotInstalledError("pip install playwright") from None
     names = ("chromium", "chromium-browser", "google-chrome")
     executable = next(filter(None, map(shutil.which, names)), None)
+    sandbox = ["--no-sandbox"] if hasattr(os, "geteuid") and os.geteuid() == 0 else []  # root can't have one
     with _served(Path(job.bundle), modules) as url, sync_playwright() as playwright:
         try:
-            browser = playwright.chromium.launch(executable_path=executable, args=["--no-sandbox"])
+            browser = playwright.chromium.launch(executable_path=executable, args=sandbox)
         except Error as error:
             raise _NotInstalledError("Install Chromium, or: playwright install chromium") from error
         try:
@@ -300,9 +189,11 @@ def _served(bundle: Path, modules: Path) -> Iterator[str]:
 
 
 CLIENTS: dict[str, Callable[[str, Job], dict[str, Any]]] = {
-    "ort": functools.partial(_python, "ort", "onnxruntime, tokenizers", "onnxruntime tokenizers"),
-    "genai": functools.partial(_python, "genai", "onnxruntime_genai", "onnxruntime-genai"),
-    "optimum": functools.partial(_python, "optimum", "optimum.onnxruntime", "'optimum[onnxruntime]'"),
+    "ort": functools.partial(_python, "ort", ("onnxruntime", "tokenizers"), "onnxruntime tokenizers"),
+    "genai": functools.partial(_python, "genai", ("onnxruntime_genai",), "onnxruntime-genai"),
+    "optimum": functools.partial(
+        _python, "optimum", ("optimum", "optimum.onnxruntime"), "'optimum[onnxruntime]'"
+    ),
     "transformersjs": _transformersjs,
     "browser": _browser,
 }

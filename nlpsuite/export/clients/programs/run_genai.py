@@ -14,7 +14,7 @@ def main():
     model = og.Model(config)
     tokenizer = og.Tokenizer(model)
     rows = [[int(i) for i in tokenizer.encode(text)] for text in job["texts"]]
-    runs, logits = {}, {}
+    runs, logits, continuations = {}, {}, {}
     for mode in job["modes"]:
         if mode == "left":
             continue
@@ -23,8 +23,18 @@ def main():
         for batch in batches:
             found.update(zip(batch, greedy(model, tokenizer, [job["texts"][i] for i in batch], job)))
         runs[mode] = [found[i][0] for i in range(len(rows))]
+        continuations[mode] = [decoded(tokenizer, out) for out in runs[mode]]
         logits[mode] = [found[i][1][watch].tolist() for i, watch in enumerate(job["watch"])]
-    print(json.dumps({"version": og.__version__, "ids": rows, "runs": runs, "logits": logits}))
+    texts = {"continuations": continuations}
+    print(json.dumps({"version": og.__version__, "ids": rows, "runs": runs, "logits": logits, **texts}))
+
+
+def decoded(tokenizer, ids):
+    """The text of tokens; None for bytes that are no text, which the library doesn't decode."""
+    try:
+        return tokenizer.decode(np.array(ids, np.int32)) if ids else ""
+    except Exception:
+        return None
 
 
 def greedy(model, tokenizer, texts, job):

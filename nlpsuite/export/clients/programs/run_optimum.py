@@ -17,7 +17,7 @@ def main():
     rows = [tokenizer(text, add_special_tokens=False)["input_ids"] for text in job["texts"]]
     if tokenizer.pad_token_id is None:
         tokenizer.pad_token_id = job["ends"][0]
-    runs, logits = {}, {}
+    runs, logits, continuations = {}, {}, {}
     for mode in job["modes"]:
         if mode == "right":
             continue
@@ -43,9 +43,11 @@ def main():
                 end = next((at for at, token in enumerate(out) if token in job["ends"]), len(out))
                 found[i] = out[:end], first.to(torch.float32).numpy()
         runs[mode] = [found[i][0] for i in range(len(rows))]
+        continuations[mode] = [tokenizer.decode(out, skip_special_tokens=True) for out in runs[mode]]
         logits[mode] = [found[i][1][watch].tolist() for i, watch in enumerate(job["watch"])]
     version = optimum.version.__version__
-    print(json.dumps({"version": version, "ids": rows, "runs": runs, "logits": logits}))
+    texts = {"continuations": continuations}
+    print(json.dumps({"version": version, "ids": rows, "runs": runs, "logits": logits, **texts}))
 
 
 main()

@@ -15,7 +15,7 @@ def main():
     tokenizer = Tokenizer.from_file(str(bundle / "tokenizer.json"))
     rows = [tokenizer.encode(text, add_special_tokens=False).ids for text in job["texts"]]
     session = onnxruntime.InferenceSession(str(bundle / job["graph"]), providers=["CPUExecutionProvider"])
-    runs, logits = {}, {}
+    runs, logits, continuations = {}, {}, {}
     for mode in job["modes"]:
         batches = [[i] for i in range(len(rows))] if mode == "single" else [list(range(len(rows)))]
         found = {}
@@ -23,9 +23,11 @@ def main():
             answers = greedy(session, [rows[i] for i in batch], job["tokens"], job["ends"], mode == "right")
             found.update(zip(batch, answers))
         runs[mode] = [found[i][0] for i in range(len(rows))]
+        continuations[mode] = [tokenizer.decode(out) for out in runs[mode]]
         logits[mode] = [found[i][1][watch].tolist() for i, watch in enumerate(job["watch"])]
     versions = f"onnxruntime {onnxruntime.__version__}"
-    print(json.dumps({"version": versions, "ids": rows, "runs": runs, "logits": logits}))
+    texts = {"continuations": continuations}
+    print(json.dumps({"version": versions, "ids": rows, "runs": runs, "logits": logits, **texts}))
 
 
 def greedy(session, rows, tokens, ends, right):
