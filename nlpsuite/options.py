@@ -34,7 +34,7 @@ __all__ = [
 
 RESERVED_OPTIONS = frozenset(
     "files text texts encoding json as_json output overwrite help debug no_plugins model adapter precision device "
-    "threads max_parts prompt_file prompt_template shots max_shots guard task name layout verify golden_texts override reporter on_text on_notice cancelled".split()
+    "threads max_parts prompt_file prompt_template shots max_shots guard task name layout verify verify_with golden_texts override reporter on_text on_notice cancelled".split()
 )
 """Names that no option of a task may have: every task's command, ``load`` and pipelines use them."""
 

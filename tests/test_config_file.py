@@ -81,7 +81,7 @@ def test_mistakes(file: Path, text: str, problem: str, hint: str) -> None:
     [
         ("lenght = 'short'", "There is no option 'lenght'.", "Did you mean 'length'?"),
         ("length = 'tiny'", "length is 'tiny', must be one of short, medium, long.", "config schema"),
-        ("method = 1", "method is 1, must be one of extract, abstract, instruct.", "config schema"),
+        ("method = 1", "method is 1, must be one of extract, abstract, instruct, free.", "config schema"),
         ("max_tokens = '9'", "max_tokens is '9', must be of type int.", "config schema"),
         ("temperature = nan", "temperature is nan, must be a finite number.", "config schema"),
         ("seed = 2026-01-01", "must be of type int", "config schema"),

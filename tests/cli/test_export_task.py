@@ -107,7 +107,7 @@ def test_nlpsuites_own_layout_works_too(cli, here: Path) -> None:
 
 def test_what_is_refused_says_what_works(cli, base: Path, here: Path) -> None:
     for arguments, code, words in (
-        (("summarize",), 2, "What works: --method abstract, --method instruct."),
+        (("summarize",), 2, "What works: --method abstract, --method instruct, --method free."),
         (("complete", "--line"), 2, "complete with line=True can't be exported as a file"),
         (("complete", "--line"), 2, "What works: --no-line."),
         (("review",), 2, "nlpsuite serve"),

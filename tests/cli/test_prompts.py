@@ -107,7 +107,7 @@ def test_the_weights_are_not_loaded(tiny_bundle) -> None:
 
 def test_list(cli) -> None:
     out = cli("prompts", "list").out
-    assert "sentiment" in out and "{text} {shots} {examples} {calibrate} {labels} {margin}" in out
+    assert "sentiment" in out and "{text} {shots} {examples} {ask} {calibrate} {labels} {margin}" in out
     rows = {row["task"]: row for row in json.loads(cli("prompts", "list", "--json").out)}
     assert rows["chat"]["form"] == "conversation" and rows["complete"]["form"] == "text"
     assert rows["translate"]["placeholders"] == ["text", "shots", "to", "from", "plain", "pairs"]

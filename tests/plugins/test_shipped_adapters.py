@@ -33,6 +33,7 @@ def test_they_are_small() -> None:
     assert sorted(path.name for path in paths) == [
         "abstract.safetensors",
         *["adapter.safetensors"] * len(TASKS),
+        "python.safetensors",
     ]
     assert max(sizes) <= 20e6
     assert sum(sizes) <= 60e6

@@ -38,7 +38,7 @@ def test_the_suites_own_flags_are_reserved() -> None:
         "block",
         "sentinels",
     }
-    assert own - {"repetition_penalty", "seed"} <= RESERVED_OPTIONS
+    assert own - {"repetition_penalty", "seed", "beams"} <= RESERVED_OPTIONS
 
 
 def test_the_texts_are_the_same_every_time() -> None:

@@ -262,7 +262,11 @@ def make(
         if made[kind] >= wanted[kind] or by_kind[package, kind] >= share * wanted[kind]:
             continue
         example = next(filter(None, (CUTS[kind](function, generator) for _ in range(TRIES))), None)
-        if example is None or not example.text.strip() or index.shares(example.text + example.completion + example.suffix):
+        if (
+            example is None
+            or not example.text.strip()
+            or index.shares(example.text + example.completion + example.suffix)
+        ):
             continue
         digest = hashlib.sha256("\0".join(example).encode()).digest()
         if digest in seen:
