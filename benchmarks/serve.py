@@ -3,8 +3,8 @@
     python benchmarks/serve.py --llama ~/peers/bin/python --gguf model.gguf --rounds 3 --output serve
     python benchmarks/serve.py --quick            nlpsuite alone, few requests
 
---llama is a Python with llama-cpp-python[server], and --llama-server a binary of llama.cpp's own server; both serve the file --gguf, whose
-weights must be those of --model. Every server gets the same prompts, each of them once a round, by /v1/completions,
+Peers: --llama is a Python with llama-cpp-python[server]; llama.cpp's own server is --llama-server, a binary, or --xllamacpp,
+a Python with the package xllamacpp, which carries it prebuilt. They serve the file --gguf, whose weights must be those of --model. Every server gets the same prompts, each of them once a round, by /v1/completions,
 greedily and without a cache of earlier rounds' prompts. In each round one server after the other is asked, in an
 order that rotates. Figures are medians over the rounds. Written to serve.json and serve.md in --output.
 """
@@ -95,6 +95,10 @@ def servers_of(arguments: argparse.Namespace) -> list[Server]:
                 [arguments.llama, "-m", "llama_cpp.server", *flags, "--logits_all", "false"],
             )
         )
+    if arguments.xllamacpp:
+        worker = str(Path(__file__).parent / "workers" / "llama_server.py")
+        flags = ["--slots", str(most), "--context", str(512 * most), "--threads", threads]
+        found.append(at("llama.cpp", [arguments.xllamacpp, worker, arguments.gguf, *flags]))
     if arguments.llama_server:
         flags = ["-m", arguments.gguf, "-c", str(512 * most), "-t", threads, "-np", str(most), "--no-webui"]
         found.append(at("llama-server", [arguments.llama_server, *flags]))
@@ -183,6 +187,7 @@ def main() -> None:
     parser.add_argument("--model", help="as nlpsuite serve takes it; by default the default model")
     parser.add_argument("--llama", help="Python with llama-cpp-python[server]")
     parser.add_argument("--llama-server", help="binary of llama.cpp's server")
+    parser.add_argument("--xllamacpp", help="Python with xllamacpp")
     parser.add_argument("--gguf", help="file for llama.cpp")
     parser.add_argument("--threads", type=int, default=os.cpu_count())
     parser.add_argument("--clients", type=lambda text: [int(n) for n in text.split(",")], default=[1, 8, 32])
@@ -192,7 +197,7 @@ def main() -> None:
     parser.add_argument("--output", type=Path, default=Path("serve"))
     parser.add_argument("--quick", action="store_true", help="two clients, four requests, one round")
     arguments = parser.parse_args()
-    if (arguments.llama or arguments.llama_server) and not arguments.gguf:
+    if (arguments.llama or arguments.llama_server or arguments.xllamacpp) and not arguments.gguf:
         parser.error("llama.cpp needs --gguf")
     if arguments.quick:
         arguments.clients, arguments.requests, arguments.tokens, arguments.rounds = [2], 4, 8, 1

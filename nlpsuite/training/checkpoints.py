@@ -2,6 +2,7 @@
 
     weights.safetensors      the trainable parameters
     optimizer.safetensors    the two moments of Adam for each parameter
+    average.safetensors      the moving average of the parameters, if the run has one
     state.json               where the run stands
 
 No pickles: opening a checkpoint runs no code.
@@ -21,12 +22,14 @@ from torch.optim import Optimizer
 
 from nlpsuite.errors import BundleCorruptError, OptionError
 from nlpsuite.files import atomic_directory
+from nlpsuite.training.averaging import WeightAverage
 from nlpsuite.training.distributed import World, full_tensor, place_like
 from nlpsuite.training.report import RunProgress
 
 __all__ = ["load_checkpoint", "read_weights", "save_checkpoint", "save_weights"]
 
 _WEIGHTS, _OPTIMIZER, _STATE = "weights.safetensors", "optimizer.safetensors", "state.json"
+_AVERAGE = "average.safetensors"
 _MOMENTS = ("exp_avg", "exp_avg_sq")
 
 
@@ -34,6 +37,7 @@ def save_checkpoint(
     path: Path,
     parameters: Mapping[str, nn.Parameter],
     optimizer: Optimizer,
+    average: WeightAverage | None,
     progress: RunProgress,
     world: World,
 ) -> None:
@@ -52,19 +56,26 @@ def save_checkpoint(
         },
         world,
     )
+    means = _gathered(average.means, world) if average else {}
     if world.main:
         with atomic_directory(path, replace=True) as building:
             safetensors.torch.save_file(weights, building / _WEIGHTS)
             safetensors.torch.save_file(moments, building / _OPTIMIZER)
+            if average:
+                safetensors.torch.save_file(means, building / _AVERAGE)
             state_text = json.dumps(dataclasses.asdict(progress), indent=2) + "\n"
             (building / _STATE).write_text(state_text, encoding="utf-8")
     world.barrier()
 
 
 def load_checkpoint(
-    path: Path, parameters: Mapping[str, nn.Parameter], optimizer: Optimizer, world: World
+    path: Path,
+    parameters: Mapping[str, nn.Parameter],
+    optimizer: Optimizer,
+    average: WeightAverage | None,
+    world: World,
 ) -> RunProgress:
-    """Restore weights and optimizer.
+    """Restore weights, optimizer and average.
 
     Raises:
         BundleCorruptError: a file is damaged or missing.
@@ -79,6 +90,9 @@ def load_checkpoint(
     with torch.no_grad():
         for name, parameter in parameters.items():
             parameter.copy_(place_like(parameter, weights[name]))
+    if average:
+        for name, mean in _read(path / _AVERAGE).items():
+            average.means[name].copy_(place_like(average.means[name], mean))
     moments = _read(path / _OPTIMIZER)
     try:
         progress = RunProgress(**json.loads((path / _STATE).read_text(encoding="utf-8")))

@@ -26,6 +26,8 @@ if TYPE_CHECKING:
 
 __all__ = ["finish_run", "fit", "open_run", "save_model"]
 
+_ENDS = ("steps", "minutes", "patience")
+
 
 @contextlib.contextmanager
 def open_run(
@@ -84,6 +86,8 @@ def open_run(
             run = RunDirectory.open(path, kind)
         if world.main:
             stack.enter_context(run.locked())
+            if resume:
+                run.record_settings(dataclasses.asdict(settings))
         reporter = reporter if reporter and world.main else TrainReporter()
         try:
             yield RunContext(run, settings, world, resume, dry_run, reporter)
@@ -183,11 +187,16 @@ def _recorded(
     data: list[str],
     extra: Mapping[str, Any],
 ) -> LoopSettings:
-    """The settings that a run was started with. Giving others is an error: it would be another run."""
+    """The settings that a run was started with, but for those of when it ends. Others can't be changed: it would
+    be another run."""
     # Runs of earlier versions lack newer settings, which had no other values than today's defaults, and
     # spell the license differently.
     names = {field.name: field.default for field in dataclasses.fields(cls)}
     recorded = {**names, "license": run.settings.get("licence"), **run.settings, "data": run.data}
+    ends = {name: given[name] for name in _ENDS if given.get(name) is not None}
+    if ends.keys() & {"steps", "minutes"}:
+        recorded |= {"steps": None, "minutes": None}
+    recorded |= ends
     for name, value in {**given, **extra, "data": data or None}.items():
         if value is not None and recorded.get(name) != json.loads(json.dumps(value)):
             raise OptionError(

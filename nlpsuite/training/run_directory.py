@@ -77,7 +77,7 @@ class RunDirectory:
         }
         with storage_errors(path):
             path.mkdir(parents=True, exist_ok=True)
-        atomic_write_text(path / "run.json", json.dumps(description, indent=2, ensure_ascii=False) + "\n")
+        _write_json(path / "run.json", description)
         return cls(path, description)
 
     @classmethod
@@ -108,6 +108,14 @@ class RunDirectory:
         if kind not in ("", run.kind):
             raise OptionError(f"{path} is a run of `nlpsuite train {run.kind}`.", hint=run.resume_command)
         return run
+
+    def record_settings(self, settings: Mapping[str, Any]) -> None:
+        """Write changed settings to run.json; what else is there stays."""
+        if settings.items() <= self.settings.items():
+            return
+        self.settings = {**self.settings, **settings}
+        description = json.loads((self.path / "run.json").read_text(encoding="utf-8"))
+        _write_json(self.path / "run.json", {**description, "settings": self.settings})
 
     @property
     def resume_command(self) -> str:
@@ -180,7 +188,7 @@ class RunDirectory:
     # Result
 
     def write_result(self, result: Mapping[str, Any]) -> None:
-        atomic_write_text(self.path / "result.json", json.dumps(result, indent=2, ensure_ascii=False) + "\n")
+        _write_json(self.path / "result.json", result)
 
     def result(self) -> dict[str, Any] | None:
         """What ``write_result`` wrote; None if the run is unfinished."""
@@ -226,6 +234,10 @@ def remove_run(path: Path) -> None:
         shutil.rmtree(path)
     except OSError as error:
         raise StorageError(f"Can't remove {path}: {error.strerror or error}.") from error
+
+
+def _write_json(path: Path, value: Mapping[str, Any]) -> None:
+    atomic_write_text(path, json.dumps(value, indent=2, ensure_ascii=False) + "\n")
 
 
 def _environment() -> dict[str, Any]:

@@ -43,6 +43,11 @@ class LoopSettings(Options):
     batch_tokens: int = option(4_096, "Most tokens in a batch.")
     accumulate: int = option(1, "Batches per optimizer step.")
     dropout: float = option(0.0, "Dropout rate.")
+    ema: float = option(
+        0.0,
+        "Decay per step of a moving average of the weights, such as 0.998, which is validated and saved in their "
+        "place; 0 turns it off.",
+    )
     evaluations: int = option(10, "Number of times to validate on held-out data.")
     patience: int = option(3, "Stop after this many validations without improvement; 0 turns it off.")
     save_steps: int | None = option(
@@ -82,6 +87,7 @@ class LoopSettings(Options):
             batch_tokens=(self.batch_tokens > 0, "1 or more"),
             accumulate=(self.accumulate > 0, "1 or more"),
             dropout=(0 <= self.dropout < 1, "0 or more, below 1"),
+            ema=(0 <= self.ema < 1, "0 or more, below 1"),
             evaluations=(self.evaluations > 0, "1 or more"),
             patience=(self.patience >= 0, "0 (off) or more"),
             save_steps=(self.save_steps is None or self.save_steps > 0, "1 or more"),

@@ -24,6 +24,7 @@ from nlpsuite.training.acceleration import (
     undo_compile,
     uses_bf16,
 )
+from nlpsuite.training.averaging import WeightAverage
 from nlpsuite.training.batch import Batch, LossModule
 from nlpsuite.training.checkpoints import load_checkpoint, save_checkpoint, save_weights
 from nlpsuite.training.distributed import defer_gradients, share, unsharded
@@ -85,6 +86,7 @@ class Trainer:
         # After sharding, which replaces the parameters.
         self._parameters = recipe.trainable()
         self._optimizer = _optimizer(self._parameters, settings, device)
+        self._average = WeightAverage(self._parameters, settings.ema) if settings.ema else None
         gpu = device.type == "cuda"
         self._batches = Prefetcher(self._own_batch, depth=_AHEAD if gpu else 0, pin=gpu)
         self._progress = RunProgress()
@@ -100,7 +102,8 @@ class Trainer:
         trainable = sum(p.numel() for p in self._parameters.values())
         module = self._recipe.module
         held = [p for p in (*module.parameters(), *module.buffers()) if not p.requires_grad]
-        check_memory(16 * trainable + sum(p.numel() * p.element_size() for p in held), self._world)
+        each = 20 if self._average else 16  # weight, gradient, two moments, average
+        check_memory(each * trainable + sum(p.numel() * p.element_size() for p in held), self._world)
         tokens, seconds = self._probe()
         return Preflight.measured(
             self._recipe.module,
@@ -162,7 +165,9 @@ class Trainer:
             StorageError: a checkpoint can't be written.
         """
         if resume and (saved := self._run.checkpoints()):
-            self._progress = load_checkpoint(saved[-1], self._parameters, self._optimizer, self._world)
+            self._progress = load_checkpoint(
+                saved[-1], self._parameters, self._optimizer, self._average, self._world
+            )
             if not self._run.best.is_dir():  # killed while it was being replaced by better weights
                 self._progress.best = math.inf
         if self._world.main:
@@ -187,6 +192,8 @@ class Trainer:
             loss, tokens = self._step(rate)
             progress.step += 1
             progress.tokens += tokens
+            if self._average:
+                self._average.update(progress.step)
             before, share = share, self._agree(start)
             due = self._schedule.evaluation_due(before, share)
             now = time.perf_counter()
@@ -258,6 +265,10 @@ class Trainer:
 
     def _validate(self) -> None:
         """Take the loss on the held-out data, and save the weights if it has never been lower."""
+        with self._average.applied() if self._average else contextlib.nullcontext():
+            self._validate_weights()
+
+    def _validate_weights(self) -> None:
         progress, recipe = self._progress, self._recipe
         recipe.module.eval()
         # With shards every process has to compute every batch, since each holds a part of every layer.
@@ -297,7 +308,7 @@ class Trainer:
 
     def _save(self) -> None:
         path = self._run.checkpoint_path(self._progress.step)
-        save_checkpoint(path, self._parameters, self._optimizer, self._progress, self._world)
+        save_checkpoint(path, self._parameters, self._optimizer, self._average, self._progress, self._world)
         if self._world.main:
             self._run.remove_old_checkpoints()
 

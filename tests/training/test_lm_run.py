@@ -76,6 +76,24 @@ def test_the_seed_decides(train_lm: Any, tmp_path: Path) -> None:
     assert weights("c", seed=1) != first
 
 
+def test_an_average_of_the_weights_is_the_result(train_lm: Any, tmp_path: Path) -> None:
+    def weights(name: str, **settings: Any) -> dict[str, np.ndarray]:
+        constant = {"warmup": 0.0, "final_lr": 1.0, "weight_decay": 0.0, "evaluations": 1}
+        report = train_lm("decoder", tmp_path / name, **{**constant, **settings})
+        checkpoint = open_checkpoint(report.result)
+        return {name: checkpoint.tensor(name) for name in checkpoint.tensor_names()}
+
+    initial = weights("0", steps=1, lr=1e-12)
+    first, second = weights("1", steps=1), weights("2", steps=2)
+    averaged, unchanged = weights("average", steps=2, ema=0.2), weights("none", steps=2, ema=1e-9)
+    for name, value in averaged.items():
+        # Early steps have a decay of (1 + step) / (10 + step) at most: 2/11, then 3/12, which is above 0.2.
+        mean = 0.2 * (2 * initial[name] + 9 * first[name]) / 11 + 0.8 * second[name]
+        np.testing.assert_allclose(value, mean, atol=1e-6)
+        np.testing.assert_allclose(unchanged[name], second[name], atol=1e-6)
+    assert any(np.abs(averaged[name] - second[name]).max() > 1e-4 for name in averaged)
+
+
 def test_it_stops_when_nothing_more_is_gained(train_lm: Any, recorder: Any, tmp_path: Path) -> None:
     # A rate this high forgets what it has learned.
     report = train_lm("decoder", tmp_path / "run", steps=400, evaluations=100, patience=2, lr=1.0, warmup=0.0)

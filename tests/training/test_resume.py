@@ -27,6 +27,8 @@ STEPS = 60
 def start(corpus: Path, run: Path, arch: str, *flags: str) -> subprocess.Popen[bytes]:
     # Dropout, accumulation and an odd rhythm: all that a resumed run could get wrong.
     settings = small(arch, steps=STEPS, dropout=0.1, accumulate=2, evaluations=4, save_steps=7, seed=3)
+    if arch == "lstm":
+        settings["ema"] = 0.9
     return start_training("lm", settings, run, str(corpus), "--no-baselines", *flags)
 
 
@@ -158,6 +160,19 @@ def test_what_there_is_decides(train_lm: Any, corpus: Path, tmp_path: Path) -> N
     with pytest.raises(OptionError, match="not a training run"):
         train_lm("decoder", tmp_path / "precious")
     assert (tmp_path / "precious" / "thesis.txt").read_text() == "years of work"
+
+
+def test_a_run_can_be_given_more_time(train_lm: Any, tmp_path: Path) -> None:
+    run = tmp_path / "run"
+    train_lm("decoder", run, steps=4, evaluations=1)
+    report = train_lm("decoder", run, resume=True, steps=7, patience=9)
+    assert report.outcome.progress.step == 7
+    assert RunDirectory.open(run).settings["steps"] == 7
+    assert RunDirectory.open(run).settings["patience"] == 9
+    again = train_lm("decoder", run, resume=True, minutes=1e-6)  # what is there is the result
+    assert again.outcome.progress.step == 7
+    settings = RunDirectory.open(run).settings
+    assert (settings["steps"], settings["minutes"]) == (None, 1e-6)
 
 
 def test_the_directory_describes_the_run(train_lm: Any, tmp_path: Path) -> None:
