@@ -17,7 +17,7 @@ export async function loadTask(where, { dtype, device, progress } = {}) {
     env.allowRemoteModels = false;
     env.localModelPath = "/";
   }
-  dtype ??= DTYPES[spec.model?.precision] ?? "fp32";
+  dtype ??= DTYPES[spec.model.precision];
   spec = withGraph(spec, dtype);
   const tokenizer = await AutoTokenizer.from_pretrained(where, { progress_callback: progress });
   const model = await AutoModelForCausalLM.from_pretrained(where, {
@@ -59,8 +59,9 @@ class Runner {
 
   async run(text, options = {}) {
     const { kind, input } = this.spec;
-    const [ids, tail] = this.prompt(clean(text, input.clean));
-    return kind === "choose" ? this.choose(ids, tail) : this.generate(ids, tail, text, options);
+    const cleaned = clean(text, input.clean);
+    const [ids, tail] = this.prompt(cleaned);
+    return kind === "choose" ? this.choose(ids, tail) : this.generate(ids, tail, cleaned, options);
   }
 
   // Text may contain the characters of a control token, which transformers.js would take for it. So it is encoded in two
@@ -128,8 +129,8 @@ class Runner {
 
   async generate(ids, tail, text, { onText = () => {}, signal } = {}) {
     const { max_new_tokens: limit, stop, end_token_ids: ends, sentence_end_after: after, sampling, clean: steps } = this.spec.generate;
-    const prompt = this.whole(ids, tail + this.spec.generate.prefix);
-    const most = Math.min(limit.most, limit.base + limit.per_character * text.length);
+    const prompt = this.whole(ids, tail);
+    const most = Math.min(limit.most, limit.base + limit.per_character * [...text].length);
     const draw = sampler(sampling, prompt);
     const written = [];
     let output = await this.forward(prompt);
