@@ -40,3 +40,6 @@ export interface Task {
 
 /** Load a task that `nlpsuite export --task` wrote: a directory in Node, a URL or a Hub name in a browser. */
 export function loadTask(where: string, options?: LoadOptions): Promise<Task>;
+
+/** What transformers.js calls the precisions of task.json. */
+export const DTYPES: Record<string, string>;

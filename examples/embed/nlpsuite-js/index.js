@@ -4,7 +4,8 @@
 import { AutoModelForCausalLM, AutoTokenizer, DynamicCache, Tensor, env } from "@huggingface/transformers";
 
 const FORMAT = "nlpsuite.task/1";
-const DTYPES = { fp32: "fp32", fp16: "fp16", int8: "q8", int4: "q4" };
+// What transformers.js calls the precisions of task.json.
+export const DTYPES = { fp32: "fp32", fp16: "fp16", int8: "q8", int4: "q4" };
 const SENTENCE_END = /[.!?。！？…]["')\]}»”’」』）】]*$/;
 const NODE = typeof process !== "undefined" && Boolean(process.versions?.node);
 
