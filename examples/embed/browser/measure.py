@@ -89,8 +89,9 @@ def measure(browser, url, task, precision, webgpu):
     fetched = {"modules": 0, "tasks": 0}
 
     def count(response):
-        root = urlsplit(response.url).path.split("/")[1]
-        fetched[root] = fetched.get(root, 0) + int(response.headers.get("content-length", 0))
+        if response.request.method == "GET" and response.status in (200, 206):
+            root = urlsplit(response.url).path.split("/")[1]
+            fetched[root] = fetched.get(root, 0) + int(response.headers.get("content-length", 0))
 
     page.on("response", count)
     page.select_option("#dtype", label=precision)
