@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import json
-import shutil
 from pathlib import Path
 from typing import Any
 
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from serving import client_of
+from serving import adapted, client_of
 from starlette.testclient import TestClient
 
 from nlpsuite.plugins import installed_tasks
@@ -25,16 +24,6 @@ def test_every_installed_task_is_described(client: TestClient) -> None:
     assert tasks["chat"]["conversational"] and tasks["chat"]["streams"]
     assert tasks["translate"]["options"]["properties"]["to"]["type"] == "string"
     assert client.get("/v1/tasks/chat").json() == tasks["chat"]
-
-
-def adapted(bundle: Path, place: Path) -> Path:
-    """A copy of a bundle that says that it was adapted to sentiment."""
-    shutil.copytree(bundle, place)
-    manifest = json.loads((place / "bundle.json").read_text("utf-8"))
-    options = {"examples": False, "margin": 2.5}
-    manifest["adapter"] = {"task": "sentiment", "task_version": "2", "sha256": "", "options": options}
-    (place / "bundle.json").write_text(json.dumps(manifest))
-    return place
 
 
 def test_defaults_are_those_of_the_model(client: TestClient, tiny_bundle: Path, tmp_path: Path) -> None:
