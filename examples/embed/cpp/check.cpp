@@ -43,7 +43,7 @@ int check(const Task& task) {
   for (const Json& golden : task.file["golden"]) {
     bool chooses = task.file["kind"] == "choose";
     std::string needs;
-    for (const Json& feature : golden.value("needs", Json::array())) needs += " " + feature.get<std::string>();
+    for (const Json& feature : golden.value("needs", Json::array())) needs.append(" ").append(feature.get<std::string>());
     if (golden.contains("turns") && !golden["turns"].empty()) needs += " turns";
     if (!needs.empty()) {
       skipped++;
