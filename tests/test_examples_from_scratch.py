@@ -32,11 +32,15 @@ def test_pages_of_a_package_become_prose(tmp_path: Path) -> None:
     )
     sentences = [f"This is sentence number {n} of a page with many of them." for n in range(20)]
     (doc / "html" / "a.html").write_text(PAGE + "".join(f"<p>{s}</p>" for s in sentences))
-    (doc / "b.txt").write_text("\n\n".join([*sentences[:10], *(s.replace("page", "text") for s in sentences)]))
+    (doc / "b.txt").write_text(
+        "\n\n".join([*sentences[:10], *(s.replace("page", "text") for s in sentences)])
+    )
     (doc / "_sources" / "c.txt").write_text("\n\n".join(s.replace("page", "source") for s in sentences))
     (doc / "short.txt").write_text("One sentence alone is not worth a file.")
     (doc / "menu.html").mkdir()  # a directory with a page's name
-    subprocess.run(["dpkg-deb", "-b", tree, tmp_path / "tiny-doc_1.0_all.deb"], check=True, capture_output=True)
+    subprocess.run(
+        ["dpkg-deb", "-b", tree, tmp_path / "tiny-doc_1.0_all.deb"], check=True, capture_output=True
+    )
     fake = tmp_path / "bin" / "apt-get"
     fake.parent.mkdir()
     fake.write_text(f'#!/bin/sh\ncp {tmp_path}/"$3"_*.deb .\n')

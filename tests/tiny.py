@@ -269,7 +269,7 @@ def write_tiny_gguf(
     writer = gguf.GGUFWriter(path, architecture)
     _add_metadata(writer, config)
     add = {str: writer.add_string, float: writer.add_float32, int: writer.add_uint32, bool: writer.add_bool}
-    add[list] = writer.add_array
+    add[list] = add[bytes] = writer.add_array
     for key, value in metadata.items():
         writer.kv_data[0].pop(key, None)
         if value is not None:
