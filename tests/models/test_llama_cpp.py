@@ -21,7 +21,7 @@ from typing import Any
 import numpy as np
 import pytest
 from make_golden_token_ids import TEXTS
-from sentencepiece_files import FIXTURES, metadata_of
+from sentencepiece_files import metadata_of
 from tiny import LLAMA, random_weights, write_tiny_gguf
 
 from nlpsuite.models.checkpoint import open_checkpoint
