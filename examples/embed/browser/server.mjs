@@ -26,7 +26,7 @@ function fileOf(path) {
   return join(here, root || "index.html");
 }
 
-createServer(async (request, response) => {
+const server = createServer(async (request, response) => {
   const path = decodeURIComponent(new URL(request.url, "http://localhost").pathname);
   // Threads need a page that shares its memory with nobody.
   response.setHeader("Cross-Origin-Opener-Policy", "same-origin");
@@ -43,4 +43,5 @@ createServer(async (request, response) => {
   } catch {
     response.writeHead(404).end();
   }
-}).listen(port, "127.0.0.1", () => console.log(`http://127.0.0.1:${port}`));
+});
+server.listen(port, "127.0.0.1", () => console.log(`http://127.0.0.1:${server.address().port}`));

@@ -1,6 +1,7 @@
 #include <algorithm>
-#include <fstream>
+#include <cctype>
 #include <cmath>
+#include <fstream>
 #include <stdexcept>
 
 #include "genai.h"
@@ -27,8 +28,13 @@ constexpr int FLOAT16 = 10;  // ONNX's TensorProto.DataType
 
 }  // namespace
 
-Model::Model(const std::string& directory) {
-  must(OgaCreateModel(directory.c_str(), &model_));
+Model::Model(const std::string& directory, const std::string& graph) {
+  OgaConfig* config = nullptr;
+  must(OgaCreateConfig(directory.c_str(), &config));
+  const Json other = {{"model", {{"decoder", {{"filename", graph}}}}}};
+  must(OgaConfigOverlay(config, other.dump().c_str()));
+  must(OgaCreateModelFromConfig(config, &model_));
+  OgaDestroyConfig(config);
   must(OgaCreateTokenizer(model_, &tokenizer_));
   std::ifstream stream(directory + "/tokenizer.json");
   const Json tokenizer = Json::parse(stream);
@@ -50,6 +56,10 @@ Ids Model::encode(const std::string& text) const {
     for (size_t at = text.find(control); at != std::string::npos; at = text.find(control, at + 1)) {
       cuts.push_back(at + std::min<size_t>(2, control.size() - 1));
     }
+  }
+  // It takes a run of spaces whole, whose last one belongs to the word behind it.
+  for (size_t at = text.find("  "); at != std::string::npos; at = text.find("  ", at + 1)) {
+    if (at + 2 < text.size() && !space_at(text.substr(at + 2)) && !std::isdigit(uint8_t(text[at + 2]))) cuts.push_back(at + 1);
   }
   std::sort(cuts.begin(), cuts.end());
   cuts.push_back(text.size());

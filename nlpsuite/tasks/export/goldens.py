@@ -12,6 +12,7 @@ from nlpsuite.data.record import Record
 from nlpsuite.errors import NlpsuiteError, OptionError, TaskNotExportableError
 from nlpsuite.runtime.plain_model import PlainModel, Trace
 from nlpsuite.runtime.prompt import Prompt
+from nlpsuite.runtime.readers import Logits, Reader
 from nlpsuite.runtime.sampling import log_softmax
 from nlpsuite.tasks.export.subject import Subject
 from nlpsuite.tasks.export.template import history_of
@@ -54,7 +55,7 @@ def make_goldens(subject: Subject, model: PlainModel, texts: Sequence[str] = ())
         OptionError: one of ``texts`` can't be used.
         TaskNotExportableError: none of the usual ones can.
     """
-    goldens, differences = [], [0.0]
+    goldens, differences, exact = [], [0.0], model.exact_reader()
     records = [Record(text) for text in texts or _usual_texts(subject)]
     if subject.task.conversational:
         records.append(Record(_NEXT, history_of(*_TURNS)))
@@ -75,10 +76,10 @@ def make_goldens(subject: Subject, model: PlainModel, texts: Sequence[str] = ())
         golden["prompt_ids"] = list(trace.prompt_ids)
         if prompt.choices:
             golden |= _choice(trace, output)
-            differences.append(_choice_difference(model, trace))
+            differences.append(_choice_difference(model, exact, trace))
         else:
             golden |= _written(subject, model, prompt, trace, output)
-            differences.append(_margin_difference(model, trace))
+            differences.append(_margin_difference(model, exact, trace))
         goldens.append(golden)
     if not goldens:
         raise TaskNotExportableError(
@@ -163,25 +164,39 @@ def _written(
     }
 
 
-def _choice_difference(model: PlainModel, trace: Trace) -> float:
-    """How far the first choice's log-probability changes if the tokens are read one by one."""
-    ids, begin = trace.choice_ids[0], len(trace.prompt_ids)
+def _choice_difference(model: PlainModel, exact: Reader, trace: Trace) -> float:
+    """How far a choice's log-probability changes if the tokens are read one by one, or by the exact reader."""
+    before = list(trace.prompt_ids)
+
+    def change(steps: Logits, choice: int) -> float:
+        ids = trace.choice_ids[choice]
+        again = float(log_softmax(steps)[np.arange(len(ids)), ids].sum())
+        return abs(again - trace.completion.logprobs[choice])
+
     model.reader.restart()
-    read = [model.reader.read([token])[0] for token in [*trace.prompt_ids, *ids[:-1]]]
-    again = float(log_softmax(np.stack(read[begin - 1 :]))[np.arange(len(ids)), ids].sum())
-    return abs(again - trace.completion.logprobs[0])
+    read = [model.reader.read([token])[0] for token in [*before, *trace.choice_ids[0][:-1]]]
+    found = [change(np.stack(read[len(before) - 1 :]), 0)]
+    if exact is not model.reader:
+        for number, ids in enumerate(trace.choice_ids):
+            exact.restart()
+            found.append(change(exact.read([*before, *ids[:-1]])[len(before) - 1 :], number))
+    return max(found)
 
 
-def _margin_difference(model: PlainModel, trace: Trace) -> float:
-    """How far the lead of a logit changes if prompt and answer are read at once instead of token by token."""
+def _margin_difference(model: PlainModel, exact: Reader, trace: Trace) -> float:
+    """How far the lead of a logit changes if prompt and answer are read at once instead of token by token, by the exact
+    reader if there is one."""
     model.reader.restart()
     steps = [
         model.reader.read(trace.prompt_ids)[-1],
         *(model.reader.read([token])[0] for token in trace.ids[:-1]),
     ]
-    model.reader.restart()
-    whole = model.reader.read([*trace.prompt_ids, *trace.ids[:-1]])[len(trace.prompt_ids) - 1 :]
-    return max((_lead_change(a, b) for a, b in zip(steps, whole)), default=0.0)
+    found = 0.0
+    for reader in {id(each): each for each in (model.reader, exact)}.values():
+        reader.restart()
+        whole = reader.read([*trace.prompt_ids, *trace.ids[:-1]])[len(trace.prompt_ids) - 1 :]
+        found = max([found, *(_lead_change(a, b) for a, b in zip(steps, whole))])
+    return found
 
 
 def _lead_change(one: Any, other: Any) -> float:
