@@ -96,7 +96,7 @@ def assert_same_ids(model: Path, directory: Path, texts: list[str]) -> None:
         (text, ours, ids) for text, ids in zip(texts, theirs) if (ours := tokenizer.encode_text(text)) != ids
     ]
     assert not differing
-    assert sum(map(len, theirs)) > 1000
+    assert sum(map(len, theirs)) > 700
 
 
 def with_vocabulary(path: Path, metadata: dict[str, Any]) -> Path:
@@ -158,25 +158,31 @@ def gemma(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[LanguageMo
         yield LanguageModel.load(bundle, device="cpu"), ask
 
 
+def logits_after(model: LanguageModel, ids: list[int]) -> Any:
+    """After each token: (tokens, V)."""
+    session = SlotSession(model.bundle.path / "onnx" / "slots.onnx", Device("cpu"), threads=2)
+    return feed(session, [ids], np.zeros(1, np.int64), first=0, read_all=True)[0].astype(np.float64)
+
+
 @needs_gemma
-def test_gemma_writes_what_llama_cpp_writes(gemma: tuple[LanguageModel, Ask]) -> None:
+@pytest.mark.parametrize("text", ["The capital of France is", "def fibonacci(n):\n"])
+def test_gemma_writes_what_llama_cpp_writes(gemma: tuple[LanguageModel, Ask], text: str) -> None:
+    """But for near ties: llama.cpp rounds activations to 8 bits, which our graph in fp32 doesn't."""
     model, ask = gemma
-    for text in ("The capital of France is", "def fibonacci(n):\n"):
-        prompt = Prompt(text=text, max_tokens=24)
-        [ours] = model.complete([prompt])
-        theirs = ask(
-            "completion", {"prompt": model.tokenizer.encode_prompt(prompt), "n_predict": 24, "temperature": 0}
-        )
-        assert ours.text == theirs["content"]
+    ids = model.tokenizer.encode_prompt(Prompt(text=text))
+    wanted = {"prompt": ids, "n_predict": 24, "temperature": 0, "return_tokens": True}
+    theirs = ask("completion", wanted)["tokens"]
+    assert len(theirs) > 20
+    logits = logits_after(model, ids + theirs)[len(ids) - 1 : -1]
+    behind = logits.max(axis=1) - logits[np.arange(len(theirs)), theirs]
+    assert (behind < 0.5).all() and (behind == 0).mean() > 0.85
 
 
 @needs_gemma
 def test_gemmas_perplexity_is_llama_cpps(gemma: tuple[LanguageModel, Ask]) -> None:
-    """llama.cpp rounds activations to 8 bits, which our graph in fp32 doesn't."""
     model, ask = gemma
     ids = model.tokenizer.encode_prompt(Prompt(text=TEXT))[: WINDOW + 1]
-    session = SlotSession(model.bundle.path / "onnx" / "slots.onnx", Device("cpu"), threads=2)
-    logits = feed(session, [ids], np.zeros(1, np.int64), first=0, read_all=True)[0].astype(np.float64)
+    logits = logits_after(model, ids)
     ours = (logits - logsumexp(logits))[np.arange(WINDOW), ids[1:]]
     theirs = []
     for place in range(1, len(ids)):
