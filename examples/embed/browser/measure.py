@@ -86,11 +86,12 @@ def measure(browser, url, task, precision, webgpu):
     page = open_page(browser, url, task)
     if webgpu and not page.evaluate("async () => Boolean(await navigator.gpu?.requestAdapter())"):
         raise SystemExit("There is no WebGPU adapter.")
-    fetched = {"modules": 0, "tasks": 0}
+    fetched = {}  # by address: transformers.js asks twice, first for the size only
 
     def count(response):
-        root = urlsplit(response.url).path.split("/")[1]
-        fetched[root] = fetched.get(root, 0) + int(response.headers.get("content-length", 0))
+        path, length = urlsplit(response.url).path, int(response.headers.get("content-length", 0))
+        if path.startswith("/tasks/"):
+            fetched[path] = max(length, fetched.get(path, 0))
 
     page.on("response", count)
     page.select_option("#dtype", label=precision)
@@ -102,7 +103,7 @@ def measure(browser, url, task, precision, webgpu):
         raise SystemExit(loaded)
     firsts = [answer(page, TEXTS.get(task, TEXT)) for _ in range(2)]
     page.close()
-    megabytes = f"{fetched['tasks'] / 1e6:.0f} MB"
+    megabytes = f"{sum(fetched.values()) / 1e6:.0f} MB"
     return [megabytes, loaded.rpartition(" in ")[2].rstrip("."), *(each[0] for each in firsts), firsts[1][1]]
 
 

@@ -29,7 +29,7 @@ void use_graph(Json& file, const std::string& precision) {
     }
     return;
   }
-  throw std::runtime_error("This bundle has no " + precision + " graph.");
+  throw std::runtime_error(std::string("This bundle has no ").append(precision).append(" graph."));
 }
 
 Json read_file(const std::string& directory, const std::string& precision) {

@@ -38,6 +38,7 @@ Model::Model(const std::string& directory, const std::string& graph) {
   must(OgaCreateTokenizer(model_, &tokenizer_));
   std::ifstream stream(directory + "/tokenizer.json");
   const Json tokenizer = Json::parse(stream);
+  gpt2_split_ = tokenizer["pre_tokenizer"].dump().find("\"use_regex\":true") != std::string::npos;
   for (const Json& token : tokenizer["added_tokens"]) {
     if (token["special"]) controls_.push_back(token["content"]);
   }
@@ -57,9 +58,20 @@ Ids Model::encode(const std::string& text) const {
       cuts.push_back(at + std::min<size_t>(2, control.size() - 1));
     }
   }
-  // It takes a run of spaces whole, whose last one belongs to the word behind it.
-  for (size_t at = text.find("  "); at != std::string::npos; at = text.find("  ", at + 1)) {
-    if (at + 2 < text.size() && !space_at(text.substr(at + 2)) && !std::isdigit(uint8_t(text[at + 2]))) cuts.push_back(at + 1);
+  if (gpt2_split_) {
+    // The last of several spaces or line breaks belongs to what follows; the library takes them all together.
+    size_t run = 0, last = 0;
+    for (size_t at = 0; at < text.size();) {
+      const size_t size = space_at(std::string_view(text).substr(at));
+      if (size) {
+        run++;
+        last = at;
+      } else {
+        if (run > 1 && !std::isdigit(uint8_t(text[at]))) cuts.push_back(last);
+        run = 0;
+      }
+      at += size ? size : 1;
+    }
   }
   std::sort(cuts.begin(), cuts.end());
   cuts.push_back(text.size());

@@ -75,8 +75,6 @@ std::string clean(std::string text, const Json& steps) {
   return text;
 }
 
-bool ends_in_space(const std::string& text) { return space_before_end(text) > 0; }
-
 Ids encode_prompt(const Task& task, const std::string& text, const std::string& choice) {
   const Json& prompt = task.file["prompt"];
   Ids ids;

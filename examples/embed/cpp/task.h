@@ -47,6 +47,7 @@ class Model {
   OgaModel* model_ = nullptr;
   OgaTokenizer* tokenizer_ = nullptr;
   std::vector<std::string> controls_;
+  bool gpt2_split_ = false;  // how the tokenizer cuts a text into words
 };
 
 struct Task {
@@ -60,7 +61,6 @@ struct Task {
 // prompt.cpp
 std::string clean(std::string text, const Json& steps);
 Ids encode_prompt(const Task& task, const std::string& text, const std::string& choice = "");
-bool ends_in_space(const std::string& text);
 // Length in bytes of the white space at the beginning of a text; 0 if there is none.
 size_t space_at(std::string_view text);
 
@@ -80,8 +80,6 @@ struct Written {
   std::string text;
 };
 Written write(const Task& task, const std::string& text, int most = 0);
-// What a task asks of a program that this one doesn't do; empty if nothing.
-std::string missing(const Task& task, const std::string& text);
 
 // check.cpp: how many of the golden examples differ.
 int check(const Task& task);

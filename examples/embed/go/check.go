@@ -3,22 +3,23 @@ package main
 import (
 	"fmt"
 	"math"
+	"strings"
 )
 
 // Check does the golden examples, prints what differs, and gives the number of examples that do.
 func (t *Task) Check() (int, error) {
 	wrong, skipped := 0, 0
 	for _, golden := range t.File.Golden {
-		needs, examine := "", t.checkChoice
+		needs, examine := golden.Needs, t.checkChoice
 		if t.File.Kind == "generate" {
-			needs, examine = t.missing(golden.Text), t.checkText
+			examine = t.checkText
 		}
 		if len(golden.Turns) > 0 {
-			needs = "turns"
+			needs = append(needs, "turns")
 		}
-		if needs != "" {
+		if len(needs) > 0 {
 			skipped++
-			fmt.Printf("%q: skipped, needs %s\n", golden.Text, needs)
+			fmt.Printf("%q: skipped, needs %s\n", golden.Text, strings.Join(needs, ", "))
 			continue
 		}
 		problem, err := examine(golden)

@@ -9,6 +9,7 @@ package main
 import "C"
 
 import (
+	"bytes"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -18,7 +19,6 @@ import (
 	"sort"
 	"strings"
 	"unicode"
-	"unicode/utf8"
 	"unsafe"
 )
 
@@ -29,6 +29,7 @@ type Model struct {
 	model     *C.OgaModel
 	tokenizer *C.OgaTokenizer
 	controls  []string // control tokens, spelled out
+	gpt2Split bool     // how the tokenizer cuts a text into words
 }
 
 // OpenModel loads one of a bundle's graphs.
@@ -57,7 +58,7 @@ func OpenModel(directory, graph string) (*Model, error) {
 		model.Close()
 		return nil, err
 	}
-	if model.controls, err = controlTokens(directory); err != nil {
+	if err = model.readTokenizer(directory); err != nil {
 		model.Close()
 		return nil, err
 	}
@@ -70,27 +71,31 @@ func (m *Model) Close() {
 	C.OgaDestroyModel(m.model)
 }
 
-func controlTokens(directory string) ([]string, error) {
+// readTokenizer finds what Encode must know that the library doesn't say.
+func (m *Model) readTokenizer(directory string) error {
 	text, err := os.ReadFile(filepath.Join(directory, "tokenizer.json"))
 	if err != nil {
-		return nil, err
+		return err
 	}
 	var file struct {
 		Added []struct {
 			Content string
 			Special bool
 		} `json:"added_tokens"`
+		Split json.RawMessage `json:"pre_tokenizer"`
 	}
 	if err := json.Unmarshal(text, &file); err != nil {
-		return nil, err
+		return err
 	}
-	var found []string
 	for _, token := range file.Added {
 		if token.Special && token.Content != "" {
-			found = append(found, token.Content)
+			m.controls = append(m.controls, token.Content)
 		}
 	}
-	return found, nil
+	var split bytes.Buffer
+	err = json.Compact(&split, file.Split)
+	m.gpt2Split = bytes.Contains(split.Bytes(), []byte(`"use_regex":true`))
+	return err
 }
 
 // Encode gives a text's tokens; what looks like a control token is text.
@@ -112,13 +117,18 @@ func (m *Model) Encode(text string) ([]int32, error) {
 			from += at + 1
 		}
 	}
-	// It takes a run of spaces whole, whose last one belongs to the word behind it.
-	for i := 0; i+2 < len(text); i++ {
-		if text[i:i+2] != "  " {
-			continue
-		}
-		if next, _ := utf8.DecodeRuneInString(text[i+2:]); !isSpace(next) && !unicode.IsDigit(next) {
-			cuts = append(cuts, i+1)
+	if m.gpt2Split {
+		// The last of several spaces or line breaks belongs to what follows; the library takes them all together.
+		run, last := 0, 0
+		for at, r := range text {
+			if isSpace(r) {
+				run, last = run+1, at
+				continue
+			}
+			if run > 1 && !unicode.IsDigit(r) {
+				cuts = append(cuts, last)
+			}
+			run = 0
 		}
 	}
 	sort.Ints(cuts)

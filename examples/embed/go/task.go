@@ -60,14 +60,12 @@ type Choose struct {
 
 // Generate says how to write an answer.
 type Generate struct {
-	Prefix  string
-	Clean   []string
-	Stop    []string
-	Ends    []int32 `json:"end_token_ids"`
-	After   *int    `json:"sentence_end_after"`
-	Healing bool    `json:"token_healing"`
-	Numbers bool    `json:"numbers_from_text"`
-	Length  struct {
+	Prefix string
+	Clean  []string
+	Stop   []string
+	Ends   []int32 `json:"end_token_ids"`
+	After  *int    `json:"sentence_end_after"`
+	Length struct {
 		Most, Base   int
 		PerCharacter int `json:"per_character"`
 	} `json:"max_new_tokens"`

@@ -11,19 +11,6 @@ type Written struct {
 	Text, Reason string
 }
 
-// missing names what a text asks of a program that this one doesn't do; empty if nothing.
-func (t *Task) missing(text string) string {
-	settings := &t.File.Generate
-	cleaned := clean(text, t.File.Input.Clean)
-	switch {
-	case settings.Numbers:
-		return "numbers_from_text"
-	case settings.Healing && cleaned != strings.TrimRightFunc(cleaned, isSpace):
-		return "token_healing"
-	}
-	return ""
-}
-
 // Write writes an answer by greedy decoding, of at most so many tokens; 0: as the task says.
 func (t *Task) Write(given string, most int) (*Written, error) {
 	settings := &t.File.Generate

@@ -27,8 +27,10 @@ class GenaiTask(Task):
         controls = {t["id"]: t["content"] for t in tokenizer["added_tokens"] if t["special"]}
         # The library always recognizes control tokens; cut behind what they begin with, they are text.
         cuts = [f"(?<={re.escape(c[:2])})(?={re.escape(c[2:])})" for c in controls.values()]
-        # It takes a run of spaces whole, whose last one belongs to the word behind it.
-        self.cuts = "|".join([*cuts, r"(?<= )(?= [^\s\d])"])
+        # GPT-2's split leaves the last of several spaces or line breaks to what follows; the library doesn't.
+        if '"use_regex": true' in json.dumps(tokenizer["pre_tokenizer"]):
+            cuts.append(r"(?<=\s)(?=\s[^\s\d])")
+        self.cuts = "|".join(cuts) or "(?!)"
         self.controls = set(controls)
         self.vocabulary = max(tokenizer["model"]["vocab"].values()) + 1
 

@@ -39,6 +39,7 @@ _TURNS = (("What is the capital of France?", "Paris."), ("And of Italy?", "Rome,
 _NEXT = "And of Spain?"
 _MOST_TOKENS = 64
 _LEAST_LOGPROB, _LEAST_MARGIN = 1e-3, 1e-2
+_MOST_MARGIN = 1e3  # for infinity, which JSON hasn't: where one token only may come
 # Other machines round otherwise than this one does in two ways of computing the same.
 _CAUTION = 2
 
@@ -157,7 +158,7 @@ def _written(
     return {
         "max_new_tokens": prompt.max_tokens,
         "ids": list(trace.ids),
-        "margins": [round(margin, 3) for margin in trace.margins],
+        "margins": [round(min(margin, _MOST_MARGIN), 3) for margin in trace.margins],
         "finish_reason": trace.completion.finish_reason,
         "output": output.text,
         "needs": needs,

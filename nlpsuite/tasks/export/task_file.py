@@ -112,7 +112,7 @@ def _dumps(value: Any, indent: str = "") -> str:
         return "{\n" + ",\n".join(rows) + f"\n{indent}}}"
     if isinstance(value, list) and any(isinstance(each, dict) for each in value):
         return "[\n" + ",\n".join(inner + _dumps(each, inner) for each in value) + f"\n{indent}]"
-    return json.dumps(value, ensure_ascii=False)
+    return json.dumps(value, ensure_ascii=False, allow_nan=False)
 
 
 def _options(subject: Subject) -> dict[str, Any]:
