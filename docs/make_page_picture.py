@@ -1,4 +1,4 @@
-"""Takes the picture of the server's page in docs/serve.md, with the default model.
+"""Takes the picture of the server's page in README.md and docs/serve.md, with the default model.
 
 pip install playwright pillow
 python docs/make_page_picture.py --chromium /usr/bin/chromium
@@ -15,7 +15,7 @@ from pathlib import Path
 
 TEXT = "The food was great. The waiter was rude. We will come back."
 OUTPUT = Path(__file__).with_name("page.png")
-WIDTH, HEIGHT = 1100, 1090
+WIDTH, HEIGHT = 1100, 600
 
 
 def main() -> None:
@@ -38,9 +38,13 @@ def main() -> None:
             page.goto(f"{found[0]}/#sentiment")
             page.wait_for_selector("[data-task=sentiment][aria-current=true]")
             page.fill("#input", TEXT)
-            page.click("#explain")
-            page.wait_for_selector(".sentence", timeout=120_000)
-            picture = Image.open(io.BytesIO(page.screenshot()))
+            for _ in range(2):  # the first time includes loading the model
+                page.click("#explain")
+                page.wait_for_timeout(500)
+                page.wait_for_selector("#explain:enabled", timeout=120_000)
+                page.wait_for_selector(".sentence")
+            page.mouse.move(0, 0)
+            picture = Image.open(io.BytesIO(page.screenshot(full_page=True)))
             picture.convert("P", palette=Image.Palette.ADAPTIVE, colors=64).save(OUTPUT, optimize=True)
             browser.close()
     finally:

@@ -71,9 +71,7 @@ def copy(exported: Callable[[str], Path], tmp_path: Path) -> Callable[..., Path]
 @pytest.mark.parametrize("name", TASKS)
 def test_the_golden_examples_agree(exported: Callable[[str], Path], name: str) -> None:
     bundle = exported(name)
-    file = json.loads(
-        (bundle / "task.json").read_text("utf-8"), parse_constant=pytest.fail
-    )  # JSON has no Infinity
+    file = json.loads((bundle / "task.json").read_text("utf-8"), parse_constant=pytest.fail)
     assert schema_errors(file) == []
     assert len(file["golden"]) >= 3
     Bundle.open(bundle).verify()  # the manifest has the file

@@ -23,6 +23,7 @@ from nlpsuite.models.config import (
     ModelConfig,
     RopeScaling,
 )
+from nlpsuite.models.rope import yarn_divisors
 
 Weights = dict[str, npt.NDArray[np.float32]]
 
@@ -107,6 +108,9 @@ CONFIGS: dict[str, ModelConfig] = {
         attention_scale=0.125,
         logit_scale=0.5,
     ),
+    "granite4": dataclasses.replace(
+        LLAMA, family="granitemoehybrid", embedding_scale=12.0, attention_scale=0.125, logit_scale=0.5
+    ),
     "linear rope": dataclasses.replace(LLAMA, rope_divisors=(4.0,) * 8),
     "gpt2": GPT2,
     "gpt2-untied": dataclasses.replace(GPT2, tie_word_embeddings=False),
@@ -132,6 +136,12 @@ GGUF_CONFIGS: dict[str, ModelConfig] = {
         attention_scale=32**-0.5,
     ),
     "smollm3": dataclasses.replace(LLAMA, family="smollm3", num_hidden_layers=4, no_rope_layers=(3,)),
+    "olmo3": dataclasses.replace(
+        CONFIGS["olmo3"],  # type: ignore[type-var]
+        num_hidden_layers=4,
+        local_layers=(0, 1, 2),
+        rope_divisors=yarn_divisors(LLAMA.rope_theta, LLAMA.head_dim, 4.0, 64),
+    ),
 }
 """A small model of each architecture that GGUF files hold."""
 
@@ -140,6 +150,10 @@ def wide(config: ModelConfig) -> ModelConfig:
     """The same with rows of 256 weights, the block of the K-quants."""
     if isinstance(config, DecoderConfig):
         changes: dict[str, Any] = {"hidden_size": 256, "intermediate_size": 256, "head_dim": 64}
+        if config.family == "olmo3":
+            return dataclasses.replace(
+                config, **changes, rope_divisors=yarn_divisors(config.rope_theta, 64, 4.0, 64)
+            )
         if config.family == "gemma3_text":
             changes |= {"embedding_scale": 16.0, "attention_scale": 64**-0.5}
         if config.family == "phi3":
@@ -247,7 +261,7 @@ def write_tiny_gguf(
 
     Args:
         weights: by default ``random_weights``.
-        metadata: further values, or others in place of the usual ones.
+        metadata: further values, or others in place of the usual ones; None takes one away.
         tensors: further tensors, under their GGUF names.
     """
     held: Weights = {}
@@ -255,9 +269,11 @@ def write_tiny_gguf(
     writer = gguf.GGUFWriter(path, architecture)
     _add_metadata(writer, config)
     add = {str: writer.add_string, float: writer.add_float32, int: writer.add_uint32, bool: writer.add_bool}
+    add[list] = add[bytes] = writer.add_array
     for key, value in metadata.items():
         writer.kv_data[0].pop(key, None)
-        add[type(value)](key, value)
+        if value is not None:
+            add[type(value)](key, value)
     names = gguf.get_tensor_name_map(gguf.MODEL_ARCH[architecture.upper()], n_blocks=8)
     quantised = gguf.GGMLQuantizationType[kind]
     stacked: Weights = {}
@@ -291,7 +307,7 @@ def write_tiny_gguf(
 
 def _architecture(config: ModelConfig) -> str:
     family = getattr(config, "family", "gptneox" if isinstance(config, GPTNeoXConfig) else "gpt2")
-    return {"mistral": "llama", "gemma3_text": "gemma3"}.get(family, family)
+    return {"mistral": "llama", "gemma3_text": "gemma3", "olmo3": "olmo2"}.get(family, family)
 
 
 def _gguf_rows(config: ModelConfig, architecture: str, name: str, rows: npt.NDArray[Any]) -> npt.NDArray[Any]:
@@ -379,7 +395,12 @@ def _add_metadata(writer: gguf.GGUFWriter, config: ModelConfig) -> None:
             writer.add_value_length(config.head_dim)
         if config.rotary_dim:
             writer.add_rope_dimension_count(config.rotary_dim)
-        if config.rope_magnitude != 1:
+        if config.family == "olmo3":  # as YaRN, with the context of pretraining a quarter of the whole
+            writer.add_rope_scaling_type(gguf.RopeScalingType.YARN)
+            writer.add_rope_scaling_factor(4.0)
+            writer.add_rope_scaling_orig_ctx_len(config.context_length // 4)
+            writer.add_float32("olmo2.rope.scaling.yarn_attn_factor", config.rope_magnitude)
+        elif config.rope_magnitude != 1:
             writer.add_rope_scaling_attn_factors(config.rope_magnitude)
             writer.add_rope_scaling_orig_ctx_len(config.context_length)
         elif config.rope_divisors:
@@ -387,7 +408,7 @@ def _add_metadata(writer: gguf.GGUFWriter, config: ModelConfig) -> None:
             writer.add_rope_scaling_factor(config.rope_divisors[0])
         if config.sliding_window:
             writer.add_sliding_window(config.sliding_window)
-        if config.local_rope_theta:
+        if config.local_rope_theta and config.family == "gemma3_text":
             writer.add_float32("gemma3.rope.freq_base_swa", config.local_rope_theta)
         if config.family == "granite":
             writer.add_embedding_scale(config.embedding_scale)

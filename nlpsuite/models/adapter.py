@@ -9,6 +9,7 @@ the adapter came from and what it is for.
 
 from __future__ import annotations
 
+import dataclasses
 import hashlib
 import json
 from collections.abc import Iterable, Iterator, Mapping
@@ -30,6 +31,7 @@ from nlpsuite.models.adapter_info import FORMAT_VERSION, INTEGER_VERSION, Adapte
 from nlpsuite.models.checkpoint_base import Checkpoint
 from nlpsuite.models.checkpoint_hf import DTYPES, widen_bf16
 from nlpsuite.models.config import ModelConfig
+from nlpsuite.models.low_rank import Pair
 from nlpsuite.models.peft import (
     CONFIG_FILE,
     UNKNOWN_TO_OTHERS,
@@ -37,6 +39,7 @@ from nlpsuite.models.peft import (
     peft_name,
     peft_settings,
     saved_whole,
+    without_patterns,
 )
 
 if TYPE_CHECKING:
@@ -51,7 +54,6 @@ _DAMAGED = "Copy or download the file again, or train the adapter again."
 _MALFORMED = (ValueError, TypeError, AttributeError, RecursionError)
 
 Array = npt.NDArray[Any]
-Pair = tuple[Array, Array]
 
 
 def fingerprint(checkpoint: Checkpoint) -> str:
@@ -129,6 +131,8 @@ class Adapter:
                 info = AdapterInfo(**peft_settings(config_path, config))
                 tensors = {peft_name(name): values for name, values in tensors.items()}
                 whole = {name: tensors.pop(name) for name in saved_whole(config, tensors)}
+                common, tensors = without_patterns(config, tensors)
+                info = dataclasses.replace(info, **common)
             else:
                 header = json.loads(data[8 : 8 + int.from_bytes(data[:8], "little")])
                 info = AdapterInfo.from_metadata(header.get("__metadata__") or {})

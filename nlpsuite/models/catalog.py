@@ -33,6 +33,9 @@ _TOKENS_PER_SECOND = 8
 _SHARE = 0.7
 
 
+_HUB = "https://huggingface.co/"
+
+
 @dataclass(frozen=True)
 class Figure:
     """A published result: ``value`` in percent, and where it is published."""
@@ -83,8 +86,8 @@ class CatalogModel:
     def page(self) -> str:
         """Where people read about it."""
         if self.address == "default":
-            return "https://huggingface.co/HuggingFaceTB/SmolLM2-135M-Instruct"
-        return f"https://huggingface.co/{self.address.removeprefix('hf:')}"
+            return f"{_HUB}HuggingFaceTB/SmolLM2-135M-Instruct"
+        return f"{_HUB}{self.address.removeprefix('hf:')}"
 
     def describe(self) -> dict[str, Any]:
         """Everything that is known, sizes and memory by precision included, as plain values."""
@@ -132,8 +135,13 @@ def catalog() -> tuple[CatalogModel, ...]:
 
 
 def find_model(name: str) -> CatalogModel | None:
-    """The model of that name, or None."""
-    return next((model for model in catalog() if model.name.casefold() == name.casefold()), None)
+    """The model of that name, or None. ``NAME@REVISION`` is the model as the hub had it at a commit, branch or tag."""
+    name, at, revision = name.partition("@")
+    found = next((model for model in catalog() if model.name.casefold() == name.casefold()), None)
+    if found is None or not at:
+        return found
+    address = f"hf:{found.page.removeprefix(_HUB)}"  # the default's package has one revision only
+    return dataclasses.replace(found, address=address, revision=revision)
 
 
 def propose_model(

@@ -12,7 +12,7 @@ import dataclasses
 import json
 import math
 import re
-from collections.abc import Iterator, Mapping, Set
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -91,7 +91,7 @@ class SafetensorsCheckpoint(Checkpoint):
         self._weights, tensors = _open_weights(path)
         if isinstance(self.config, GPT2Config):
             tensors = {_gpt2_name(name): _gpt2_matrix(name, stored) for name, stored in tensors.items()}
-        self._scales = dict(_take_scales(tensors, set(self.config.stacked())))
+        self._scales = dict(_scales(self.config, tensors))
         tensors = dict(_parts(self.config, tensors))
         check_tensors(path, self.config, {name: stored.shape for name, stored in tensors.items()})
         self._tensors = {name: tensors.pop(name) for name in self.tensor_names()}
@@ -108,11 +108,14 @@ class SafetensorsCheckpoint(Checkpoint):
                 )
 
     def tensor(self, name: str) -> npt.NDArray[np.float32]:
-        stored, scale = self._stored(name), self._scales.get(name)
+        stored = self._stored(name)
         floats = _floats(stored)
         if stored.transposed:
             floats = np.ascontiguousarray(floats.T)
-        return floats if scale is None else scaled(name, floats, _floats(scale), self._block)
+        if name not in self._scales:
+            return floats
+        scale, first, outputs = self._scales[name]
+        return scaled(name, floats, _floats(scale), self._block, first=first, outputs=outputs)
 
     def rows(self, name: str, which: slice | npt.NDArray[np.integer]) -> npt.NDArray[np.float32]:
         stored = self._stored(name)
@@ -150,17 +153,30 @@ class SafetensorsCheckpoint(Checkpoint):
         )
 
 
-def _take_scales(tensors: dict[str, _Stored], stacks: Set[str]) -> Iterator[tuple[str, _Stored]]:
-    """Remove the scales of 8-bit weights; yields each with its weight's name."""
+def _scales(
+    config: ModelConfig, tensors: dict[str, _Stored]
+) -> Iterator[tuple[str, tuple[_Stored, int, int | None]]]:
+    """Remove the scales of 8-bit weights from the tensors.
+
+    Yields:
+        Of each weight its name, the scale, and of one that is stored with others where it begins among their rows
+        and how many those are.
+    """
+    stacks, shapes = config.stacked(), dict(config.parameter_shapes())
     for name in list(tensors):
         if name.endswith(ACTIVATION_SCALES):
             del tensors[name]
         for ending in WEIGHT_SCALES:
             weight = name.removesuffix(ending)
             if weight != name and weight in tensors and tensors[weight].dtype in FP8:
-                if weight in stacks:
-                    raise UnsupportedModelError(f"{weight} has 8-bit weights for several layers in one.")
-                yield weight, tensors.pop(name)
+                scale, first = tensors.pop(name), 0
+                parts = stacks.get(weight, ())
+                outputs = sum(shapes[part][0] for part in parts)
+                for part in parts:
+                    yield part, (scale, first, outputs)
+                    first += shapes[part][0]
+                if not parts:
+                    yield weight, (scale, 0, None)
                 break
 
 

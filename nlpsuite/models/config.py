@@ -174,7 +174,10 @@ def _reason(config: dict[str, Any]) -> str:
     """Of which kind an unknown architecture is, as far as its settings show it."""
     kinds = {
         "mixtures of experts": ("num_experts", "num_local_experts", "n_routed_experts", "moe_"),
-        "models with state-space or recurrent layers": ("mamba_", "ssm_", "linear_num_", "layers_block_type"),
+        "models with state-space or recurrent layers": (
+            *("mamba_", "ssm_", "linear_num_", "layers_block_type", "state_size"),
+            *("lru_width", "conv_L_cache", "rescale_every"),
+        ),
         "models that read images or sound": ("vision_config", "audio_config"),
     }
     found = [

@@ -160,15 +160,14 @@ class DecoderConfig(ModelConfig):
             yield "lm_head.weight", (self.vocab_size, hidden)
 
     def stacked(self) -> Mapping[str, tuple[str, ...]]:
-        if not self.traits.stacked:
+        if not self.traits.stored:
             return {}
         check_layers(self.num_hidden_layers)
-        found = {}
-        for i in range(self.num_hidden_layers):
-            attention, mlp = f"model.layers.{i}.self_attn", f"model.layers.{i}.mlp"
-            found[f"{attention}.qkv_proj.weight"] = tuple(f"{attention}.{p}_proj.weight" for p in "qkv")
-            found[f"{mlp}.gate_up_proj.weight"] = tuple(f"{mlp}.{p}_proj.weight" for p in ("gate", "up"))
-        return found
+        return {
+            f"model.layers.{i}.{name}.weight": tuple(f"model.layers.{i}.{part}.weight" for part in parts)
+            for i in range(self.num_hidden_layers)
+            for name, parts in self.traits.stored
+        }
 
     def state_shapes(self) -> Iterator[tuple[str, tuple[int | str, ...]]]:
         return cache_shapes(self.num_hidden_layers, self.num_key_value_heads, self.head_dim)

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import dataclasses
 import math
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Literal
 
 from nlpsuite.errors import UnsupportedModelError
@@ -46,7 +46,7 @@ class Traits:
             2022, arXiv:2111.09883), or both.
         norm_offset: added to the weights of every RMSNorm; Gemma stores them around 0.
         activation: of the gated unit: SiLU, or GELU in its tanh form.
-        stacked: checkpoints store q, k and v as one matrix, and gate and up as another.
+        stored: names of a layer's matrices in checkpoints, to the matrices whose rows they stack.
     """
 
     architecture: str
@@ -55,8 +55,18 @@ class Traits:
     norms: Literal["before", "after", "both"] = "before"
     norm_offset: float = 0.0
     activation: Literal["silu", "gelu"] = "silu"
-    stacked: bool = False
+    stored: tuple[tuple[str, tuple[str, ...]], ...] = ()
 
+
+_PHI3 = (
+    ("self_attn.qkv_proj", ("self_attn.q_proj", "self_attn.k_proj", "self_attn.v_proj")),
+    ("mlp.gate_up_proj", ("mlp.gate_proj", "mlp.up_proj")),
+)
+# Granite 4's dense models have the class of its hybrid ones, where these layers stand beside the experts.
+_GRANITE4 = (
+    ("shared_mlp.input_linear", ("mlp.gate_proj", "mlp.up_proj")),
+    ("shared_mlp.output_linear", ("mlp.down_proj",)),
+)
 
 FAMILIES: dict[str, Traits] = {
     "llama": Traits("LlamaForCausalLM"),
@@ -66,11 +76,12 @@ FAMILIES: dict[str, Traits] = {
     "gemma3_text": Traits(
         "Gemma3ForCausalLM", qk_norm="head", norms="both", norm_offset=1.0, activation="gelu"
     ),
-    "phi3": Traits("Phi3ForCausalLM", stacked=True),
+    "phi3": Traits("Phi3ForCausalLM", stored=_PHI3),
     "smollm3": Traits("SmolLM3ForCausalLM"),
     "olmo2": Traits("Olmo2ForCausalLM", qk_norm="all", norms="after"),
     "olmo3": Traits("Olmo3ForCausalLM", qk_norm="all", norms="after"),
     "granite": Traits("GraniteForCausalLM"),
+    "granitemoehybrid": Traits("GraniteMoeHybridForCausalLM", stored=_GRANITE4),
 }
 """``model_type`` in Hugging Face's ``config.json`` to what its models have in common."""
 
@@ -102,6 +113,11 @@ _GRANITE = {
     "residual_multiplier": "residual_scale",
     "attention_multiplier": "attention_scale",
 }
+# Settings of state-space layers, written also where there is none.
+_MAMBA = frozenset(
+    f"mamba_{name}"
+    for name in "chunk_size conv_bias d_conv d_head d_state expand n_groups n_heads proj_bias".split()
+)
 # Entries under the same name here and there.
 _PLAIN = ("vocab_size", "hidden_size", "intermediate_size", "num_hidden_layers", "num_attention_heads")
 _TIED = ("gemma3_text", "smollm3")  # by default
@@ -126,9 +142,8 @@ def read_fields(config: Mapping[str, Any], family: str) -> tuple[dict[str, Any],
         "rms_norm_eps": float(used("rms_norm_eps", 1e-6)),
         "tie_word_embeddings": used("tie_word_embeddings", family in _TIED),
     }
-    own = {"gemma3_text": _gemma3, "phi3": _phi3, "smollm3": _smollm3, "olmo3": _olmo3, "granite": _granite}
-    if family in own:
-        values |= own[family](used, values)
+    if family in _OWN:
+        values |= _OWN[family](used, values)
     rope = rope_settings(config, partial=family == "phi3")
     used.names |= {"rope_parameters", "rope_scaling", "rope_theta"}
     if family == "olmo3" and rope["rope_theta"] is None:
@@ -152,7 +167,9 @@ def write_entries(values: dict[str, Any]) -> dict[str, Any]:
         "model_type": family,
         "hidden_activation" if family == "gemma3_text" else "hidden_act": ACTIVATIONS[traits.activation],
     }
-    if family == "granite":
+    if family == "granitemoehybrid":
+        entries |= _write_granite4(values, silent)
+    if family in ("granite", "granitemoehybrid"):
         # Without them readers assume 1, of the scores too.
         head_dim = values["head_dim"]
         entries |= {name: values.pop(field, head_dim**-0.5) for name, field in _GRANITE.items()}
@@ -230,6 +247,52 @@ def _olmo3(used: _Entries, values: Mapping[str, Any]) -> dict[str, Any]:
 def _granite(used: _Entries, values: Mapping[str, Any]) -> dict[str, Any]:
     fields = {field: float(used(name, 1.0)) for name, field in _GRANITE.items()}
     return {**fields, "logit_scale": 1 / float(used("logits_scaling", 1.0))}
+
+
+def _granite4(used: _Entries, values: Mapping[str, Any]) -> dict[str, Any]:
+    """A dense model of Granite 4: every layer has attention and the gated unit that the others share."""
+    layers = values["num_hidden_layers"]
+    kinds = set(used("layer_types") or used("layers_block_type") or ["mamba"])
+    if used("num_local_experts", 0) or not kinds <= {"attention", "full_attention"}:
+        lacking = "mixtures of experts" if kinds <= {"attention", "full_attention"} else "state-space layers"
+        raise UnsupportedModelError(
+            f"Model config: Granite 4 with {lacking} is not supported.",
+            hint="Its dense models are read: granite-4.0-350m, -1b and -micro, those without h- in their names.",
+        )
+    used.names |= {"num_experts_per_tok", "output_router_logits", "router_aux_loss_coef", "time_step_limit"}
+    used.names |= {"init_method", *_MAMBA}
+    if (norm := used("normalization_function", "rmsnorm")) != "rmsnorm":
+        raise UnsupportedModelError(f"Model config: normalization_function={norm!r} is not supported.")
+    if (positions := used("position_embedding_type")) not in ("rope", "nope", None):
+        raise UnsupportedModelError(f"Model config: position_embedding_type={positions!r} is not supported.")
+    return {
+        **_granite(used, values),
+        "intermediate_size": used("shared_intermediate_size", values["intermediate_size"]),
+        "no_rope_layers": () if positions == "rope" else tuple(range(layers)),
+    }
+
+
+def _write_granite4(values: Mapping[str, Any], silent: Sequence[int]) -> dict[str, Any]:
+    layers = values["num_hidden_layers"]
+    if silent and len(silent) < layers:
+        raise UnsupportedModelError("Granite 4 has positions in all layers or in none.")
+    return {
+        "layer_types": ["full_attention"] * layers,
+        "num_local_experts": 0,
+        "num_experts_per_tok": 0,
+        "shared_intermediate_size": values["intermediate_size"],
+        "position_embedding_type": None if silent else "rope",
+    }
+
+
+_OWN: dict[str, Callable[[_Entries, Mapping[str, Any]], dict[str, Any]]] = {
+    "gemma3_text": _gemma3,
+    "phi3": _phi3,
+    "smollm3": _smollm3,
+    "olmo3": _olmo3,
+    "granite": _granite,
+    "granitemoehybrid": _granite4,
+}
 
 
 def _window(used: _Entries, family: str, layers: int, context: int) -> dict[str, Any]:

@@ -69,9 +69,10 @@ def gguf_config(file: GGUFFile) -> ModelConfig:
         UnsupportedModelError: another architecture, or a setting these models lack; names it.
     """
     architecture = file.metadata.get("general.architecture")
-    if architecture not in ARCHITECTURES and architecture not in _OTHERS:
+    reason = _reason(file, architecture)
+    if reason or (architecture not in ARCHITECTURES and architecture not in _OTHERS):
         raise UnsupportedModelError(
-            f"{file.path}: architecture {architecture!r} is not supported.",
+            f"{file.path}: architecture {architecture!r}{reason} is not supported.",
             hint=f"Supported: {', '.join(ARCHITECTURES)}, {', '.join(_OTHERS)} ('llama' stands for Llama, Mistral and SmolLM2).",
         )
     if (parts := file.metadata.get("split.count", 1)) not in (0, 1):
@@ -84,6 +85,20 @@ def gguf_config(file: GGUFFile) -> ModelConfig:
     config = read(settings) if read else _decoder(settings, architecture)
     settings.refuse_unread()
     return config
+
+
+def _reason(file: GGUFFile, architecture: Any) -> str:
+    """Of which kind a model is that none of the families is, as far as its metadata show it."""
+    kinds = {"experts": ("expert_count",), "state-space or recurrent layers": ("ssm.", "wkv.")}
+    found = [
+        kind
+        for kind, keys in kinds.items()
+        if any(
+            key.startswith(tuple(f"{architecture}.{k}" for k in keys)) and file.metadata[key]
+            for key in file.metadata
+        )
+    ]
+    return f" with {' and '.join(found)}" if found else ""
 
 
 def _gpt2(settings: _Settings) -> GPT2Config:

@@ -6,20 +6,18 @@ rows of B in its order.
 
 from __future__ import annotations
 
+import math
 from pathlib import Path
-from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 
 from nlpsuite.errors import BundleCorruptError, UnsupportedModelError
 from nlpsuite.models.checkpoint_gguf import restore_rows
 from nlpsuite.models.config import ModelConfig
 from nlpsuite.models.gguf import GGUFFile
+from nlpsuite.models.low_rank import Pair, same_rank
 
 __all__ = ["GGUFLora"]
-
-Pair = tuple[npt.NDArray[Any], npt.NDArray[Any]]
 
 
 class GGUFLora:
@@ -53,13 +51,22 @@ class GGUFLora:
             both = [f"{tensor}.lora_a", f"{tensor}.lora_b"]
             if tensor == name or not all(part in file.tensors for part in both):
                 raise BundleCorruptError(f"{path}: {name} is not one of a pair of low-rank matrices.")
-            self.pairs[tensor] = (file.tensor(both[0]), file.tensor(both[1]))
-        ranks = {len(a) for a, _ in self.pairs.values()}
-        if len(ranks) != 1:
-            raise UnsupportedModelError(f"{path} has pairs of ranks {sorted(ranks)}; one rank is supported.")
-        [self.rank] = ranks
-        # Without alpha llama.cpp doesn't scale.
-        self.alpha = float(metadata.get("adapter.lora.alpha") or self.rank)
+            a, b = file.tensor(both[0]), file.tensor(both[1])
+            if a.ndim != 2 or b.ndim != 2 or not 0 < len(a) == b.shape[1]:
+                raise BundleCorruptError(f"{path}: {tensor} has low-rank matrices that don't fit each other.")
+            self.pairs[tensor] = (a, b)
+        if not self.pairs:
+            raise BundleCorruptError(f"{path} contains no weights.")
+        ranks = {name: len(a) for name, (a, _) in self.pairs.items()}
+        self.rank = max(ranks.values())
+        # Without alpha llama.cpp doesn't scale; else by alpha over the rank of each pair.
+        alpha = float(metadata.get("adapter.lora.alpha") or 0)
+        if not math.isfinite(alpha):
+            raise BundleCorruptError(f"{path}: adapter.lora.alpha is {alpha}.")
+        scales = {name: alpha / rank if alpha else 1.0 for name, rank in ranks.items()}
+        common = max(map(abs, scales.values()))
+        self.alpha = common * self.rank
+        self.pairs = same_rank(self.pairs, scales, common)
 
     def named(self, config: ModelConfig) -> dict[str, Pair]:
         """The pairs by the names of a model's checkpoint, rows in its order; those of other tensors as they are."""

@@ -72,7 +72,7 @@ def required(config: Mapping[str, Any], key: str) -> Any:
 
 def layer_types(kinds: Any) -> list[str]:
     """Hugging Face's ``layer_types``, checked; empty without any."""
-    found = [str(kind) for kind in kinds or ()]
+    found = ["full_attention" if kind == "attention" else str(kind) for kind in kinds or ()]
     if unknown := [kind for kind in found if kind not in ("full_attention", "sliding_attention")]:
         raise UnsupportedModelError(f"Model config: layer type {unknown[0]!r} is not supported.")
     return found

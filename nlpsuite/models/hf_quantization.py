@@ -77,21 +77,33 @@ def widen_fp8(values: npt.NDArray[np.uint8], kind: str) -> Floats:
     return _table(kind)[values]
 
 
-def scaled(name: str, weight: Floats, scale: Floats, block: tuple[int, int] | None) -> Floats:
+def scaled(
+    name: str,
+    weight: Floats,
+    scale: Floats,
+    block: tuple[int, int] | None,
+    *,
+    first: int = 0,
+    outputs: int | None = None,
+) -> Floats:
     """A weight (outputs, inputs) times its scale: of one number, of (outputs, 1), or one for each block.
+
+    Args:
+        first: where the weight begins in a stored one of more ``outputs``, whose scale it is.
 
     Raises:
         BundleCorruptError: the scale doesn't fit the weight.
     """
     if scale.size == 1:
         return weight * scale.reshape(())
-    if scale.shape in ((len(weight),), (len(weight), 1)):
-        return weight * scale.reshape(-1, *[1] * (weight.ndim - 1))
-    blocks = block and tuple(-(-size // each) for size, each in zip(weight.shape, block))
+    outputs = outputs or len(weight)
+    rows = np.arange(first, first + len(weight))
+    if scale.shape in ((outputs,), (outputs, 1)):
+        return weight * scale[rows].reshape(-1, *[1] * (weight.ndim - 1))
+    whole = (outputs, *weight.shape[1:])
+    blocks = block and tuple(-(-size // each) for size, each in zip(whole, block))
     if block is None or scale.shape != blocks:
         raise BundleCorruptError(
-            f"The scale of {name} has shape {list(scale.shape)}, which doesn't fit {list(weight.shape)}."
+            f"The scale of {name} has shape {list(scale.shape)}, which doesn't fit {list(whole)}."
         )
-    rows, columns = weight.shape
-    whole = np.repeat(np.repeat(scale, block[0], 0)[:rows], block[1], 1)[:, :columns]
-    return np.asarray(weight * whole)
+    return np.asarray(weight * np.repeat(scale[rows // block[0]], block[1], 1)[:, : weight.shape[1]])

@@ -1,7 +1,8 @@
 """LoRA adapters saved by peft: a directory with adapter_config.json and adapter_model.safetensors.
 
 Read are low-rank matrices of linear layers, with alpha and rank-stabilised scaling (Kalajdzievski 2023,
-arXiv:2312.03732), and whole tensors (``modules_to_save``). Anything else in the configuration that changes the arithmetic is refused by name.
+arXiv:2312.03732), ranks and alphas of some layers by patterns, and whole tensors (``modules_to_save``). Anything else
+in the configuration that changes the arithmetic is refused by name.
 """
 
 from __future__ import annotations
@@ -13,7 +14,10 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
+import numpy.typing as npt
+
 from nlpsuite.errors import UnsupportedModelError
+from nlpsuite.models.low_rank import same_rank
 
 __all__ = [
     "CONFIG_FILE",
@@ -24,23 +28,30 @@ __all__ = [
     "peft_name",
     "peft_settings",
     "saved_whole",
+    "without_patterns",
 ]
+
+Array = npt.NDArray[Any]
 
 CONFIG_FILE, WEIGHTS_FILE = "adapter_config.json", "adapter_model.safetensors"
 UNKNOWN_TO_OTHERS = ("task", "task_version", "distribution", "distribution_version", "base_fingerprint")
 """Fields of an ``AdapterInfo`` that other programs' adapters don't have."""
 PREFIX = "base_model.model."
 """Precedes the names of the base's layers."""
+_A, _B = ".lora_A.weight", ".lora_B.weight"
 
 # Settings for training, or for which layers were trained, which the tensors' names say too.
 _HARMLESS = frozenset(
     "peft_type auto_mapping base_model_name_or_path exclude_modules fan_in_fan_out inference_mode "
     "layers_pattern layers_to_transform lora_alpha lora_dropout peft_version qalora_group_size r revision "
     "runtime_config target_modules task_type use_rslora eva_config loftq_config corda_config lora_ga_config "
-    "megatron_core modules_to_save ensure_weight_tying".split()
+    "megatron_core modules_to_save ensure_weight_tying rank_pattern alpha_pattern".split()
 )
 # Initialisations that leave the base as it is; PiSSA, OLoRA, LoftQ and CorDA change its weights.
 _INITIALISATIONS = (True, False, "gaussian", "eva", "orthogonal")
+# Regular expressions in patterns of layers: names, alternatives, and few repetitions, so that none takes long.
+_PLAIN = r"[\w.^$\\()|\[\]-]*"
+_PATTERN = re.compile(rf"{_PLAIN}((\.\*|\\d\+){_PLAIN}){{0,3}}")
 
 
 def peft_settings(path: Path, text: bytes) -> dict[str, Any]:
@@ -66,6 +77,13 @@ def peft_settings(path: Path, text: bytes) -> dict[str, Any]:
             known = key in _HARMLESS or not value
         if not known:
             raise _unsupported(path, key, value)
+    for pattern in (*_patterns(config, "rank_pattern"), *_patterns(config, "alpha_pattern")):
+        if not _PATTERN.fullmatch(pattern):
+            raise _unsupported(path, "a pattern", pattern)
+        try:
+            re.compile(pattern)
+        except re.error as error:
+            raise ValueError(f"the pattern {pattern!r}: {error}") from None
     rank, alpha = config["r"], config["lora_alpha"]
     return {
         **dict.fromkeys(UNKNOWN_TO_OTHERS, ""),
@@ -74,6 +92,58 @@ def peft_settings(path: Path, text: bytes) -> dict[str, Any]:
         "base": str(config.get("base_model_name_or_path") or ""),
         "created_by": f"peft {config.get('peft_version') or ''}".strip(),
     }
+
+
+def _patterns(config: Mapping[str, Any], key: str) -> dict[str, float]:
+    """A mapping of patterns of layers' names to numbers."""
+    return dict(config.get(key) or {})
+
+
+def without_patterns(text: bytes, tensors: Mapping[str, Array]) -> tuple[dict[str, Any], dict[str, Array]]:
+    """Of an adapter whose layers have ranks and alphas of their own, the common ones and the matrices that go with them.
+
+    Args:
+        text: of the adapter_config.json.
+        tensors: by the base's names, without whole ones.
+
+    Returns:
+        ``rank`` and ``alpha``, as in alpha / rank; nothing if the configuration has no patterns. Then the tensors.
+
+    Raises:
+        ValueError, KeyError, TypeError: damaged.
+    """
+    config = json.loads(text)
+    ranks, alphas = _patterns(config, "rank_pattern"), _patterns(config, "alpha_pattern")
+    if not (ranks or alphas):
+        return {}, dict(tensors)
+    root = math.sqrt if config.get("use_rslora") else float
+    pairs, scales = {}, {}
+    for name, a in tensors.items():
+        layer = name.removesuffix(_A)
+        if layer == name:
+            continue
+        rank = _own(ranks, layer, config["r"])
+        if a.ndim != 2 or len(a) != rank or not rank:
+            raise ValueError(f"{name} has shape {list(a.shape)}, which does not have rank {rank}")
+        pairs[layer] = (a, tensors[layer + _B])
+        scales[layer] = _own(alphas, layer, config["lora_alpha"]) / root(rank)
+    if not pairs:
+        return {}, dict(tensors)
+    # Of the largest scale, so that no factor of a matrix is above 1.
+    common = max(map(abs, scales.values())) or 1.0
+    found = {
+        layer + part: matrix
+        for layer, pair in same_rank(pairs, scales, common).items()
+        for part, matrix in zip((_A, _B), pair)
+    }
+    rank = max(len(a) for a, _ in pairs.values())
+    left = {name: values for name, values in tensors.items() if name not in found}
+    return {"rank": rank, "alpha": common * rank}, {**found, **left}
+
+
+def _own(patterns: Mapping[str, float], layer: str, default: float) -> float:
+    """What the first pattern that matches the end of a layer's name says."""
+    return next((n for p, n in patterns.items() if re.match(rf"(.*\.)?({p})$", layer)), default)
 
 
 def saved_whole(text: bytes, tensors: Iterable[str]) -> list[str]:
@@ -116,6 +186,6 @@ def peft_config(rank: int, alpha: float, base: str, layers: Mapping[str, object]
 def _unsupported(path: Path, key: str, value: Any) -> UnsupportedModelError:
     return UnsupportedModelError(
         f"{path}: {key}={value!r} is not supported.",
-        hint="Supported: LoRA on linear layers, with lora_alpha, use_rslora and modules_to_save. Merge the adapter with peft "
+        hint="Supported: LoRA on linear layers, with use_rslora, modules_to_save, rank_pattern and alpha_pattern. Merge the adapter with peft "
         "(merge_and_unload, save_pretrained) and name the merged model's directory with --model.",
     )

@@ -14,12 +14,12 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from nlpsuite.runtime.prompt import Message
+from nlpsuite.runtime.thoughts import CLOSE, OPEN
 
 __all__ = ["ChatTemplate"]
 
-_THOUGHTS = ("<think>", "</think>")
 # Names of the switches of Qwen 3, SmolLM3 and others, and of Granite and DeepSeek.
-_SILENT = {"enable_thinking": False, "thinking": False}
+_SWITCHES = ("enable_thinking", "thinking")
 
 
 @dataclass(frozen=True)
@@ -36,10 +36,11 @@ class ChatTemplate:
     variables: Mapping[str, str | None]
     controls: Collection[str]
 
-    def render(self, messages: Sequence[Message]) -> str:
+    def render(self, messages: Sequence[Message], *, think: bool = False) -> str:
         """The conversation as text, up to where the model's answer begins.
 
-        A model that can think aloud is asked not to: an answer is expected at once.
+        Args:
+            think: let the model think aloud; if not, one that can is asked not to, since an answer is expected at once.
 
         Raises:
             Exception: whatever the template raises.
@@ -48,23 +49,34 @@ class ChatTemplate:
         if not traits.takes_system:
             messages = _without_system(messages)
         try:
-            text = self._text(messages, lists=traits.wants_lists)
+            text = self._text(messages, lists=traits.wants_lists, think=think)
         except Exception:  # a template can raise anything
             merged = _alternating(messages)
             if len(merged) == len(messages):
                 raise
-            text = self._text(merged, lists=traits.wants_lists)
+            text = self._text(merged, lists=traits.wants_lists, think=think)
         text += traits.answer_header
-        if text.rstrip().endswith(_THOUGHTS[0]):
-            text = f"{text.rstrip()}\n\n{_THOUGHTS[1]}\n\n"
+        if text.rstrip().endswith(OPEN) and not think:
+            text = f"{text.rstrip()}\n\n{CLOSE}\n\n"
         return text
 
-    def _text(self, messages: Sequence[Message], *, lists: bool, answer: bool = True) -> str:
+    @functools.cached_property
+    def can_think(self) -> bool:
+        """Whether the model thinks aloud if it is let."""
+        ask = [Message("user", "question")]
+        try:
+            return self.render(ask) != self.render(ask, think=True)
+        except Exception:  # a template can raise anything; it will again when it is used
+            return False
+
+    def _text(
+        self, messages: Sequence[Message], *, lists: bool, answer: bool = True, think: bool = False
+    ) -> str:
         contents: list[Any] = [
             [{"type": "text", "text": m.content}] if lists else m.content for m in messages
         ]
         turns = [{"role": m.role, "content": content} for m, content in zip(messages, contents)]
-        variables = {**self.variables, **_SILENT}
+        variables = {**self.variables, **dict.fromkeys(_SWITCHES, think)}
         text: str = self._compiled.render(messages=turns, add_generation_prompt=answer, **variables)
         return text
 

@@ -52,7 +52,12 @@ class Draft:
         self._constraint = prompt.constraint() if prompt.constraint else None
         self._sampler = Sampler(prompt.sampling, ids)
         self._stream = TextStream(
-            tokenizer.decode, prompt.stop, prompt.prefill, skip=len(space), boundary=prompt.boundary
+            tokenizer.decode,
+            prompt.stop,
+            prompt.prefill,
+            skip=len(space),
+            boundary=prompt.boundary,
+            thoughts=tokenizer.thought_filter(prompt),
         )
         self.generated = 0
         self.finish_reason: FinishReason | None = None

@@ -167,6 +167,8 @@ class Prompt:
             (see ``nlpsuite.runtime.infilling``); goes with ``text`` only.
         prefill: the beginning of the answer, which the model continues; it is part of the
             completion's text.
+        thinking: whether a model whose chat template can switch that on thinks aloud before it answers: not at all, or
+            its thoughts are left out of the text (``hide``) or part of it (``show``). They count as generated tokens.
         choices: if given, each is scored as a continuation and nothing is generated.
         calibration: prompts without content; the choices' log-probabilities after them, averaged,
             measure the model's bias towards the words themselves (Zhao et al. 2021,
@@ -186,6 +188,7 @@ class Prompt:
     text: str = ""
     suffix: str = ""
     prefill: str = ""
+    thinking: Literal["off", "hide", "show"] = "off"
     choices: tuple[str, ...] = ()
     calibration: tuple[Prompt, ...] = ()
     max_tokens: int = 256
@@ -207,6 +210,10 @@ class Prompt:
             raise OptionError("score_prompt needs logprobs, and goes with no choices.")
         if self.sampling.beams > 1 and (self.constraint or self.logprobs is not None):
             raise OptionError("Beam search goes with no constraint and records no log-probabilities.")
+        if self.thinking != "off" and (self.prefill or self.choices or not self.messages):
+            raise OptionError(
+                "Only an answer in a conversation, written freely, can be preceded by thoughts."
+            )
         if any(not s for s in self.stop):
             raise OptionError("A stop string is empty; it would end every text at once.")
         if any(not c.strip() for c in self.choices):

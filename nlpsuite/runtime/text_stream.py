@@ -7,6 +7,7 @@ from collections.abc import Callable, Sequence
 from typing import Self
 
 from nlpsuite.runtime.prompt import Boundary, FinishReason
+from nlpsuite.runtime.thoughts import ThoughtFilter
 
 __all__ = ["TextStream", "ends_sentence"]
 
@@ -27,6 +28,7 @@ class TextStream:
         prefill: text before the first token; it is part of ``text`` but not returned.
         skip: number of leading characters to drop.
         boundary: of the text, without the prefill and the characters dropped.
+        thoughts: takes out what precedes the answer.
     """
 
     def __init__(
@@ -36,9 +38,10 @@ class TextStream:
         prefill: str = "",
         skip: int = 0,
         boundary: Boundary | None = None,
+        thoughts: ThoughtFilter | None = None,
     ) -> None:
         self._decode = decode
-        self._stop, self._boundary = tuple(stop), boundary
+        self._stop, self._boundary, self._thoughts = tuple(stop), boundary, thoughts
         self._ids: list[int] = []
         # Tokens before `_context` are settled; those between it and `_read` are decoded again
         # with each new one, because a tokenizer's decoder may look at its neighbours. `_given`
@@ -53,7 +56,7 @@ class TextStream:
     def fork(self) -> Self:
         """A stream of the same tokens, which goes on by itself."""
         twin = copy.copy(self)
-        twin._ids = list(self._ids)
+        twin._ids, twin._thoughts = list(self._ids), copy.copy(self._thoughts)
         return twin
 
     def push(self, token: int) -> str:
@@ -88,6 +91,8 @@ class TextStream:
         return self._release(tail, reason)
 
     def _release(self, new: str, reason: FinishReason | None = None) -> str:
+        if self._thoughts is not None:
+            new = self._thoughts.push(new, final=reason is not None)
         skipped = min(self._skip, len(new))
         self._skip -= skipped
         self._held += new[skipped:]

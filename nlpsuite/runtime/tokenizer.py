@@ -20,8 +20,9 @@ from nlpsuite.errors import BundleCorruptError, InputInvalidError, UnsupportedMo
 from nlpsuite.runtime.chat_template import ChatTemplate
 from nlpsuite.runtime.infilling import Layout, find_layout
 from nlpsuite.runtime.number_limit import NumberTokens
-from nlpsuite.runtime.prompt import Message, Prompt
+from nlpsuite.runtime.prompt import Prompt
 from nlpsuite.runtime.space_prefix import SpacePrefix
+from nlpsuite.runtime.thoughts import OPEN, ThoughtFilter, without_thoughts
 from nlpsuite.runtime.token_healing import TokenHealer
 
 if TYPE_CHECKING:
@@ -226,7 +227,7 @@ class Tokenizer:
             return [*start, *before, (tail + prompt.prefill, False)]
         if not prompt.messages:
             return [*start, (prompt.text + prompt.prefill, False)]
-        rendered, marker = self._render(prompt.messages)
+        rendered, marker = self._render(prompt)
         segments: list[tuple[str, bool]] = []
         at, after = 0, ""
         for match in self._control_pattern.finditer(rendered) if self._control_pattern else ():
@@ -276,13 +277,31 @@ class Tokenizer:
         assert found is not None
         return found
 
-    def _render(self, messages: Sequence[Message]) -> tuple[str, str]:
+    def thought_filter(self, prompt: Prompt) -> ThoughtFilter | None:
+        """What takes the thoughts out of a prompt's answer, or leaves them in; None if there are none."""
+        if prompt.thinking == "off":
+            return None
+        opened = self._render(prompt)[0].rstrip().endswith(OPEN)
+        return ThoughtFilter(opened=opened, show=prompt.thinking == "show")
+
+    def _render(self, prompt: Prompt) -> tuple[str, str]:
         """The rendered conversation, and the marker inserted into text that looks like control tokens."""
         if self._chat_template is None:
             raise UnsupportedModelError(
                 "This model has no chat template, so it can't follow instructions.",
                 hint="Use an instruction-tuned model, or the task `complete`.",
             )
+        think = prompt.thinking != "off"
+        if think and not self._chat_template.can_think:
+            raise UnsupportedModelError(
+                "This model can't think aloud: its chat template has no switch for that.",
+                hint="Leave out --think, or take a model that can, such as Qwen3-1.7B or SmolLM3-3B.",
+            )
+        # Templates leave the thoughts of earlier answers out, but don't find them once they are marked.
+        messages = [
+            replace(m, content=without_thoughts(m.content)) if m.role == "assistant" else m
+            for m in prompt.messages
+        ]
         used = set(self._chat_template.source).union(*(m.content for m in messages))
         marker = next((c for c in map(chr, chain(*_PRIVATE_USE)) if c not in used), None)
         if marker is None:
@@ -291,7 +310,7 @@ class Tokenizer:
             )
         marked = [replace(m, content=self._mark(m.content, marker)) for m in messages]
         try:
-            return self._chat_template.render(marked), marker
+            return self._chat_template.render(marked, think=think), marker
         except Exception as error:  # a template can raise anything
             raise UnsupportedModelError(
                 f"The model's chat template refused the conversation: {error}",

@@ -21,7 +21,7 @@ from nlpsuite.training.settings import LMSettings
 from nlpsuite.training.tokens import TokenFile, load_tokenizer, pack, train_tokenizer
 from nlpsuite.training.windows import Windows
 
-__all__ = ["END_ID", "LMData", "LMRecipe", "model_config", "prepare_data"]
+__all__ = ["END_ID", "LMData", "LMRecipe", "lstm_size", "model_config", "prepare_data"]
 
 END_ID = 0
 """The token <|endoftext|>, which follows each document."""
@@ -69,13 +69,14 @@ def _beginning(texts: Iterable[str], characters: int) -> Iterator[str]:
             return
 
 
-def model_config(settings: LMSettings, vocab_size: int) -> ModelConfig:
-    """The model of the settings; sizes left out get defaults for a small corpus."""
+def model_config(settings: LMSettings, vocab_size: int, tokens: int) -> ModelConfig:
+    """The model of the settings; sizes left out get defaults, the LSTM's for a corpus of ``tokens`` tokens."""
     if settings.arch == "lstm":
+        hidden = settings.hidden or lstm_size(tokens)
         return LSTMConfig(
             vocab_size,
-            settings.embedding,
-            settings.hidden or 1_024,
+            settings.embedding or -(-hidden // 2),
+            hidden,
             settings.layers or 1,
             tie_word_embeddings=settings.tied,
         )
@@ -95,6 +96,14 @@ def model_config(settings: LMSettings, vocab_size: int) -> ModelConfig:
         head_dim=hidden // heads // 2 * 2,
         max_position_embeddings=settings.context,
     )
+
+
+def lstm_size(tokens: int) -> int:
+    """Hidden size for a corpus: 512 for a quarter of a million tokens, twice that for each 16 times as many.
+
+    Recurrent weights then grow with the square root of the corpus. What a small corpus doesn't fill is learned by heart.
+    """
+    return int(64 * min(32, max(4, round(8 * (tokens / 250_000) ** 0.25))))
 
 
 class LMRecipe:

@@ -89,7 +89,7 @@ def _train(context: RunContext) -> LmReport:
     context.world.barrier()
     corpus = prepare_data(run.data, run.path / "data", settings)
     torch.manual_seed(settings.seed)
-    module = build_module(model_config(settings, corpus.train.vocab_size))
+    module = build_module(model_config(settings, corpus.train.vocab_size, corpus.train.count))
     module.initialize()
     module.train()
     outcome = fit(context, LMRecipe(module, corpus, settings))

@@ -6,7 +6,7 @@ Imports no torch, so that ``--help`` is quick.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Literal
+from typing import Any, Literal
 
 from nlpsuite.errors import OptionError
 from nlpsuite.options import Options, option
@@ -14,6 +14,7 @@ from nlpsuite.options import Options, option
 __all__ = ["AdapterSettings", "LMSettings", "LoopSettings"]
 
 _MINUTES = 10.0
+_BY_ARCHITECTURE: Any = None  # replaced on construction
 
 
 @dataclass(frozen=True)
@@ -104,17 +105,20 @@ class LoopSettings(Options):
 
 @dataclass(frozen=True)
 class LMSettings(LoopSettings):
-    """A language model from scratch. Sizes left out get the architecture's defaults."""
+    """A language model from scratch. What is left out gets the architecture's defaults."""
 
-    lr: float = option(2e-3, "Peak learning rate.")
-    dropout: float = option(0.2, "Dropout rate; use less for a corpus that is read only once or twice.")
+    lr: float = option(_BY_ARCHITECTURE, "Peak learning rate.  [default: 0.002; lstm: 0.003]")
+    dropout: float = option(
+        _BY_ARCHITECTURE,
+        "Dropout rate; use less for a corpus that is read only once or twice.  [default: 0.2; lstm: 0.5]",
+    )
     arch: Literal["decoder", "lstm", "gpt2"] = option("decoder", "Architecture.")
     vocab_size: int = option(10_000, "Size of the byte-level BPE vocabulary, which is trained first.")
     layers: int | None = option(None, "Number of layers.  [default: 6; lstm: 1]")
-    hidden: int | None = option(None, "Hidden size.  [default: 256; lstm: 1024]")
+    hidden: int | None = option(None, "Hidden size.  [default: 256; lstm: by size of corpus, 256 to 2048]")
     heads: int | None = option(None, "Attention heads.  [default: hidden size / 64]")
-    embedding: int = option(300, "Embedding size of the lstm.")
-    tied: bool = option(False, "Use the embedding as the head of the lstm too, which makes it smaller.")
+    embedding: int | None = option(None, "Embedding size of the lstm.  [default: hidden size / 2]")
+    tied: bool = option(True, "Use the embedding as the head of the lstm too, which makes it smaller.")
     context: int = option(256, "Tokens in a training window, and the context of a decoder.")
     text_key: str = option("text", "Key of the text in JSONL.")
     encoding: str = option("utf-8", "Encoding of the text files.")
@@ -123,6 +127,10 @@ class LMSettings(LoopSettings):
     baselines: bool = option(True, "Compare with a unigram and a 5-gram model of the same tokens.")
 
     def __post_init__(self) -> None:
+        lstm = self.arch == "lstm"
+        for name, value in {"lr": 3e-3 if lstm else 2e-3, "dropout": 0.5 if lstm else 0.2}.items():
+            if getattr(self, name) is None:
+                object.__setattr__(self, name, value)
         super().__post_init__()
         sizes = {name: getattr(self, name) for name in ("layers", "hidden", "heads", "embedding")}
         self._check(

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import ClassVar
+from typing import ClassVar, Literal
 
 from nlpsuite import GenerationOptions, Message, Prompt, Record, Sampling, Task, hookimpl, option
 from nlpsuite.plugins import Columns
@@ -14,6 +14,9 @@ class Options(GenerationOptions):
     system: str = option(
         "You are a helpful assistant. Answer briefly and to the point.",
         "Instructions for the whole conversation.",
+    )
+    think: Literal["off", "hide", "show"] = option(
+        "off", "Let a model that can think before it answers do so, and hide or show its thoughts."
     )
 
 
@@ -36,7 +39,8 @@ class Chat(Task[Options]):
         system = (Message("system", options.system),) if options.system and not own else ()
         prompt = Prompt(
             messages=(*system, *record.history, Message("user", record.text)),
-            max_tokens=512,
+            thinking=options.think,
+            max_tokens=512 if options.think == "off" else 4_096,
             sampling=Sampling(temperature=0.2, top_p=0.9, repetition_penalty=1.05),
         )
         return options.apply(prompt)

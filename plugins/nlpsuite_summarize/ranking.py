@@ -87,7 +87,7 @@ def _merit(candidate: Candidate, position: float) -> float:
         + 3 * candidate.number
         + 4 * candidate.conclusive
         - 4 * candidate.personal
-        - 8 * candidate.pleasantry
+        - 16 * candidate.pleasantry
         - 5 * candidate.asks
         - max(0, 12 - candidate.length)
         + 2 * candidate.item

@@ -107,6 +107,20 @@ def test_a_damaged_record_of_licenses_asks_again(tmp_path: Path) -> None:
     assert is_accepted("https://example.org/terms")
 
 
+@pytest.mark.parametrize("name", ["Qwen3-1.7B", "smollm2-135m-instruct"])
+def test_a_name_with_a_revision(name: str) -> None:
+    commit = "0123456789abcdef0123456789abcdef01234567"
+    listed, found = find_model(name), find_model(f"{name}@{commit}")
+    assert listed is not None and found is not None
+    assert (found.name, found.page, found.revision) == (listed.name, listed.page, commit)
+    spec = resolve_model(f"{name}@{commit}")
+    assert isinstance(spec, ModelSpec) and commit in spec.origin and spec.key != resolve_model(name).key
+    with pytest.raises(ModelNotFoundError):
+        resolve_model("no-such-model@main")
+    with pytest.raises(ModelNotFoundError):
+        resolve_model(f"{name}@")
+
+
 def test_a_close_name_is_suggested() -> None:
     with pytest.raises(ModelNotFoundError) as caught:
         resolve_model("qwen2.5-0.5b-instrukt")

@@ -151,7 +151,6 @@ def test_another_architecture_is_refused_by_name(tmp_path: Path) -> None:
         ("llama.rope.scaling.type", "longrope"),
         ("llama.rope.scaling.factor", 4.0),
         ("llama.rope.scale_linear", 2.0),
-        ("llama.expert_count", 8),
         ("llama.rope.dimension_count", 4),
         ("llama.attention.value_length", 4),
     ],

@@ -147,18 +147,42 @@ def test_blocks_that_make_no_sense(tmp_path: Path) -> None:
             open_checkpoint(tmp_path / "fp8")
 
 
-def test_layers_that_are_stored_as_one(tmp_path: Path) -> None:
-    """Their scales can't be told apart by rows."""
-    config = CONFIGS["phi3"]
-    directory = write_tiny_checkpoint(tmp_path / "phi3", config=config)
+@pytest.mark.parametrize("kind", ["whole", "channels", "blocks"])
+@pytest.mark.parametrize("name", ["phi3", "granite4"])
+def test_layers_that_are_stored_as_one(tmp_path: Path, name: str, kind: str) -> None:
+    """Blocks may begin in one layer and end in the next: here 48 rows each, of 64 + 32 + 32 and 96 + 96."""
+    config = CONFIGS[name]
+    quantization = {**(BLOCKS if kind == "blocks" else CHANNELS)}
+    if kind == "blocks":
+        quantization["weight_block_size"] = [48, 32]
+    directory = write_tiny_checkpoint(tmp_path / name, config=config)
     path = directory / "config.json"
-    path.write_text(json.dumps({**json.loads(path.read_text()), "quantization_config": CHANNELS}))
+    path.write_text(json.dumps({**json.loads(path.read_text()), "quantization_config": quantization}))
     tensors = load_file(directory / "model.safetensors")
     stored = {n: {"dtype": "F32", "shape": v.shape, "data": v.tobytes()} for n, v in tensors.items()}
-    name = "model.layers.0.self_attn.qkv_proj.weight"
-    levels = tensors[name].astype(ml_dtypes.float8_e4m3fn)
-    stored[name] = {"dtype": "F8_E4M3", "shape": levels.shape, "data": levels.tobytes()}
-    stored[f"{name}_scale"] = {"dtype": "F32", "shape": [1], "data": b"\0\0\x80?"}
+    expected = {}
+    draw = np.random.default_rng(0)
+    for stack, parts in config.stacked().items():
+        rows, columns = tensors[stack].shape
+        shape = {"whole": (1,), "channels": (rows, 1), "blocks": (-(-rows // 48), -(-columns // 32))}[kind]
+        scale = draw.uniform(0.5, 2, shape).astype("f4")
+        levels = tensors[stack].astype(ml_dtypes.float8_e4m3fn)
+        by_weight = (
+            np.broadcast_to(scale, (rows, columns))
+            if kind != "blocks"
+            else (scale[np.arange(rows) // 48][:, np.arange(columns) // 32])
+        )
+        sizes = [dict(config.parameter_shapes())[part][0] for part in parts]
+        whole = levels.astype("f4") * by_weight
+        expected |= dict(zip(parts, np.split(whole, np.cumsum(sizes)[:-1])))
+        stored[stack] = {"dtype": "F8_E4M3", "shape": levels.shape, "data": levels.tobytes()}
+        ending = "_scale_inv" if kind == "blocks" else "_scale"
+        stored[f"{stack}{ending}"] = {"dtype": "F32", "shape": shape, "data": scale.tobytes()}
     (directory / "model.safetensors").write_bytes(serialized(stored))
-    with pytest.raises(UnsupportedModelError, match="several layers in one"):
-        open_checkpoint(directory)
+    checkpoint = open_checkpoint(directory)
+    assert len(expected) >= 6
+    for parameter, values in expected.items():
+        np.testing.assert_allclose(checkpoint.tensor(parameter), values, rtol=1e-6, err_msg=parameter)
+        np.testing.assert_array_equal(
+            checkpoint.rows(parameter, slice(3, 9)), checkpoint.tensor(parameter)[3:9]
+        )

@@ -42,6 +42,7 @@ def write_peft(
     directory: Path,
     shapes: dict[str, tuple[int, int]] = SHAPES,
     extra: dict[str, Any] | None = None,
+    ranks: dict[str, int] | None = None,
     **config: Any,
 ) -> dict[str, Any]:
     """An adapter with random weights; gives the products B A by layer."""
@@ -51,7 +52,8 @@ def write_peft(
     draw = np.random.default_rng(0).standard_normal
     tensors, products = {}, {}
     for layer, (outputs, inputs) in shapes.items():
-        a, b = draw((4, inputs)).astype(np.float32), draw((outputs, 4)).astype(np.float32)
+        rank = (ranks or {}).get(layer, 4)
+        a, b = draw((rank, inputs)).astype(np.float32), draw((outputs, rank)).astype(np.float32)
         tensors[f"base_model.model.{layer}.lora_A.weight"] = a
         tensors[f"base_model.model.{layer}.lora_B.weight"] = b
         products[layer] = b.astype(np.float64) @ a
@@ -80,6 +82,51 @@ def test_its_weights_are_merged(
         )
 
 
+@pytest.mark.parametrize(
+    "pattern",
+    ["q_proj", "self_attn.q_proj", r"^model\.layers\.0\..*q_proj", r".*\.\d+\.self_attn.(q|k)_proj"],
+)
+@pytest.mark.parametrize("rslora", [False, True])
+def test_layers_with_ranks_and_alphas_of_their_own(
+    tmp_path: Path, tiny_checkpoint: Checkpoint, pattern: str, rslora: bool
+) -> None:
+    products = write_peft(
+        tmp_path / "lora",
+        ranks={Q: 9},
+        rank_pattern={"k_proj": 2, pattern: 9, "proj": 7},
+        alpha_pattern={"down_proj": 3},
+        use_rslora=rslora,
+    )
+    # A pattern ends where a name of a part ends: "proj" is none of these layers.
+    scales = {Q: 8 / (3 if rslora else 9), DOWN: 3 / (2 if rslora else 4)}
+    adapter = Adapter.open(tmp_path / "lora")
+    assert adapter.info.rank == 9
+    merged = MergedCheckpoint(tiny_checkpoint, adapter)
+    for layer, product in products.items():
+        change = merged.tensor(f"{layer}.weight") - tiny_checkpoint.tensor(f"{layer}.weight")
+        np.testing.assert_allclose(change, scales[layer] * product, rtol=1e-4, atol=1e-4)
+
+
+def test_an_adapter_of_some_layers(tmp_path: Path, tiny_checkpoint: Checkpoint) -> None:
+    """Which layers were trained is said by the tensors that are there."""
+    write_peft(tmp_path / "lora", {Q: SHAPES[Q]}, layers_to_transform=[0], layers_pattern="layers")
+    merged = MergedCheckpoint(tiny_checkpoint, Adapter.open(tmp_path / "lora"))
+    assert merged.adapter.names == [f"{Q}.weight"]
+
+
+@pytest.mark.parametrize("key", ["rank_pattern", "alpha_pattern"])
+def test_patterns_that_could_take_forever_or_say_nothing(tmp_path: Path, key: str) -> None:
+    for pattern in ("(a+)+", "(.*)*", ".*.*.*.*q_proj", "(q_proj"):
+        write_peft(tmp_path / "lora", **{key: {pattern: 4}})
+        with pytest.raises((UnsupportedModelError, BundleCorruptError), match=re.escape(pattern)):
+            Adapter.open(tmp_path / "lora")
+    for value in ({"q_proj": 0}, {"q_proj": "x"}, ["q_proj"], {"q_proj": None}):
+        write_peft(tmp_path / "lora", **{key: value})
+        if key == "rank_pattern" or value != {"q_proj": 0}:
+            with pytest.raises(BundleCorruptError):
+                Adapter.open(tmp_path / "lora")
+
+
 def test_the_settings_are_part_of_what_identifies_it(tmp_path: Path) -> None:
     write_peft(tmp_path / "a")
     write_peft(tmp_path / "b", lora_alpha=16)
@@ -105,8 +152,6 @@ def test_layers_of_gpt2_are_stored_in_the_same_direction(tmp_path: Path) -> None
         {"use_dora": True},
         {"bias": "all"},
         {"lora_bias": True},
-        {"rank_pattern": {"q_proj": 8}},
-        {"alpha_pattern": {"q_proj": 8}},
         {"init_lora_weights": "pissa_niter_4"},
         {"layer_replication": [[0, 2]]},
         {"target_parameters": ["experts"]},
@@ -195,14 +240,24 @@ def test_other_gguf_files(tmp_path: Path, tiny_checkpoint: Checkpoint) -> None:
     for pairs, error in (
         ({"blk.9.attn_q.weight": pair}, AdapterMismatchError),
         ({"blk.0.attn_q.weight": (pair[0], pair[1][:32])}, AdapterMismatchError),
-        (
-            {"blk.0.attn_q.weight": pair, "blk.0.attn_k.weight": (pair[0][:2], pair[1][:32, :2])},
-            UnsupportedModelError,
-        ),
+        ({"blk.0.attn_q.weight": (pair[0], pair[1][:, :2])}, BundleCorruptError),
     ):
         write_gguf_lora(tmp_path / "lora.gguf", CONFIGS["llama"], pairs, alpha=8.0, renamed=True)
         with pytest.raises(error):
             MergedCheckpoint(tiny_checkpoint, Adapter.open(tmp_path / "lora.gguf"))
+
+
+def test_gguf_pairs_of_several_ranks(tmp_path: Path, tiny_checkpoint: Checkpoint) -> None:
+    """llama.cpp divides alpha by the rank of each pair."""
+    shapes = {"blk.0.attn_v.weight": (32, 64, 4), "blk.0.ffn_up.weight": (96, 64, 2)}
+    pairs = {n: (np.ones((r, i), "f4"), np.ones((o, r), "f4")) for n, (o, i, r) in shapes.items()}
+    write_gguf_lora(tmp_path / "lora.gguf", CONFIGS["llama"], pairs, alpha=8.0, renamed=True)
+    merged = MergedCheckpoint(tiny_checkpoint, Adapter.open(tmp_path / "lora.gguf"))
+    for name in ("self_attn.v_proj", "mlp.up_proj"):
+        change = merged.tensor(f"model.layers.0.{name}.weight") - tiny_checkpoint.tensor(
+            f"model.layers.0.{name}.weight"
+        )
+        np.testing.assert_allclose(change, 8, atol=1e-4)  # 8 / r times r ones
 
 
 def test_other_layers_and_shapes_are_refused(tmp_path: Path, tiny_checkpoint: Checkpoint) -> None:

@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
+from sentencepiece_files import FIXTURES, metadata_of
 from tiny import LLAMA, write_tiny_checkpoint
 
 from nlpsuite.errors import BundleCorruptError, ModelUnavailableError, UnsupportedModelError
@@ -21,7 +22,6 @@ from nlpsuite.models.sentencepiece_file import read_sentencepiece
 from nlpsuite.runtime.prompt import Message, Prompt
 from nlpsuite.runtime.tokenizer import Tokenizer
 
-FIXTURES = Path(__file__).parents[1] / "fixtures" / "sentencepiece"
 NAMES = sorted(path.stem for path in FIXTURES.glob("*.model"))
 EXACT = [name for name in NAMES if name != "unigram-rules"]  # those that change nothing in a text
 CONFIG = dataclasses.replace(LLAMA, vocab_size=512)
@@ -46,18 +46,6 @@ def from_directory(name: str, directory: Path, **settings: Any) -> Tokenizer:
     shutil.copy(FIXTURES / f"{name}.model", source / "tokenizer.model")
     (source / "tokenizer_config.json").write_text(json.dumps(settings))
     return opened(tokenizer_files(source, CONFIG), directory / "bundle")
-
-
-def metadata_of(name: str) -> dict[str, Any]:
-    """As llama.cpp's converter writes them."""
-    read = read_sentencepiece(FIXTURES / f"{name}.model").pieces
-    values = {
-        "model": "t5" if read.algorithm == "unigram" else "llama",
-        "tokens": list(read.tokens), "scores": list(read.scores), "token_type": list(read.types),
-        "bos_token_id": 1, "eos_token_id": 2, "unknown_token_id": 0, "add_space_prefix": read.space_prefix,
-        "remove_extra_whitespaces": read.single_spaces, "precompiled_charsmap": list(read.charsmap),
-    }  # fmt: skip
-    return {f"tokenizer.ggml.{key}": value for key, value in values.items()}
 
 
 @pytest.fixture(scope="module")

@@ -112,6 +112,8 @@ def _solve(subject: Subject, model: PlainModel, record: Record) -> tuple[Prompt,
     if len(step.prompts) != 1:
         return None
     [prompt] = step.prompts
+    if not record.history and _is_cut(subject, record, prompt):
+        return None
     prompt = dataclasses.replace(
         prompt,
         max_tokens=min(prompt.max_tokens, _MOST_TOKENS),
@@ -123,6 +125,13 @@ def _solve(subject: Subject, model: PlainModel, record: Record) -> tuple[Prompt,
     except StopIteration as stop:
         return prompt, trace, stop.value
     return None
+
+
+def _is_cut(subject: Subject, record: Record, prompt: Prompt) -> bool:
+    """Whether the prompt has only a part of its text, because that is too long."""
+    [*units] = subject.units(record.text)
+    whole = subject.prompt(units[0] if len(units) == 1 else record)
+    return (whole.messages, whole.text) != (prompt.messages, prompt.text)
 
 
 def _choice(trace: Trace, output: Output) -> dict[str, Any]:
