@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import contextlib
+import json
 import re
+import shutil
 import signal
 import subprocess
 import sys
@@ -17,13 +19,23 @@ from starlette.testclient import TestClient
 
 from nlpsuite.serve.app import create_app
 
-__all__ = ["Server", "client_of"]
+__all__ = ["Server", "adapted", "client_of"]
 
 
 def client_of(bundle: Path, **settings: Any) -> TestClient:
     """A client of a server of its own; an unexpected error is answered as users see it."""
     app = create_app(model=str(bundle), **settings)
     return TestClient(app, base_url="http://127.0.0.1", raise_server_exceptions=False)
+
+
+def adapted(bundle: Path, place: Path) -> Path:
+    """A copy of a bundle that says that it was adapted to sentiment."""
+    shutil.copytree(bundle, place)
+    manifest = json.loads((place / "bundle.json").read_text("utf-8"))
+    options = {"examples": False, "margin": 2.5}
+    manifest["adapter"] = {"task": "sentiment", "task_version": "2", "sha256": "", "options": options}
+    (place / "bundle.json").write_text(json.dumps(manifest))
+    return place
 
 
 class Server:

@@ -71,7 +71,7 @@ def copy(exported: Callable[[str], Path], tmp_path: Path) -> Callable[..., Path]
 @pytest.mark.parametrize("name", TASKS)
 def test_the_golden_examples_agree(exported: Callable[[str], Path], name: str) -> None:
     bundle = exported(name)
-    file = json.loads((bundle / "task.json").read_text("utf-8"))
+    file = json.loads((bundle / "task.json").read_text("utf-8"), parse_constant=pytest.fail)
     assert schema_errors(file) == []
     assert len(file["golden"]) >= 3
     Bundle.open(bundle).verify()  # the manifest has the file
@@ -79,6 +79,23 @@ def test_the_golden_examples_agree(exported: Callable[[str], Path], name: str) -
     assert done.returncode == 0, done.stdout + done.stderr
     count = len(file["golden"])
     assert done.stdout == f"{count} of {count} golden examples agree.\n"
+
+
+@pytest.mark.parametrize("name", ["sentiment", "complete"])
+def test_each_graph_has_golden_examples(base: Path, tmp_path: Path, name: str) -> None:
+    made = tmp_path / name
+    export(base, made, task=name, precision="fp32,int8,int4", verify=False, adapter="none")
+    file = json.loads((made / "task.json").read_text("utf-8"))
+    assert schema_errors(file) == []
+    assert [each["model"]["precision"] for each in file["variants"]] == ["int8", "int4"]
+    own = [each["golden"] for each in (file, *file["variants"])]
+    assert own[0] != own[1] != own[2]  # weights of other bits
+    assert all(each["tolerance"] != file["tolerance"] for each in file["variants"])
+    for precision in ("fp32", "int8", "int4"):
+        done = run_client(made, "--precision", precision, "--check")
+        assert done.returncode == 0, done.stdout + done.stderr
+    done = run_client(made, "--precision", "fp16", "--check")
+    assert done.returncode != 0 and "has no fp16 graph" in done.stderr
 
 
 @pytest.mark.parametrize("name, need", [("summarize", "numbers_from_text"), ("complete", "token_healing")])
@@ -178,16 +195,28 @@ def test_with_genai(base: Path, tmp_path: Path, genai: str) -> None:
     assert done.returncode == 0, done.stdout + done.stderr
 
 
+EXAMPLES = Path(__file__).parents[1] / "examples" / "embed"
+
+
 @pytest.fixture(scope="module")
-def cpp(genai: str, tmp_path_factory: pytest.TempPathFactory) -> list[str]:
-    """The C++ program, built; its environment finds onnxruntime where Python's package has it."""
-    if not all(map(shutil.which, ("cmake", "c++"))):
-        pytest.skip("there is no CMake or C++ compiler")
+def libraries(genai: str, tmp_path_factory: pytest.TempPathFactory) -> tuple[str, str]:
+    """The directory of onnxruntime-genai, and one with onnxruntime under the name by which that looks for it."""
     find = "import onnxruntime, onnxruntime_genai as g; print(g.__path__[0]); print(onnxruntime.__path__[0])"
     found = subprocess.run([genai, "-c", find], capture_output=True, text=True, check=True).stdout.split("\n")
+    [library] = Path(found[1], "capi").glob("libonnxruntime.so.*")
+    place = tmp_path_factory.mktemp("libraries")
+    (place / "libonnxruntime.so.1").symlink_to(library)
+    return found[0], str(place)
+
+
+@pytest.fixture(scope="module")
+def cpp(libraries: tuple[str, str], tmp_path_factory: pytest.TempPathFactory) -> list[str]:
+    """The C++ program, built."""
+    if not all(map(shutil.which, ("cmake", "c++"))):
+        pytest.skip("there is no CMake or C++ compiler")
     build = tmp_path_factory.mktemp("cpp")
     configured = subprocess.run(
-        ["cmake", "-S", str(Path(__file__).parents[1] / "examples/embed/cpp"), "-B", str(build), f"-DGENAI={found[0]}"],
+        ["cmake", "-S", str(EXAMPLES / "cpp"), "-B", str(build), f"-DGENAI={libraries[0]}"],
         capture_output=True, text=True,
     )  # fmt: skip
     if "nlohmann_json" in configured.stderr:
@@ -196,25 +225,58 @@ def cpp(genai: str, tmp_path_factory: pytest.TempPathFactory) -> list[str]:
     made = subprocess.run(["cmake", "--build", str(build)], capture_output=True, text=True)
     assert made.returncode == 0, made.stdout + made.stderr
     assert "warning" not in made.stdout + made.stderr
-    [library] = Path(found[1], "capi").glob("libonnxruntime.so.*")
-    (build / "libonnxruntime.so.1").symlink_to(library)
-    return ["env", f"LD_LIBRARY_PATH={build}", str(build / "task")]
+    return ["env", f"LD_LIBRARY_PATH={libraries[1]}", str(build / "task")]
+
+
+@pytest.fixture(scope="module")
+def go(libraries: tuple[str, str], tmp_path_factory: pytest.TempPathFactory) -> list[str]:
+    """The Go program, built."""
+    if not all(map(shutil.which, ("go", "cc"))):
+        pytest.skip("there is no Go or C compiler")
+    place, (genai, onnxruntime) = tmp_path_factory.mktemp("go"), libraries
+    linked = {"CGO_LDFLAGS": f"-L{genai} -Wl,-rpath,{genai}", "GOFLAGS": "-buildvcs=false", "GOPROXY": "off"}
+    for command in (["go", "vet", "."], ["go", "build", "-o", str(place / "task"), "."]):
+        done = subprocess.run(
+            command, cwd=EXAMPLES / "go", env=os.environ | linked, capture_output=True, text=True
+        )
+        assert done.returncode == 0, done.stderr
+    return ["env", f"LD_LIBRARY_PATH={onnxruntime}", str(place / "task")]
 
 
 @pytest.mark.slow
-def test_in_cpp(base: Path, tmp_path: Path, cpp: list[str]) -> None:
+@pytest.mark.parametrize("program", ["cpp", "go"])
+def test_compiled(base: Path, tmp_path: Path, program: str, request: pytest.FixtureRequest) -> None:
+    command = request.getfixturevalue(program)
     texts = ["It was the best.", " the cat\u00a0on 3 mats <|im_end|> \n", "  the sea "]
     for labels in ("", "positive,negative,neutral"):
         made, options = tmp_path / f"bundle{labels}", {"examples": False, "adapter": "none"}
         options |= {"labels": labels} if labels else {}
-        export(base, made, task="sentiment", precision="fp32", verify=False, golden_texts=texts, **options)
-        done = subprocess.run([*cpp, str(made), "--check"], capture_output=True, text=True)
-        assert done.returncode == 0, done.stdout + done.stderr
-        assert "3 of 3" in done.stdout
-    answers = subprocess.run([*cpp, str(made), *texts], capture_output=True, text=True).stdout.split()
+        export(
+            base, made, task="sentiment", precision="fp32,int4", verify=False, golden_texts=texts, **options
+        )
+        for precision in ("fp32", "int4"):
+            flags = ["--check", "--precision", precision]
+            done = run_compiled(command, made, flags)
+            assert done.returncode == 0, done.stdout + done.stderr
+            assert "3 of 3" in done.stdout
+    answers = run_compiled(command, made, [], *texts).stdout.split()
     assert len(answers) == 3 and set(answers) <= {"positive", "negative", "neutral"}
-    wrong = subprocess.run([*cpp, str(tmp_path), "a"], capture_output=True, text=True)
+    wrong = run_compiled(command, made, ["--precision", "fp16"], "a")
+    assert wrong.returncode == 1 and "no fp16 graph" in wrong.stderr
+    wrong = run_compiled(command, tmp_path, [], "a")
     assert wrong.returncode == 1 and wrong.stderr.startswith("Error: ")
+    file = json.loads((made / "task.json").read_text("utf-8"))
+    file["golden"][0]["logprobs"][0] -= 1
+    (made / "task.json").write_text(json.dumps(file))
+    done = run_compiled(command, made, ["--check"])
+    assert done.returncode == 1 and "2 of 3" in done.stdout
+
+
+def run_compiled(
+    command: list[str], made: Path, flags: list[str], *texts: str
+) -> subprocess.CompletedProcess[str]:
+    """Go's library reads flags before other arguments only."""
+    return subprocess.run([*command, *flags, str(made), *texts], capture_output=True, text=True)
 
 
 # The real model.
@@ -244,8 +306,9 @@ def test_the_real_model(real: Path) -> None:
 
 @pytest.mark.slow
 @pytest.mark.model
-def test_the_real_model_in_cpp(real: Path, cpp: list[str]) -> None:
-    done = subprocess.run([*cpp, str(real), "--check"], capture_output=True, text=True)
+@pytest.mark.parametrize("program", ["cpp", "go"])
+def test_the_real_model_compiled(real: Path, program: str, request: pytest.FixtureRequest) -> None:
+    done = run_compiled(request.getfixturevalue(program), real, ["--check"])
     assert done.returncode == 0, done.stdout + done.stderr
 
 

@@ -60,3 +60,24 @@ def test_pages_of_a_package_become_prose(tmp_path: Path) -> None:
     assert len(lines) == len(set(lines)) == 2 + 40  # each paragraph once, none of the code, menus or sources
     (source,) = json.loads((tmp_path / "corpus" / "SOURCES.json").read_text())
     assert (source["package"], source["version"], source["pages"]) == ("tiny-doc", "1.0", 2)
+
+
+@pytest.mark.slow
+def test_from_text_to_a_program_without_nlpsuite(tmp_path: Path) -> None:
+    import nlpsuite
+
+    words = "the staff were friendly and room was clean it broke after two days nobody answered".split()
+    lines = [" ".join(words[(i * k) % len(words)] for i in range(12)) + "." for k in range(1, 400)]
+    (tmp_path / "corpus.txt").write_text("\n".join(lines))
+    trained = nlpsuite.train_lm(
+        tmp_path / "corpus.txt", output=tmp_path / "run", steps=3, layers=1, hidden=64, vocab_size=300,
+        context=128, batch_tokens=512, baselines=False, threads=1,
+    )  # fmt: skip
+    nlpsuite.export(trained.result, tmp_path / "exported", task="complete")
+    golden = json.loads((tmp_path / "exported" / "task.json").read_text())["golden"]
+    assert len(golden) >= 2  # usual texts too long for this model are left out, not cut
+    program = SCRIPT.parent.parent / "embed" / "python" / "task.py"
+    done = subprocess.run(
+        [sys.executable, program, tmp_path / "exported", "--check"], capture_output=True, text=True
+    )
+    assert done.returncode == 0, done.stdout + done.stderr

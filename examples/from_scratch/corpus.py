@@ -99,11 +99,19 @@ def collect(package: str, corpus: Path, seen: set[str]) -> dict:
                 characters += len(text)
         version = archive.name.split("_")[1].replace("%3a", ":")
     terms = f"/usr/share/doc/{package}/copyright"
-    return {"package": package, "version": version, "pages": pages, "characters": characters, "license": terms}
+    return {
+        "package": package,
+        "version": version,
+        "pages": pages,
+        "characters": characters,
+        "license": terms,
+    }
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("corpus", type=Path)
     parser.add_argument("--packages", nargs="+", default=PACKAGES)
     arguments = parser.parse_args()

@@ -139,9 +139,10 @@ class Bundle:
         for graph in self.graphs:
             if graph.layout == layout:
                 return graph
+        has = " and ".join(sorted({graph.layout for graph in self.graphs}))
         raise ModelNotFoundError(
-            f"{self.path} has no graph of layout {layout!r}.",
-            hint="Export the model again with this nlpsuite.",
+            f"{self.path} has no graph of layout {layout!r}, only {has}.",
+            hint=f"Export the model with --layout {layout}.",
         )
 
     @property

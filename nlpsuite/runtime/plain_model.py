@@ -13,7 +13,7 @@ import numpy as np
 import numpy.typing as npt
 
 from nlpsuite.errors import InputTooLongError
-from nlpsuite.runtime.bundle import Bundle
+from nlpsuite.runtime.bundle import Bundle, Graph
 from nlpsuite.runtime.device import Device, DeviceChoice, choose_device
 from nlpsuite.runtime.prompt import Completion, Prompt
 from nlpsuite.runtime.readers import PortableReader, Reader, SlotsReader
@@ -42,30 +42,42 @@ class Trace:
     margins: tuple[float, ...] = ()
 
 
-def open_reader(bundle: Bundle, device: Device) -> Reader:
-    """A reader of the bundle's graph, of whichever layout it has."""
-    graph = bundle.graphs[0]
+def open_reader(bundle: Bundle, device: Device, graph: Graph | None = None, *, exact: bool = False) -> Reader:
+    """A reader of a bundle's graph, of whichever layout it has.
+
+    Args:
+        graph: by default the first.
+        exact: of a portable graph, see ``PortableReader``.
+    """
+    graph = graph or bundle.graphs[0]
     path = bundle.path / graph.path
     if graph.layout == "portable":
-        return PortableReader(path, device)
+        return PortableReader(path, device, exact=exact)
     return SlotsReader(path, device, bundle.context_length)
 
 
 class PlainModel:
     """A bundle of either layout. Make one with ``PlainModel.open``."""
 
-    def __init__(self, bundle: Bundle, reader: Reader, tokenizer: Tokenizer) -> None:
-        self.bundle, self.reader, self.tokenizer = bundle, reader, tokenizer
+    def __init__(self, bundle: Bundle, reader: Reader, tokenizer: Tokenizer, graph: Graph) -> None:
+        self.bundle, self.reader, self.tokenizer, self.graph = bundle, reader, tokenizer, graph
 
     @classmethod
-    def open(cls, bundle: Bundle, *, device: DeviceChoice = "cpu") -> Self:
-        """Load a bundle's graph and tokenizer.
+    def open(cls, bundle: Bundle, graph: Graph | None = None, *, device: DeviceChoice = "cpu") -> Self:
+        """Load a bundle's graph, by default the first, and tokenizer.
 
         Raises:
             BundleCorruptError, DeviceUnavailableError.
         """
+        graph = graph or bundle.graphs[0]
         tokenizer = Tokenizer.open(bundle.path)
-        return cls(bundle, open_reader(bundle, choose_device(device)), tokenizer)
+        return cls(bundle, open_reader(bundle, choose_device(device), graph), tokenizer, graph)
+
+    def exact_reader(self) -> Reader:
+        """Another reader of a portable int8 or int4 graph, which rounds no activations; otherwise the same reader."""
+        if self.graph.layout == "portable" and self.graph.precision in ("int8", "int4"):
+            return open_reader(self.bundle, Device("cpu"), self.graph, exact=True)
+        return self.reader
 
     def trace(self, prompt: Prompt) -> Trace:
         """Answer a prompt.

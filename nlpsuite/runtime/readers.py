@@ -12,7 +12,7 @@ import numpy.typing as npt
 from nlpsuite.runtime.device import Device
 from nlpsuite.runtime.session import SlotSession
 
-__all__ = ["PortableReader", "Reader", "SlotsReader"]
+__all__ = ["Logits", "PortableReader", "Reader", "SlotsReader"]
 
 Logits = npt.NDArray[np.float32]
 

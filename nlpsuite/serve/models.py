@@ -12,16 +12,18 @@ from pathlib import Path
 from typing import Any, Generic, TypeVar, cast
 
 from nlpsuite.errors import ModelNotServedError, OptionError, ServerUnavailableError
-from nlpsuite.models.spec import Reporter
+from nlpsuite.models.resolve import resolve_model
+from nlpsuite.models.spec import ModelSpec, Reporter
+from nlpsuite.options import option_specs
 from nlpsuite.plugins import load_task
 from nlpsuite.runtime.bundle import Bundle
 from nlpsuite.runtime.device import DeviceChoice
 from nlpsuite.runtime.language_model import LanguageModel
 from nlpsuite.serve.settings import ServeSettings
-from nlpsuite.tasks.adapters import NO_ADAPTER
+from nlpsuite.tasks.adapters import NO_ADAPTER, with_own_adapter
 from nlpsuite.tasks.base import Task
 from nlpsuite.tasks.load import resolve_bundle
-from nlpsuite.tasks.pipeline import Pipeline
+from nlpsuite.tasks.pipeline import Pipeline, default_options
 
 __all__ = ["DEFAULT_MODELS", "ModelPool"]
 
@@ -39,6 +41,11 @@ class _Once(Generic[_K, _V]):
     def __init__(self) -> None:
         self._futures: dict[_K, Future[_V]] = {}
         self._lock = threading.Lock()
+
+    def known(self, key: _K) -> _V | None:
+        """The value, if it is there already."""
+        future = self._futures.get(key)
+        return future.result() if future and future.done() and not future.exception() else None
 
     def get(self, key: _K, make: Callable[[], _V]) -> _V:
         with self._lock:
@@ -94,6 +101,7 @@ class ModelPool:
         self._loaded: dict[Path, _Loaded] = {}
         self._lock = threading.Lock()  # of what is loaded; never held while anything is
         self._bundles: _Once[tuple[str, str | None, str], tuple[Path, list[str]]] = _Once()
+        self._unmerged: _Once[tuple[str, str | None, str], Bundle] = _Once()
         self._names: _Once[None, dict[str, str]] = _Once()
 
     def prepare(self, reporter: Reporter | None = None) -> None:
@@ -139,6 +147,27 @@ class ModelPool:
         path, _ = self._bundle(None, NO_ADAPTER, self.meaning(model))
         with self._use(path) as loaded:
             yield loaded
+
+    def defaults(self, task_name: str, adapter: str | None = None, model: str = "") -> dict[str, Any]:
+        """The options that replace a task's own defaults on its model, by their public names. Builds no model but the base.
+
+        Raises as ``pipeline``.
+        """
+        task, meaning = load_task(task_name), self.meaning(model)
+        if found := self._bundles.known((task_name, adapter, meaning)):
+            bundle = Bundle.open(found[0])
+        else:
+            bundle = self._unmerged.get(
+                (task_name, adapter, meaning), lambda: self._plan(task, adapter, meaning)
+            )
+        names = {spec.name: spec.public_name for spec in option_specs(task.options)}
+        return {names[name]: value for name, value in default_options(task, bundle)[0].items()}
+
+    def _plan(self, task: Task[Any], adapter: str | None, model: str) -> Bundle:
+        """What a task's bundle will be, as far as its manifest says."""
+        base = Bundle.open(self._bundle(None, NO_ADAPTER, model)[0])
+        found = resolve_model(model or None, precision=self._settings.precision or None)
+        return with_own_adapter(task, base) if adapter is None and isinstance(found, ModelSpec) else base
 
     def names(self) -> list[str]:
         """The names of the models, the default first; builds those that have none of their own."""

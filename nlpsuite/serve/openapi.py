@@ -76,7 +76,10 @@ def _task_paths(service: Service, model: dict[str, Any]) -> dict[str, Any]:
         answer = _answer({"anyOf": [_RESULT, several]})
         answer["200"]["content"]["text/event-stream"] = _events("piece", "notice", "result", "error")
         paths[f"/v1/tasks/{name}"] = {
-            "get": _operation(f"Describe {name}.", _answer({"type": "object"})),
+            "get": {
+                **_operation(f"Describe {name}.", _answer({"type": "object"})),
+                "parameters": [_query("model", model), _query("adapter", {"enum": ["none"]})],
+            },
             "post": _operation(plugin.summary or f"Run {name}.", answer, body),
         }
         del fields["stream"]
@@ -85,6 +88,10 @@ def _task_paths(service: Service, model: dict[str, Any]) -> dict[str, Any]:
             "post": _operation(f"Explain how {name} decides.", _answer({"type": "object"}), single)
         }
     return paths
+
+
+def _query(name: str, schema: dict[str, Any]) -> dict[str, Any]:
+    return {"name": name, "in": "query", "required": False, "schema": schema}
 
 
 def _fixed_paths(service: Service, model: dict[str, Any]) -> dict[str, Any]:

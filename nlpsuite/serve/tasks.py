@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Generator, Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Callable, Generator, Iterator, Mapping
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 from starlette.requests import Request
@@ -107,8 +108,12 @@ def _is_turn(turn: Any) -> bool:
     )
 
 
-def describe_task(name: str, plugin: Plugin) -> dict[str, Any]:
-    """A task as ``/v1/tasks`` describes it; a plugin that can't be loaded says why."""
+def describe_task(name: str, plugin: Plugin, defaults: Callable[[str], Mapping[str, Any]]) -> dict[str, Any]:
+    """A task as ``/v1/tasks`` describes it; a plugin that can't be loaded says why.
+
+    Args:
+        defaults: the options that replace a task's own defaults on its model.
+    """
     entry: dict[str, Any] = {"name": name, "description": plugin.summary}
     try:
         task = load_task(name)
@@ -118,6 +123,9 @@ def describe_task(name: str, plugin: Plugin) -> dict[str, Any]:
     for spec in option_specs(task.options):
         if spec.file:
             schema["properties"][spec.public_name]["format"] = "textarea"
+    with suppress(NlpsuiteError):  # without a model; running the task says why
+        for public_name, value in defaults(name).items():
+            schema["properties"][public_name]["default"] = value
     return {
         **entry,
         "version": task.version,
@@ -136,13 +144,19 @@ def task_routes(service: Service) -> list[Route]:
 
     # Starlette runs these two in threads: they import plugins.
     def index(request: Request) -> Response:
-        described = [describe_task(name, plugin) for name, plugin in service.tasks().items()]
+        defaults = service.models.defaults
+        described = [describe_task(name, plugin, defaults) for name, plugin in service.tasks().items()]
         return JSONResponse({"object": "list", "data": described})
 
     def one(request: Request) -> Response:
         name = request.path_params["task"]
         service.task(name)  # an unknown one is an error with suggestions
-        return JSONResponse(describe_task(name, service.tasks()[name]))
+        adapter, model = request.query_params.get("adapter"), request.query_params.get("model", "")
+        if adapter not in (None, NO_ADAPTER):
+            raise RequestError(f"adapter can only be {NO_ADAPTER!r}.", param="adapter")
+        service.models.meaning(model)  # an unknown one too
+        defaults = partial(service.models.defaults, adapter=adapter, model=model)
+        return JSONResponse(describe_task(name, service.tasks()[name], defaults))
 
     async def run(request: Request) -> Response:
         body = await body_of(request)

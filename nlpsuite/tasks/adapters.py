@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import sys
 from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING, Any
@@ -14,7 +15,7 @@ if TYPE_CHECKING:
     from nlpsuite.runtime.bundle import Bundle
     from nlpsuite.tasks.base import Task
 
-__all__ = ["NO_ADAPTER", "adapter_fault", "own_adapter", "why_not_merged"]
+__all__ = ["NO_ADAPTER", "adapter_fault", "own_adapter", "why_not_merged", "with_own_adapter"]
 
 NO_ADAPTER = "none"
 """Runs a task without its own adapter. A file of that name is ``./none``."""
@@ -77,6 +78,26 @@ def why_not_merged(task: Task[Any], path: Path, bundle: Bundle, *, is_bundle: bo
         f"The adapter of {task.name} was trained on {info.base}, not on {bundle.name}: running without it. "
         "--adapter none silences this notice."
     )
+
+
+def with_own_adapter(task: Task[Any], base: Bundle) -> Bundle:
+    """A base's bundle whose manifest says what that of the bundle with the task's own adapter will say, before that one is
+    built; unchanged if the adapter doesn't fit.
+
+    Raises:
+        PluginError: the adapter is missing.
+        NlpsuiteError: it can't be read.
+    """
+    from nlpsuite.export.cache import base_fingerprint
+    from nlpsuite.models.adapter import Adapter
+
+    path = own_adapter(task)
+    if path is None or base.adapter is not None:
+        return base
+    adapter = Adapter.open(path)
+    if base_fingerprint(base) != adapter.info.base_fingerprint:
+        return base
+    return dataclasses.replace(base, adapter=adapter.manifest())
 
 
 def _fault(task: Task[Any], problem: str) -> PluginError:

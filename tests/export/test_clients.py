@@ -176,6 +176,8 @@ def test_labels_are_calibrated() -> None:
 
 
 def test_clients_are_named(exact: Bundle, tiny_bundle: Path, tmp_path: Path) -> None:
+    with pytest.raises(OptionError, match="portable"):
+        export(tmp_path / "nothing", tmp_path / "out", layout="slots", verify_with="ort")
     assert split_clients("ort, genai=/x/python") == {"ort": "", "genai": "/x/python"}
     with pytest.raises(OptionError, match="Unknown client 'jax'"):
         split_clients("ort,jax")

@@ -12,10 +12,15 @@ from typing import Any
 import pytest
 
 from nlpsuite.errors import ModelNotFoundError, ModelNotServedError, OptionError, ServerUnavailableError
+from nlpsuite.export import cache
+from nlpsuite.models.adapter import Adapter
+from nlpsuite.models.spec import ModelSpec
+from nlpsuite.plugins import load_task
 from nlpsuite.runtime.language_model import LanguageModel
 from nlpsuite.serve import models
 from nlpsuite.serve.models import ModelPool
 from nlpsuite.serve.settings import ServeSettings
+from nlpsuite.tasks.adapters import own_adapter
 
 Open = Callable[[Path], LanguageModel]
 
@@ -147,3 +152,16 @@ def test_what_is_served_is_prepared_and_loaded_at_the_start(place: Place) -> Non
     assert place.loaded == []
     pool.preload()
     assert place.loaded == ["base", "sentiment"]
+
+
+def test_defaults_of_an_adapter_that_is_not_merged_yet(place: Place, monkeypatch: pytest.MonkeyPatch) -> None:
+    task = load_task("sentiment")
+    path = own_adapter(task)
+    assert path is not None
+    info = Adapter.open(path).info
+    pool, spec = place.pool(), ModelSpec("base", "key", {}, lambda *_: place.tiny_bundle)
+    monkeypatch.setattr(models, "resolve_model", lambda *_, **__: spec)
+    monkeypatch.setattr(cache, "base_fingerprint", lambda _: info.base_fingerprint)
+    assert pool.defaults("sentiment") == dict(info.options)
+    assert pool.defaults("sentiment", adapter="none") == {}  # and nothing was built
+    assert place.loaded == []

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from serving import Server
+from serving import Server, adapted
 
 sync_api = pytest.importorskip("playwright.sync_api")
 pytestmark = pytest.mark.slow
@@ -89,6 +89,31 @@ def test_each_task_from_end_to_end(page: Any) -> None:
         result = run(page)
         assert "tokens read" in result, (task, result)
         assert page.url.endswith(f"#{task}") and task in page.title()
+
+
+def test_options_show_the_defaults_of_the_model(chromium: Any, tiny_bundle: Path, tmp_path: Path) -> None:
+    server = Server(adapted(tiny_bundle, tmp_path / "adapted"))
+    page = chromium.new_page()
+    page.set_default_timeout(SECONDS)
+    page.goto(server.url)
+    choose(page, "sentiment")
+    page.click(".options summary")
+    margin, sent = page.get_by_label("margin", exact=True), []
+    assert margin.input_value() == "2.5"
+    page.on(
+        "request",
+        lambda request: sent.append(request.post_data_json["options"]) if request.post_data else None,
+    )
+    run(page)
+    margin.fill("1.5")
+    page.get_by_label("examples", exact=True).select_option("true")
+    with page.expect_response(lambda response: "adapter=none" in response.url):
+        page.get_by_label("Without the task's adapter").check()
+    assert margin.input_value() == "1.5"
+    run(page)
+    assert [options.get("margin") for options in sent] == [None, 1.5]
+    page.close()
+    server.stop()
 
 
 def test_a_mistake_is_explained_in_place(page: Any) -> None:

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import json
+from pathlib import Path
 from typing import Any
 
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from serving import adapted, client_of
 from starlette.testclient import TestClient
 
 from nlpsuite.plugins import installed_tasks
@@ -22,6 +24,24 @@ def test_every_installed_task_is_described(client: TestClient) -> None:
     assert tasks["chat"]["conversational"] and tasks["chat"]["streams"]
     assert tasks["translate"]["options"]["properties"]["to"]["type"] == "string"
     assert client.get("/v1/tasks/chat").json() == tasks["chat"]
+
+
+def test_defaults_are_those_of_the_model(client: TestClient, tiny_bundle: Path, tmp_path: Path) -> None:
+    def defaults(client: TestClient, path: str) -> dict[str, Any]:
+        answer = client.get(f"/v1/tasks/{path}").json()
+        return {name: value["default"] for name, value in answer["options"]["properties"].items()}
+
+    plain = defaults(client, "sentiment")
+    model = adapted(tiny_bundle, tmp_path / "adapted")
+    with client_of(model) as other:
+        assert defaults(other, "sentiment") == plain | {"examples": False, "margin": 2.5} != plain
+        assert defaults(other, "chat") == defaults(client, "chat")
+        [listed] = [task for task in other.get("/v1/tasks").json()["data"] if task["name"] == "sentiment"]
+        assert listed == other.get("/v1/tasks/sentiment").json()
+        asked = {"input": REVIEW, "options": {"margin": plain["margin"]}}
+        assert other.post("/v1/tasks/sentiment", json=asked).status_code == 200
+    for query, status in (("adapter=mine", 400), ("model=unknown", 404)):
+        assert client.get(f"/v1/tasks/sentiment?{query}").status_code == status
 
 
 def test_one_text(client: TestClient) -> None:

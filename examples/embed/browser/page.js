@@ -1,7 +1,7 @@
 // A task wholly in the page: load, run, check.
 
 import { env } from "@huggingface/transformers";
-import { loadTask } from "/nlpsuite-js/index.js";
+import { DTYPES, loadTask } from "/nlpsuite-js/index.js";
 
 env.allowRemoteModels = false;
 env.allowLocalModels = true;
@@ -12,6 +12,8 @@ const find = (id) => document.getElementById(id);
 const names = await (await fetch("/tasks.json")).json();
 find("task").replaceChildren(...names.map((name) => new Option(name, name)));
 find("webgpu").disabled = !navigator.gpu;
+find("task").addEventListener("change", showGraphs);
+await showGraphs();
 
 let task = null;
 
@@ -23,6 +25,7 @@ find("load").addEventListener("click", async () => {
   env.backends.onnx.wasm.proxy = !find("webgpu").checked; // in a worker, so that the page stays responsive
   try {
     task = await loadTask(`/tasks/${find("task").value}`, {
+      dtype: find("dtype").value,
       device: find("webgpu").checked ? "webgpu" : "wasm",
       progress: ({ status, file, loaded, total }) => {
         if (status !== "progress" || !total) return;
@@ -62,6 +65,13 @@ find("check").addEventListener("click", async () => {
   find("answer").textContent = checks.map(({ same, text, detail }) => `${same ? "same" : "DIFFERS"}  ${text.slice(0, 40)}: ${detail}`).join("\n");
   find("status").textContent = `${checks.filter((check) => check.same).length} of ${checks.length} the same.`;
 });
+
+// The bundle's graphs, as transformers.js calls them.
+async function showGraphs() {
+  const { model, variants = [] } = await (await fetch(`/tasks/${find("task").value}/task.json`)).json();
+  const precisions = [model, ...variants.map((variant) => variant.model)].map(({ precision }) => precision);
+  find("dtype").replaceChildren(...precisions.map((precision) => new Option(precision, DTYPES[precision])));
+}
 
 function seconds(started) {
   return `${((performance.now() - started) / 1000).toFixed(1)} s`;

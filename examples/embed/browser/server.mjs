@@ -26,7 +26,7 @@ function fileOf(path) {
   return join(here, root || "index.html");
 }
 
-createServer(async (request, response) => {
+const server = createServer(async (request, response) => {
   const path = decodeURIComponent(new URL(request.url, "http://localhost").pathname);
   // Threads need a page that shares its memory with nobody.
   response.setHeader("Cross-Origin-Opener-Policy", "same-origin");
@@ -38,9 +38,15 @@ createServer(async (request, response) => {
   try {
     const file = fileOf(path);
     const { size } = await stat(file);
-    response.writeHead(200, { "Content-Type": TYPES[extname(file)] ?? "application/octet-stream", "Content-Length": size });
-    createReadStream(file).pipe(response);
+    response.setHeader("Content-Type", TYPES[extname(file)] ?? "application/octet-stream");
+    const [, from, to] = /^bytes=(\d+)-(\d*)$/.exec(request.headers.range ?? "") ?? []; // transformers.js asks for sizes so
+    const start = Number(from ?? 0);
+    const end = Math.min(to ? Number(to) : size - 1, size - 1);
+    if (from !== undefined) response.setHeader("Content-Range", `bytes ${start}-${end}/${size}`);
+    response.writeHead(from === undefined ? 200 : 206, { "Content-Length": size ? end - start + 1 : 0 });
+    createReadStream(file, { start, end: Math.max(end, 0) }).pipe(response);
   } catch {
     response.writeHead(404).end();
   }
-}).listen(port, "127.0.0.1", () => console.log(`http://127.0.0.1:${port}`));
+});
+server.listen(port, "127.0.0.1", () => console.log(`http://127.0.0.1:${server.address().port}`));

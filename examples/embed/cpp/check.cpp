@@ -42,11 +42,12 @@ int check(const Task& task) {
   int wrong = 0, skipped = 0;
   for (const Json& golden : task.file["golden"]) {
     bool chooses = task.file["kind"] == "choose";
-    std::string needs = chooses ? "" : missing(task, golden["text"]);
-    if (golden.contains("turns") && !golden["turns"].empty()) needs = "turns";
+    std::string needs;
+    for (const Json& feature : golden.value("needs", Json::array())) needs.append(" ").append(feature.get<std::string>());
+    if (golden.contains("turns") && !golden["turns"].empty()) needs += " turns";
     if (!needs.empty()) {
       skipped++;
-      std::cout << golden["text"] << ": skipped, needs " << needs << "\n";
+      std::cout << golden["text"] << ": skipped, needs" << needs << "\n";
       continue;
     }
     std::string problem = chooses ? check_choice(task, golden) : check_text(task, golden);

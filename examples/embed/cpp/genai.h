@@ -1,22 +1,28 @@
-// The functions of onnxruntime-genai's C interface that this program uses. Whoever has ort_genai_c.h, which comes with
-// its releases but not with the Python package, can include that instead.
+// The functions of onnxruntime-genai's C interface that the programs in C++ and Go use. Whoever has ort_genai_c.h, which
+// comes with its releases but not with the Python package, can include that instead.
 #pragma once
 
-#include <cstddef>
-#include <cstdint>
+#include <stddef.h>
+#include <stdint.h>
 
+#ifdef __cplusplus
 extern "C" {
-struct OgaResult;
-struct OgaModel;
-struct OgaTokenizer;
-struct OgaSequences;
-struct OgaGeneratorParams;
-struct OgaGenerator;
-struct OgaTensor;
+#endif
+typedef struct OgaResult OgaResult;
+typedef struct OgaConfig OgaConfig;
+typedef struct OgaModel OgaModel;
+typedef struct OgaTokenizer OgaTokenizer;
+typedef struct OgaSequences OgaSequences;
+typedef struct OgaGeneratorParams OgaGeneratorParams;
+typedef struct OgaGenerator OgaGenerator;
+typedef struct OgaTensor OgaTensor;
 
 const char* OgaResultGetError(const OgaResult*);
 void OgaDestroyResult(OgaResult*);
-OgaResult* OgaCreateModel(const char* directory, OgaModel**);
+OgaResult* OgaCreateConfig(const char* directory, OgaConfig**);
+OgaResult* OgaConfigOverlay(OgaConfig*, const char* json);
+void OgaDestroyConfig(OgaConfig*);
+OgaResult* OgaCreateModelFromConfig(const OgaConfig*, OgaModel**);
 void OgaDestroyModel(OgaModel*);
 OgaResult* OgaCreateTokenizer(const OgaModel*, OgaTokenizer**);
 void OgaDestroyTokenizer(OgaTokenizer*);
@@ -39,4 +45,6 @@ OgaResult* OgaTensorGetShapeRank(OgaTensor*, size_t* rank);
 OgaResult* OgaTensorGetShape(OgaTensor*, int64_t* shape, size_t rank);
 OgaResult* OgaTensorGetData(OgaTensor*, void** data);
 void OgaDestroyTensor(OgaTensor*);
+#ifdef __cplusplus
 }
+#endif

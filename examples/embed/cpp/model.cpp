@@ -1,6 +1,7 @@
 #include <algorithm>
-#include <fstream>
+#include <cctype>
 #include <cmath>
+#include <fstream>
 #include <stdexcept>
 
 #include "genai.h"
@@ -27,11 +28,17 @@ constexpr int FLOAT16 = 10;  // ONNX's TensorProto.DataType
 
 }  // namespace
 
-Model::Model(const std::string& directory) {
-  must(OgaCreateModel(directory.c_str(), &model_));
+Model::Model(const std::string& directory, const std::string& graph) {
+  OgaConfig* config = nullptr;
+  must(OgaCreateConfig(directory.c_str(), &config));
+  const Json other = {{"model", {{"decoder", {{"filename", graph}}}}}};
+  must(OgaConfigOverlay(config, other.dump().c_str()));
+  must(OgaCreateModelFromConfig(config, &model_));
+  OgaDestroyConfig(config);
   must(OgaCreateTokenizer(model_, &tokenizer_));
   std::ifstream stream(directory + "/tokenizer.json");
   const Json tokenizer = Json::parse(stream);
+  gpt2_split_ = tokenizer["pre_tokenizer"].dump().find("\"use_regex\":true") != std::string::npos;
   for (const Json& token : tokenizer["added_tokens"]) {
     if (token["special"]) controls_.push_back(token["content"]);
   }
@@ -49,6 +56,21 @@ Ids Model::encode(const std::string& text) const {
   for (const std::string& control : controls_) {
     for (size_t at = text.find(control); at != std::string::npos; at = text.find(control, at + 1)) {
       cuts.push_back(at + std::min<size_t>(2, control.size() - 1));
+    }
+  }
+  if (gpt2_split_) {
+    // The last of several spaces or line breaks belongs to what follows; the library takes them all together.
+    size_t run = 0, last = 0;
+    for (size_t at = 0; at < text.size();) {
+      const size_t size = space_at(std::string_view(text).substr(at));
+      if (size) {
+        run++;
+        last = at;
+      } else {
+        if (run > 1 && !std::isdigit(uint8_t(text[at]))) cuts.push_back(last);
+        run = 0;
+      }
+      at += size ? size : 1;
     }
   }
   std::sort(cuts.begin(), cuts.end());

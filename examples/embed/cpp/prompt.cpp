@@ -12,12 +12,16 @@ constexpr std::array<std::string_view, 29> SPACES = {
     "\u2003",   "\u2004",   "\u2005",   "\u2006",   "\u2007",   "\u2008",   "\u2009",   "\u200a",
     "\u2028",   "\u2029",   "\u202f",   "\u205f",   "\u3000"};
 
+}  // namespace
+
 size_t space_at(std::string_view text) {
   for (std::string_view space : SPACES) {
     if (text.starts_with(space)) return space.size();
   }
   return 0;
 }
+
+namespace {
 
 size_t space_before_end(std::string_view text) {
   for (std::string_view space : SPACES) {
@@ -70,8 +74,6 @@ std::string clean(std::string text, const Json& steps) {
   }
   return text;
 }
-
-bool ends_in_space(const std::string& text) { return space_before_end(text) > 0; }
 
 Ids encode_prompt(const Task& task, const std::string& text, const std::string& choice) {
   const Json& prompt = task.file["prompt"];

@@ -6,6 +6,7 @@
 #include <memory>
 #include <nlohmann/json.hpp>
 #include <string>
+#include <string_view>
 #include <utility>
 #include <vector>
 
@@ -20,7 +21,7 @@ using Logits = std::vector<float>;
 // A bundle's graph and tokenizer. Errors are std::runtime_error.
 class Model {
  public:
-  explicit Model(const std::string& directory);
+  Model(const std::string& directory, const std::string& graph);
   ~Model();
   Model(const Model&) = delete;
 
@@ -46,19 +47,22 @@ class Model {
   OgaModel* model_ = nullptr;
   OgaTokenizer* tokenizer_ = nullptr;
   std::vector<std::string> controls_;
+  bool gpt2_split_ = false;  // how the tokenizer cuts a text into words
 };
 
 struct Task {
   Json file;
   Model model;
 
-  explicit Task(const std::string& directory);
+  // precision: of one of the bundle's graphs; empty for the first.
+  Task(const std::string& directory, const std::string& precision);
 };
 
 // prompt.cpp
 std::string clean(std::string text, const Json& steps);
 Ids encode_prompt(const Task& task, const std::string& text, const std::string& choice = "");
-bool ends_in_space(const std::string& text);
+// Length in bytes of the white space at the beginning of a text; 0 if there is none.
+size_t space_at(std::string_view text);
 
 // choosing.cpp
 struct Choice {
@@ -76,8 +80,6 @@ struct Written {
   std::string text;
 };
 Written write(const Task& task, const std::string& text, int most = 0);
-// What a task asks of a program that this one doesn't do; empty if nothing.
-std::string missing(const Task& task, const std::string& text);
 
 // check.cpp: how many of the golden examples differ.
 int check(const Task& task);

@@ -29,13 +29,6 @@ size_t characters(const std::string& text) {
 
 }  // namespace
 
-std::string missing(const Task& task, const std::string& text) {
-  const Json& settings = task.file["generate"];
-  if (!settings["numbers_from_text"].is_null() && settings["numbers_from_text"] != false) return "numbers_from_text";
-  if (settings["token_healing"] == true && ends_in_space(clean(text, task.file["input"]["clean"]))) return "token_healing";
-  return "";
-}
-
 Written write(const Task& task, const std::string& given, int most) {
   const Json &settings = task.file["generate"], &sampling = settings["sampling"];
   std::string text = clean(given, task.file["input"]["clean"]);

@@ -2,12 +2,15 @@
 //
 //   node check.mjs ../../../exported/sentiment                 # the golden inputs
 //   node check.mjs ../../../exported/sentiment "What a film!"  # a text
+//   node check.mjs --dtype q4 ../../../exported/sentiment      # another of the bundle's graphs
 
 import process from "node:process";
+import { parseArgs } from "node:util";
 import { loadTask } from "./index.js";
 
-const [where, text] = process.argv.slice(2);
-const task = await loadTask(where);
+const { values, positionals } = parseArgs({ options: { dtype: { type: "string" } }, allowPositionals: true });
+const [where, text] = positionals;
+const task = await loadTask(where, values);
 if (text !== undefined) {
   const { promptIds, ...answer } = await task(text);
   console.log(JSON.stringify(answer));

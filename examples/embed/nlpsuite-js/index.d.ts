@@ -8,7 +8,8 @@ export interface Answer {
 }
 
 export interface LoadOptions {
-  /** File of the weights: fp32, fp16, q8 (model_quantized.onnx), q4. By default what task.json names. */
+  /** File of the weights: fp32, fp16, q8 (model_quantized.onnx), q4, as far as the bundle has it. By default what task.json
+   * names. */
   dtype?: string;
   /** cpu in Node; wasm or webgpu in a browser. */
   device?: string;
@@ -31,7 +32,7 @@ export interface Check {
 
 export interface Task {
   (text: string, options?: RunOptions): Promise<Answer>;
-  /** The contents of task.json. */
+  /** The contents of task.json, with what is different for the chosen file. */
   readonly spec: Record<string, any>;
   /** Runs the golden inputs of task.json. */
   check(): Promise<Check[]>;
@@ -39,3 +40,6 @@ export interface Task {
 
 /** Load a task that `nlpsuite export --task` wrote: a directory in Node, a URL or a Hub name in a browser. */
 export function loadTask(where: string, options?: LoadOptions): Promise<Task>;
+
+/** What transformers.js calls the precisions of task.json. */
+export const DTYPES: Record<string, string>;

@@ -4,12 +4,13 @@
 import { AutoModelForCausalLM, AutoTokenizer, DynamicCache, Tensor, env } from "@huggingface/transformers";
 
 const FORMAT = "nlpsuite.task/1";
-const DTYPES = { fp32: "fp32", fp16: "fp16", int8: "q8", int4: "q4" };
+// What transformers.js calls the precisions of task.json.
+export const DTYPES = { fp32: "fp32", fp16: "fp16", int8: "q8", int4: "q4" };
 const SENTENCE_END = /[.!?。！？…]["')\]}»”’」』）】]*$/;
 const NODE = typeof process !== "undefined" && Boolean(process.versions?.node);
 
 export async function loadTask(where, { dtype, device, progress } = {}) {
-  const spec = await readSpec(where);
+  let spec = await readSpec(where);
   if (spec.format !== FORMAT) throw new Error(`${where}: task.json is ${spec.format}, this module reads ${FORMAT}.`);
   if (NODE) {
     const { resolve } = await import("node:path");
@@ -17,14 +18,24 @@ export async function loadTask(where, { dtype, device, progress } = {}) {
     env.allowRemoteModels = false;
     env.localModelPath = "/";
   }
+  dtype ??= DTYPES[spec.model.precision];
+  spec = withGraph(spec, dtype);
   const tokenizer = await AutoTokenizer.from_pretrained(where, { progress_callback: progress });
   const model = await AutoModelForCausalLM.from_pretrained(where, {
-    dtype: dtype ?? DTYPES[spec.model?.precision] ?? "fp32",
+    dtype,
     device: device ?? (NODE ? "cpu" : "wasm"),
     progress_callback: progress,
   });
   const runner = new Runner(spec, tokenizer, model);
   return Object.assign((text, options) => runner.run(text, options), { spec, check: () => runner.check() });
+}
+
+// The file with what is different for another graph of the bundle: calibration, tolerance and golden answers.
+function withGraph(spec, dtype) {
+  const variant = spec.variants?.find(({ model }) => DTYPES[model.precision] === dtype);
+  if (!variant) return spec;
+  const merged = Object.entries(variant).map(([key, value]) => [key, Array.isArray(value) ? value : { ...spec[key], ...value }]);
+  return { ...spec, ...Object.fromEntries(merged) };
 }
 
 async function readSpec(where) {
@@ -49,8 +60,9 @@ class Runner {
 
   async run(text, options = {}) {
     const { kind, input } = this.spec;
-    const [ids, tail] = this.prompt(clean(text, input.clean));
-    return kind === "choose" ? this.choose(ids, tail) : this.generate(ids, tail, text, options);
+    const cleaned = clean(text, input.clean);
+    const [ids, tail] = this.prompt(cleaned);
+    return kind === "choose" ? this.choose(ids, tail) : this.generate(ids, tail, cleaned, options);
   }
 
   // Text may contain the characters of a control token, which transformers.js would take for it. So it is encoded in two
@@ -118,8 +130,8 @@ class Runner {
 
   async generate(ids, tail, text, { onText = () => {}, signal } = {}) {
     const { max_new_tokens: limit, stop, end_token_ids: ends, sentence_end_after: after, sampling, clean: steps } = this.spec.generate;
-    const prompt = this.whole(ids, tail + this.spec.generate.prefix);
-    const most = Math.min(limit.most, limit.base + limit.per_character * text.length);
+    const prompt = this.whole(ids, tail);
+    const most = Math.min(limit.most, limit.base + limit.per_character * [...text].length);
     const draw = sampler(sampling, prompt);
     const written = [];
     let output = await this.forward(prompt);

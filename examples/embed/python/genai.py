@@ -8,7 +8,6 @@ python genai.py exported/sentiment --check
 
 import json
 import re
-import sys
 from pathlib import Path
 
 import numpy as np
@@ -20,18 +19,24 @@ class GenaiTask(Task):
     """A task whose graph and tokenizer onnxruntime-genai runs, one row after the other."""
 
     def open(self, bundle):
-        self.model = og.Model(str(bundle))
+        config = og.Config(str(bundle))
+        config.overlay(json.dumps({"model": {"decoder": {"filename": self.file["model"]["graph"]}}}))
+        self.model = og.Model(config)
         self.tokenizer = og.Tokenizer(self.model)
         tokenizer = json.loads(Path(bundle, "tokenizer.json").read_text(encoding="utf-8"))
         controls = {t["id"]: t["content"] for t in tokenizer["added_tokens"] if t["special"]}
         # The library always recognizes control tokens; cut behind what they begin with, they are text.
-        self.cuts = "|".join(f"(?<={re.escape(c[:2])})(?={re.escape(c[2:])})" for c in controls.values())
+        cuts = [f"(?<={re.escape(c[:2])})(?={re.escape(c[2:])})" for c in controls.values()]
+        # GPT-2's split leaves the last of several spaces or line breaks to what follows; the library doesn't.
+        if '"use_regex": true' in json.dumps(tokenizer["pre_tokenizer"]):
+            cuts.append(r"(?<=\s)(?=\s[^\s\d])")
+        self.cuts = "|".join(cuts) or "(?!)"
         self.controls = set(controls)
         self.vocabulary = max(tokenizer["model"]["vocab"].values()) + 1
 
     def ids(self, text):
-        pieces = re.split(self.cuts, text) if self.cuts else [text]
-        return [int(i) for piece in pieces if piece for i in self.tokenizer.encode(piece)]
+        pieces = filter(None, re.split(self.cuts, text))
+        return [int(i) for piece in pieces for i in self.tokenizer.encode(piece)]
 
     def decode(self, ids):
         visible = [i for i in ids if i not in self.controls]
@@ -52,4 +57,4 @@ class GenaiTask(Task):
 
 
 if __name__ == "__main__":
-    main(GenaiTask(sys.argv[1]))
+    main(GenaiTask)

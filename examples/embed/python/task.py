@@ -3,10 +3,12 @@
 nlpsuite export --task sentiment -o exported/sentiment
 python task.py exported/sentiment "I love it." "It broke after a week."
 python task.py exported/sentiment --check
+python task.py exported/sentiment --precision int4 --check     # another of the bundle's graphs
 
 Texts longer than the task's limit are refused, not split.
 """
 
+import argparse
 import json
 import sys
 from pathlib import Path
@@ -20,12 +22,14 @@ import writing
 class Task:
     """Task("exported/sentiment")("I love it.") gives the answer; a list of texts gives a list."""
 
-    def __init__(self, bundle):
+    def __init__(self, bundle, precision=None):
         self.file = json.loads(Path(bundle, "task.json").read_text(encoding="utf-8"))
         if self.file.get("format") != "nlpsuite.task/1":
             raise ValueError(f"{bundle}/task.json is {self.file.get('format')!r}, not nlpsuite.task/1.")
         if self.file["model"]["layout"] != "portable":
             raise ValueError(f"{bundle} has another graph; export it with --layout portable.")
+        if precision not in (None, self.file["model"]["precision"]):
+            self.file = with_graph(self.file, precision)
         self.open(bundle)
 
     def open(self, bundle):
@@ -77,13 +81,30 @@ class Task:
         return logits.astype(np.float32), mask, past
 
 
-def main(task):
-    if sys.argv[2:] == ["--check"]:
+def with_graph(file, precision):
+    """The file with what is different for another graph."""
+    for variant in file.get("variants", []):
+        if variant["model"]["precision"] == precision:
+            return file | {
+                key: file[key] | value if isinstance(value, dict) else value for key, value in variant.items()
+            }
+    raise ValueError(f"This bundle has no {precision} graph.")
+
+
+def main(kind):
+    parser = argparse.ArgumentParser()
+    parser.add_argument("bundle")
+    parser.add_argument("texts", nargs="*")
+    parser.add_argument("--precision")
+    parser.add_argument("--check", action="store_true", help="do the golden examples")
+    options = parser.parse_args()
+    task = kind(options.bundle, options.precision)
+    if options.check:
         import check
 
         sys.exit(check.check(task) > 0)
-    print(*task(sys.argv[2:]), sep="\n")
+    print(*task(options.texts), sep="\n")
 
 
 if __name__ == "__main__":
-    main(Task(sys.argv[1]))
+    main(Task)

@@ -18,7 +18,7 @@ from typing import Any
 from nlpsuite.errors import OptionError
 from nlpsuite.export.clients.job import Job, Reference, make_job
 from nlpsuite.export.clients.report import ClientReport, compare
-from nlpsuite.runtime.bundle import Bundle
+from nlpsuite.runtime.bundle import Bundle, Graph
 
 __all__ = ["CLIENTS", "check_clients", "split_clients"]
 
@@ -35,14 +35,19 @@ class _ClientFailedError(Exception):
 
 
 def check_clients(
-    bundle: Bundle, clients: Sequence[str], on_client: Callable[[str], None] = lambda name: None
+    bundle: Bundle,
+    clients: Sequence[str],
+    on_client: Callable[[str], None] = lambda name: None,
+    *,
+    graphs: Sequence[Graph] = (),
 ) -> Iterator[ClientReport]:
-    """Run clients on every graph of a portable bundle, one after the other.
+    """Run clients on the graphs of a portable bundle, one after the other.
 
     Args:
         clients: names out of ``CLIENTS``, each possibly with ``=`` and where it is: a Python, or for JavaScript a
             node_modules directory.
         on_client: called before each.
+        graphs: of the bundle, by default all.
 
     Raises:
         OptionError: an unknown client, or the bundle isn't portable.
@@ -52,7 +57,7 @@ def check_clients(
         raise OptionError(
             "Other programs can only run a portable bundle.", hint="Export it with --layout portable."
         )
-    for graph in bundle.graphs:
+    for graph in graphs or bundle.graphs:
         job, reference = make_job(bundle, graph)
         for name, place in named.items():
             on_client(f"{name} ({graph.precision})")

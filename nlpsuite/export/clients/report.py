@@ -33,6 +33,7 @@ class ClientReport:
         labels: labels; empty for a task without.
         logit_difference: largest difference of a logit after a prompt.
         tolerance: the largest difference that rounding explains, see ``Reference``.
+        seconds: that the client took, as far as it says: ``load``, ``first_token`` of the first text.
         margin: largest lead of nlpsuite's token or label where a client has another.
         detail: the first difference, the client's own error, or how to install it.
     """
@@ -48,6 +49,7 @@ class ClientReport:
     logit_difference: float = 0.0
     tolerance: float = 0.0
     margin: float = 0.0
+    seconds: dict[str, float] = field(default_factory=dict)
     detail: str = ""
 
     @property
@@ -85,14 +87,15 @@ def compare(client: str, precision: str, answer: Mapping[str, Any], reference: R
     """A client's answer beside the reference.
 
     Args:
-        answer: ``version``; ``ids``, the tokens of each text; and for each way of padding ``runs``, the tokens generated,
-            ``logits`` that the job watches, and ``continuations``, the tokens generated as text (null: the client can't
-            decode them).
+        answer: ``version``; ``ids``, the tokens of each text; for each way of padding ``logits`` that the job watches,
+            and, where the client generates, ``runs``, the tokens generated, and ``continuations``, these as text (null:
+            it can't decode them); ``seconds``, optional.
     """
     every = range(len(reference.ids))
     encoded = [i for i in every if answer["ids"][i] == reference.ids[i]]
     notes = [f"Text {i + 1} has other tokens." for i in every if i not in encoded]
     modes = [mode for mode in MODES if mode in answer["runs"]]
+    read = [mode for mode in MODES if mode in answer["logits"]]
     notes += [note for mode in modes for note in _other_texts(mode, encoded, answer, reference)]
     verdicts = {
         mode: [_text_margin(answer["runs"][mode][i], i, reference) for i in encoded] for mode in modes
@@ -100,10 +103,10 @@ def compare(client: str, precision: str, answer: Mapping[str, Any], reference: R
     labels: dict[str, list[float | None]] = {}
     if reference.choices.labels:
         labels = {
-            mode: [_label_margin(answer["logits"][mode][i], i, reference) for i in encoded] for mode in modes
+            mode: [_label_margin(answer["logits"][mode][i], i, reference) for i in encoded] for mode in read
         }
     differences: dict[str, list[float | None]] = {
-        mode: [_difference(answer["logits"][mode][i], reference.logits[i]) for i in encoded] for mode in modes
+        mode: [_difference(answer["logits"][mode][i], reference.logits[i]) for i in encoded] for mode in read
     }
     faults = [
         f"Text {encoded[at] + 1}, {mode}: {what} by {value:.2g}."
@@ -129,6 +132,7 @@ def compare(client: str, precision: str, answer: Mapping[str, Any], reference: R
         logit_difference=max((value for row in differences.values() for value in row if value), default=0.0),
         tolerance=reference.tolerance,
         margin=max(margins, default=0.0),
+        seconds=dict(answer.get("seconds", {})),
         detail=" ".join([*faults[:1], *notes[:1]]),
     )  # fmt: skip
 

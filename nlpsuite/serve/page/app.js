@@ -63,12 +63,18 @@ function makeForms() {
     form.task = state.task;
     form.element.open = two;
     if (state.task.adapter) {
-      form.plain = element("input", { type: "checkbox" });
+      form.plain = element("input", { type: "checkbox", onchange: () => showDefaults(form) });
       form.element.append(element("label", { class: "switch" }, form.plain, " Without the task's adapter"));
     }
     return form;
   });
   find("settings").replaceChildren(...state.forms.map((form) => form.element));
+}
+
+// An adapter brings the options that it was trained with.
+async function showDefaults(form) {
+  const task = await get(`/v1/tasks/${form.task.name}${form.plain.checked ? "?adapter=none" : ""}`);
+  form.setDefaults(task.options);
 }
 
 function body(form, stream) {

@@ -60,6 +60,15 @@ export class OptionForm {
     );
   }
 
+  // Other defaults, for the same options: shown where nothing else was chosen.
+  setDefaults(schema) {
+    const chosen = this.values();
+    for (const [name, entry] of this.fields) {
+      entry.standard = schema.properties[name].default;
+      if (!(name in chosen)) entry.field.value = entry.standard ?? "";
+    }
+  }
+
   // Only what differs from the defaults: the rest is the task's own business.
   values() {
     const found = {};

@@ -66,7 +66,7 @@ def export(
             current directory.
         task: a name that ``nlpsuite list`` shows, or a task of your own.
         precision: ``fp32``, ``fp16`` (for CUDA and WebGPU), ``int8`` or ``int4``; several, separated by commas,
-            for a portable bundle with a graph of each, of which task.json names the first.
+            for a portable bundle with a graph of each; the first is task.json's default.
         layout: ``slots`` for nlpsuite's runtime, ``portable`` for other apps (onnxruntime-genai,
             transformers.js, optimum). By default portable with a task, else slots.
         adapter: a file written by ``nlpsuite train adapter``, or a LoRA directory written by peft. None merges the
@@ -90,7 +90,11 @@ def export(
         ClientMismatchError: a program of ``verify_with`` computes something else; the bundle is there.
         NlpsuiteError: as ``export_model``.
     """
-    split_clients(verify_with)
+    if split_clients(verify_with) and layout == "slots":
+        raise OptionError(
+            "Other programs can only run a portable bundle.",
+            hint="Leave out --layout slots, or --verify-with.",
+        )
     settings: dict[str, Any] = {
         "precision": precision,
         "name": name,
@@ -206,10 +210,11 @@ class _TaskCompanion:
 
     def files(self, bundle: Bundle) -> Mapping[str, str]:
         from nlpsuite.runtime.plain_model import PlainModel
+        from nlpsuite.runtime.tokenizer import Tokenizer
 
-        model = PlainModel.open(bundle)
-        subject = Subject.of(self._task, self._options, bundle, model.tokenizer, self._override)
-        return {TASK_FILE: task_file(subject, model, self._golden_texts)}
+        models = (PlainModel.open(bundle, graph) for graph in bundle.graphs)  # one at a time in memory
+        subject = Subject.of(self._task, self._options, bundle, Tokenizer.open(bundle.path), self._override)
+        return {TASK_FILE: task_file(subject, models, self._golden_texts)}
 
 
 def _not_exportable(

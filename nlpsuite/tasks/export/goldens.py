@@ -12,6 +12,7 @@ from nlpsuite.data.record import Record
 from nlpsuite.errors import NlpsuiteError, OptionError, TaskNotExportableError
 from nlpsuite.runtime.plain_model import PlainModel, Trace
 from nlpsuite.runtime.prompt import Prompt
+from nlpsuite.runtime.readers import Logits, Reader
 from nlpsuite.runtime.sampling import log_softmax
 from nlpsuite.tasks.export.subject import Subject
 from nlpsuite.tasks.export.template import history_of
@@ -38,6 +39,7 @@ _TURNS = (("What is the capital of France?", "Paris."), ("And of Italy?", "Rome,
 _NEXT = "And of Spain?"
 _MOST_TOKENS = 64
 _LEAST_LOGPROB, _LEAST_MARGIN = 1e-3, 1e-2
+_MOST_MARGIN = 1e3  # for infinity, which JSON hasn't: where one token only may come
 # Other machines round otherwise than this one does in two ways of computing the same.
 _CAUTION = 2
 
@@ -54,7 +56,7 @@ def make_goldens(subject: Subject, model: PlainModel, texts: Sequence[str] = ())
         OptionError: one of ``texts`` can't be used.
         TaskNotExportableError: none of the usual ones can.
     """
-    goldens, differences = [], [0.0]
+    goldens, differences, exact = [], [0.0], model.exact_reader()
     records = [Record(text) for text in texts or _usual_texts(subject)]
     if subject.task.conversational:
         records.append(Record(_NEXT, history_of(*_TURNS)))
@@ -75,10 +77,10 @@ def make_goldens(subject: Subject, model: PlainModel, texts: Sequence[str] = ())
         golden["prompt_ids"] = list(trace.prompt_ids)
         if prompt.choices:
             golden |= _choice(trace, output)
-            differences.append(_choice_difference(model, trace))
+            differences.append(_choice_difference(model, exact, trace))
         else:
             golden |= _written(subject, model, prompt, trace, output)
-            differences.append(_margin_difference(model, trace))
+            differences.append(_margin_difference(model, exact, trace))
         goldens.append(golden)
     if not goldens:
         raise TaskNotExportableError(
@@ -110,6 +112,8 @@ def _solve(subject: Subject, model: PlainModel, record: Record) -> tuple[Prompt,
     if len(step.prompts) != 1:
         return None
     [prompt] = step.prompts
+    if not record.history and _is_cut(subject, record, prompt):
+        return None
     prompt = dataclasses.replace(
         prompt,
         max_tokens=min(prompt.max_tokens, _MOST_TOKENS),
@@ -121,6 +125,13 @@ def _solve(subject: Subject, model: PlainModel, record: Record) -> tuple[Prompt,
     except StopIteration as stop:
         return prompt, trace, stop.value
     return None
+
+
+def _is_cut(subject: Subject, record: Record, prompt: Prompt) -> bool:
+    """Whether the prompt has only a part of its text, because that is too long."""
+    [*units] = subject.units(record.text)
+    whole = subject.prompt(units[0] if len(units) == 1 else record)
+    return (whole.messages, whole.text) != (prompt.messages, prompt.text)
 
 
 def _choice(trace: Trace, output: Output) -> dict[str, Any]:
@@ -147,32 +158,46 @@ def _written(
     return {
         "max_new_tokens": prompt.max_tokens,
         "ids": list(trace.ids),
-        "margins": [round(margin, 3) for margin in trace.margins],
+        "margins": [round(min(margin, _MOST_MARGIN), 3) for margin in trace.margins],
         "finish_reason": trace.completion.finish_reason,
         "output": output.text,
         "needs": needs,
     }
 
 
-def _choice_difference(model: PlainModel, trace: Trace) -> float:
-    """How far the first choice's log-probability changes if the tokens are read one by one."""
-    ids, begin = trace.choice_ids[0], len(trace.prompt_ids)
+def _choice_difference(model: PlainModel, exact: Reader, trace: Trace) -> float:
+    """How far a choice's log-probability changes if the tokens are read one by one, or by the exact reader."""
+    before = list(trace.prompt_ids)
+
+    def change(steps: Logits, choice: int) -> float:
+        ids = trace.choice_ids[choice]
+        again = float(log_softmax(steps)[np.arange(len(ids)), ids].sum())
+        return abs(again - trace.completion.logprobs[choice])
+
     model.reader.restart()
-    read = [model.reader.read([token])[0] for token in [*trace.prompt_ids, *ids[:-1]]]
-    again = float(log_softmax(np.stack(read[begin - 1 :]))[np.arange(len(ids)), ids].sum())
-    return abs(again - trace.completion.logprobs[0])
+    read = [model.reader.read([token])[0] for token in [*before, *trace.choice_ids[0][:-1]]]
+    found = [change(np.stack(read[len(before) - 1 :]), 0)]
+    if exact is not model.reader:
+        for number, ids in enumerate(trace.choice_ids):
+            exact.restart()
+            found.append(change(exact.read([*before, *ids[:-1]])[len(before) - 1 :], number))
+    return max(found)
 
 
-def _margin_difference(model: PlainModel, trace: Trace) -> float:
-    """How far the lead of a logit changes if prompt and answer are read at once instead of token by token."""
+def _margin_difference(model: PlainModel, exact: Reader, trace: Trace) -> float:
+    """How far the lead of a logit changes if prompt and answer are read at once instead of token by token, by the exact
+    reader if there is one."""
     model.reader.restart()
     steps = [
         model.reader.read(trace.prompt_ids)[-1],
         *(model.reader.read([token])[0] for token in trace.ids[:-1]),
     ]
-    model.reader.restart()
-    whole = model.reader.read([*trace.prompt_ids, *trace.ids[:-1]])[len(trace.prompt_ids) - 1 :]
-    return max((_lead_change(a, b) for a, b in zip(steps, whole)), default=0.0)
+    found = 0.0
+    for reader in {id(each): each for each in (model.reader, exact)}.values():
+        reader.restart()
+        whole = reader.read([*trace.prompt_ids, *trace.ids[:-1]])[len(trace.prompt_ids) - 1 :]
+        found = max([found, *(_lead_change(a, b) for a, b in zip(steps, whole))])
+    return found
 
 
 def _lead_change(one: Any, other: Any) -> float:

@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-import dataclasses
 import json
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 import nlpsuite
 from nlpsuite.options import option_specs
-from nlpsuite.runtime.bundle import Bundle
 from nlpsuite.runtime.plain_model import PlainModel
 from nlpsuite.runtime.prompt import Prompt
 from nlpsuite.tasks.export.decision import derive_decision
@@ -66,10 +64,11 @@ def describe_task(subject: Subject) -> dict[str, Any]:
     return description | {"long_text": derive_limits(subject)}
 
 
-def task_file(subject: Subject, model: PlainModel, texts: Sequence[str] = ()) -> str:
+def task_file(subject: Subject, models: Iterable[PlainModel], texts: Sequence[str] = ()) -> str:
     """The text of a task file.
 
     Args:
+        models: of each graph of the bundle, the one to use by default first.
         texts: of the golden examples, in place of the usual ones.
 
     Raises:
@@ -78,12 +77,28 @@ def task_file(subject: Subject, model: PlainModel, texts: Sequence[str] = ()) ->
     """
     described = describe_task(subject)
     head = {name: described.pop(name) for name in ("format", "created_by", "task")}
-    description = {**head, "model": _model(subject.bundle), **described}
-    prompt = subject.prompt(subject.units("a")[0])
-    if description["kind"] == "choose" and prompt.calibration:
-        description["choose"]["calibration"] = _calibration(subject, model, prompt)
-    description |= make_goldens(subject, model, texts)
+    bundle = subject.bundle
+    first, *others = [_of_graph(subject, each, described["kind"], texts) for each in models]
+    choose = {"choose": described["choose"] | first["choose"]} if "choose" in first else {}
+    graph = {"name": bundle.name, **first["model"], "context_length": bundle.context_length}
+    description = {**head, "model": graph, **described, **choose}
+    description |= {"tolerance": first["tolerance"], "golden": first["golden"]}
+    if others:
+        description["variants"] = others
     return _dumps(description) + "\n"
+
+
+def _of_graph(subject: Subject, model: PlainModel, kind: str, texts: Sequence[str]) -> dict[str, Any]:
+    """What of a task file depends on the graph."""
+    graph = model.graph
+    found: dict[str, Any] = {
+        "model": {"graph": graph.path, "layout": graph.layout, "precision": graph.precision}
+    }
+    if kind == "choose":
+        prompt = subject.prompt(subject.units("a")[0])
+        calibration = _calibration(model, prompt) if prompt.calibration else None
+        found["choose"] = {"calibration": calibration}
+    return found | make_goldens(subject, model, texts)
 
 
 def _dumps(value: Any, indent: str = "") -> str:
@@ -97,18 +112,7 @@ def _dumps(value: Any, indent: str = "") -> str:
         return "{\n" + ",\n".join(rows) + f"\n{indent}}}"
     if isinstance(value, list) and any(isinstance(each, dict) for each in value):
         return "[\n" + ",\n".join(inner + _dumps(each, inner) for each in value) + f"\n{indent}]"
-    return json.dumps(value, ensure_ascii=False)
-
-
-def _model(bundle: Bundle) -> dict[str, Any]:
-    graph = bundle.graphs[0]
-    return {
-        "name": bundle.name,
-        "graph": graph.path,
-        "layout": graph.layout,
-        "precision": graph.precision,
-        "context_length": bundle.context_length,
-    }
+    return json.dumps(value, ensure_ascii=False, allow_nan=False)
 
 
 def _options(subject: Subject) -> dict[str, Any]:
@@ -142,7 +146,7 @@ def _prompt(subject: Subject, template: Template, turns: Turns | None) -> dict[s
     return found
 
 
-def _calibration(subject: Subject, model: PlainModel, prompt: Prompt) -> list[float]:
+def _calibration(model: PlainModel, prompt: Prompt) -> list[float]:
     """The choices' mean log-probabilities after texts without content."""
-    trace = model.trace(dataclasses.replace(prompt, calibration=prompt.calibration))
+    trace = model.trace(prompt)
     return [round(score, 5) for score in trace.completion.calibration_logprobs]

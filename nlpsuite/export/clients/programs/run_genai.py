@@ -1,7 +1,9 @@
 """The bundle with onnxruntime-genai: its own tokenizer, and its own loop, which pads on the right."""
 
 import json
+import re
 import sys
+from pathlib import Path
 
 import numpy as np
 import onnxruntime_genai as og
@@ -13,7 +15,11 @@ def main():
     config.overlay(json.dumps({"model": {"decoder": {"filename": job["graph"]}}}))
     model = og.Model(config)
     tokenizer = og.Tokenizer(model)
-    rows = [[int(i) for i in tokenizer.encode(text)] for text in job["texts"]]
+    rows = [
+        [int(i) for piece in pieces(job["bundle"], text) for i in tokenizer.encode(piece)]
+        for text in job["texts"]
+    ]
+    padding = json.loads(Path(job["bundle"], "genai_config.json").read_text("utf-8"))["model"]["pad_token_id"]
     runs, logits, continuations = {}, {}, {}
     for mode in job["modes"]:
         if mode == "left":
@@ -21,7 +27,7 @@ def main():
         batches = [[i] for i in range(len(rows))] if mode == "single" else [list(range(len(rows)))]
         found = {}
         for batch in batches:
-            found.update(zip(batch, greedy(model, tokenizer, [job["texts"][i] for i in batch], job)))
+            found.update(zip(batch, greedy(model, [rows[i] for i in batch], padding, job)))
         runs[mode] = [found[i][0] for i in range(len(rows))]
         continuations[mode] = [decoded(tokenizer, out) for out in runs[mode]]
         logits[mode] = [found[i][1][watch].tolist() for i, watch in enumerate(job["watch"])]
@@ -37,18 +43,28 @@ def decoded(tokenizer, ids):
         return None
 
 
-def greedy(model, tokenizer, texts, job):
-    """For each text the tokens generated, and the logits after it."""
-    longest = max(len(tokenizer.encode(text)) for text in texts)
+def pieces(bundle, text):
+    """A text as the library's tokenizer must have it: GPT-2's split leaves the last of several spaces or line breaks to
+    what follows, but the library takes them all together."""
+    tokenizer = json.loads(Path(bundle, "tokenizer.json").read_text("utf-8"))
+    if '"use_regex": true' not in json.dumps(tokenizer["pre_tokenizer"]):
+        return [text]
+    return re.split(r"(?<=\s)(?=\s[^\s\d])", text)
+
+
+def greedy(model, rows, padding, job):
+    """For each row the tokens generated, and the logits after it."""
+    longest = max(map(len, rows))
     parameters = og.GeneratorParams(model)
-    parameters.set_search_options(batch_size=len(texts), max_length=longest + job["tokens"])
+    parameters.set_search_options(batch_size=len(rows), max_length=longest + job["tokens"])
     generator = og.Generator(model, parameters)
-    generator.append_tokens(tokenizer.encode_batch(texts))
-    first = np.array(generator.get_logits(), np.float32).reshape(len(texts), -1)
+    padded = [[*row, *[padding] * (longest - len(row))] for row in rows]
+    generator.append_tokens(np.array(padded, np.int32))
+    first = np.array(generator.get_logits(), np.float32).reshape(len(rows), -1)
     while not generator.is_done():
         generator.generate_next_token()
     answers = []
-    for i in range(len(texts)):
+    for i in range(len(rows)):
         out = [int(token) for token in generator.get_sequence(i)[longest:]]
         end = next((at for at, token in enumerate(out) if token in job["ends"]), len(out))
         answers.append((out[:end], first[i]))

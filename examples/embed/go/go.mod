@@ -1,0 +1,3 @@
+module nlpsuite/embed
+
+go 1.19
