@@ -26,7 +26,7 @@ def test_show_is_toml_with_the_origin_of_each_value(cli, file) -> None:
     out = cli("config", "show").out
     assert tomllib.loads(out) == {
         "run": {"device": "auto", "threads": 2},
-        "tasks": {"chat": {"system": "Fr\x7fench"}},
+        "tasks": {"chat": {"system": "Fr\x7fench", "think": "off"}},
     }
     assert out.startswith(f"# {file}\n")
     assert "threads = 2  # configuration\n" in out
