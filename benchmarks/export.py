@@ -28,13 +28,13 @@ from nlpsuite.runtime.language_model import LanguageModel
 PRECISIONS = ("fp32", "fp16", "int8", "int4")
 TEXT = Path(__file__).parents[1] / "tests" / "fixtures" / "perplexity.txt"
 CHILD = """
-import json, resource, sys
+import json, sys
 from nlpsuite.cli import main
+from nlpsuite.runtime.peak_memory import peak_memory
 try:
     main(sys.argv[1:])
 finally:
-    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-    print(json.dumps({"peak": peak * (1 if sys.platform == "darwin" else 1024)}), file=sys.stderr)
+    print(json.dumps({"peak": peak_memory()}), file=sys.stderr)
 """
 
 

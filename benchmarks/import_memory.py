@@ -4,7 +4,7 @@
     python benchmarks/import_memory.py small --json
 
 The checkpoint has the shape of a model of the catalogue and weights in bfloat16. A process of its own imports it, as
-`nlpsuite pull` does, and reports its peak (resource.getrusage), pages of the mapped checkpoint included. The bound is
+`nlpsuite pull` does, and reports its peak, pages of the mapped checkpoint included. The bound is
 1.3 times the bundle plus 1 GB.
 """
 
@@ -66,16 +66,16 @@ def main() -> None:
 
 
 CHILD = """
-import json, resource, sys
+import json, sys
 from pathlib import Path
 from nlpsuite.export.build import build_bundle
 from nlpsuite.models.checkpoint import open_checkpoint
+from nlpsuite.runtime.peak_memory import peak_memory
 
 source, target, precision = sys.argv[1:]
 bundle = build_bundle(open_checkpoint(Path(source)), Path(target), precision=precision)
 size = sum(file.stat().st_size for file in bundle.rglob("*") if file.is_file())
-peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * (1 if sys.platform == "darwin" else 1024)
-print(json.dumps({"bundle_bytes": size, "peak_bytes": peak}))
+print(json.dumps({"bundle_bytes": size, "peak_bytes": peak_memory()}))
 """
 
 

@@ -4,8 +4,8 @@
     python benchmarks/qlora_memory.py small --batch-tokens 512 --steps 4
 
 The base is a GGUF file with the shape of a model of the catalogue: layers in Q4_0, the embedding in Q8_0. A process of its
-own trains with `--quantized-base`, once with `--gradient-checkpointing` and once without, and reports its peak
-(resource.getrusage), the held-out examples' loss included.
+own trains with `--quantized-base`, once with `--gradient-checkpointing` and once without, and reports its peak, the
+held-out examples' loss included.
 """
 
 from __future__ import annotations
@@ -101,13 +101,13 @@ def main() -> None:
 
 
 CHILD = """
-import json, resource, sys
+import json, sys
 import nlpsuite
+from nlpsuite.runtime.peak_memory import peak_memory
 
 base, data, run, settings = sys.argv[1:]
 nlpsuite.train_adapter("complete", data, base=base, output=run, **json.loads(settings))
-peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-print(peak * (1 if sys.platform == "darwin" else 1024))
+print(peak_memory())
 """
 
 

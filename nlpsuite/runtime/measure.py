@@ -21,6 +21,7 @@ import numpy as np
 from nlpsuite.errors import WorkerLostError
 from nlpsuite.runtime.device import DeviceChoice
 from nlpsuite.runtime.language_model import LanguageModel
+from nlpsuite.runtime.peak_memory import peak_memory
 from nlpsuite.runtime.prefill import SharedPrefix, prefill
 from nlpsuite.runtime.prompt import Prompt
 from nlpsuite.runtime.session import SlotSession
@@ -217,19 +218,4 @@ def _start() -> None:
     print(flush=True)
     for _ in events:
         pass
-    print(json.dumps(_peak_bytes()))
-
-
-def _peak_bytes() -> int | None:
-    """The most memory that this process has held."""
-    try:  # Linux: unlike getrusage's, this figure doesn't include the parent before exec
-        status = Path("/proc/self/status").read_text(encoding="utf-8")
-        return next(int(line.split()[1]) * 1024 for line in status.splitlines() if line.startswith("VmHWM"))
-    except (OSError, StopIteration):
-        pass
-    try:
-        import resource
-    except ImportError:  # Windows
-        return None
-    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-    return peak * (1 if sys.platform == "darwin" else 1024)
+    print(json.dumps(peak_memory()))

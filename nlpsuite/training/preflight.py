@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import datetime
-import sys
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -11,6 +10,7 @@ import torch
 
 from nlpsuite.errors import TrainingError
 from nlpsuite.models.language_module import LanguageModule
+from nlpsuite.runtime.peak_memory import peak_memory
 from nlpsuite.training.distributed import World
 from nlpsuite.training.settings import LoopSettings
 
@@ -124,12 +124,7 @@ def _peak_memory(device: torch.device) -> int:
     """Peak memory of this process in bytes; 0 if unknown."""
     if device.type == "cuda":
         return int(torch.cuda.max_memory_allocated(device))
-    try:
-        import resource
-    except ImportError:  # Windows
-        return 0
-    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-    return peak if sys.platform == "darwin" else 1024 * peak
+    return peak_memory() or 0
 
 
 def _minutes(seconds: float) -> str:

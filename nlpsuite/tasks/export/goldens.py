@@ -129,7 +129,7 @@ def _solve(subject: Subject, model: PlainModel, record: Record) -> tuple[Prompt,
 
 def _is_cut(subject: Subject, record: Record, prompt: Prompt) -> bool:
     """Whether the prompt has only a part of its text, because that is too long."""
-    [*units] = subject.units(record.text)
+    units = subject.units(record.text)
     whole = subject.prompt(units[0] if len(units) == 1 else record)
     return (whole.messages, whole.text) != (prompt.messages, prompt.text)
 
