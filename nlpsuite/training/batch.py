@@ -78,12 +78,15 @@ class LossModule(nn.Module):
         bf16: multiply matrices in bfloat16.
         in_parts: compute the logits of some positions at a time, and again for the gradient, so that memory never
             holds those of a whole batch: with 128,000 tokens they take more than the layers.
+        label_smoothing: while training (Szegedy et al. 2016, arXiv:1512.00567); validation is without.
     """
 
-    def __init__(self, module: LanguageModule, *, bf16: bool, in_parts: bool = False) -> None:
+    def __init__(
+        self, module: LanguageModule, *, bf16: bool, in_parts: bool = False, label_smoothing: float = 0.0
+    ) -> None:
         super().__init__()
         self.module = module
-        self._bf16, self._in_parts = bf16, in_parts
+        self._bf16, self._in_parts, self._smoothing = bf16, in_parts, label_smoothing
 
     def forward(self, input_ids: Tensor, labels: Tensor) -> Tensor:
         """The sum of the cross-entropies (nats) of a batch's targets, float32."""
@@ -105,4 +108,7 @@ class LossModule(nn.Module):
 
     def _loss(self, x: Tensor, labels: Tensor) -> Tensor:
         logits = self.module.head(x).float()
-        return F.cross_entropy(logits.flatten(0, -2), labels.flatten(), reduction="sum")
+        smoothing = self._smoothing if self.module.training else 0.0
+        return F.cross_entropy(
+            logits.flatten(0, -2), labels.flatten(), reduction="sum", label_smoothing=smoothing
+        )

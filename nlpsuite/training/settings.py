@@ -44,6 +44,9 @@ class LoopSettings(Options):
     batch_tokens: int = option(4_096, "Most tokens in a batch.")
     accumulate: int = option(1, "Batches per optimizer step.")
     dropout: float = option(0.0, "Dropout rate.")
+    label_smoothing: float = option(
+        0.0, "Share of a target's probability that all tokens get in equal parts, such as 0.1 for translations."
+    )
     ema: float = option(
         0.0,
         "Decay per step of a moving average of the weights, such as 0.998, which is validated and saved in their "
@@ -88,6 +91,7 @@ class LoopSettings(Options):
             batch_tokens=(self.batch_tokens > 0, "1 or more"),
             accumulate=(self.accumulate > 0, "1 or more"),
             dropout=(0 <= self.dropout < 1, "0 or more, below 1"),
+            label_smoothing=(0 <= self.label_smoothing < 1, "0 or more, below 1"),
             ema=(0 <= self.ema < 1, "0 or more, below 1"),
             evaluations=(self.evaluations > 0, "1 or more"),
             patience=(self.patience >= 0, "0 (off) or more"),

@@ -80,7 +80,12 @@ class Trainer:
             torch.set_float32_matmul_precision("high")
         module.set_gradient_checkpointing(settings.gradient_checkpointing)
         bf16 = uses_bf16(settings.precision, device)
-        self._loss = LossModule(module, bf16=bf16, in_parts=settings.gradient_checkpointing)
+        self._loss = LossModule(
+            module,
+            bf16=bf16,
+            in_parts=settings.gradient_checkpointing,
+            label_smoothing=settings.label_smoothing,
+        )
         self._compiled = compiles(settings, device) and compile_layers(module) > 0
         self._shared = share(self._loss, self._world, shard=settings.fsdp, layers=module_lists(module))
         # After sharding, which replaces the parameters.

@@ -18,6 +18,7 @@ from __future__ import annotations
 
 import argparse
 import ast
+import functools
 import hashlib
 import json
 import random
@@ -96,14 +97,22 @@ def is_stub(statements: list[ast.stmt]) -> bool:
 def imports_of(function: Function) -> str:
     """The imports of the file that the function uses, as HumanEval's prompts begin."""
     used = {node.id for node in ast.walk(function.node) if isinstance(node, ast.Name)}
-    found = []
-    for node in ast.parse(function.source.text).body:
-        if isinstance(node, ast.Import) or (isinstance(node, ast.ImportFrom) and not node.level):
-            names = [alias for alias in node.names if (alias.asname or alias.name).partition(".")[0] in used]
-            if names:
-                node.names = names
-                found.append(ast.unparse(node) + "\n")
+    found = [text for names, text in import_lines(function.source) if used & names]
     return "".join(found) + ("\n\n" if found else "")
+
+
+@functools.cache  # a file has many functions
+def import_lines(source: Source) -> list[tuple[set[str], str]]:
+    """The absolute imports of a file, each of one name: what it binds, and its line."""
+    found = []
+    for node in ast.parse(source.text).body:
+        if isinstance(node, ast.Import) or (isinstance(node, ast.ImportFrom) and not node.level):
+            for alias in node.names:
+                one = ast.Import([alias])
+                if isinstance(node, ast.ImportFrom):
+                    one = ast.ImportFrom(node.module, [alias], 0)
+                found.append(({(alias.asname or alias.name).partition(".")[0]}, ast.unparse(one) + "\n"))
+    return found
 
 
 # From functions to examples.

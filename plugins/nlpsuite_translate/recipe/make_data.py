@@ -1,9 +1,9 @@
 """Training and held-out pairs for the adapter of translate, from Tatoeba and Multi30k's training part.
 
-    python make_data.py DATA OUTPUT [--tatoeba N] [--seed 0]
+    python make_data.py DATA OUTPUT [--tatoeba N] [--multi30k TIMES] [--seed 0]
 
-DATA holds ``tatoeba_en_de/deu-eng.zip``, ``tatoeba_en_fr/fra-eng.zip`` (manythings.org/anki, CC BY 2.0) and
-``multi30k/train.{en,de,fr}.gz`` (research use). Written to OUTPUT: ``train.tsv`` and ``tatoeba_heldout_PAIR.tsv``,
+DATA holds ``tatoeba_en_de/deu-eng.zip``, ``tatoeba_en_fr/fra-eng.zip``, ``tatoeba_en_es/spa-eng.zip`` (manythings.org/anki,
+CC BY 2.0) and ``multi30k/train.{en,de,fr}.gz`` (research use). Written to OUTPUT: ``train.tsv`` and ``tatoeba_heldout_PAIR.tsv``,
 with the columns source, target, from and to.
 
 Tatoeba is split by English sentence, so no translation of a held-out sentence is learnt, in any direction. Multi30k's
@@ -22,11 +22,15 @@ from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
 
-LANGUAGES = {"de": "German", "fr": "French"}
-TATOEBA = {"de": ("tatoeba_en_de/deu-eng.zip", "deu.txt"), "fr": ("tatoeba_en_fr/fra-eng.zip", "fra.txt")}
+LANGUAGES = {"de": "German", "fr": "French", "es": "Spanish"}
+TATOEBA = {
+    "de": ("tatoeba_en_de/deu-eng.zip", "deu.txt"),
+    "fr": ("tatoeba_en_fr/fra-eng.zip", "fra.txt"),
+    "es": ("tatoeba_en_es/spa-eng.zip", "spa.txt"),
+}
 HELDOUT = 50  # one English sentence in so many
 BACK = 0.5  # share of the pairs that are learnt into English
-MOST_PER_SENTENCE = 2  # translations of one sentence; Tatoeba has up to fifty
+MOST_PER_SENTENCE = 3  # translations of one sentence; Tatoeba has up to fifty
 
 Row = tuple[str, str, str, str]  # source, target, from, to
 
@@ -41,7 +45,9 @@ def tatoeba(data: Path, code: str) -> Iterator[tuple[str, str]]:
 
 
 def multi30k(data: Path, code: str) -> Iterator[tuple[str, str]]:
-    """Pairs of Multi30k's training part."""
+    """Pairs of Multi30k's training part; none in a language that it doesn't have."""
+    if not (data / f"multi30k/train.{code}.gz").exists():
+        return
     texts = [
         gzip.decompress((data / f"multi30k/train.{c}.gz").read_bytes()).decode("utf-8").splitlines()
         for c in ("en", code)
@@ -77,7 +83,8 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
     parser.add_argument("data", type=Path)
     parser.add_argument("output", type=Path)
-    parser.add_argument("--tatoeba", type=int, default=60_000, help="pairs of each language")
+    parser.add_argument("--tatoeba", type=int, default=300_000, help="most pairs of each language")
+    parser.add_argument("--multi30k", type=int, default=4, help="times that its pairs are in the file")
     parser.add_argument("--seed", type=int, default=0)
     arguments = parser.parse_args()
     generator = random.Random(arguments.seed)
@@ -97,7 +104,9 @@ def main() -> None:
         # Longer sentences teach more of a language than "Go!" does.
         learnt = sorted(generator.sample(learnt, len(learnt)), key=lambda pair: len(pair[0]) < 20)
         rows += directions(
-            learnt[: arguments.tatoeba] + list(multi30k(arguments.data, code)), code, generator
+            learnt[: arguments.tatoeba] + arguments.multi30k * list(multi30k(arguments.data, code)),
+            code,
+            generator,
         )
         name = LANGUAGES[code]
         write(
