@@ -4,7 +4,7 @@
 #     NLPSUITE_DATA=path/to/data benchmarks/evaluate.sh [--quick] [DIRECTORY]
 #
 # Reports go to DIRECTORY, by default benchmarks/results/DATE, which git ignores. They hold no texts of the data
-# sets. It takes about ten minutes on two cores; --quick evaluates 20 rows of each. HumanEval runs programs that the
+# sets. It takes half an hour on two cores; --quick evaluates 20 rows of each. HumanEval runs programs that the
 # model wrote: see docs/evaluation.md.
 set -euo pipefail
 limit=()
@@ -36,11 +36,14 @@ evaluate sst2-majority sentiment --dataset sst2:dev --baseline majority
 for pair in en-de en-fr de-en fr-en; do
     evaluate "multi30k-$pair" translate --dataset "multi30k:test2016:$pair"
 done
+evaluate multi30k-en-de-beams translate --dataset multi30k:test2016:en-de --beams 4
 evaluate multi30k-en-de-copy translate --dataset multi30k:test2016:en-de --baseline copy
 evaluate scitldr summarize --dataset scitldr:dev --length short
 evaluate scitldr-lead-1 summarize --dataset scitldr:dev --baseline lead-1
 evaluate scitldr-lead-3 summarize --dataset scitldr:dev --baseline lead-3
 evaluate humaneval complete --dataset humaneval --execute
 evaluate humaneval-infilling complete --dataset humaneval-infilling:single-line --execute
+evaluate humaneval-python complete --dataset humaneval --execute --adapter python
+evaluate humaneval-infilling-python complete --dataset humaneval-infilling:single-line --execute --adapter python
 nlpsuite eval lm --dataset wikitext2:valid ${limit[0]:+--limit 2} --json >"$out/wikitext2.json"
 printf '\nReports are in %s.\n' "$out"

@@ -15,6 +15,7 @@ if TYPE_CHECKING:
 
 __all__ = ["Completer", "Cursor"]
 
+_ADAPTER = "python"  # of the default model
 _CHARACTERS_PER_TOKEN = 16  # program text has fewer
 
 
@@ -59,7 +60,7 @@ class Completer:
             self._pipeline = load(
                 "complete",
                 model=settings.model,
-                adapter=settings.adapter,
+                adapter=settings.adapter or (_ADAPTER if settings.model is None else None),
                 precision=settings.precision,
                 device=settings.device,
                 threads=settings.threads,

@@ -20,7 +20,9 @@ class LspSettings(Options):
     """Which model completes, how much it reads and writes, and when."""
 
     model: str | None = option(None, "Use this bundle, .gguf file, checkpoint directory or hf:owner/name.")
-    adapter: str | None = option(None, "Merge this adapter into the model; `none` leaves out the task's own.")
+    adapter: str | None = option(
+        None, "Merge this adapter into the model; by default `python` into the default model, and `none` into others."
+    )
     precision: Literal["int8", "int4", "fp16", "fp32"] | None = option(
         None, "Set the precision of the weights.  [default: int8; fp16 with CUDA]"
     )

@@ -1,8 +1,9 @@
-"""The adapter that ships with a task: where its file is, and the notice when it isn't used."""
+"""The adapters that ship with a task: where their files are, and the notice when its own isn't used."""
 
 from __future__ import annotations
 
 import dataclasses
+import os
 import sys
 from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING, Any
@@ -15,7 +16,15 @@ if TYPE_CHECKING:
     from nlpsuite.runtime.bundle import Bundle
     from nlpsuite.tasks.base import Task
 
-__all__ = ["NO_ADAPTER", "adapter_fault", "own_adapter", "why_not_merged", "with_own_adapter"]
+__all__ = [
+    "NO_ADAPTER",
+    "adapter_fault",
+    "given_adapter",
+    "own_adapter",
+    "shipped_adapters",
+    "why_not_merged",
+    "with_own_adapter",
+]
 
 NO_ADAPTER = "none"
 """Runs a task without its own adapter. A file of that name is ``./none``."""
@@ -27,14 +36,44 @@ def own_adapter(task: Task[Any]) -> Path | None:
     Raises:
         PluginError: the path leaves the package, or the file doesn't exist.
     """
-    if not task.adapter:
+    return _shipped(task, "adapter", task.adapter) if task.adapter else None
+
+
+def shipped_adapters(task: Task[Any]) -> list[Path]:
+    """The files of all adapters in the task's package, its own first.
+
+    Raises:
+        PluginError: as ``own_adapter``.
+    """
+    own = own_adapter(task)
+    named = [_shipped(task, "named_adapters", file) for file in task.named_adapters]
+    return [own, *named] if own else named
+
+
+def given_adapter(
+    task: Task[Any] | None, adapter: str | os.PathLike[str] | None
+) -> str | os.PathLike[str] | None:
+    """What ``adapter`` names: the file that the task ships under that name, otherwise what is given; None for ``none``.
+
+    Raises:
+        PluginError: the task's file doesn't exist.
+    """
+    if adapter is None or adapter == NO_ADAPTER:
         return None
-    # A task may inherit its adapter from a class in another package.
-    owner = next(cls for cls in type(task).__mro__ if "adapter" in vars(cls))
+    for file in task.named_adapters if task is not None else ():
+        if adapter == PurePosixPath(file).stem:
+            return _shipped(task, "named_adapters", file)
+    return adapter
+
+
+def _shipped(task: Task[Any], attribute: str, file: str) -> Path:
+    """The path of a file that a task's attribute names, in the package of the class that sets the attribute."""
+    # A task may inherit its adapters from a class in another package.
+    owner = next(cls for cls in type(task).__mro__ if attribute in vars(cls))
     place = Path(str(getattr(sys.modules.get(owner.__module__), "__file__", None) or "")).parent
-    name = PurePosixPath(task.adapter)
+    name = PurePosixPath(file)
     if name.is_absolute() or ".." in name.parts or name.suffix != ".safetensors":
-        raise _fault(task, f"its adapter {task.adapter!r} is not a .safetensors file in its package")
+        raise _fault(task, f"its adapter {file!r} is not a .safetensors file in its package")
     path = place / name
     if not path.is_file():
         raise _fault(task, f"its adapter {path} does not exist")

@@ -64,6 +64,7 @@ class Task(ABC, Generic[O]):
         conversational: the task takes a history; ``nlpsuite run`` offers a dialogue.
         adapter: name of a ``.safetensors`` file beside the module that defines the class. It is merged
             into the base it was trained on, unless the user names another adapter or ``none``.
+        named_adapters: further such files, which ``--adapter`` takes by name, without the suffix.
         adapter_options: options to train and run an adapter with, where they differ from the defaults.
         capable_options: options that differ from the defaults on models of about a billion weights or more that
             have learned to follow instructions; see ``tasks.capability``.
@@ -95,6 +96,7 @@ class Task(ABC, Generic[O]):
     prose: ClassVar[bool] = False
     conversational: ClassVar[bool] = False
     adapter: ClassVar[str] = ""
+    named_adapters: ClassVar[Sequence[str]] = ()
     adapter_options: ClassVar[Mapping[str, Any]] = {}
     capable_options: ClassVar[Mapping[str, Any]] = {}
     shots_options: ClassVar[Mapping[str, Any]] = {}

@@ -11,7 +11,7 @@ from nlpsuite.models.resolve import resolve_model
 from nlpsuite.models.spec import ModelSpec
 from nlpsuite.plugins import load_task
 from nlpsuite.runtime.bundle import Bundle
-from nlpsuite.tasks.adapters import NO_ADAPTER, adapter_fault, own_adapter, why_not_merged
+from nlpsuite.tasks.adapters import NO_ADAPTER, adapter_fault, given_adapter, own_adapter, why_not_merged
 
 if TYPE_CHECKING:
     import os
@@ -55,8 +55,9 @@ def load(
         model: None for the default, a bundle directory, a ``.gguf`` file, a Hugging Face directory or
             training run, ``hf:owner/name``, or a name that ``nlpsuite models`` shows.
         adapter: a file from ``nlpsuite train adapter`` or a LoRA directory from peft, merged into the
-            model, which must be the one it was trained on. None uses the task's own adapter if it has
-            one and the model fits; ``none`` uses no adapter at all.
+            model, which must be the one it was trained on; or the name of one that the task ships, such as
+            ``python`` for ``complete``. None uses the task's own adapter if it has one and the model fits; ``none``
+            uses no adapter at all.
         precision: ``int8`` (default on the CPU), ``int4``, ``fp32``, or ``fp16`` (default with CUDA).
         device: ``auto``, ``cuda`` or ``cpu``.
         threads: CPU threads; 0 uses every core.
@@ -146,7 +147,7 @@ def resolve_bundle(
         PluginError: the task's own adapter is missing or damaged.
         NlpsuiteError: as ``get_bundle``.
     """
-    given = None if adapter == NO_ADAPTER else adapter
+    given = given_adapter(task, adapter)
     own = own_adapter(task) if task is not None and adapter is None else None
     found = resolve_model(model, precision=precision, offline=offline)
     if precision is None and isinstance(found, ModelSpec):

@@ -6,13 +6,14 @@ import dataclasses
 import json
 import re
 from collections.abc import Callable, Mapping
+from pathlib import Path
 from typing import Any
 
 from nlpsuite.data.record import Columns
 from nlpsuite.errors import PluginError
 from nlpsuite.options import Options, make_options, option_specs
 from nlpsuite.plugins.kinds import KINDS, TASK
-from nlpsuite.tasks.adapters import adapter_fault, own_adapter
+from nlpsuite.tasks.adapters import adapter_fault, shipped_adapters
 from nlpsuite.tasks.base import Task
 from nlpsuite.testing.findings import CheckFailed, expect
 from nlpsuite.testing.subject import IMPORT_SECONDS, Subject, shown
@@ -157,18 +158,20 @@ def adapter_options(subject: Subject) -> str:
 
 
 def adapter(subject: Subject) -> str:
-    """The adapter that the task names, if any, is in its package, whole, and for this task and version."""
+    """The adapters that the task names, if any, are in its package, whole, and for this task and version."""
     task = subject.task
     expect(isinstance(task.adapter, str), f"adapter is {task.adapter!r}, must name a .safetensors file")
     try:
-        path = own_adapter(task)
-        fault = adapter_fault(task, path) if path else None
+        paths = shipped_adapters(task)
+        fault = next(filter(None, (adapter_fault(task, path) for path in paths)), None)
     except PluginError as error:
-        fault = error
+        raise CheckFailed(error.message) from None
     if fault:
         raise CheckFailed(fault.message)
-    if path is None:
-        return "none"
+    return "; ".join(_fitting(task, path) for path in paths) or "none"
+
+
+def _fitting(task: Task[Any], path: Path) -> str:
     from nlpsuite.models.adapter import Adapter
 
     info, size = Adapter.open(path).info, path.stat().st_size

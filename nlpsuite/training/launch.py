@@ -189,10 +189,10 @@ def _recorded(
 ) -> LoopSettings:
     """The settings that a run was started with, but for those of when it ends. Others can't be changed: it would
     be another run."""
-    # Runs of earlier versions lack newer settings, which had no other values than today's defaults, and
-    # spell the license differently.
+    # Runs of earlier versions lack newer settings, which had no other values than today's defaults, or none in the
+    # case of averaging, and spell the license differently.
     names = {field.name: field.default for field in dataclasses.fields(cls)}
-    recorded = {**names, "license": run.settings.get("licence"), **run.settings, "data": run.data}
+    recorded = {**names, "ema": 0.0, "license": run.settings.get("licence"), **run.settings, "data": run.data}
     ends = {name: given[name] for name in _ENDS if given.get(name) is not None}
     if ends.keys() & {"steps", "minutes"}:
         recorded |= {"steps": None, "minutes": None}

@@ -47,6 +47,8 @@ class Complete(Task[Options]):
     max_prompt_tokens = 2_000  # what matters is near the cursor, and reading takes time
     streams = True
     strips = False  # white space is part of code
+    # Of recipe/, for Python; exported/complete.md is its card. It isn't the default, since it knows only code.
+    named_adapters = ("python.safetensors",)
     adapter_options: ClassVar = {"sentinels": True}
     columns = Columns(text=("text", "prompt"), reference=("completion", "canonical_solution"))
 

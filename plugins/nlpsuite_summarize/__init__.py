@@ -62,6 +62,7 @@ class Summarize(Task[Options]):
     streams = True
     prose = True
     # How long a summary is and when it ends is in the data that an adapter learns from.
+    named_adapters = ("abstract.safetensors",)  # of recipe/; exported/summarize.md is its card
     adapter_options: ClassVar = {"method": "abstract", "length": "long"}
     capable_options: ClassVar = {"method": "free"}
     shots_options: ClassVar = {"method": "instruct"}

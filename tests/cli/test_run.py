@@ -177,7 +177,7 @@ def test_list_names_the_bundled_tasks(cli) -> None:
 
 def test_translate_says_which_languages_it_knows(cli) -> None:
     [row] = [row for row in json.loads(cli("list", "--json").out) if row["task"] == "translate"]
-    assert "German or French" in row["summary"]
+    assert "German, French or Spanish" in row["summary"]
 
 
 def test_help_shows_a_tasks_options(cli) -> None:

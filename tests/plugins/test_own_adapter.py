@@ -16,7 +16,7 @@ from fake_plugins import install, nlpsuite
 from tiny import write_tiny_checkpoint
 
 from nlpsuite import load
-from nlpsuite.errors import ModelUnavailableError, PluginError
+from nlpsuite.errors import AdapterMismatchError, ModelUnavailableError, PluginError
 from nlpsuite.export import cache
 from nlpsuite.models.adapter import Adapter, AdapterInfo, fingerprint, save_adapter
 from nlpsuite.models.checkpoint import open_checkpoint
@@ -31,6 +31,7 @@ from nlpsuite import Prompt, Task, hookimpl
 class More(Task):
     name = "more"
     adapter = "more.safetensors"
+    named_adapters = ("terse.safetensors",)
     long_input = "error"
     def prompt(self, record, options): return Prompt(text=record.text, max_tokens=2)
 @hookimpl
@@ -75,6 +76,7 @@ def package(bases: list[Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch) 
     package.mkdir()
     (place / "more_plugin.py").rename(package / "__init__.py")
     write_adapter(package / "more.safetensors", bases[0])
+    write_adapter(package / "terse.safetensors", bases[0], alpha=2.0)
     monkeypatch.syspath_prepend(place)
     monkeypatch.delitem(sys.modules, "more_plugin", raising=False)
     return package
@@ -122,6 +124,17 @@ def test_the_user_goes_first(resolved, bases: list[Path], tmp_path: Path) -> Non
     bundle, notices = resolved(model=str(bases[0]), adapter=mine)
     assert bundle.adapter is not None and bundle.adapter["sha256"] == Adapter.open(mine).sha256
     assert notices == []
+
+
+def test_one_that_is_asked_for_by_name(resolved, bases: list[Path], package: Path) -> None:
+    bundle, notices = resolved(model=str(bases[0]), adapter="terse")
+    assert bundle.adapter is not None and notices == []
+    assert bundle.adapter["sha256"] == Adapter.open(package / "terse.safetensors").sha256
+    with pytest.raises(AdapterMismatchError):  # unlike the task's own, it was asked for
+        resolved(model=str(bases[1]), adapter="terse")
+    (package / "terse.safetensors").unlink()
+    with pytest.raises(PluginError, match=r"terse\.safetensors does not exist"):
+        resolved(model=str(bases[0]), adapter="terse")
 
 
 def test_a_bundle_stays_as_it_is(resolved, bases: list[Path]) -> None:

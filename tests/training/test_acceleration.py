@@ -5,6 +5,7 @@ from __future__ import annotations
 import datetime
 import threading
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
@@ -82,6 +83,22 @@ def test_compiled_layers_compute_the_same(name: str) -> None:
         torch.testing.assert_close(found, expected[:, : found.shape[1]], atol=1e-5, rtol=1e-4)
     undo_compile(module)
     torch.testing.assert_close(module(ids)[0], expected)
+
+
+@pytest.mark.filterwarnings("ignore")
+def test_layers_are_compiled_once_for_all_shapes() -> None:
+    graphs = []
+
+    def backend(graph: torch.fx.GraphModule, inputs: list[Any]) -> Any:
+        graphs.append(graph)
+        return graph.forward
+
+    module = build_module(CONFIGS["llama"])
+    compile_layers(module, backend=backend)
+    with torch.no_grad():
+        for rows, length in ((2, 12), (3, 7), (4, 5)):
+            module(torch.zeros(rows, length, dtype=torch.int64))
+    assert len(graphs) == 1
 
 
 @pytest.mark.filterwarnings("ignore")

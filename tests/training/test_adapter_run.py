@@ -458,6 +458,18 @@ def test_the_loss_is_taken_on_the_answers_alone(tiny_checkpoint: Checkpoint) -> 
     assert float(loss.detach()) == pytest.approx(expected, rel=1e-5)
 
 
+def test_labels_are_smoothed_in_training_alone(tiny_checkpoint: Checkpoint) -> None:
+    module = load_module(tiny_checkpoint)
+    batch = pad_rows([([5, 6, 7, 8, 9], 3)])
+    exact, smoothed = (LossModule(module, bf16=False, label_smoothing=share) for share in (0.0, 0.1))
+    plain = float(exact(batch.input_ids, batch.labels).detach())
+    assert float(smoothed(batch.input_ids, batch.labels).detach()) == plain  # as it is validated
+    every = module(batch.input_ids)[0][0, 2:].log_softmax(-1).mean(-1).sum().detach()
+    module.train()
+    found = float(smoothed(batch.input_ids, batch.labels).detach())
+    assert found == pytest.approx(0.9 * plain - 0.1 * float(every), rel=1e-5)
+
+
 def test_a_batch_that_teaches_nothing_has_no_loss_but_gradients(tiny_checkpoint: Checkpoint) -> None:
     """A process without a row of its own must still take part."""
     module = load_module(tiny_checkpoint)

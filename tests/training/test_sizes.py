@@ -23,5 +23,7 @@ def test_an_lstm_is_sized_to_its_corpus(tokens: int, hidden: int) -> None:
 
 def test_rates_left_out_are_the_architectures() -> None:
     assert (LMSettings().lr, LMSettings().dropout) == (2e-3, 0.2)
-    assert (LMSettings(arch="lstm").lr, LMSettings(arch="lstm").dropout) == (3e-3, 0.5)
+    lstm = LMSettings(arch="lstm", batch_tokens=2_048)
+    assert (lstm.lr, lstm.dropout, lstm.ema, lstm.context, lstm.batch_tokens) == (4e-3, 0.4, 0.998, 64, 2_048)
+    assert (LMSettings().ema, LMSettings().context, LMSettings().batch_tokens) == (0.0, 256, 4_096)
     assert (LMSettings(arch="lstm", lr=1e-3).lr, LMSettings(arch="lstm", dropout=0.0).dropout) == (1e-3, 0.0)

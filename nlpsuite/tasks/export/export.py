@@ -18,7 +18,7 @@ from nlpsuite.export.clients.check import split_clients
 from nlpsuite.export.export import ExportReport, export_model
 from nlpsuite.options import GenerationOptions, OptionSpec, option_specs
 from nlpsuite.plugins import load_task
-from nlpsuite.tasks.adapters import NO_ADAPTER, adapter_fault, own_adapter
+from nlpsuite.tasks.adapters import adapter_fault, given_adapter, own_adapter
 from nlpsuite.tasks.export.subject import Subject
 from nlpsuite.tasks.export.task_file import TASK_FILE, describe_task, task_file
 from nlpsuite.tasks.export.template import NotATemplateError
@@ -107,7 +107,7 @@ def export(
         _refuse_without_task(
             {"prompt_file": prompt_file, "prompt_template": prompt_template, "shots": shots, **options}
         )
-        given = None if adapter == NO_ADAPTER else adapter
+        given = given_adapter(None, adapter)
         plain = layout or ("portable" if verify_with else "slots")
         return _checked(
             export_model(model, output, layout=plain, adapter=given, **settings), verify_with, reporter
@@ -164,8 +164,7 @@ def _export_with_adapter(
     """Export with the adapter that is named, or with the task's own if the model is the one it was trained on."""
     own = own_adapter(task) if adapter is None else None
     if own is None:
-        given = None if adapter == NO_ADAPTER else adapter
-        return export_model(model, output, adapter=given, **settings)
+        return export_model(model, output, adapter=given_adapter(task, adapter), **settings)
     try:
         return export_model(model, output, adapter=own, **settings)
     except AdapterMismatchError:
