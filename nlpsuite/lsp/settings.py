@@ -21,7 +21,8 @@ class LspSettings(Options):
 
     model: str | None = option(None, "Use this bundle, .gguf file, checkpoint directory or hf:owner/name.")
     adapter: str | None = option(
-        None, "Merge this adapter into the model; by default `python` into the default model, and `none` into others."
+        None,
+        "Merge this adapter into the model; by default `python` into the default model, and `none` into others.",
     )
     precision: Literal["int8", "int4", "fp16", "fp32"] | None = option(
         None, "Set the precision of the weights.  [default: int8; fp16 with CUDA]"

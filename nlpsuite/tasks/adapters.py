@@ -60,9 +60,10 @@ def given_adapter(
     """
     if adapter is None or adapter == NO_ADAPTER:
         return None
-    for file in task.named_adapters if task is not None else ():
-        if adapter == PurePosixPath(file).stem:
-            return _shipped(task, "named_adapters", file)
+    if task is not None:
+        for file in task.named_adapters:
+            if adapter == PurePosixPath(file).stem:
+                return _shipped(task, "named_adapters", file)
     return adapter
 
 

@@ -64,7 +64,7 @@ def compile_layers(module: nn.Module, backend: str | Callable[..., Any] = "induc
     """
     layers = module_lists(module)
     for layer in layers:
-        layer.compile(backend=backend, dynamic=True)  # batches differ in shape; without, the first one costs a compile
+        layer.compile(backend=backend, dynamic=True)  # no two batches have the same shape
     return len(layers)
 
 

@@ -45,7 +45,8 @@ class LoopSettings(Options):
     accumulate: int = option(1, "Batches per optimizer step.")
     dropout: float = option(0.0, "Dropout rate.")
     label_smoothing: float = option(
-        0.0, "Share of a target's probability that all tokens get in equal parts, such as 0.1 for translations."
+        0.0,
+        "Share of a target's probability that all tokens get in equal parts, such as 0.1 for translations.",
     )
     ema: float = option(
         0.0,
