@@ -1,4 +1,4 @@
-"""Translate a text: with the default model between English and German, French or Spanish, sentence by sentence."""
+"""Translate a text: with the default model between English and German, French or Spanish."""
 
 from __future__ import annotations
 
