@@ -127,7 +127,7 @@ def model_flags() -> list[click.Parameter]:
         click.Option(["--model"], metavar="MODEL",
                      help="Use this bundle, .gguf file, checkpoint directory or hf:owner/name."),
         click.Option(["--adapter"], metavar="FILE",
-                     help="Merge this adapter into the model; `none` leaves out the task's own. Some tasks have others, "
+                     help="Merge this adapter into the model; `none` leaves out the task's own. Some tasks ship others, "
                           "by name."),
         click.Option(["--precision"], type=click.Choice(["int8", "int4", "fp16", "fp32"]),
                      help="Set the precision of the weights.  [default: int8; fp16 with CUDA]"),

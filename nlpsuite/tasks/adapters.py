@@ -8,7 +8,7 @@ import sys
 from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING, Any
 
-from nlpsuite.errors import NlpsuiteError, PluginError, UnknownTaskError
+from nlpsuite.errors import ModelNotFoundError, NlpsuiteError, PluginError, UnknownTaskError
 from nlpsuite.plugins.loading import failure
 from nlpsuite.plugins.registry import find_task
 
@@ -57,13 +57,20 @@ def given_adapter(
 
     Raises:
         PluginError: the task's file doesn't exist.
+        ModelNotFoundError: neither the task nor the file system has an adapter of that name.
     """
     if adapter is None or adapter == NO_ADAPTER:
         return None
-    if task is not None:
-        for file in task.named_adapters:
-            if adapter == PurePosixPath(file).stem:
-                return _shipped(task, "named_adapters", file)
+    named = {PurePosixPath(file).stem: file for file in task.named_adapters} if task is not None else {}
+    if task is None or not named:
+        return adapter
+    if adapter in named:
+        return _shipped(task, "named_adapters", named[str(adapter)])
+    if not Path(adapter).exists():
+        raise ModelNotFoundError(
+            f"There is no adapter {adapter}.",
+            hint=f"{task.name} ships {', '.join(named)}; `nlpsuite train adapter` makes one.",
+        )
     return adapter
 
 

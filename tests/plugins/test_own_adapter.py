@@ -16,7 +16,7 @@ from fake_plugins import install, nlpsuite
 from tiny import write_tiny_checkpoint
 
 from nlpsuite import load
-from nlpsuite.errors import AdapterMismatchError, ModelUnavailableError, PluginError
+from nlpsuite.errors import AdapterMismatchError, ModelNotFoundError, ModelUnavailableError, PluginError
 from nlpsuite.export import cache
 from nlpsuite.models.adapter import Adapter, AdapterInfo, fingerprint, save_adapter
 from nlpsuite.models.checkpoint import open_checkpoint
@@ -132,6 +132,9 @@ def test_one_that_is_asked_for_by_name(resolved, bases: list[Path], package: Pat
     assert bundle.adapter["sha256"] == Adapter.open(package / "terse.safetensors").sha256
     with pytest.raises(AdapterMismatchError):  # unlike the task's own, it was asked for
         resolved(model=str(bases[1]), adapter="terse")
+    with pytest.raises(ModelNotFoundError) as raised:
+        resolved(model=str(bases[0]), adapter="verbose")
+    assert "more ships terse" in raised.value.hint
     (package / "terse.safetensors").unlink()
     with pytest.raises(PluginError, match=r"terse\.safetensors does not exist"):
         resolved(model=str(bases[0]), adapter="terse")
