@@ -4,7 +4,7 @@
 #     NLPSUITE_DATA=path/to/data benchmarks/evaluate.sh [--quick] [DIRECTORY]
 #
 # Reports go to DIRECTORY, by default benchmarks/results/DATE, which git ignores. They hold no texts of the data
-# sets. It takes half an hour on two cores; --quick evaluates 20 rows of each. HumanEval runs programs that the
+# sets. It takes about half an hour on two cores; --quick evaluates 20 rows of each. HumanEval runs programs that the
 # model wrote: see docs/evaluation.md.
 set -euo pipefail
 limit=()

@@ -61,11 +61,11 @@ def given_adapter(
     """
     if adapter is None or adapter == NO_ADAPTER:
         return None
-    named = {PurePosixPath(file).stem: file for file in task.named_adapters} if task is not None else {}
-    if task is None or not named:
+    if task is None or not task.named_adapters:
         return adapter
-    if adapter in named:
-        return _shipped(task, "named_adapters", named[str(adapter)])
+    named = {PurePosixPath(file).stem: file for file in task.named_adapters}
+    if isinstance(adapter, str) and adapter in named:
+        return _shipped(task, "named_adapters", named[adapter])
     if not Path(adapter).exists():
         raise ModelNotFoundError(
             f"There is no adapter {adapter}.",

@@ -35,7 +35,7 @@ class WeightAverage:
         """Take in the parameters after ``step`` steps."""
         # The random weights of the beginning would otherwise stay in for 1 / (1 - decay) steps.
         decay = min(self._decay, (1 + step) / (10 + step))
-        # In a few kernels for all: hundreds of small ones cost a GPU more than a step's arithmetic.
+        # A few kernels for all parameters, not one for each.
         torch._foreach_lerp_(list(self.means.values()), list(self._parameters.values()), 1 - decay)
 
     @contextlib.contextmanager

@@ -61,8 +61,8 @@ class Summarize(Task[Options]):
     max_prompt_tokens = 2_000  # a small model loses the thread of longer texts
     streams = True
     prose = True
-    # How long a summary is and when it ends is in the data that an adapter learns from.
     named_adapters = ("abstract.safetensors",)  # of recipe/; exported/summarize.md is its card
+    # How long a summary is and when it ends is in the data that an adapter learns from.
     adapter_options: ClassVar = {"method": "abstract", "length": "long"}
     capable_options: ClassVar = {"method": "free"}
     shots_options: ClassVar = {"method": "instruct"}

@@ -97,21 +97,19 @@ def is_stub(statements: list[ast.stmt]) -> bool:
 def imports_of(function: Function) -> str:
     """The imports of the file that the function uses, as HumanEval's prompts begin."""
     used = {node.id for node in ast.walk(function.node) if isinstance(node, ast.Name)}
-    found = [text for names, text in import_lines(function.source) if used & names]
+    found = [line for name, line in import_lines(function.source) if name in used]
     return "".join(found) + ("\n\n" if found else "")
 
 
 @functools.cache  # a file has many functions
-def import_lines(source: Source) -> list[tuple[set[str], str]]:
-    """The absolute imports of a file, each of one name: what it binds, and its line."""
+def import_lines(source: Source) -> list[tuple[str, str]]:
+    """The absolute imports of a file, one for each name: the name, and a line that imports it alone."""
     found = []
     for node in ast.parse(source.text).body:
         if isinstance(node, ast.Import) or (isinstance(node, ast.ImportFrom) and not node.level):
             for alias in node.names:
-                one = ast.Import([alias])
-                if isinstance(node, ast.ImportFrom):
-                    one = ast.ImportFrom(node.module, [alias], 0)
-                found.append(({(alias.asname or alias.name).partition(".")[0]}, ast.unparse(one) + "\n"))
+                node.names = [alias]
+                found.append(((alias.asname or alias.name).partition(".")[0], ast.unparse(node) + "\n"))
     return found
 
 

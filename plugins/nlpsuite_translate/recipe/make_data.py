@@ -28,6 +28,7 @@ TATOEBA = {
     "fr": ("tatoeba_en_fr/fra-eng.zip", "fra.txt"),
     "es": ("tatoeba_en_es/spa-eng.zip", "spa.txt"),
 }
+MULTI30K = ("de", "fr")
 HELDOUT = 50  # one English sentence in so many
 BACK = 0.5  # share of the pairs that are learnt into English
 MOST_PER_SENTENCE = 3  # translations of one sentence; Tatoeba has up to fifty
@@ -45,9 +46,7 @@ def tatoeba(data: Path, code: str) -> Iterator[tuple[str, str]]:
 
 
 def multi30k(data: Path, code: str) -> Iterator[tuple[str, str]]:
-    """Pairs of Multi30k's training part; none in a language that it doesn't have."""
-    if not (data / f"multi30k/train.{code}.gz").exists():
-        return
+    """Pairs of Multi30k's training part."""
     texts = [
         gzip.decompress((data / f"multi30k/train.{c}.gz").read_bytes()).decode("utf-8").splitlines()
         for c in ("en", code)
@@ -103,11 +102,10 @@ def main() -> None:
                 learnt.append((english, other))
         # Longer sentences teach more of a language than "Go!" does.
         learnt = sorted(generator.sample(learnt, len(learnt)), key=lambda pair: len(pair[0]) < 20)
-        rows += directions(
-            learnt[: arguments.tatoeba] + arguments.multi30k * list(multi30k(arguments.data, code)),
-            code,
-            generator,
-        )
+        learnt = learnt[: arguments.tatoeba]
+        if code in MULTI30K:
+            learnt += arguments.multi30k * list(multi30k(arguments.data, code))
+        rows += directions(learnt, code, generator)
         name = LANGUAGES[code]
         write(
             arguments.output / f"tatoeba_heldout_en-{code}.tsv",
